@@ -9,6 +9,7 @@ import pytest
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.checkpoint.description import describe
+from support.tiny_gguf import write_tokenizer
 from support.tiny_models import TinyModel, make_tiny_model, write_gguf
 
 
@@ -61,3 +62,16 @@ def test_a_description_agrees_with_the_checkpoint(llama, tmp_path):
     assert description.dtype_summary == "F32"
     assert description.num_parameters == sum(p.numel() for p in llama.reference.parameters())
     assert description.context_length == 256
+
+
+def test_what_a_model_takes_besides_text_is_named(tmp_path):
+    tiny = make_tiny_model("gemma4", tmp_path / "tiny")
+    text = json.loads((tiny.folder / "config.json").read_text())
+    config = {"model_type": "gemma4", "text_config": text, "vision_config": {}, "audio_config": None}
+    write_tokenizer(tiny.folder / "tokenizer.json")
+    (tiny.folder / "config.json").write_text(json.dumps(config))
+    assert describe(tiny.files(), with_tokenizer=True).warnings == (
+        "The model also takes images. This engine runs it on text, and leaves out its parts for images.",
+    )
+    (tiny.folder / "config.json").write_text(json.dumps(text))
+    assert describe(tiny.files(), with_tokenizer=True).warnings == ()

@@ -46,6 +46,13 @@ def test_the_prompt_may_have_opened_the_reasoning(text, reasoning, answer):
     assert split(text, is_open=True) == (reasoning, answer)
 
 
+def test_the_label_of_a_channel_belongs_to_the_opening_tag():
+    splitter = ReasoningSplitter(ReasoningTags("<|channel>", "<channel|>", "thought"), is_open=False)
+    pieces = ["<|channel>", "thou", "ght", "\nHm.\n", "<channel|>", "Yes"]
+    parts = [*[splitter.push(piece) for piece in pieces], splitter.finish()]
+    assert tuple(map("".join, zip(*parts, strict=True))) == ("Hm.", "Yes")
+
+
 @given(
     st.lists(st.sampled_from(["<think>", "</think>", "\n", " ", "a", "<", "</th", "ink>"]), max_size=12),
     st.lists(st.integers(0, 60), max_size=12),
@@ -61,5 +68,9 @@ def test_the_tags_are_detected_from_the_template():
     assert detect_reasoning("{{ '<think>' }} … {{ '</think>' }}") == TAGS
     assert detect_reasoning("[THINK][/THINK]") == ReasoningTags("[THINK]", "[/THINK]")
     assert detect_reasoning("{{ messages }}") is None
+    gemma = ReasoningTags("<|channel>", "<channel|>", "thought")
+    assert detect_reasoning("{{ '<|channel>thought\n' + message.reasoning + '\n<channel|>' }}") == gemma
+    assert gemma.are_open_in("<|turn>model\n<|channel>thought\n")
+    assert not gemma.are_open_in("<|turn>model\n<|channel>thought\n<channel|>")
     assert TAGS.are_open_in("<|im_start|>assistant\n<think>\n")
     assert not TAGS.are_open_in("<|im_start|>assistant\n<think>\n\n</think>\n\n")

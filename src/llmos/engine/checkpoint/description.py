@@ -57,7 +57,7 @@ def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Desc
         if with_tokenizer and task_of_spec(spec) == "rerank":
             Checkpoint(opened, spec, sources).tokenizer  # noqa: B018  (it may be unable to pack pairs)
         elif with_tokenizer:
-            warnings = text_warnings(opened.tokenizer())
+            warnings = (*_left_out(opened.left_out), *text_warnings(opened.tokenizer()))
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
@@ -104,6 +104,13 @@ def describe_adapter(files: Mapping[str, Path], base: Mapping[str, Path]) -> Des
         sampling={},
         unsupported=None,
     )
+
+
+def _left_out(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    if not inputs:
+        return ()
+    what = " and ".join(inputs)
+    return (f"The model also takes {what}. This engine runs it on text, and leaves out its parts for {what}.",)
 
 
 def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:

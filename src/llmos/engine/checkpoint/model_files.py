@@ -68,6 +68,8 @@ class ModelFiles(Protocol):
     context_length: int | None
     license: str | None
     sampling: Mapping[str, float]
+    left_out: tuple[str, ...]
+    """What the model takes besides text, and the engine leaves out: "images", "sound"."""
     tensors: Mapping[str, RawTensor]
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
@@ -93,6 +95,7 @@ def open_model_files(files: Mapping[str, Path]) -> ModelFiles:
 
 class GGUFFiles:
     format: Format = "gguf"
+    left_out: tuple[str, ...] = ()  # such parts of a model are files of their own
 
     def __init__(self, files: Mapping[str, Path], names: Collection[str]) -> None:
         """`names`: of the one GGUF file, or of the parts of a model, among the files."""
@@ -143,6 +146,11 @@ class FolderFiles:
         fields = self.config if not isinstance(text, Mapping) else text
         self.context_length = _count(fields.get("max_position_embeddings"))
         self.license: str | None = None  # only in the README, for people to read
+        self.left_out = tuple(
+            what
+            for key, what in (("vision_config", "images"), ("audio_config", "sound"))
+            if isinstance(text, Mapping) and isinstance(self.config.get(key), Mapping)
+        )
         generation = files.get("generation_config.json")
         self.sampling: Mapping[str, float] = recommended_sampling(
             read_json_object(generation, "generation_config.json") if generation else {}

@@ -10,20 +10,33 @@ _SPACE = " \t\n\r"
 
 @dataclass(frozen=True, slots=True)
 class ReasoningTags:
+    """The strings around reasoning. Each may be a control token."""
+
     opening: str
     closing: str
+    label: str = ""
+    """Ordinary text that follows the opening tag: its kind of channel (Gemma 4)."""
+
+    @property
+    def beginning(self) -> str:
+        """What stands before the reasoning."""
+        return self.opening + self.label
 
     def are_open_in(self, prompt_tail: str) -> bool:
         """Return whether a prompt with this end has opened the reasoning, so that the answer continues it."""
-        return prompt_tail.rstrip(_SPACE).endswith(self.opening)
+        return prompt_tail.rstrip(_SPACE).endswith(self.beginning)
 
 
-_KNOWN = (ReasoningTags("<think>", "</think>"), ReasoningTags("[THINK]", "[/THINK]"))
+_KNOWN = (
+    ReasoningTags("<think>", "</think>"),
+    ReasoningTags("[THINK]", "[/THINK]"),
+    ReasoningTags("<|channel>", "<channel|>", "thought"),
+)
 
 
 def detect_reasoning(template: str) -> ReasoningTags | None:
     """Return the reasoning tags in a chat template, None if it has none that we know."""
-    return next((tags for tags in _KNOWN if tags.opening in template and tags.closing in template), None)
+    return next((tags for tags in _KNOWN if tags.beginning in template and tags.closing in template), None)
 
 
 class ReasoningSplitter:
@@ -49,9 +62,9 @@ class ReasoningSplitter:
         reasoning = ""
         if self._state == "start":
             rest = self._held.lstrip(_SPACE)
-            if rest.startswith(self._tags.opening):
-                self._held, self._state = rest[len(self._tags.opening) :], "after opening"
-            elif not self._tags.opening.startswith(rest):
+            if rest.startswith(self._tags.beginning):
+                self._held, self._state = rest[len(self._tags.beginning) :], "after opening"
+            elif not self._tags.beginning.startswith(rest):
                 self._state = "answer"
         if self._state == "after opening":
             self._held = self._held.lstrip("\n")

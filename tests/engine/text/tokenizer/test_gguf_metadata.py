@@ -1,5 +1,6 @@
 """Tokenizers from GGUF metadata: which keys are read, and which errors name what is wrong."""
 
+import json
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def test_sentencepiece_without_a_leading_space(sentencepiece):
     tokenizer = Tokenizer.from_gguf(with_changes(sentencepiece.metadata, add_space_prefix=False))
     for text in ("hello", " hello", "  hello there"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_gemma_4_has_sentencepieces_vocabulary_and_its_merges(sentencepiece, texts):
+    model = json.loads(sentencepiece.reference.backend_tokenizer.to_str())["model"]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    usual = Tokenizer.from_gguf(with_changes(sentencepiece.metadata, add_space_prefix=False))
+    changes = {"model": "gemma4", "scores": None, "merges": merges, "add_space_prefix": False}
+    gemma = Tokenizer.from_gguf(with_changes(sentencepiece.metadata, **changes))
+    for text in texts:
+        assert gemma.encode(text) == usual.encode(text)
 
 
 def test_duplicates_in_the_vocabulary_keep_their_text(gpt2):

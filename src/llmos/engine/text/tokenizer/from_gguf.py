@@ -1,6 +1,6 @@
 """A tokenizer from the metadata of a GGUF file.
 
-tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece
+tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece · "gemma4": the same, with merges
 tokenizer.ggml.pre          how text is split into words (splits.py)
 tokenizer.ggml.tokens       the vocabulary, with a token_type each, and scores or merges for how pieces join
 tokenizer.ggml.*_token_id   the ids of BOS, EOS and so on
@@ -61,11 +61,11 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
     template, tool_template = _template(metadata, ""), _template(metadata, ".tool_use")
     if kind == "gpt2":
         model = _byte_level_model(metadata, tokens)
-    elif kind == "llama":
+    elif kind in ("llama", "gemma4"):
         model = _sentencepiece_model(metadata, tokens, control, _text(tokens, special["unknown"]))
     else:
         raise UnsupportedModel(
-            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2' and 'llama'."
+            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2', 'llama' and 'gemma4'."
         )
     model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
     plain = [text for text in _of_type(_USER_DEFINED, tokens, types) if text and text not in control]

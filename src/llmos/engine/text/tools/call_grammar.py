@@ -118,7 +118,8 @@ def _reasoning_rules(tags: ReasoningTags, control: ControlLookup, *, is_open: bo
         rules = [f"reasoned[lazy]: TEXT {_text(tags.closing)}", "reasoning: reasoned /\\n*/"]
     else:
         rules = [f"reasoning: TEXT {_tag(tags.closing, control)} /\\n*/"]
-    reasoning_first = "reasoning" if is_open else f"({_tag(tags.opening, control)} reasoning)?"
+    label = f" {_text(tags.label)}" if tags.label else ""
+    reasoning_first = "reasoning" if is_open else f"({_tag(tags.opening, control)}{label} reasoning)?"
     return [*rules, f"start: {reasoning_first} answer"]
 
 
