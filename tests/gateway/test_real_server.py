@@ -242,6 +242,13 @@ def test_sigterm_finishes_running_answers_and_exits(home: Path) -> None:
             client.models.list()
 
 
+def test_a_server_whose_output_nobody_reads_goes_on_and_ends(home: Path) -> None:
+    with serving(home) as running, httpx.Client(base_url=running.url) as client:
+        for _ in range(400):  # Each has a line of the log; together they are more than a pipe holds.
+            assert client.get(f"/{'nowhere' * 40}").status_code == 401
+        assert running.end() == 0
+
+
 def test_a_second_signal_ends_it_at_once(home: Path) -> None:
     with serving(home) as running, running.openai() as client:
         pid = running.replica()["pid"]

@@ -12,6 +12,7 @@ and the next line says how many.
 
 import contextlib
 import json
+import os
 import queue
 import sys
 import threading
@@ -40,43 +41,65 @@ _FLUSH_SECONDS = 1.0
 
 
 class Log:
-    """Writes events to a stream. Any thread may use it; nothing waits for the stream."""
+    """Writes events, and what the server says to its user, to a stream. Any thread may use it; nothing waits for the
+    stream, so that a server whose output nobody reads goes on, and ends."""
 
     def __init__(self, format: LogFormat, stream: TextIO | None = None) -> None:
+        """`stream`: None for the standard output."""
+        self._is_off = format == "off"
         self._render: Callable[[Event], str] = _render_json if format == "json" else _render_text
-        self._stream = stream or sys.stdout
-        self._waiting: queue.Queue[Event | None] = queue.Queue(_MAX_WAITING)
+        self._stream = stream
+        self._waiting: queue.Queue[Event | str | None] = queue.Queue(_MAX_WAITING)
         self._num_lost = 0
         self._thread: threading.Thread | None = None
-        if format != "off":
-            self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
-            self._thread.start()
+        self._is_closed = False
 
     def write(self, event: Event) -> None:
-        if self._thread is None:
-            return
-        try:
-            self._waiting.put_nowait(event)
-        except queue.Full:
-            self._num_lost += 1
+        if not self._is_off:
+            self._put(event)
+
+    def print(self, text: str) -> None:
+        """Write a text for people, also if the log is off."""
+        self._put(text)
 
     def close(self) -> None:
-        """Return when everything is written, at the latest after a second."""
+        """Return when everything is written, at the latest after a second. Nothing is written afterwards."""
+        self._is_closed = True
         if self._thread is not None:
             with contextlib.suppress(queue.Full):
                 self._waiting.put_nowait(None)
             self._thread.join(_FLUSH_SECONDS)
-            self._thread = None
 
-    def _write_all(self) -> None:
-        while (event := self._waiting.get()) is not None:
-            if self._num_lost:
+    def _put(self, line: Event | str) -> None:
+        if self._is_closed:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._write_all, args=[self._stream or _own_stdout()], name="log", daemon=True
+            )
+            self._thread.start()
+        try:
+            self._waiting.put_nowait(line)
+        except queue.Full:
+            self._num_lost += 1
+
+    def _write_all(self, stream: TextIO) -> None:
+        while (line := self._waiting.get()) is not None:
+            if self._num_lost and not isinstance(line, str):
                 num_lost, self._num_lost = self._num_lost, 0
-                event = {**event, "lost_lines": num_lost}
+                line = {**line, "lost_lines": num_lost}
             # Serving continues if nobody reads the output.
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write(self._render(event) + "\n")
-                self._stream.flush()
+                stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
+                stream.flush()
+
+
+def _own_stdout() -> TextIO:
+    """Return the standard output as a file of its own: the process can't end while a thread waits in sys.stdout."""
+    try:
+        return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    except (OSError, ValueError):
+        return sys.stdout  # It is no file, as in tests.
 
 
 class RequestLog:

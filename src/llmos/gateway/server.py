@@ -142,11 +142,11 @@ async def _serve(
             serving.cancel()
         else:
             server.drain()
-            _print("Shutting down after running requests finish. Press Ctrl-C again to stop now.")
+            services.log.print("Shutting down after running requests finish. Press Ctrl-C again to stop now.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    _print_address(services.settings, listener)
+    _print_address(services, listener)
     await asyncio.wait([serving])
     loading.cancel()
     await services.pool.close(drain=not serving.cancelled())
@@ -162,15 +162,15 @@ async def _load(services: Services, loadables: Sequence[Loadable], server: Serve
     """Load the models one after another. The server stops if one of them can't be loaded."""
     for loadable in loadables:
         version = loadable.version
-        _print(f"Loading {version.ref} …")
+        services.log.print(f"Loading {version.ref} …")
         began = time.perf_counter()
         try:
             await services.pipeline.load(version.ref, owner(), wait=True)
         except LLMOSError as error:
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error
-        _print(f"Loaded {version.ref} in {time.perf_counter() - began:.1f} s.")
-    _print("Ready. Press Ctrl-C to stop.")
+        services.log.print(f"Loaded {version.ref} in {time.perf_counter() - began:.1f} s.")
+    services.log.print("Ready. Press Ctrl-C to stop.")
 
 
 def _log_error(task: "asyncio.Task[None]") -> None:
@@ -178,17 +178,12 @@ def _log_error(task: "asyncio.Task[None]") -> None:
         _log.error("The background task for %s has stopped", task.get_name(), exc_info=error)
 
 
-def _print_address(settings: Settings, listener: socket.socket) -> None:
+def _print_address(services: Services, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     # The server listens on every address; print one that a program on this machine can use.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    key_path = shlex.quote(str(settings.owner_key_path))
+    key_path = shlex.quote(str(services.settings.owner_key_path))
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _print(f"LLMOS is listening on {url}; the API key is in {key_path}. Try:\n")
-    _print(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
+    services.log.print(f"LLMOS is listening on {url}; the API key is in {key_path}. Try:\n")
+    services.log.print(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
   -d '{{"model": "{DEFAULT_ROUTE}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'\n""")
-
-
-def _print(line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # Serving continues if nobody reads the output.
-        print(line, flush=True)

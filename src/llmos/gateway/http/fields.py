@@ -8,7 +8,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import Sampling
-from llmos.gateway.http.requests import Int64, RequestObject
+from llmos.gateway.http.requests import NOT_EMPTY, Int64, RequestObject
 from llmos.security.callers import Caller
 
 MAX_CHOICES = 1024
@@ -46,7 +46,7 @@ class SamplingFields(CallerFields, kw_only=True):
     frequency_penalty: float = 0.0
     logit_bias: dict[Annotated[int, Int64], float] = field(default_factory=dict)
     seed: Annotated[int, Int64] | None = None
-    stop: str | list[str] = field(default_factory=list)
+    stop: Annotated[str, NOT_EMPTY] | list[Annotated[str, NOT_EMPTY]] = field(default_factory=list)
     stop_token_ids: list[Annotated[int, Int64]] = field(default_factory=list)
     ignore_eos: bool = False
     include_stop: bool = False

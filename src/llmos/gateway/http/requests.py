@@ -21,6 +21,14 @@ Int64 = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 """The integers that msgpack can carry to the replica."""
 
 
+def described(**schema: Any) -> msgspec.Meta:
+    """Return what the document says of a field besides its type. The server itself checks it later, with advice."""
+    return msgspec.Meta(extra_json_schema=schema)
+
+
+NOT_EMPTY = described(minLength=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Unsupported:
     """A field that LLMOS does not support and that would change the answer. Rejected unless its value is neutral."""

@@ -13,7 +13,7 @@ from llmos.gateway.calls.conversation import check_conversation
 from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_schema
 from llmos.gateway.http.fields import CallerFields
-from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants
+from llmos.gateway.http.requests import NOT_EMPTY, Hint, Int64, RequestObject, Unsupported, Variants
 from llmos.gateway.wires.anthropic.messages import AnthropicMessage, TextBlock, to_template
 from llmos.gateway.wires.anthropic.tools import (
     TOOLS,
@@ -140,7 +140,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
     min_p: float | None = None
     repetition_penalty: float | None = None
     seed: Annotated[int, Int64] | None = None
-    stop_sequences: list[str] = msgspec.field(default_factory=list)
+    stop_sequences: list[Annotated[str, NOT_EMPTY]] = msgspec.field(default_factory=list)
     stream: bool = False
     metadata: Metadata | None = None
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import left_out
-from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants, described
 
 _ROLES = ("user", "assistant", "system")
 
@@ -88,8 +88,7 @@ AnyBlock = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock
 
 
 class AnthropicMessage(RequestObject, kw_only=True):
-    role: str
-    """user, assistant, or system."""
+    role: Annotated[str, described(enum=["user", "assistant", "system"])]
     content: str | list[AnyBlock]
     """Texts are joined by line breaks."""
 

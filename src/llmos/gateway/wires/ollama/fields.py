@@ -9,18 +9,23 @@ from msgspec import Meta
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, SamplingParams
+from llmos.engine.sampling_params import check_sampling
 from llmos.gateway.calls.call import Sampling
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http.fields import CallerFields
 from llmos.gateway.http.ignored import IgnoredFields
-from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
+from llmos.gateway.http.requests import NOT_EMPTY, Int64, RequestObject, Unsupported, described
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
 NO_IMAGES = Unsupported("the model reads text only. Leave it out, or describe the image in words.", ([],))
 
 _DURATION = re.compile(r"[+-]?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h)?)+")
+
+_NO_LIMIT = 2**62
+"""Tokens of a vocabulary, and of a context window, of a model that isn't asked yet."""
 
 _UNLIMITED = (-1, -2)
 """Values of num_predict that stand for no limit but the context window."""
@@ -65,7 +70,7 @@ class Options(RequestObject, kw_only=True):
     frequency_penalty: float = 0.0
     seed: Annotated[int, Int64] = -1
     """-1: a new seed for every request."""
-    stop: str | list[str] = msgspec.field(default_factory=list)
+    stop: Annotated[str, NOT_EMPTY] | list[Annotated[str, NOT_EMPTY]] = msgspec.field(default_factory=list)
 
     # Options of loading, which the server decides, and options that only matter together with an unsupported one.
     harmless: ClassVar = frozenset(
@@ -120,7 +125,7 @@ class ModelFields(CallerFields, kw_only=True):
 
     model: str
     """A route or a model. `NAME:latest` means NAME."""
-    keep_alive: float | str | None = None
+    keep_alive: float | Annotated[str, described(pattern=f"^{_DURATION.pattern}$")] | None = None
     """0: unload the model after the answer, unless other calls wait for it. Any other value keeps it loaded."""
 
     @property
@@ -146,10 +151,10 @@ class GenerateFields(ModelFields, kw_only=True):
     """The fields of a request that generates text."""
 
     stream: bool = True
-    format: str | dict[str, Any] = ""
+    format: Annotated[str, described(enum=["", "json"])] | dict[str, Any] = ""
     """The form of the answer: `json`, or a JSON schema."""
     options: Options = msgspec.field(default_factory=Options)
-    think: bool | str | None = None
+    think: bool | Annotated[str, described(enum=["low", "medium", "high"])] | None = None
     """Turns reasoning on or off, if the model's chat template supports that."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
@@ -183,6 +188,16 @@ class GenerateFields(ModelFields, kw_only=True):
                 )
             return {"enable_thinking": True, "reasoning_effort": self.think}
         return {} if self.think is None else {"enable_thinking": self.think}
+
+    def check_fields(self) -> None:
+        """Raise BadRequest for fields that are invalid whatever is asked, also where nothing is: to load a model."""
+        self.grammar()
+        self.template_options()
+        try:
+            check_sampling(self.sampling().params, _NO_LIMIT, _NO_LIMIT)
+        except BadRequest as error:
+            FieldNames(OPTION_NAMES).rename(error)
+            raise
 
     async def check(self, pipeline: Pipeline, ignored: IgnoredFields) -> None:
         """Raise BadRequest for options that the model does not support. Nothing is known of a provider's model.

@@ -7,17 +7,17 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
 from llmos.gateway.http.fields import ComparedTextsFields
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import NOT_EMPTY, RequestObject, Unsupported, described
 from llmos.security.callers import Caller
 
 
 class Document(RequestObject):
-    text: str
+    text: Annotated[str, NOT_EMPTY]
 
 
 class RerankRequest(ComparedTextsFields, kw_only=True):
-    query: str
-    documents: list[str | Document]
+    query: Annotated[str, NOT_EMPTY]
+    documents: Annotated[list[Annotated[str, NOT_EMPTY] | Document], described(minItems=1, maxItems=MAX_INPUTS - 1)]
     """At most 2,047 texts."""
     top_n: Annotated[int, Meta(ge=1)] | None = None
     """Return only this many documents, the best ones. Without it, all."""

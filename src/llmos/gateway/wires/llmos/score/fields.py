@@ -1,15 +1,18 @@
 """The request of POST /v1/score."""
 
+from typing import Annotated
+
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
 from llmos.gateway.http.fields import ComparedTextsFields
+from llmos.gateway.http.requests import NOT_EMPTY, described
 from llmos.security.callers import Caller
 
 
 class ScoreRequest(ComparedTextsFields, kw_only=True):
-    text_1: str | list[str]
+    text_1: Annotated[str, NOT_EMPTY] | Annotated[list[Annotated[str, NOT_EMPTY]], described(minItems=1)]
     """One text, which is compared with every text of text_2, or as many texts as text_2 has."""
-    text_2: str | list[str]
+    text_2: Annotated[str, NOT_EMPTY] | Annotated[list[Annotated[str, NOT_EMPTY]], described(minItems=1)]
 
     def call(self, caller: Caller) -> EmbedCall:
         """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""

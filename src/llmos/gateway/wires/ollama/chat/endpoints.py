@@ -34,6 +34,7 @@ async def ollama_chat(request: Request) -> Response:
     pipeline, caller = services_of(request).pipeline, caller_of(request)
     model, must_unload = strip_latest(body.model), body.must_unload
     if not body.messages:
+        body.check_fields()
         fields = await load_or_unload(pipeline, model, caller, must_unload)
         return json_response(OllamaChatAnswer(**fields, message=render_message()))
     body.check_unload(caller)

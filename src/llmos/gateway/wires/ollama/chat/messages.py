@@ -1,14 +1,14 @@
 """Messages in Ollama's format, and their conversion to messages for chat templates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import field
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import check_conversation, left_out
-from llmos.gateway.http.requests import RequestObject
+from llmos.gateway.http.requests import RequestObject, described
 from llmos.gateway.wires.ollama.fields import NO_IMAGES
 
 
@@ -28,8 +28,7 @@ class OllamaToolCall(RequestObject, kw_only=True):
 
 
 class OllamaMessage(RequestObject, kw_only=True):
-    role: str
-    """system, user, assistant or tool."""
+    role: Annotated[str, described(enum=["system", "user", "assistant", "tool"])]
     content: str = ""
     thinking: str = ""
     """The reasoning before this message."""

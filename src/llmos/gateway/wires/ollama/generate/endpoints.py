@@ -32,6 +32,7 @@ async def ollama_generate(request: Request) -> Response:
     pipeline, caller = services_of(request).pipeline, caller_of(request)
     model, must_unload = strip_latest(body.model), body.must_unload
     if not body.prompt:
+        body.check_fields()
         return json_response(OllamaText(**await load_or_unload(pipeline, model, caller, must_unload), response=""))
     body.check_unload(caller)
     call = body.call(caller)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import RequestObject, Unsupported, described
 from llmos.gateway.wires.openai.pages import PageQuery
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
@@ -16,10 +16,10 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/r
 class BatchRequest(RequestObject, kw_only=True):
     input_file_id: str
     """A file with the purpose `batch`."""
-    endpoint: str
+    endpoint: Annotated[str, described(enum=[*ENDPOINTS])]
     """The path that every request of the file calls."""
-    completion_window: str
-    """Must be `24h`. Requests without an answer by then expire."""
+    completion_window: Annotated[str, described(enum=["24h"])]
+    """Requests without an answer by then expire."""
     metadata: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]] | None = None
     """Up to 16 strings of your own, returned with the batch."""
 

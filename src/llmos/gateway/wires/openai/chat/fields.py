@@ -8,7 +8,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_numbers
-from llmos.gateway.http.requests import Hint, Int64, Unsupported
+from llmos.gateway.http.requests import Hint, Int64, Unsupported, described
 from llmos.gateway.wires.openai.chat.messages import TEXT_ONLY, Message, to_template
 from llmos.gateway.wires.openai.chat.tools import TOOLS, NamedToolChoice, Tool, parse_tools
 from llmos.gateway.wires.openai.fields import HINTS, StreamOptions
@@ -30,7 +30,7 @@ class ChatRequest(FormatFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: list[Tool] = msgspec.field(default_factory=list)
     """The functions that the model may call."""
-    tool_choice: str | NamedToolChoice | None = None
+    tool_choice: Annotated[str, described(enum=["auto", "required", "none"])] | NamedToolChoice | None = None
     """auto: the model decides. required: it must call a function. none: it does not see the tools. An object names the
     function that it must call."""
     parallel_tool_calls: bool = True

@@ -1,13 +1,13 @@
 """Messages in OpenAI's chat format, and their conversion to the dicts that chat templates take."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import check_arguments, check_conversation, left_out
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import RequestObject, Unsupported, described
 
 TEXT_ONLY = "this server supports text only."
 
@@ -41,8 +41,8 @@ class MessageToolCall(RequestObject, kw_only=True):
 
 
 class Message(RequestObject, kw_only=True):
-    role: str
-    """system, developer (a synonym of system), user, assistant or tool."""
+    role: Annotated[str, described(enum=["system", "developer", "user", "assistant", "tool"])]
+    """developer is a synonym of system."""
     content: str | list[ContentPart] | None = None
     """Parts are joined by line breaks. An assistant message may have `tool_calls` instead."""
     name: str | None = None

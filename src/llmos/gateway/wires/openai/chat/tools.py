@@ -1,12 +1,12 @@
 """The tools of a chat request."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway.calls.conversation import check_functions
-from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants, described
 from llmos.gateway.wires.openai.tools import ONLY_FUNCTIONS, FunctionDefinition, ToolChoice, make_tools, to_function
 
 
@@ -25,7 +25,7 @@ class NamedFunction(RequestObject, kw_only=True):
 
 
 class NamedToolChoice(RequestObject, kw_only=True):
-    type: str
+    type: Annotated[str, described(enum=["function"])]
     function: NamedFunction | None = None
 
     objects: ClassVar = {"function": NamedFunction}

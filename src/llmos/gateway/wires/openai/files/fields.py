@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import RequestObject, Unsupported, described
 from llmos.gateway.wires.openai.pages import PageQuery
 
 MAX_FILE_BYTES = 200 * 2**20
@@ -13,15 +13,13 @@ MAX_FILE_BYTES = 200 * 2**20
 class FileUpload(RequestObject, kw_only=True):
     """The fields of an upload besides `file`."""
 
-    purpose: str
-    """Must be `batch`."""
+    purpose: Annotated[str, described(enum=["batch"])]
 
     unsupported: ClassVar = {"expires_after": Unsupported("files stay until they are deleted. Leave it out.")}
 
 
 class FileQuery(PageQuery, kw_only=True):
-    purpose: str | None = None
-    """`batch` or `batch_output`."""
+    purpose: Annotated[str, described(enum=["batch", "batch_output"])] | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
     order: Literal["asc", "desc"] = "desc"
     """By time of creation."""

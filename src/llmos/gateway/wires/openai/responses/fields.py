@@ -15,7 +15,7 @@ from llmos.gateway.calls.conversation import check_conversation, check_functions
 from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.http.fields import SamplingFields
-from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants
+from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants, described
 from llmos.gateway.wires.openai.fields import HINTS
 from llmos.gateway.wires.openai.pages import PageQuery
 from llmos.gateway.wires.openai.responses.compaction import INSTRUCTION, MAX_SUMMARY_TOKENS
@@ -35,6 +35,8 @@ INCLUDABLE = frozenset(
     }
 )  # fmt: skip
 """The values of `include` that are accepted. What the others ask for is never in an answer of this server."""
+
+_INCLUDABLE = described(enum=sorted(INCLUDABLE))
 
 _ECHOED = ("metadata", "safety_identifier", "prompt_cache_key", "prediction", "store")
 """OpenAI's hints that are fields here, or no fields."""
@@ -129,8 +131,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
     parallel_tool_calls: bool = True
     max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
     """Limits calls of built-in tools, of which this server has none."""
-    include: list[str] = field(default_factory=list)
-    """Accepts message.output_text.logprobs."""
+    include: list[Annotated[str, _INCLUDABLE]] = field(default_factory=list)
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     metadata: Annotated[
         dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
@@ -248,7 +249,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
 
 
 class ResponseQuery(RequestObject, kw_only=True):
-    include: str = ""
+    include: Annotated[str, _INCLUDABLE] = ""
     stream: bool = False
     """Return the events of the stream instead."""
     starting_after: Annotated[int, Meta(ge=0)] | None = None
@@ -260,7 +261,7 @@ class ResponseQuery(RequestObject, kw_only=True):
 class ItemQuery(PageQuery, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     order: Literal["asc", "desc"] = "desc"
-    include: str = ""
+    include: Annotated[str, _INCLUDABLE] = ""
 
 
 def _check(conversation: Conversation, num_before: int) -> None:
