@@ -1,4 +1,4 @@
-"""Profile the parallel regions of a step: python benchmarks/regions.py [MODEL.gguf] [--threads 2] [--json]
+"""Profile the parallel regions of a step: python benchmarks/regions.py [MODEL.gguf] [--threads 2] [--isa avx2] [--json]
 
 Times the regions on the first thread. The rest of the wall time was spent outside of the forward pass: in the
 scheduler, the sampler and Python. Of the decode workloads, only the decoding steps count, not the prefills.
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from llmos.engine._native import available_isas
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
@@ -69,10 +70,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     add_model(parser)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--isa", choices=available_isas())
     parser.add_argument("--json", action="store_true", help="a JSON object: workload -> steps, seconds, regions")
     args = parser.parse_args()
     files = files_of(args.model)
-    engine, ready = load_engine(files, EngineConfig(threads=args.threads, max_draft_tokens=0))
+    engine, ready = load_engine(files, EngineConfig(threads=args.threads, isa=args.isa, max_draft_tokens=0))
     chosen = [workload for workload in WORKLOADS if workload.name in NAMES]
     for workload in chosen:
         profile(engine, workload, ready.vocab_size, seed=1)  # warms up
