@@ -258,7 +258,7 @@ def test_a_copy_of_the_embedding_as_head_stays_tied(dtype, tiny_model_of, tmp_pa
         ("attn_logit_softcapping", 5.0),
         ("attention.clamp_kqv", 1.0),
         ("attention.temperature_scale", 0.1),
-        ("pooling_type", 1),
+        ("embedding_length_out", 8),
         ("expert_shared_count", 2),
         ("rope.freq_base_swa", 5.0),
         ("nobody.knows", "x"),

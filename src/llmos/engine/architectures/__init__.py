@@ -6,7 +6,7 @@ has:
     GGUF_ARCHITECTURE   str | None, the value of general.architecture
     spec_from_config    config.json -> DecoderSpec
     hf_sources          DecoderSpec -> canonical tensor name -> Source
-    spec_from_gguf      metadata, tensors -> DecoderSpec                 only with a GGUF_ARCHITECTURE
+    spec_from_gguf      metadata, tensors -> spec                        only with a GGUF_ARCHITECTURE
     gguf_sources        DecoderSpec -> canonical tensor name -> Source   only with a GGUF_ARCHITECTURE
     HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
     stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
@@ -36,12 +36,13 @@ from typing import Any, Protocol, cast
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import _harmless_config, _harmless_gguf
+from llmos.engine.architectures._gguf_embedder import EMBEDDER_SUFFIX, embeds_texts, with_gguf_pooling
 from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
 from llmos.engine.architectures._read_keys import Harmless, ReadKeys, refuse_unknown, without_harmless
 from llmos.engine.architectures._rope import inverse_frequencies
 from llmos.engine.architectures._sentence_files import module_steps, with_sentence_files
 from llmos.engine.architectures._sources import Source
-from llmos.engine.encoder_spec import ModelSpec, Pooling, ScoreHead, Task
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec, Pooling, ScoreHead, Task
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -55,6 +56,7 @@ __all__ = [
     "families",
     "family_of_gguf",
     "family_of_model_type",
+    "gguf_family_name",
     "gguf_spec",
     "inverse_frequencies",
     "module_steps",
@@ -67,9 +69,6 @@ __all__ = [
 ]
 
 
-EMBEDDER_SUFFIX = "_embedding"
-"""Ends the family of a decoder with the files of sentence-transformers, which embeds texts: "qwen3_embedding"."""
-
 RERANKER_SUFFIX = "_reranker"
 """Ends the family of a model that scores pairs of texts: "bert_reranker"."""
 
@@ -81,7 +80,7 @@ class Family(Protocol):
 
     def spec_from_config(self, config: Mapping[str, Any]) -> ModelSpec: ...
     def hf_sources(self, spec: Any) -> dict[str, Source]: ...
-    def spec_from_gguf(self, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec: ...
+    def spec_from_gguf(self, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> ModelSpec: ...
     def gguf_sources(self, spec: DecoderSpec) -> dict[str, Source]: ...
 
 
@@ -155,13 +154,14 @@ def config_spec(family: Family, config: Mapping[str, Any], ignored: Collection[s
 
 def gguf_spec(
     family: Family, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor], ignored: Collection[str] = ()
-) -> DecoderSpec:
+) -> ModelSpec:
     """Return the spec of GGUF metadata. `ignored`: keys that are read as if they were absent.
 
     Raises UnsupportedModel for keys of the architecture that the family neither uses nor knows to be harmless.
     """
     keys = ReadKeys(metadata, ignored)
-    spec = family.spec_from_gguf(keys, tensors)
+    assert family.GGUF_ARCHITECTURE is not None, "the family of a file has an architecture"
+    spec = with_gguf_pooling(family.spec_from_gguf(keys, tensors), keys, family.GGUF_ARCHITECTURE)
     prefix = f"{family.GGUF_ARCHITECTURE}."
     unread = {key.removeprefix(prefix): value for key, value in keys.unread().items() if key.startswith(prefix)}
     own: Harmless = getattr(family, "HARMLESS_GGUF", {})
@@ -193,14 +193,32 @@ def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> d
     return {key: replace(source, name=_name_in_file(source.name, names)) for key, source in sources.items()}
 
 
-def sources_in_gguf(family: Family, spec: DecoderSpec, names: Collection[str]) -> tuple[dict[str, Source], set[str]]:
+def gguf_family_name(metadata: Mapping[str, Any], architecture: str) -> str:
+    """Return the family of a GGUF file as in a Description: the architecture, or what embeds texts by our own name."""
+    if not embeds_texts(metadata, architecture):
+        return architecture
+    try:
+        name = _name_of(family_of_gguf(architecture))
+    except UnsupportedModel:
+        return architecture
+    return name if task_of(name) == "embed" else name + EMBEDDER_SUFFIX
+
+
+def _name_of(family: Family) -> str:
+    return cast(Any, family).__name__.rpartition(".")[2]  # type: ignore[no-any-return]
+
+
+def sources_in_gguf(family: Family, spec: ModelSpec, names: Collection[str]) -> tuple[dict[str, Source], set[str]]:
     """Return the sources of a spec's tensors in a GGUF file with these tensors, and the names of those that it doesn't
     use."""
     is_fused = any(name.endswith(".ffn_gate_up_exps.weight") for name in names)
     sources_of = getattr(family, "fused_gguf_sources", family.gguf_sources) if is_fused else family.gguf_sources
-    sources: dict[str, Source] = sources_of(spec)
+    described: Any = spec.decoder if isinstance(spec, DecoderEmbedderSpec) else spec
+    sources: dict[str, Source] = sources_of(described)
     unused_of = getattr(family, "unused_gguf_tensors", None)
-    known: set[str] = set() if unused_of is None else unused_of(spec)
+    known: set[str] = set() if unused_of is None else unused_of(described)
+    if isinstance(spec, EncoderSpec):
+        known.add("output.weight")  # makes text
     if getattr(family, "LEAVES_OUT_LAST_LAYERS", False):
         known |= {name for name in names if _gguf_layer(name) >= spec.num_layers}
     return sources, set(names) - {source.name for source in sources.values()} - ROPE_TENSORS - known

@@ -67,6 +67,42 @@ def gguf_fields(metadata: Mapping[str, Any], architecture: str, *, experts: bool
     return fields
 
 
+def encoder_fields_from_gguf(metadata: Mapping[str, Any], architecture: str) -> Fields:
+    """Return the fields of a bidirectional model. Raises UnsupportedModel for a causal one."""
+    fields = Fields(metadata, where="the GGUF metadata", prefix=f"{architecture}.")
+    if fields.flag("attention.causal", False):
+        raise limits.unsupported("an encoder with causal attention")
+    return fields
+
+
+def encoder_base_from_gguf(
+    metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor], fields: Fields
+) -> dict[str, Any]:
+    """Return the fields of a spec that all bidirectional models with rotary positions have."""
+    hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
+    num_heads = fields.uniform_integer("attention.head_count", high=limits.MAX_HEADS)
+    if fields.uniform_integer("attention.head_count_kv", num_heads, high=limits.MAX_HEADS) != num_heads:
+        raise limits.unsupported("an encoder with fewer key heads than query heads")
+    for name in ("attention.key_length", "attention.value_length"):
+        if fields.integer(name, hidden_size // num_heads) != hidden_size // num_heads:
+            raise limits.unsupported(f"an unusual {name}")
+    return {
+        "vocab_size": vocab_size_of(metadata, tensors),
+        "hidden_size": hidden_size,
+        "num_layers": fields.integer("block_count", high=limits.MAX_LAYERS),
+        "num_heads": num_heads,
+        "num_kv_heads": num_heads,
+        "head_dim": limits.head_dim_of(hidden_size, num_heads),
+        "intermediate_size": fields.uniform_integer("feed_forward_length", high=limits.MAX_INTERMEDIATE),
+        "max_positions": fields.integer("context_length", high=limits.MAX_POSITIONS),
+        "norm": "layernorm",
+        "norm_eps": fields.number("attention.layer_norm_epsilon", low=0.0, high=1.0),
+        "embed_norm": True,
+        "is_causal": False,
+        "tied_head": True,
+    }
+
+
 def vocab_size_of(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> int:
     """Return the number of rows of the embedding. Raises BadModelFile if the tokenizer has more tokens."""
     if "token_embd.weight" not in tensors:

@@ -9,14 +9,16 @@ from llmos.engine.architectures._config import ACTIVATIONS, config_fields
 from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_config
 from llmos.engine.architectures._encoder import refuse_heads
 from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._gguf import encoder_base_from_gguf, encoder_fields_from_gguf
 from llmos.engine.architectures._read_keys import ANY, Harmless
 from llmos.engine.architectures._score_head import HEAD_ACTIVATIONS
 from llmos.engine.architectures._sources import Source, rename, split_qkv, split_rows
 from llmos.engine.architectures._windows import num_layers_of, windowed_layers
 from llmos.engine.encoder_spec import EncoderSpec, Pooling, ScoreHead, embedder_of
 from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
 
-GGUF_ARCHITECTURE = None
+GGUF_ARCHITECTURE = "modern-bert"
 IS_ENCODER = True
 HARMLESS_CONFIG: Harmless = {
     **dict.fromkeys(
@@ -32,6 +34,7 @@ HARMLESS_CONFIG: Harmless = {
 }  # fmt: skip
 """Options of heads, which only a reranker reads, and of programs."""
 
+HARMLESS_GGUF: Harmless = {"rope.scaling.type": ("none",)}
 SCORE_NAMES = {"score_dense": "head.dense", "score_norm": "head.norm", "score": "classifier"}
 
 _NAMES = {
@@ -104,6 +107,49 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
         rename(spec, _NAMES)
         | split_qkv(spec, f"{layer}.attn.Wqkv")
         | split_rows(spec, f"{layer}.mlp.Wi", {"gate": size, "up": size})
+    )
+
+
+_GGUF_NAMES = {
+    "embed": "token_embd",
+    "embed_norm": "token_embd_norm",
+    "attn_norm": "blk.{i}.attn_norm",
+    "o": "blk.{i}.attn_output",
+    "mlp_norm": "blk.{i}.ffn_norm",
+    "down": "blk.{i}.ffn_down",
+    "final_norm": "output_norm",
+}
+
+
+def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> EncoderSpec:
+    fields = encoder_fields_from_gguf(metadata, GGUF_ARCHITECTURE)
+    base = encoder_base_from_gguf(metadata, tensors, fields)
+    has_bias = "blk.0.attn_qkv.bias" in tensors
+    interval = fields.integer("attention.sliding_window_pattern", 3, high=limits.MAX_LAYERS)
+    activation = fields.string("hidden_activation", fields.string("hidden_act", "gelu"), known=ACTIVATIONS)
+    decoder = DecoderSpec(
+        **base,
+        family="modernbert",
+        norm_bias="output_norm.bias" in tensors,
+        skips_first_norm=True,
+        activation=ACTIVATIONS[activation],
+        qkv_bias=has_bias,
+        output_bias=has_bias,
+        mlp_bias="blk.0.ffn_down.bias" in tensors,
+        sliding_window=fields.integer("attention.sliding_window", 128, low=2, high=limits.MAX_POSITIONS) // 2 + 1,
+        windowed_layers=tuple(i for i in range(base["num_layers"]) if i % interval),
+        rope_theta=fields.number("rope.freq_base", 160_000.0, **THETA_RANGE),
+        window_rope_theta=fields.number("rope.freq_base_swa", 10_000.0, **THETA_RANGE),
+    )
+    return embedder_of(limits.validated(decoder), family="modernbert")
+
+
+def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    size = spec.intermediate_size
+    return (
+        rename(spec, _GGUF_NAMES)
+        | split_qkv(spec, "blk.{i}.attn_qkv")
+        | split_rows(spec, "blk.{i}.ffn_up", {"gate": size, "up": size})
     )
 
 

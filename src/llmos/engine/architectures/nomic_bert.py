@@ -8,12 +8,15 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import ACTIVATIONS, config_fields, head_dim_from_config
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._encoder import refuse_heads
+from llmos.engine.architectures._gguf import encoder_base_from_gguf, encoder_fields_from_gguf
+from llmos.engine.architectures._gguf_rope import rope_from_gguf
 from llmos.engine.architectures._read_keys import ANY, ChangedKeys, Harmless
 from llmos.engine.architectures._sources import Source, rename, split_qkv
 from llmos.engine.encoder_spec import EncoderSpec, embedder_of
 from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
 
-GGUF_ARCHITECTURE = None
+GGUF_ARCHITECTURE = "nomic-bert"
 IS_ENCODER = True
 HF_PREFIX = "nomic_bert."
 HARMLESS_CONFIG: Harmless = {
@@ -33,6 +36,18 @@ _NAMES = {
     "up": "encoder.layers.{i}.mlp.fc11",
     "down": "encoder.layers.{i}.mlp.fc2",
     "mlp_post_norm": "encoder.layers.{i}.norm2",
+}
+
+_GGUF_NAMES = {
+    "embed": "token_embd",
+    "types": "token_types",
+    "embed_norm": "token_embd_norm",
+    "o": "blk.{i}.attn_output",
+    "attn_post_norm": "blk.{i}.attn_output_norm",
+    "gate": "blk.{i}.ffn_gate",
+    "up": "blk.{i}.ffn_up",
+    "down": "blk.{i}.ffn_down",
+    "mlp_post_norm": "blk.{i}.layer_output_norm",
 }
 
 _OLDER_CONFIG_NAMES = {
@@ -94,5 +109,26 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
     sources = rename(spec, {name: HF_PREFIX + theirs for name, theirs in _NAMES.items()})
     sources |= split_qkv(spec, f"{HF_PREFIX}encoder.layers.{{i}}.attn.Wqkv")
     # All tokens of a single text have the type 0.
+    sources["types.weight"] = replace(sources["types.weight"], row=0)
+    return sources
+
+
+def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> EncoderSpec:
+    fields = encoder_fields_from_gguf(metadata, GGUF_ARCHITECTURE)
+    base = encoder_base_from_gguf(metadata, tensors, fields)
+    decoder = DecoderSpec(
+        **base,
+        family="nomic_bert",
+        pre_norm=False,
+        norms_residual=True,
+        token_type=True,
+        activation="silu",
+        **rope_from_gguf(fields, tensors, base["head_dim"]),
+    )
+    return embedder_of(limits.validated(decoder), family="nomic_bert")
+
+
+def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    sources = rename(spec, _GGUF_NAMES) | split_qkv(spec, "blk.{i}.attn_qkv")
     sources["types.weight"] = replace(sources["types.weight"], row=0)
     return sources

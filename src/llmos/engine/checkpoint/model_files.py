@@ -18,6 +18,7 @@ from llmos.engine.architectures import (
     config_spec,
     family_of_gguf,
     family_of_model_type,
+    gguf_family_name,
     gguf_spec,
     sources_in_files,
     sources_in_gguf,
@@ -103,18 +104,19 @@ class GGUFFiles:
         self.paths = files
         self._ignored = read_ignored_keys(files)
         self.tensors, self.metadata, self.release_memory = file.tensors, file.metadata, file.release_memory
-        self.family = _text(self.metadata.get("general.architecture")) or "unknown"
-        self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
+        self._architecture = _text(self.metadata.get("general.architecture")) or "unknown"
+        self.family = gguf_family_name(self.metadata, self._architecture)
+        self.context_length = _count(self.metadata.get(f"{self._architecture}.context_length"))
         self.license = _text(self.metadata.get("general.license"))
         self.sampling: Mapping[str, float] = recommended_sampling(
             {ours: self.metadata.get(f"general.sampling.{theirs}") for ours, theirs in _GGUF_SAMPLING.items()}
         )
 
-    def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         kind = self.metadata.get("general.type", "model")
         if kind != "model":
             raise UnsupportedModel(f"This GGUF file is not a complete model; its general.type is {kind!r}.")
-        family = family_of_gguf(self.family)
+        family = family_of_gguf(self._architecture)
         _check_present(self._ignored, self.metadata)
         spec = gguf_spec(family, self.metadata, self.tensors, self._ignored)
         # A GGUF file has no more tensors than its model needs. Ignoring one would change the answers.

@@ -73,7 +73,7 @@ def test_duplicates_in_the_vocabulary_keep_their_text(gpt2):
     ("changes", "error", "message"),
     [
         ({"model": None}, UnsupportedModel, "None"),
-        ({"model": "bert"}, UnsupportedModel, "'bert'"),
+        ({"model": "rwkv"}, UnsupportedModel, "'rwkv'"),
         ({"model": 7}, UnsupportedModel, "7"),
         ({"pre": "qwen22"}, UnsupportedModel, "Nearest: qwen2"),
         ({"pre": 7}, UnsupportedModel, "pre-tokenizer is 7"),

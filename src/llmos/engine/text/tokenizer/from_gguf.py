@@ -1,16 +1,18 @@
 """A tokenizer from the metadata of a GGUF file.
 
-tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece · "gemma4": the same, with merges
+tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece · "gemma4": the same, with merges · "bert":
+                            WordPiece
 tokenizer.ggml.pre          how text is split into words (splits.py)
 tokenizer.ggml.tokens       the vocabulary, with a token_type each, and scores or merges for how pieces join
 tokenizer.ggml.*_token_id   the ids of BOS, EOS and so on
+tokenizer.ggml.add_*_token  which of them go around a text
 tokenizer.chat_template     Jinja; tokenizer.chat_template.tool_use: for conversations with tools
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
@@ -63,9 +65,11 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
         model = _byte_level_model(metadata, tokens)
     elif kind in ("llama", "gemma4"):
         model = _sentencepiece_model(metadata, tokens, control, _text(tokens, special["unknown"]))
+    elif kind == "bert":
+        model = _wordpiece_model(tokens, control, _text(tokens, special["unknown"]))
     else:
         raise UnsupportedModel(
-            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2', 'llama' and 'gemma4'."
+            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2', 'llama', 'gemma4' and 'bert'."
         )
     model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
     plain = [text for text in _of_type(_USER_DEFINED, tokens, types) if text and text not in control]
@@ -75,6 +79,7 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
     for text in dict.fromkeys([*plain, *written]):
         model.backend.add_tokens([AddedToken(text, special=False, normalized=False)])
 
+    _frame_texts(model.backend, tokens, metadata)
     adds_bos = metadata.get("tokenizer.ggml.add_bos_token")
     variables = {variable: _text(tokens, special[name]) for name, variable in _TEMPLATE_VARIABLES.items()}
     return TokenizerParts(
@@ -124,6 +129,50 @@ def _sentencepiece_model(
         replacement=SPACE, prepend_scheme="first" if adds_space else "never", split=False
     )
     return _Model(backend, PieceDecoder(sentencepiece_bytes, strips_space=adds_space), adds_bos=True)
+
+
+def _wordpiece_model(tokens: list[str], control: Mapping[str, int], unknown: str | None) -> _Model:
+    """Return BERT's tokenizer. Converters write a word with a space before it, and parts of words without "##".
+
+    Texts become lower case without accents, as llama.cpp has it for every such file.
+    """
+
+    def original(text: str) -> str:
+        return text if text in control or text == unknown else text[1:] if text.startswith(SPACE) else f"##{text}"
+
+    vocabulary = {original(text): i for i, text in enumerate(tokens)}
+    if unknown is None or unknown not in vocabulary:
+        raise BadModelFile("The file's tokenizer has no unknown token, which a WordPiece vocabulary needs.")
+    with library_errors(lambda error: BadModelFile(f"The file's vocabulary cannot be used: {error}.")):
+        backend = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    return _Model(backend, PieceDecoder(sentencepiece_bytes, strips_space=True), adds_bos=False)
+
+
+def _frame_texts(backend: Tokenizer, tokens: list[str], metadata: Mapping[str, Any]) -> None:
+    """Let the texts that a model embeds begin and end with the tokens that the file names."""
+    names = ("bos", "eos", "cls", "seperator")  # sic
+    special = {name: _token_id(metadata, name, len(tokens)) for name in names}
+    is_bert = metadata.get("tokenizer.ggml.model") == "bert"
+
+    def adds(name: str) -> bool:
+        return is_bert or metadata.get(f"tokenizer.ggml.add_{name}_token") is True
+
+    first = special["cls"] if special["cls"] is not None else special["bos"]
+    before = [tokens[first]] if adds("bos") and first is not None else []
+    last = special["seperator"] if adds("sep") and special["seperator"] is not None else special["eos"]
+    behind = [tokens[last]] if (adds("sep") or adds("eos")) and last is not None else []
+    ids = {text: tokens.index(text) for text in [*before, *behind]}
+    if not ids:
+        return
+    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in ids])
+    backend.post_processor = processors.TemplateProcessing(
+        single=[*before, "$A", *behind],
+        pair=[*before, "$A", *behind, "$B", *behind],
+        special_tokens=list(ids.items()),
+    )
 
 
 def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], Sequence[int]]:
