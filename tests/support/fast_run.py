@@ -33,6 +33,7 @@ class FastRun:
     def __init__(self) -> None:
         self._item: pytest.Item | None = None
         self._violations: list[str] = []
+        self._imported: set[str] = set()
         platform.processor()  # Asks `uname` once in each process, for the first OpenAI client among others.
         sys.addaudithook(self._audit)
 
@@ -44,9 +45,9 @@ class FastRun:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if loaded := HEAVY_PACKAGES.intersection(sys.modules):
             raise pytest.UsageError(f"Collecting the tests of the fast run imported {', '.join(sorted(loaded))}.")
-        left_out = [item for item in items if _is_left_out(item)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        left_out = {item for item in items if _is_left_out(item)}
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -63,16 +64,19 @@ class FastRun:
             return (yield)
         finally:
             violations, self._violations = self._violations, []
+            loaded = HEAVY_PACKAGES.intersection(sys.modules)
+            for name in loaded - self._imported:
+                violations.append(f"imported {name}. Import it at the top of a test file, which a fast run leaves out.")
+            self._imported = loaded
             if violations:
-                pytest.fail(f"This test {violations[0]}. Give it the marker `process`.", pytrace=False)
+                pytest.fail(f"This test {violations[0]}", pytrace=False)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._item is None:
             return
         if event in _PROCESS_EVENTS:
-            self._violations.append(f"started a process ({event}: {str(arguments[:2])[:200]})")
-        elif event == "import" and arguments[0] in HEAVY_PACKAGES:
-            self._violations.append(f"imported {arguments[0]}")
+            started = f"{event}: {str(arguments[:2])[:200]}"
+            self._violations.append(f"started a process ({started}). Give it the marker `process`.")
 
 
 def _is_left_out(item: pytest.Item) -> bool:
