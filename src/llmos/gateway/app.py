@@ -1,8 +1,9 @@
 """The ASGI application: authentication, the endpoints of control/ and wires/, and error handling."""
 
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -45,7 +46,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    modules = list(endpoint_modules())
+    modules = endpoint_modules()
     app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
     routers = [module.router for module in modules if hasattr(module, "router")]
     if missing := undeclared(route for router in routers for route in router.routes):
@@ -70,11 +71,14 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     return app
 
 
-def endpoint_modules() -> Iterator[ModuleType]:
-    """Yield every module of the control plane and of the wire formats. A new file there needs no entry elsewhere."""
-    for package in (control, wires):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            yield import_module(module.name)
+@cache
+def endpoint_modules() -> Sequence[ModuleType]:
+    """Return every module of the control plane and of the wire formats. A new file there needs no entry elsewhere."""
+    return [
+        import_module(module.name)
+        for package in (control, wires)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
 
 
 def _rank(router: APIRouter) -> int:

@@ -60,7 +60,7 @@ def test_an_application_with_an_undeclared_endpoint_does_not_start(
     async def secrets(request: Request) -> Response:
         return Response(b"everything")
 
-    monkeypatch.setattr(app_module, "endpoint_modules", lambda: iter([Forgetful]))
+    monkeypatch.setattr(app_module, "endpoint_modules", lambda: [Forgetful])
     with pytest.raises(RuntimeError, match="/llmos/v1/secrets"):
         create_app(services)
 

@@ -6,6 +6,7 @@ line contains a key.
 
 import asyncio
 import math
+import ssl
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -123,6 +124,8 @@ class ProviderClients:
                 follow_redirects=False,
                 # A proxy would read the key of whatever isn't encrypted.
                 trust_env=is_secure,
+                # Without TLS there is no certificate to check, and reading all authorities takes 20 ms.
+                verify=is_secure or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             )
         return client
 
