@@ -1,7 +1,8 @@
 """Requests of the form that real programs send: coding agents, chat programs and editors.
 
-Those of Claude Code, Codex, opencode, aider and llm were recorded, those of the others follow their documentation. They
-are shortened, and the texts in them are ours.
+Those of Claude Code, Codex, opencode, aider, llm, Continue's `cn` and Cline's `cline` were recorded; those of Open
+WebUI are put together as its code does, those of Continue in an editor follow its documentation. They are shortened,
+and the texts in them are ours.
 """
 
 from typing import Any
@@ -126,7 +127,43 @@ CONTINUE_COMPLETION: Any = {
     "stream": True,
 }
 
+CONTINUE_CLI: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "system", "content": "You code."}, {"role": "user", "content": "What is in this folder?"}],
+    "tools": [{"type": "function", "function": {"name": "Read", "description": "Reads.", "parameters": RUN}}],
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+"""Continue's command `cn`, by OpenAI's client."""
+
 CLINE: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "system", "content": "You code."}, {"role": "user", "content": "What is in this folder?"}],
+    "tools": [
+        {"type": "function", "function": {"name": "run_commands", "description": "Runs.", "parameters": {
+            "type": "object",
+            "properties": {"commands": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}},
+            "required": ["commands"],
+            "additionalProperties": False,
+        }}},
+        {"type": "function", "function": {"name": "ask_question", "description": "Asks.", "parameters": {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": {"options": {"minItems": 2, "maxItems": 5, "type": "array", "items": {"type": "string"}}},
+            "required": ["options"],
+            "additionalProperties": False,
+        }}},
+        {"type": "function", "function": {"name": "team_status", "description": "Shows.", "parameters": {
+            "type": "object", "properties": {}, "additionalProperties": False,
+        }}},
+    ],
+    "tool_choice": "auto",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}  # fmt: skip
+"""Cline 3.0's command, by @ai-sdk/openai-compatible."""
+
+CLINE_IN_AN_EDITOR: Any = {
     "model": "dialogue",
     "messages": [
         {"role": "system", "content": "You are Cline."},
@@ -141,6 +178,29 @@ CLINE: Any = {
     "stream_options": {"include_usage": True},
 }
 
+OPEN_WEBUI_TITLE: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "user", "content": "### Task:\nGenerate a title for this chat."}],
+    "stream": False,
+    "max_tokens": 1000,
+}
+
+OPEN_WEBUI_AFTER_A_TOOL: Any = {
+    "model": "dialogue",
+    "messages": [
+        {"role": "user", "content": "What is in this folder?"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"index": 0, "id": "call_1", "function": {"name": "bash", "arguments": {"command": "ls"}}},
+        ]},
+        {"role": "tool", "content": "a.txt", "tool_call_id": "call_1"},
+    ],
+    "stream": True,
+    "tools": [{"type": "function", "function": {"name": "bash", "description": "Runs.", "parameters": RUN}}],
+    "options": {"temperature": 0.7, "num_ctx": 4096, "num_keep": 24, "num_batch": 512, "use_mmap": True},
+    "keep_alive": "5m",
+}  # fmt: skip
+"""Open WebUI 0.12 through Ollama's API, the second request of a chat with tools."""
+
 
 @pytest.mark.parametrize(
     ("path", "body"),
@@ -151,7 +211,11 @@ CLINE: Any = {
         pytest.param("/v1/chat/completions", OPEN_WEBUI, id="Open WebUI"),
         pytest.param("/v1/chat/completions", CONTINUE, id="Continue"),
         pytest.param("/v1/completions", CONTINUE_COMPLETION, id="Continue, completing code"),
+        pytest.param("/v1/chat/completions", CONTINUE_CLI, id="Continue's command"),
         pytest.param("/v1/chat/completions", CLINE, id="Cline"),
+        pytest.param("/v1/chat/completions", CLINE_IN_AN_EDITOR, id="Cline in an editor"),
+        pytest.param("/v1/chat/completions", OPEN_WEBUI_TITLE, id="Open WebUI, naming a chat"),
+        pytest.param("/api/chat", OPEN_WEBUI_AFTER_A_TOOL, id="Open WebUI, after a tool"),
     ],
 )
 async def test_a_request_is_answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
@@ -205,14 +269,36 @@ async def test_codex_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> N
     assert [function["name"] for function in model.requests[1].tools.functions] == ["exec_command"]
 
 
-async def test_opencode_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> None:
-    model.enqueue(*calls("bash"))
-    first = await http.post("/v1/chat/completions", json=OPENCODE)
+@pytest.mark.parametrize(
+    ("body", "name", "content"),
+    [
+        pytest.param(OPENCODE, "bash", "I look.", id="opencode"),
+        pytest.param(CONTINUE_CLI, "Read", "I look.", id="Continue"),
+        pytest.param(CLINE, "run_commands", None, id="Cline"),
+    ],
+)
+async def test_a_tool_is_run(
+    http: httpx.AsyncClient, model: FakeModel, body: dict[str, Any], name: str, content: str | None
+) -> None:
+    model.enqueue(*calls(name))
+    first = await http.post("/v1/chat/completions", json=body)
     assert events(first.text)[-2]["choices"][0]["finish_reason"] == "tool_calls"
-    call = {"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
+    call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"command": "ls"}'}}
     more = [
-        {"role": "assistant", "content": "I look.", "tool_calls": [call]},
+        {"role": "assistant", "content": content, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": "a.txt"},
     ]
-    body = {**OPENCODE, "messages": [*OPENCODE["messages"], *more]}
-    assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+    second = {**body, "messages": [*body["messages"], *more]}
+    assert (await http.post("/v1/chat/completions", json=second)).status_code == 200
+    assert [message["role"] for message in model.requests[1].messages or []] == ["system", "user", "assistant", "tool"]
+
+
+async def test_open_webui_continues_an_answer(http: httpx.AsyncClient, model: FakeModel) -> None:
+    """Its button Continue, for a connection of the kind llama.cpp."""
+    asked = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One, two,"}]
+    flags = {"continue_final_message": True, "add_generation_prompt": False}
+    assert (await http.post("/v1/chat/completions", json={**OPEN_WEBUI, "messages": asked, **flags})).status_code == 200
+    assert model.requests[0].continue_final_message
+    for wrong in ({**flags, "add_generation_prompt": True}, {**flags, "messages": asked[:1]}):
+        reply = await http.post("/v1/chat/completions", json={**OPEN_WEBUI, "messages": asked, **wrong})
+        assert reply.json()["error"]["param"] == "continue_final_message"

@@ -23,7 +23,7 @@ class OllamaToolCall(RequestObject, kw_only=True):
     function: OllamaCalledFunction
     id: str = ""
 
-    harmless = frozenset({"type"})
+    harmless = frozenset({"type", "index"})
     objects: ClassVar = {"function": OllamaCalledFunction}
 
 

@@ -39,6 +39,10 @@ class ChatRequest(FormatFields, kw_only=True):
     """Passed to the model's chat template, if it supports reasoning efforts or can turn reasoning off."""
     chat_template_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     """More variables for the model's chat template, such as enable_thinking."""
+    continue_final_message: bool = False
+    """The last message is the beginning of the answer, which the model continues. `add_generation_prompt` must be
+    false."""
+    add_generation_prompt: bool = True
 
     objects: ClassVar = {"stream_options": StreamOptions, "tool_choice": NamedToolChoice, **FORMAT_OBJECTS}
     lists: ClassVar = {"messages": Message}
@@ -71,11 +75,22 @@ class ChatRequest(FormatFields, kw_only=True):
             n=self.n,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
+        if self.continue_final_message == self.add_generation_prompt:
+            raise BadRequest(
+                "`continue_final_message` needs `add_generation_prompt` to be false, and the other way round: an answer"
+                " begins or goes on.",
+                param="continue_final_message",
+            )
+        if self.continue_final_message and (not self.messages or self.messages[-1].role != "assistant"):
+            raise BadRequest(
+                "`continue_final_message` needs a last message with the role assistant, which goes on.",
+                param="continue_final_message",
+            )
         check_numbers(self.chat_template_kwargs, "chat_template_kwargs")
         effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
         return Call(
             model=self.model,
-            prompts=[Prompt(messages=to_template(self.messages))],
+            prompts=[Prompt(messages=to_template(self.messages), continues=self.continue_final_message)],
             sampling=sampling,
             grammar=self.grammar(),
             tools=parse_tools(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
