@@ -27,9 +27,11 @@ from support.query_coverage import QueryCoverage
 if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
-# No deadline for an example: on a busy machine it says nothing about the code.
-settings.register_profile("llmos", deadline=None)
-settings.register_profile("fast", deadline=None, max_examples=examples.MAX_EXAMPLES_FAST)
+# No deadline for an example: on a busy machine it says nothing about the code. The same examples in every run: a test
+# that fails must fail again. `--random-examples` looks for others.
+settings.register_profile("llmos", deadline=None, derandomize=True)
+settings.register_profile("fast", parent=settings.get_profile("llmos"), max_examples=examples.MAX_EXAMPLES_FAST)
+settings.register_profile("random", deadline=None)
 settings.load_profile("llmos")
 
 # Without byte code, each of the many processes that tests start would compile the whole package, and pytest all tests.
@@ -43,10 +45,13 @@ _MISSING = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="run only what needs no torch, process or database server")
+    parser.addoption("--random-examples", action="store_true", help="let hypothesis choose other examples in each run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_COVERAGE] = QueryCoverage()
+    if config.getoption("random_examples"):
+        settings.load_profile("random")
     if config.getoption("fast"):
         examples.is_fast = True
         settings.load_profile("fast")

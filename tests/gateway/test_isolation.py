@@ -34,7 +34,7 @@ KEYS = [("acme", role) for role in ROLES if role != "operator"] + [("owner", rol
 """Every kind of key: (project, role)."""
 
 OVERSEEN = ("/llmos/v1/jobs", "/llmos/v1/keys", "/llmos/v1/projects")
-"""Where keys of the project `owner` see those of all projects."""
+"""The endpoints where keys of the project `owner` see those of all projects."""
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ _USES = {
     "embed": "it makes vectors of texts (/v1/embeddings)",
     "rerank": "it scores documents for a query (/v1/rerank, /v1/score)",
 }
-"""What models do that generate no text, by their task."""
+"""The uses of models that generate no text, by their task."""
 
 _IgnoredKeys = Annotated[
     list[str] | None,

@@ -43,7 +43,7 @@ class WordWrap:
         self._width, self._write = width, write
         self._column = 0
         self._spaces = self._word = ""
-        """What was held back: spaces, and the word after them as far as it is known."""
+        """The text that was held back: spaces, and the word after them as far as it is known."""
 
     def feed(self, text: str) -> None:
         for each in text:

@@ -52,7 +52,7 @@ class Answer:
     """The text that the model generated as its reasoning, if its template marks it."""
     tool_calls: tuple[ToolCall, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is wrong with tool calls whose arguments don't follow the schema of their function."""
+    """The faults of tool calls whose arguments don't follow the schema of their function."""
 
     def __str__(self) -> str:
         return self.text

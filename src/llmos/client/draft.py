@@ -81,7 +81,7 @@ class StreamFacts:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with tool calls, once the answer is complete."""
+        """The faults of tool calls, once the answer is complete."""
         return tuple(self._draft.warnings)
 
     @property

@@ -1,4 +1,4 @@
-"""What is kept for one project: its files, batches and stored responses."""
+"""The data that are kept for one project: its files, batches and stored responses."""
 
 from llmos.core.database import Database
 from llmos.data import queries

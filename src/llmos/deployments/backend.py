@@ -91,7 +91,7 @@ class Target(Protocol):
 
     @property
     def task(self) -> "Task | None":
-        """What the model does. None: this engine doesn't have its family."""
+        """The model's task. None: this engine doesn't have its family."""
 
     @property
     def version(self) -> Version | None:

@@ -195,7 +195,7 @@ ModelSpec = DecoderSpec | EncoderSpec
 """The architecture of a model of any family."""
 
 Task = Literal["generate", "embed", "rerank"]
-"""What a model does: writes text, makes vectors of texts, or scores pairs of texts."""
+"""The task of a model: it writes text, makes vectors of texts, or scores pairs of texts."""
 
 
 def task_of_spec(spec: ModelSpec) -> Task:

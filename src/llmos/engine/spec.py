@@ -110,7 +110,7 @@ class DecoderSpec:
     num_kv_heads: int
     head_dim: int
     intermediate_size: int
-    """Of the largest layer."""
+    """The value of the largest layer."""
     max_positions: int
     """The context window, in tokens."""
     norm: Norm = "rmsnorm"
@@ -322,12 +322,12 @@ class DecoderSpec:
 
     @property
     def is_recurrent(self) -> bool:
-        """Whether a sequence has a state besides its keys and values, which can't be shared or rolled back."""
+        """True if a sequence has a state besides its keys and values, which can't be shared or rolled back."""
         return bool(self.recurrent_layers)
 
     @property
     def has_unlike_layers(self) -> bool:
-        """Whether layers have parts or sizes that others lack, which calibration and pruning don't know."""
+        """True if layers have parts or sizes that others lack, which calibration and pruning don't know."""
         return bool(
             self.full_head_dim
             or self.full_kv_heads

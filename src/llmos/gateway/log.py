@@ -33,7 +33,7 @@ CLIENT_GONE = 499
 """The status of a call whose caller hung up, as in nginx's log."""
 
 _PROBES = ("/health/", "/v2/health/", "/metrics")
-"""What monitoring asks every few seconds."""
+"""The paths that monitoring asks for every few seconds."""
 
 _MAX_WAITING = 10_000
 _MAX_PATH = 200

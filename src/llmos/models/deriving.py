@@ -29,7 +29,7 @@ class DeriveResult:
     already_existed: bool
     """The same recipe had made this version from the same parent before."""
     warning: str | None
-    """What is wrong with the parent or the result, or None."""
+    """The fault of the parent or the result, or None."""
 
 
 def recipe_of(kind: Kind, scheme: str, options: Mapping[str, Any], text: Path | None = None) -> Recipe:

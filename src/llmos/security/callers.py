@@ -36,7 +36,7 @@ class Caller:
 
     @property
     def is_of_installation(self) -> bool:
-        """Whether the key belongs to the installation's own project, which oversees the others."""
+        """True if the key belongs to the installation's own project, which oversees the others."""
         return self.project == OWNER
 
     @property

@@ -25,7 +25,7 @@ from llmos.security.tables import KeyRow
 from llmos.security.tokens import Pepper, new_token
 
 OVERLAP = timedelta(hours=24)
-"""How long the old text of a rotated key works, unless told otherwise."""
+"""The time that the old text of a rotated key works by default."""
 
 MAX_OVERLAP = timedelta(days=30)
 MAX_NAME = 100
@@ -36,7 +36,7 @@ MAX_ROUTE = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """What is known of an API key."""
+    """The facts about an API key."""
 
     id: str
     project: str

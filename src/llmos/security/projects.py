@@ -36,7 +36,7 @@ class Project:
 
 
 class ProjectData(Protocol):
-    """What is kept for projects."""
+    """The data that are kept for projects."""
 
     def num_live_batches(self, project: str) -> int: ...
     def remove(self, project: str) -> None:

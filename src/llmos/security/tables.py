@@ -39,7 +39,7 @@ class KeyRow(Base):
     """The same for the key before the last rotation."""
     old_expires_at: Mapped[datetime | None] = mapped_column(Time)
     pepper_id: Mapped[str] = mapped_column(String(16))
-    """Which pepper it was hashed with."""
+    """The pepper that it was hashed with."""
     ends_with: Mapped[str] = mapped_column(String(8))
     routes: Mapped[list[str]] = mapped_column(JSON)
     """The names that it may ask for; empty: all."""

@@ -61,14 +61,14 @@ class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     made_from: str | None = None
     """The reference of the Version that it was made from; its digest if that Version isn't stored here."""
     task: str | None = None
-    """What it does: `generate` (text), `embed` (texts as vectors) or `rerank` (scores of documents for a query). null
+    """Its task: `generate` (text), `embed` (texts as vectors) or `rerank` (scores of documents for a query). null
     if this engine doesn't have its family."""
     runs: bool = True
     """This engine can run it."""
     unsupported: str | None = None
     """Why this engine can't run it."""
     warnings: list[str] = msgspec.field(default_factory=list)
-    """What works differently than in other models, in sentences."""
+    """Differences from other models, in sentences."""
     files: list[ModelFile] = msgspec.field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""What Gemma 3n and Gemma 4 have in common: embeddings of each layer's own, and layers that share keys and values."""
+"""The common parts of Gemma 3n and Gemma 4: embeddings of each layer's own, and layers that share keys and values."""
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits

@@ -89,7 +89,7 @@ Adapter = Mapping[str, LowRankUpdate]
 
 
 class _Module(NamedTuple):
-    """What the files have of one linear layer."""
+    """The tensors of one linear layer in the files."""
 
     down: RawTensor
     up: RawTensor
@@ -120,7 +120,7 @@ def open_adapter(
 
 @dataclass(frozen=True, slots=True)
 class MergedParts:
-    """What an adapter changes, for merging it into its model."""
+    """The changes that an adapter makes, for merging it into its model."""
 
     updates: Adapter
     saved: Mapping[str, RawTensor]

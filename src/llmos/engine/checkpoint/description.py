@@ -32,14 +32,14 @@ class Description:
     embedding_size: int | None
     """Values of the vector of a text. None: the model doesn't embed texts."""
     task: Task | None
-    """What the model does. None: the engine doesn't have its family."""
+    """The model's task. None: the engine doesn't have its family."""
     license: str | None
     sampling: Mapping[str, float]
     """Sampling parameters that the model's authors recommend, by the names in SamplingParams."""
     unsupported: str | None
     """Why the engine can't run the model. None: it can."""
     warnings: tuple[str, ...] = ()
-    """What works differently than in other models, in sentences, such as chats that are refused."""
+    """Differences from other models, in sentences, such as chats that are refused."""
 
 
 def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Description:

@@ -70,7 +70,7 @@ class ModelFiles(Protocol):
     license: str | None
     sampling: Mapping[str, float]
     left_out: tuple[str, ...]
-    """What the model takes besides text, and the engine leaves out: "images", "sound"."""
+    """Inputs besides text that the model takes and the engine leaves out: "images", "sound"."""
     tensors: Mapping[str, RawTensor]
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:

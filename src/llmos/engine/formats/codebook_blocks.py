@@ -16,7 +16,7 @@ _WITH_PARITY: BlockBytes = _SEVEN_BITS | _PARITY << np.uint8(7)
 """Seven signs -> eight signs, of which an even number is set."""
 
 _DELTA = np.float32(0.125)
-"""What IQ1 types add to the values of 8 or 32, or subtract from them."""
+"""The number that IQ1 types add to the values of 8 or 32, or subtract from them."""
 
 
 def iq2_xxs(blocks: BlockBytes) -> Floats:

@@ -30,7 +30,7 @@ VERSION = 3
 """Version of what is measured, and how. A file of another version is measured again."""
 
 _MIN_OTHER_CORES = 0.25
-"""What the system itself does now and then is no load."""
+"""The least load that counts: the system itself does something now and then."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 256)
 """The measured numbers of rows. Up to 64, each row is a sequence of its own; the last is a chunk of one prompt."""

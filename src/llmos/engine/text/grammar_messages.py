@@ -4,7 +4,7 @@ import re
 
 _PLACE = re.compile(r"^(at \d+\(\d+\): )?(failed to compile JSON schema: )?")
 _EXCERPT = re.compile(r"\n\s*\d+ \| ")
-"""Where the library begins to quote the grammar."""
+"""The beginning of the library's quotation of the grammar."""
 _STATE = ("<state>", "<non-verbose/>", "<backtrace>", "\n  while processing")
 _KNOWN = (
     (r"NoExtension(Bias)?$|$", "nothing matches it"),

@@ -19,7 +19,7 @@ class ReasoningTags:
 
     @property
     def beginning(self) -> str:
-        """What stands before the reasoning."""
+        """The text before the reasoning."""
         return self.opening + self.label
 
     def are_open_in(self, prompt_tail: str) -> bool:

@@ -16,7 +16,7 @@ SECONDS_TO_TRY = 1.0
 """After this much processor time no further form is tried: other requests wait for this thread."""
 
 _BETWEEN = "\n\n"
-"""What separates the texts of merged messages."""
+"""The separator of the texts of merged messages."""
 
 
 def encode_turns(

@@ -42,7 +42,7 @@ class Answer:
         self.ignored: list[str] = []
         """The caller's fields that had no effect; see messages.Started."""
         self.warnings: list[CallWarning] = []
-        """What is wrong with the answer. Complete before the last delta is read."""
+        """Faults of the answer. Complete before the last delta is read."""
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices

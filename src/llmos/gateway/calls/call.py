@@ -51,7 +51,7 @@ class ModelCall:
     """The name that is asked for: a route, or a reference of a model."""
     caller: Caller
     field_names: FieldNames = OPENAI
-    """What the caller's wire format calls the fields."""
+    """The names of the fields in the caller's wire format."""
     id_prefix: str = "call"
 
     @contextmanager

@@ -32,7 +32,7 @@ class CallWarning(msgspec.Struct, frozen=True, kw_only=True):
 
     code: Literal["invalid_tool_arguments"] = "invalid_tool_arguments"
     message: str
-    """What is wrong, with the path of each value in the arguments."""
+    """The faults, with the path of each value in the arguments."""
     param: str
     """The field of the request that has the schema."""
     tool_call_id: str
@@ -44,9 +44,9 @@ class ArgumentChecker:
     def __init__(self, tools: Tools, field_names: FieldNames) -> None:
         self._tools, self._field_names = tools, field_names
         self._calls: dict[int, list[ToolCall]] = {}
-        """Of each choice that isn't complete."""
+        """The calls of each choice that isn't complete."""
         self._validators: dict[int, SchemaValidator | None] = {}
-        """Of each function that was called, by its index. None for a schema that nothing can be checked against."""
+        """The validators of the called functions, by index. None for a schema that nothing can be checked against."""
 
     def push(self, delta: Delta) -> list[CallWarning]:
         """Add a delta. Return the warnings about a choice that is complete with it."""

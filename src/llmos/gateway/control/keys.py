@@ -44,7 +44,7 @@ class KeyRequest(RequestObject, kw_only=True):
 
 class RotateRequest(RequestObject, kw_only=True):
     overlap_seconds: Annotated[int, Meta(ge=0, le=int(MAX_OVERLAP.total_seconds()))] = int(OVERLAP.total_seconds())
-    """How long the old text works. 0: not any more."""
+    """The time that the old text still works. 0: none."""
 
 
 class KeysQuery(RequestObject, kw_only=True):

@@ -27,12 +27,12 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_in_head = False
-        """Whether the headers of a request have begun and not ended."""
+        """True if the headers of a request have begun and not ended."""
         self._num_head_bytes = 0
         self._transfer_codings: list[bytes] = []
         self._has_ignored_upgrade = False
         self._is_refused = False
-        """Whether the connection closes after the running answers, and reads nothing more."""
+        """True if the connection closes after the running answers, and reads nothing more."""
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

@@ -42,14 +42,14 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
 
 
 class Runnability(NamedTuple):
-    """Whether the engine can run a model or an adapter."""
+    """Facts about whether the engine can run a model or an adapter."""
 
     unsupported: str | None
     """Why the engine can't run it. None: it can."""
     warnings: tuple[str, ...] = ()
-    """What works differently than in other models, in sentences."""
+    """Differences from other models, in sentences."""
     task: str | None = None
-    """What the model does: "generate", "embed" or "rerank"."""
+    """The model's task: "generate", "embed" or "rerank"."""
 
 
 def runnability(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Runnability:

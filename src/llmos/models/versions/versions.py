@@ -95,11 +95,11 @@ class Details:
     model_labels: Labels
     """The labels of its model."""
     task: str | None
-    """What it does: "generate", "embed" or "rerank". None: this engine doesn't have its family."""
+    """Its task: "generate", "embed" or "rerank". None: this engine doesn't have its family."""
     unsupported: str | None
     """The reason why this engine can't run it, or None."""
     warnings: Sequence[str]
-    """What works differently than in other models, in sentences."""
+    """Differences from other models, in sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

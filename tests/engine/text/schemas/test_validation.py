@@ -87,7 +87,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(SCHEMAS, VALUES)
 def test_it_finds_nothing_where_jsonschema_finds_nothing(schema: Any, value: Any) -> None:
     if not isinstance(schema, dict):

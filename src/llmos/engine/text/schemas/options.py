@@ -1,4 +1,4 @@
-"""How JSON is written where a schema constrains it."""
+"""The spelling of JSON where a schema constrains it."""
 
 from typing import TYPE_CHECKING
 

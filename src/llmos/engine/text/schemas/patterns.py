@@ -19,7 +19,7 @@ _CLASSES = {
     # Excludes what any engine takes for space, so that all of them accept the text.
     "S": f"[^{_ANY_SPACE}]",
 }
-"""What an escaped letter stands for inside of brackets."""
+"""The meanings of escaped letters inside of brackets."""
 
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
 _DOT = r"[^\n\r\u{2028}\u{2029}]"

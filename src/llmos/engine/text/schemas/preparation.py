@@ -1,4 +1,4 @@
-"""What the preparation of one schema knows everywhere: its references, what was dropped, what may still fail."""
+"""The state of one schema's preparation: its references, what was dropped, what may still fail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Site:
 class Preparation:
     references: References
     is_strict: bool
-    """What can't be enforced is an error. Otherwise it is dropped."""
+    """A constraint that can't be enforced is an error. Otherwise it is dropped."""
     walk: "Callable[[Preparation, Any, str], Schema | bool]"
     """Prepares a part of the schema, given its path."""
     dropped: list[SchemaError] = field(default_factory=list)

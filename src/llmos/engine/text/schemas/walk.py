@@ -26,9 +26,9 @@ MAX_DEPTH = 64
 class PreparedSchema:
     schema: Schema | bool
     dropped: list[SchemaError]
-    """What is not enforced, with the path of each."""
+    """The constraints that are not enforced, with the path of each."""
     sites: list[Site]
-    """What the grammar library may still reject."""
+    """The parts that the grammar library may still reject."""
 
 
 def prepare_schema(schema: Mapping[str, Any], *, is_strict: bool) -> PreparedSchema:

@@ -18,7 +18,7 @@ _END_TEXTS = (
 """Many files name one end token of several that the model was trained on. These end an answer in every family."""
 
 _HARMONY = {"<|return|>", "<|call|>", "<|end|>"}
-"""Where all of these are tokens (gpt-oss), <|end|> ends a part of an answer."""
+"""The tokens of gpt-oss: where all of them exist, <|end|> ends a part of an answer."""
 
 _MARKER = re.compile(r"<[^\s<>]+>|\[/?[A-Z][A-Z_]*\]")
 """The text of a token that a file adds to its vocabulary, if it may be a marker. Other added tokens are runs of spaces

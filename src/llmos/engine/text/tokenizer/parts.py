@@ -33,4 +33,4 @@ class TokenizerParts:
     template_variables: Mapping[str, str] = field(default_factory=dict)
     """bos_token, eos_token and so on: the variables by which templates write control strings."""
     warnings: Sequence[str] = ()
-    """What may be wrong with the tokens although the files are intact, in sentences."""
+    """Possible faults of the tokens although the files are intact, in sentences."""

@@ -38,12 +38,12 @@ INFILL_TOKENS = (
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),  # Code Llama
 )
-"""What models write before a text, where its gap is, and after it, when they fill in the middle."""
+"""The tokens before a text, at its gap, and after it, when a model fills in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairFrame:
-    """How a tokenizer packs a pair of texts: before, first text, between, second text, behind."""
+    """The frame of a pair of texts: before, first text, between, second text, behind."""
 
     before: list[int]
     between: list[int]

@@ -30,7 +30,7 @@ _BYTE_LEVEL = {
     "RobertaTokenizer": _ROBERTA,
     "Qwen2Tokenizer": _QWEN2,
 }
-"""How the tokenizers of each class split and frame text."""
+"""The splits and frames of each class of tokenizers."""
 _BYTE_LEVEL_FAMILIES = {"gpt2": _GPT2, "phi": _GPT2, "roberta": _ROBERTA, "qwen2": _QWEN2, "qwen3": _QWEN2}
 """The same by config.json's model_type, for folders whose files name no class."""
 

@@ -36,7 +36,7 @@ _LEFT_OUT = {
     kind: {"type": "text", "text": left_out(what)}
     for kind, what in (("image", "picture"), ("document", "document"), ("search_result", "search result"))
 }
-"""What takes the place of a tool's result that the model can't read: the conversation keeps it for ever."""
+"""The text in the place of a tool's result that the model can't read: the conversation keeps it for ever."""
 
 
 class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):

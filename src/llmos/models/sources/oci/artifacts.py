@@ -31,7 +31,7 @@ _PATHS = ("org.cncf.model.filepath", "org.opencontainers.image.title")
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLayer:
-    """What a layer of an artifact holds."""
+    """The content of an artifact's layer."""
 
     file_name: str | None
     """The name of the file that the layer is; None for an archive of files."""

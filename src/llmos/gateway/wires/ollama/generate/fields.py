@@ -21,7 +21,7 @@ class OllamaGenerateRequest(GenerateFields, kw_only=True):
     parse_special: bool = True
     """With `raw`: control strings in the prompt, such as <|im_end|>, are control tokens."""
     suffix: str = ""
-    """What comes after the answer, for models that were trained to fill in the middle. The prompt is then raw."""
+    """The text after the answer, for models that were trained to fill in the middle. The prompt is then raw."""
 
     unsupported: ClassVar = {
         **GenerateFields.unsupported,

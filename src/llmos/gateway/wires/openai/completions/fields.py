@@ -21,7 +21,7 @@ class CompletionRequest(FormatFields, kw_only=True):
     """A text, a list of texts, a list of token ids, or a list of such lists. Each prompt gets n choices."""
     max_tokens: Annotated[int, Int64] = 16
     suffix: str = ""
-    """What comes after the answer: for models that were trained to fill in the middle, with one text as the prompt."""
+    """The text after the answer: for models that were trained to fill in the middle, with one text as the prompt."""
     parse_special: bool = True
     """Control strings in a text, such as <|im_end|>, are control tokens. Otherwise they are text like any other."""
     echo: bool = False

@@ -47,12 +47,9 @@ router = APIRouter(prefix="/v1/responses", tags=["inference"])
 @requires(Permission.INFERENCE)
 async def create_response(request: Request) -> AnswerResponse:
     services, caller = services_of(request), caller_of(request)
-    body = await parse_body(request, ResponseRequest)
-    body.check()
+    body, history, items = await _parse(request)
     if set(body.include) - {LOGPROBS}:
         ignored_fields(request.scope).add("include")
-    items = parse_items(body.input)
-    history = await _history(request, body.previous_response_id)
 
     async def store(id: str, response: bytes) -> None:
         conversation = msgspec.json.encode([*history, *items])
@@ -71,10 +68,8 @@ async def create_response(request: Request) -> AnswerResponse:
 )
 @requires(Permission.INFERENCE)
 async def count_input_tokens(request: Request) -> HTTPResponse:
-    body = await parse_body(request, ResponseRequest)
-    body.check()
-    history = await _history(request, body.previous_response_id)
-    call = body.call(history, parse_items(body.input), caller_of(request))
+    body, history, items = await _parse(request)
+    call = body.call(history, items, caller_of(request))
     return json_response(InputTokens(await services_of(request).pipeline.count(call)))
 
 
@@ -86,9 +81,7 @@ async def count_input_tokens(request: Request) -> HTTPResponse:
 )
 @requires(Permission.INFERENCE)
 async def compact_response(request: Request) -> WorkResponse:
-    body = await parse_body(request, ResponseRequest)
-    body.check()
-    history, items = await _history(request, body.previous_response_id), parse_items(body.input)
+    body, history, items = await _parse(request)
     call, pipeline = body.compaction_call(history, items, caller_of(request)), services_of(request).pipeline
 
     async def compact() -> bytes:
@@ -161,6 +154,14 @@ async def cancel_response(request: Request, response_id: str) -> HTTPResponse:
         " supported. To stop an answer, close the connection.",
         param="response_id",
     )
+
+
+async def _parse(request: Request) -> tuple[ResponseRequest, list[Item], list[Item]]:
+    """Return the body, the items of the response that it continues, and its own items. Raises BadRequest."""
+    body = await parse_body(request, ResponseRequest)
+    body.check()
+    items = parse_items(body.input)
+    return body, await _history(request, body.previous_response_id), items
 
 
 async def _history(request: Request, previous_id: str | None) -> list[Item]:

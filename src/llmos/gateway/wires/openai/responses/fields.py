@@ -253,7 +253,7 @@ class ResponseQuery(RequestObject, kw_only=True):
     stream: bool = False
     """Return the events of the stream instead."""
     starting_after: Annotated[int, Meta(ge=0)] | None = None
-    """Of the events, only those with a greater sequence_number."""
+    """Return only events with a greater sequence_number."""
 
     harmless = frozenset({"include_obfuscation"})
 
