@@ -16,6 +16,7 @@ import pytest
 from llmos.cli import main
 from llmos.core import config
 from llmos.core.config import load_settings
+from support import ONE_THREAD
 from support.default_model import pull_stored
 
 OWN_SETTINGS = ("LLMOS_API_KEY", "LLMOS_OWNER_KEY", "LLMOS_ENDPOINT", "LLMOS_DATABASE_URL", "LLMOS_CATALOG")
@@ -98,7 +99,7 @@ class Serving:
         environ = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "llmos", "serve", "--port", "0", *self._arguments],
-            env={**environ, **self._environ, "LLMOS_HOME": str(self._home)},
+            env={**environ, **ONE_THREAD, **self._environ, "LLMOS_HOME": str(self._home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -86,7 +86,7 @@ def test_a_deployment_sleeps_wakes_with_its_next_request_and_answers_the_same(ru
 
 
 def test_two_replicas_survive_a_killed_server_which_takes_their_processes_with_it(home: Path) -> None:
-    with serving(home) as first, owner_of(first) as owner:
+    with serving(home, LLMOS_THREADS="") as first, owner_of(first) as owner:
         owner.send("PUT", TWIN, {"replicas": 2})
         described = owner.wait_for(state="ready", replicas_ready=2)
         replicas = described["replicas"]

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import openai
 
+from support import ONE_THREAD
+
 KEY = "the-owners-key-for-tests"
 
 
@@ -48,7 +50,7 @@ def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[st
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     return subprocess.Popen(
         [sys.executable, "-m", "llmos", "serve", *arguments],
-        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY} | variables,
+        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY} | ONE_THREAD | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

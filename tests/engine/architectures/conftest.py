@@ -70,9 +70,7 @@ def _torch_runner(checkpoint: Checkpoint, num_blocks: int) -> Runner:
 
 
 def _native_runner(checkpoint: Checkpoint, num_blocks: int) -> Runner:
-    return NativeRunner(
-        checkpoint.spec, checkpoint.tensors, num_blocks=num_blocks, threads=2, weights="f32", kv_dtype="f32"
-    )
+    return NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=num_blocks, weights="f32", kv_dtype="f32")
 
 
 _RUNNERS = {"torch": _torch_runner, "native": _native_runner}

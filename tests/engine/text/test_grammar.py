@@ -269,7 +269,7 @@ def test_the_real_model_follows_a_grammar_at_any_temperature(smollm2_path):
     from llmos.engine.config import EngineConfig
     from llmos.engine.loading import load_engine
 
-    real, _ = load_engine({"model.gguf": smollm2_path}, EngineConfig())
+    real, _ = load_engine({"model.gguf": smollm2_path}, EngineConfig(threads=1))
     requests = [
         Generate(
             id=f"{kind}-{temperature}",

@@ -33,6 +33,7 @@ NO_BODY = {
     "/llmos/v1/deployments/{name}/sleep",
     "/llmos/v1/deployments/{name}/wake",
     "/llmos/v1/jobs/{id}/cancel",
+    "/llmos/v1/keys/{id}/revoke",
 }
 PACKAGE = Path(llmos.gateway.__file__).parent
 

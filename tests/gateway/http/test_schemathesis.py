@@ -22,7 +22,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     make_tiny_home(home, tmp_path)
-    with serving(home, LLMOS_CATALOG=str(home / "catalog.toml"), LLMOS_THREADS="1") as running:
+    with serving(home, LLMOS_CATALOG=str(home / "catalog.toml")) as running:
         asked = subprocess.run(
             [sys.executable, "-c", PROGRAM, "--config-file", CONFIG, "run", f"{running.url}/openapi.json"],
             env=os.environ | {"LLMOS_TEST_KEY": KEY, "NO_COLOR": "1"},

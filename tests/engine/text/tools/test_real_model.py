@@ -23,7 +23,7 @@ CLOCK = {"name": "clock", "parameters": {"type": "object", "properties": {}}}
 
 
 def test_required_calls_are_made_and_match_the_schema(smollm2_path):
-    engine, _ = load_engine({"model.gguf": smollm2_path}, EngineConfig())
+    engine, _ = load_engine({"model.gguf": smollm2_path}, EngineConfig(threads=1))
     requests = [
         Generate(
             id=f"{i}",
