@@ -27,7 +27,7 @@ def pack(levels: np.ndarray, bits: int = 4) -> np.ndarray:
     """[R, N] levels -> [R, N * bits / 32] words, lowest bits first."""
     each_bit = (levels[..., None] >> np.arange(bits)) & 1
     packed = np.packbits(each_bit.reshape(len(levels), -1).astype(np.uint8), axis=1, bitorder="little")
-    return np.ascontiguousarray(packed).view(np.int32)
+    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 4)))).view(np.int32)
 
 
 def grid(shape: tuple[int, int], bits: int, is_symmetric: bool, group_of_column: np.ndarray | None = None):
@@ -106,6 +106,8 @@ QUANTIZERS: dict[str, tuple[Callable[[], Any], str]] = {
     "gptq of version 2": (lambda: gptq(is_symmetric=False, version="gptq_v2"), "Q4_1"),
     "gptq with the columns in another order": (lambda: gptq(order="act"), "F32"),
     "gptq of 2 bits": (lambda: gptq(bits=2), "F32"),
+    "gptq of 3 bits": (lambda: gptq(bits=3), "F32"),
+    "gptq of 3 bits with zero points": (lambda: gptq(bits=3, is_symmetric=False), "F32"),
     "gptq of 8 bits": (lambda: gptq(bits=8), "Q8_0"),
     "awq": (awq, "Q4_1"),
     "compressed-tensors of 4 bits": (packed, "Q4_0"),

@@ -91,8 +91,10 @@ def with_score_files(head: ScoreHead, *, settings: Fields, transformer: Fields, 
     is_sigmoid = _is_sigmoid(settings.get("activation_fn"), settings.where)
     if is_sigmoid is not None:
         head = replace(head, is_sigmoid=is_sigmoid)
-    if transformer.get("message_format") not in (None, "flat", "auto"):
-        raise UnsupportedModel(f"{transformer.where} has another message_format than flat.")
+    modalities = transformer.section("modality_config")
+    message = modalities.section("message") if modalities is not None else None
+    if message is not None and message.get("format") not in (None, "flat"):
+        raise UnsupportedModel(f"{transformer.where} has messages in another format than flat.")
     processing = transformer.section("processing_kwargs")
     chat = processing.section("chat_template") if processing is not None else None
     if chat is not None:

@@ -89,9 +89,50 @@ def test_a_sentencepiece_vocabulary_gives_the_same_tokens(tmp_path, prepend_sche
 
 
 def test_a_sentencepiece_vocabulary_of_another_kind_says_how_to_convert_it(tmp_path, sentencepiece):
-    files = write(tmp_path, tokenizer__model=sentencepiece_file(sentencepiece.metadata, kind=1))
-    with pytest.raises(UnsupportedModel, match=r"not a byte-pair encoding.*AutoTokenizer"):
+    files = write(tmp_path, tokenizer__model=sentencepiece_file(sentencepiece.metadata, kind=3))
+    with pytest.raises(UnsupportedModel, match=r"neither a byte-pair encoding nor of unigrams.*AutoTokenizer"):
         Tokenizer.from_files(files)
+
+
+UNIGRAMS = {
+    "<unk>": (0.0, 2), "<s>": (0.0, 3), "</s>": (0.0, 3), "▁": (-2.0, 1), "▁river": (-4.0, 1), "▁riv": (-3.5, 1),
+    "er": (-2.5, 1), "s": (-2.0, 1), "r": (-5.0, 1), "i": (-5.0, 1), "v": (-5.0, 1), "e": (-5.0, 1), "▁r": (-4.5, 1),
+    "ers": (-3.0, 1), "<sep>": (0.0, 4), **{f"<0x{byte:02X}>": (-9.0, 6) for byte in range(256)},
+}  # fmt: skip
+"""Pieces with their scores and types."""
+
+
+def likeliest(text: str) -> list[str]:
+    """Cut a text into the pieces with the largest sum of scores, by trying all ways."""
+    best: list[tuple[float, list[str]]] = [(0.0, [])]
+    for end in range(1, len(text) + 1):
+        found = [
+            (best[begin][0] + UNIGRAMS[text[begin:end]][0], [*best[begin][1], text[begin:end]])
+            for begin in range(end)
+            if UNIGRAMS.get(text[begin:end], (0.0, 0))[1] == 1
+        ]
+        best.append(max(found))
+    return best[-1][1]
+
+
+def test_a_vocabulary_of_unigrams_takes_the_likeliest_pieces(tmp_path):
+    metadata = {
+        "tokenizer.ggml.tokens": [*UNIGRAMS],
+        "tokenizer.ggml.scores": [score for score, _ in UNIGRAMS.values()],
+        "tokenizer.ggml.token_type": [type_ for _, type_ in UNIGRAMS.values()],
+    }
+    ours = Tokenizer.from_files(write(tmp_path, tokenizer__model=sentencepiece_file(metadata, kind=1)))
+
+    def pieces(text: str) -> list[str]:
+        return [[*UNIGRAMS][token] for token in ours.encode(text, add_bos=False)]
+
+    for text in ("rivers", "river rivers", "sir", "vie", "rivers  is"):
+        assert pieces(text) == likeliest("▁" + " ".join(text.split()).replace(" ", "▁")), text
+    assert pieces(" rivers ") == pieces("rivers"), "spaces around a text are removed"
+    assert pieces("é") == ["▁", "<0xC3>", "<0xA9>"]
+    assert ours.decode(ours.encode("rivers é")) == "rivers é"
+    assert ours.encode("river")[0] == ours.bos_id == 1
+    assert 2 not in ours.encode("</s>"), "a control token never comes out of a text"
 
 
 def cuts(data: bytes) -> Iterable[bytes]:

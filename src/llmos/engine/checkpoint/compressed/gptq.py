@@ -1,4 +1,5 @@
-"""GPTQ's format (AutoGPTQ, GPTQModel): levels packed along the columns, in words of [I/8, O] at 4 bits.
+"""GPTQ's format (AutoGPTQ, GPTQModel): levels packed along the columns, in words of [I/8, O] at 4 bits. At 3 bits a
+level may begin in one word and end in the next: 32 levels take 3 words.
 
 Source of the layout: the files' own documentation in AutoGPTQ's QuantLinear. Zero points are stored less 1, but not in
 the format gptq_v2. With desc_act, g_idx gives each column its group.
@@ -23,7 +24,7 @@ class GPTQ(OnGrid):
         scales_GO = parts.get("scales", 2).astype(np.float32)
         words_GW = parts.get("qzeros", 2)
         num_groups, num_rows = scales_GO.shape
-        parts.check("qzeros", (num_groups, num_rows * self.bits // 32))
+        parts.check("qzeros", (num_groups, -(-num_rows * self.bits // 32)))
         zeros_GO = unpack(words_GW, self.bits, num_rows).astype(np.float32) + self.zero_offset
         num_columns = parts.get(self.MAIN, 2).shape[0] * 32 // self.bits
         return Grid(self.bits, scales_GO.T, zeros_GO.T, parts.group_of_column("g_idx", num_columns, num_groups))

@@ -86,7 +86,7 @@ def decompress(config: Mapping[str, Any], folder: Folder) -> Mapping[str, RawTen
 def _method(section: Mapping[str, Any]) -> Method:
     name = section.get("quant_method", "compressed-tensors" if "config_groups" in section else "an unnamed method")
     match name:
-        case "gptq" if section.get("bits") in (2, 4, 8):
+        case "gptq" if section.get("bits") in (2, 3, 4, 8):
             return GPTQ(section["bits"], 0 if section.get("checkpoint_format") == "gptq_v2" else 1)
         case "awq" if section.get("bits") == 4 and str(section.get("version", "gemm")).lower() == "gemm":
             return AWQ()

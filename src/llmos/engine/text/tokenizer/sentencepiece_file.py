@@ -3,7 +3,8 @@
     ModelProto        1: repeated SentencePiece   2: TrainerSpec   3: NormalizerSpec
     SentencePiece     1: the piece   2: its score   3: its type (2 unknown, 3 control, 4 user-defined, 6 byte)
     TrainerSpec       3: the kind of vocabulary (1 unigram, 2 BPE)   40 to 42: the ids of unknown, BOS and EOS
-    NormalizerSpec    2: a compiled map of characters   3: whether text gets a space before it
+    NormalizerSpec    2: a compiled map of characters   3: whether text gets a space before it   4: whether spaces at
+                      its ends and repeated ones are removed
 
 https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
 """
@@ -16,8 +17,8 @@ from pathlib import Path
 from llmos.core.errors import BadModelFile
 
 MAX_BYTES = 1 << 26
-BPE = 2
-CONTROL = 3
+UNIGRAM, BPE = 1, 2
+UNKNOWN, CONTROL, USER_DEFINED, BYTE = 2, 3, 4, 6
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
@@ -41,6 +42,8 @@ class SentencePieceModel:
     """-1: none."""
     character_map: bytes = b""
     adds_space: bool = True
+    removes_spaces: bool = True
+    """Spaces at the ends of a text are removed, and of several in a row all but one."""
 
 
 def read_sentencepiece(path: Path, name: str) -> SentencePieceModel:
@@ -97,6 +100,8 @@ def _read_normalizer(model: SentencePieceModel, data: bytes) -> None:
             model.character_map = _as_bytes(value)
         elif number == 3:
             model.adds_space = _as_int(value) != 0
+        elif number == 4:
+            model.removes_spaces = _as_int(value) != 0
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Value]]:

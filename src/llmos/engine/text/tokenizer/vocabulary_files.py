@@ -1,6 +1,6 @@
 """Backends for Hugging Face folders without tokenizer.json, from the older files that hold only the vocabulary.
 
-tokenizer.model              SentencePiece's byte-pair encoding: Llama, Mistral, Gemma, Phi 3 …
+tokenizer.model              SentencePiece's byte-pair encoding: Llama, Mistral, Gemma, Phi 3 …; or its unigrams
 vocab.json and merges.txt    byte-level byte-pair encoding: GPT-2, RoBERTa, Qwen 2 …
 vocab.txt                    WordPiece: BERT, DistilBERT …
 
@@ -18,7 +18,16 @@ from llmos.engine.formats.json_file import read_json_object, read_text
 from llmos.engine.text.tokenizer.from_gguf import parts_from_gguf
 from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.pieces import SPACE
-from llmos.engine.text.tokenizer.sentencepiece_file import BPE, CONTROL, read_sentencepiece
+from llmos.engine.text.tokenizer.sentencepiece_file import (
+    BPE,
+    BYTE,
+    CONTROL,
+    UNIGRAM,
+    UNKNOWN,
+    USER_DEFINED,
+    SentencePieceModel,
+    read_sentencepiece,
+)
 from llmos.engine.text.tokenizer.splits import QWEN2
 
 _SAVE = "Save it beside the weights: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
@@ -61,29 +70,19 @@ def backend_from_vocabulary(
 
 def _sentencepiece(path: Path, config: Mapping[str, Any]) -> tuple[Tokenizer, dict[str, str]]:
     model = read_sentencepiece(path, "tokenizer.model")
-    if model.kind != BPE:
+    if model.kind not in (BPE, UNIGRAM):
         raise UnsupportedModel(
-            "tokenizer.model is not a byte-pair encoding, and only from a tokenizer.json can this engine read others."
-            f" {_SAVE}"
+            "tokenizer.model is neither a byte-pair encoding nor of unigrams, and only from a tokenizer.json can this"
+            f" engine read others. {_SAVE}"
         )
     adds_space = config.get("add_prefix_space")
     adds_space = adds_space if isinstance(adds_space, bool) else model.adds_space
     size = len(model.pieces)
-    backend = parts_from_gguf(
-        {
-            "tokenizer.ggml.model": "llama",
-            "tokenizer.ggml.tokens": model.pieces,
-            "tokenizer.ggml.scores": model.scores,
-            "tokenizer.ggml.token_type": model.types,
-            "tokenizer.ggml.unknown_token_id": model.unknown_id if 0 <= model.unknown_id < size else None,
-            "tokenizer.ggml.add_space_prefix": adds_space,
-        }
-    ).backend
-    if adds_space and config.get("legacy") is True:
+    backend = _byte_pairs(model, adds_space=adds_space) if model.kind == BPE else _unigrams(model)
+    if model.kind == BPE and adds_space and config.get("legacy") is True:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
-    if model.character_map:
-        with library_errors(lambda error: BadModelFile(f"tokenizer.model has an invalid map of characters: {error}.")):
-            backend.normalizer = normalizers.Precompiled(model.character_map)
+    if before := _sentencepiece_normalizers(model, adds_space=adds_space):
+        backend.normalizer = normalizers.Sequence(before)
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     backend.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if adds_space else [])])
     ids = {"bos_token": model.bos_id, "eos_token": model.eos_id, "unk_token": model.unknown_id}
@@ -93,6 +92,46 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> tuple[Tokenizer, di
             single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, model.bos_id)]
         )
     return backend, special
+
+
+def _byte_pairs(model: SentencePieceModel, *, adds_space: bool) -> Tokenizer:
+    return parts_from_gguf(
+        {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": model.pieces,
+            "tokenizer.ggml.scores": model.scores,
+            "tokenizer.ggml.token_type": model.types,
+            "tokenizer.ggml.unknown_token_id": model.unknown_id if 0 <= model.unknown_id < len(model.pieces) else None,
+            "tokenizer.ggml.add_space_prefix": adds_space,
+        }
+    ).backend
+
+
+def _unigrams(model: SentencePieceModel) -> Tokenizer:
+    """Return the vocabulary of unigrams: of all ways to cut a text into pieces, the likeliest is taken."""
+    vocabulary = list(zip(model.pieces, model.scores, strict=True))
+    with library_errors(lambda error: BadModelFile(f"tokenizer.model cannot be used: {error}.")):
+        backend = Tokenizer(models.Unigram(vocabulary, model.unknown_id, byte_fallback=BYTE in model.types))
+    for kind, is_special in ((CONTROL, True), (UNKNOWN, True), (USER_DEFINED, False)):
+        texts = [text for text, type_ in zip(model.pieces, model.types, strict=True) if type_ == kind and text]
+        backend.add_tokens([AddedToken(text, special=is_special, normalized=False) for text in texts])
+    return backend
+
+
+def _sentencepiece_normalizers(model: SentencePieceModel, *, adds_space: bool) -> list[normalizers.Normalizer]:
+    """Return what is done to a text before it is cut. With unigrams all of what SentencePiece does; with a byte-pair
+    encoding less, as in transformers."""
+    steps: list[normalizers.Normalizer] = []
+    if model.character_map:
+        with library_errors(lambda error: BadModelFile(f"tokenizer.model has an invalid map of characters: {error}.")):
+            steps.append(normalizers.Precompiled(model.character_map))
+    if model.kind == BPE:
+        return steps
+    if model.removes_spaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    if adds_space:
+        steps.append(normalizers.Prepend(SPACE))
+    return [*steps, normalizers.Replace(" ", SPACE)]
 
 
 def _byte_level(
