@@ -106,8 +106,10 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("provider", "add", "far", "--base-url", f"{paths.server_url}/v1", "--key-from-env", "FAR_KEY"),
         ("provider", "list"), ("provider", "test", "far"), ("job", "list"),
         ("project", "create", "acme", "--description", "A shop"), ("project", "list"), ("project", "show", "acme"),
+        ("project", "limit", "acme", "--concurrent-requests", "4"),
         ("key", "create", "--project", "acme", "--expires", "90d", "--route", "chat", "--address", "10.0.0.0/8"),
-        ("key", "list"), ("key", "show", LAST_KEY), ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
+        ("key", "list"), ("key", "show", LAST_KEY), ("key", "limit", LAST_KEY, "--requests-per-minute", "60"),
+        ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 

@@ -23,6 +23,8 @@ from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
+from llmos.gateway.calls.limits_hold import LimitsHold
+from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.listening import listen
@@ -32,6 +34,7 @@ from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import OwnerKey
 from llmos.security.keys import Keys
+from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
 from llmos.security.secrets import Secrets
 from llmos.security.tokens import Pepper
@@ -72,6 +75,7 @@ def services(
     routes = FakeRoutes(registry)
     providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
     clients = ProviderClients(providers)
+    limits = LimitsHold(LimitCounts(database))
     services = Services(
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
@@ -81,7 +85,7 @@ def services(
         reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
         providers=providers,
         provider_clients=clients,
-        **pipeline_parts(routes, registry, pool, clients, backends=backends),
+        **pipeline_parts(routes, registry, pool, clients, backends=backends, stages=Stages(holds=(limits,))),
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),
         responses=KeptResponses(database),
@@ -89,6 +93,7 @@ def services(
         attached_jobs=AttachedJobs(jobs),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
+        limits=limits,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
         projects=Projects(database, ProjectData(database, files)),
     )
@@ -117,6 +122,7 @@ async def http(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncCli
     jobs.cancel()
     await asyncio.wait([jobs])
     await services.pipeline.shadows.close()
+    await services.limits.finish()
     await services.provider_clients.close()
 
 

@@ -2,16 +2,20 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.limits import facts_of, readable_limits
 from llmos.cli.output import print_facts, print_json, print_table, shown, stderr, stdout
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+
+if TYPE_CHECKING:
+    from llmos.client.control_calls import Limits
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, such as key-3f….")]
 
@@ -24,11 +28,13 @@ def register(app: typer.Typer) -> None:
     group.command("create")(create)
     group.command("list")(list_)
     group.command("show")(show)
+    group.command("limit")(limit)
     group.command("rotate")(rotate)
     group.command("revoke")(revoke)
     app.add_typer(group, name="key")
 
 
+@options.with_limits
 def create(
     project: Annotated[str | None, typer.Option(help="The project.", show_default="owner")] = None,
     role: Annotated[str, typer.Option(help="viewer, developer, operator or owner.")] = "developer",
@@ -46,6 +52,8 @@ def create(
         typer.Option(metavar="CIDR", help="A network that it may be used from. Can be repeated.", show_default="all"),
     ] = None,
     as_json: options.AsJson = False,
+    *,
+    limits: "Limits",
 ) -> None:
     """Create an API key and print it. It can't be printed again."""
     expires_at = None if expires is None else parse_moment(expires)
@@ -57,6 +65,7 @@ def create(
             expires_at=expires_at,
             routes=route or [],
             addresses=address or [],
+            limits=limits,
         )
     _print_new(key, as_json=as_json)
 
@@ -89,6 +98,17 @@ def show(id: _Id, as_json: options.AsJson = False) -> None:
     with open_control(load_settings()) as control:
         key = control.keys.get(id)
     _print_key(key, as_json=as_json)
+
+
+@options.with_limits
+def limit(id: _Id, as_json: options.AsJson = False, *, limits: "Limits") -> None:
+    """Replace the limits of an API key. A limit that isn't given is removed; those of its project stay."""
+    with open_control(load_settings()) as control:
+        key = control.keys.set_limits(id, **limits)
+    if as_json:
+        print_json(key)
+        return
+    stdout().print(f"The limits of {id}: {readable_limits(key.limits)}.")
 
 
 def rotate(
@@ -148,4 +168,4 @@ def _print_key(key: KeyDescription, *, as_json: bool) -> None:
     if as_json:
         print_json(key)
         return
-    print_facts(key)
+    print_facts(facts_of(key))

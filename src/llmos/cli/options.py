@@ -58,16 +58,43 @@ class _SamplingOptions(TypedDict):
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this string. Can be repeated.")]
 
 
+class _LimitOptions(TypedDict):
+    """The limits of a key or a project."""
+
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Calls per minute.", show_default="no limit")]
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Tokens per minute, of prompts and answers.", show_default="no limit")
+    ]
+    concurrent_requests: Annotated[
+        int | None, typer.Option(min=1, help="Calls that run at the same time.", show_default="no limit")
+    ]
+    prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of the longest prompt.", show_default="no limit")
+    ]
+    output_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of the longest answer.", show_default="no limit")
+    ]
+
+
 def with_sampling(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the sampling options, and pass those that were given as its argument `sampling`."""
-    hints = get_type_hints(_SamplingOptions, include_extras=True)
+    return _with_options(command, _SamplingOptions, "sampling")
+
+
+def with_limits(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for limits, and pass those that were given as its argument `limits`."""
+    return _with_options(command, _LimitOptions, "limits")
+
+
+def _with_options(command: Callable[..., None], options: type, name_of_all: str) -> Callable[..., None]:
+    hints = get_type_hints(options, include_extras=True)
 
     @wraps(command)
     def wrapped(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in hints}
-        command(**arguments, sampling={name: value for name, value in given.items() if value is not None})
+        command(**arguments, **{name_of_all: {name: value for name, value in given.items() if value is not None}})
 
-    own = [each for each in signature(command).parameters.values() if each.name != "sampling"]
+    own = [each for each in signature(command).parameters.values() if each.name != name_of_all]
     added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=hint) for name, hint in hints.items()]
     wrapped.__signature__ = Signature([*own, *added])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in [*own, *added]}

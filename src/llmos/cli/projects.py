@@ -1,13 +1,17 @@
 """llmos project create, list, show, remove: the tenants of the installation."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.limits import facts_of, readable_limits
 from llmos.cli.output import print_facts, print_json, print_table, stdout
 from llmos.core.config import load_settings
+
+if TYPE_CHECKING:
+    from llmos.client.control_calls import Limits
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The project.")]
 
@@ -20,18 +24,22 @@ def register(app: typer.Typer) -> None:
     group.command("create")(create)
     group.command("list")(list_)
     group.command("show")(show)
+    group.command("limit")(limit)
     group.command("remove")(remove)
     app.add_typer(group, name="project")
 
 
+@options.with_limits
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, and . _ - between them.")],
     description: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
     as_json: options.AsJson = False,
+    *,
+    limits: "Limits",
 ) -> None:
-    """Create a project."""
+    """Create a project. All its keys share its limits."""
     with open_control(load_settings()) as control:
-        project = control.projects.create(name, description=description)
+        project = control.projects.create(name, description=description, limits=limits)
     if as_json:
         print_json(project)
         return
@@ -53,7 +61,18 @@ def show(name: _Name, as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(project)
         return
-    print_facts(project)
+    print_facts(facts_of(project))
+
+
+@options.with_limits
+def limit(name: _Name, as_json: options.AsJson = False, *, limits: "Limits") -> None:
+    """Replace the limits of a project, which all its keys share. A limit that isn't given is removed."""
+    with open_control(load_settings()) as control:
+        project = control.projects.set_limits(name, **limits)
+    if as_json:
+        print_json(project)
+        return
+    stdout().print(f"The limits of {name}: {readable_limits(project.limits)}.")
 
 
 def remove(

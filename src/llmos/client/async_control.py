@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
-from llmos.client.control_calls import DeploymentSettings, KeySettings, RolloutSettings, RouteSettings
+from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
@@ -193,9 +193,9 @@ class AsyncProviders(AsyncNoun):
 class AsyncProjects(AsyncNoun):
     """The tenants of the installation."""
 
-    async def create(self, name: str, *, description: str = "") -> ProjectDescription:
+    async def create(self, name: str, *, description: str = "", limits: Limits | None = None) -> ProjectDescription:
         """Raises Conflict for a name that is or was taken."""
-        return await self._client._request(calls.create_project(name, description))
+        return await self._client._request(calls.create_project(name, description, limits))
 
     async def list(self) -> builtins.list[ProjectDescription]:
         """Return the projects that the key may see."""
@@ -203,6 +203,10 @@ class AsyncProjects(AsyncNoun):
 
     async def get(self, name: str) -> ProjectDescription:
         return await self._client._request(calls.get_project(name))
+
+    async def set_limits(self, name: str, **limits: Unpack[Limits]) -> ProjectDescription:
+        """Replace the limits of a project, which all its keys share. One that isn't given is removed."""
+        return await self._client._request(calls.limit_project(name, limits))
 
     async def remove(self, name: str) -> None:
         """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
@@ -222,6 +226,10 @@ class AsyncKeys(AsyncNoun):
 
     async def get(self, id: str) -> KeyDescription:
         return await self._client._request(calls.get_key(id))
+
+    async def set_limits(self, id: str, **limits: Unpack[Limits]) -> KeyDescription:
+        """Replace the limits of a key. One that isn't given is removed."""
+        return await self._client._request(calls.limit_key(id, limits))
 
     async def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription:
         """Give a key a new text. `overlap`: how long the old text works; by default 24 hours."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
-from llmos.client.control_calls import DeploymentSettings, KeySettings, RolloutSettings, RouteSettings
+from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
@@ -191,9 +191,9 @@ class Providers(Noun):
 class Projects(Noun):
     """The tenants of the installation."""
 
-    def create(self, name: str, *, description: str = "") -> ProjectDescription:
+    def create(self, name: str, *, description: str = "", limits: Limits | None = None) -> ProjectDescription:
         """Raises Conflict for a name that is or was taken."""
-        return self._client._request(calls.create_project(name, description))
+        return self._client._request(calls.create_project(name, description, limits))
 
     def list(self) -> builtins.list[ProjectDescription]:
         """Return the projects that the key may see."""
@@ -201,6 +201,10 @@ class Projects(Noun):
 
     def get(self, name: str) -> ProjectDescription:
         return self._client._request(calls.get_project(name))
+
+    def set_limits(self, name: str, **limits: Unpack[Limits]) -> ProjectDescription:
+        """Replace the limits of a project, which all its keys share. One that isn't given is removed."""
+        return self._client._request(calls.limit_project(name, limits))
 
     def remove(self, name: str) -> None:
         """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
@@ -220,6 +224,10 @@ class Keys(Noun):
 
     def get(self, id: str) -> KeyDescription:
         return self._client._request(calls.get_key(id))
+
+    def set_limits(self, id: str, **limits: Unpack[Limits]) -> KeyDescription:
+        """Replace the limits of a key. One that isn't given is removed."""
+        return self._client._request(calls.limit_key(id, limits))
 
     def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription:
         """Give a key a new text. `overlap`: how long the old text works; by default 24 hours."""

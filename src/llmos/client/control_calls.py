@@ -231,8 +231,21 @@ def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any
 # Projects
 
 
-def create_project(name: str, description: str) -> Call[ProjectDescription]:
-    body = {"name": name, "description": description}
+class Limits(TypedDict, total=False):
+    """The limits of a key or a project. One that is left out or None is none."""
+
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    """Of prompts and answers together."""
+    concurrent_requests: int | None
+    prompt_tokens: int | None
+    """The longest prompt that a call may send to a model that answers."""
+    output_tokens: int | None
+    """The longest answer that a call may ask for."""
+
+
+def create_project(name: str, description: str, limits: Limits | None) -> Call[ProjectDescription]:
+    body = {"name": name, "description": description, "limits": dict(limits or {})}
     return Call(method="POST", path="/llmos/v1/projects", body=body, read=read_one(ProjectDescription))
 
 
@@ -242,6 +255,11 @@ def list_projects() -> Call[list[ProjectDescription]]:
 
 def get_project(name: str) -> Call[ProjectDescription]:
     return Call(method="GET", path=_project_path(name), read=read_one(ProjectDescription))
+
+
+def limit_project(name: str, limits: Limits) -> Call[ProjectDescription]:
+    body = _given(limits, Limits, "A project")
+    return Call(method="PUT", path=f"{_project_path(name)}/limits", body=body, read=read_one(ProjectDescription))
 
 
 def remove_project(name: str) -> Call[None]:
@@ -270,6 +288,7 @@ class KeySettings(TypedDict, total=False):
     """The names that it may ask for; by default all."""
     addresses: Sequence[str]
     """The networks that it may be used from, such as 10.0.0.0/8; by default all."""
+    limits: Limits
 
 
 def create_key(settings: KeySettings) -> Call[NewKeyDescription]:
@@ -286,6 +305,11 @@ def list_keys(project: str | None) -> Call[list[KeyDescription]]:
 
 def get_key(id: str) -> Call[KeyDescription]:
     return Call(method="GET", path=_key_path(id), read=read_one(KeyDescription))
+
+
+def limit_key(id: str, limits: Limits) -> Call[KeyDescription]:
+    body = _given(limits, Limits, "A key")
+    return Call(method="PUT", path=f"{_key_path(id)}/limits", body=body, read=read_one(KeyDescription))
 
 
 def rotate_key(id: str, overlap: timedelta | None) -> Call[NewKeyDescription]:

@@ -36,6 +36,7 @@ BUSY_TIMEOUT_SECONDS = 30
 """The time that a SQLite writer waits for the transaction of another process."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_COUNT_LOCK = 0x11306
 _WRITE_LOCK = 0x11305  # The key of PostgreSQL's advisory lock: an arbitrary number, the same in every process.
 _CONNECT_SECONDS = 10
 
@@ -105,6 +106,13 @@ class Database:
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
+            self._counting = self._writing
+            if self._path is not None:
+                counting = create_engine(opened, **_SQLITE_OPTIONS)
+                event.listen(counting, "connect", _on_sqlite_connect)
+                event.listen(counting, "connect", _on_sqlite_counting)
+                event.listen(counting, "begin", _on_sqlite_begin)
+                self._counting = counting.execution_options(sqlite_begin="IMMEDIATE")
             self._commits: Commits = SQLiteCommits(str(opened.database))
         else:
             # PostgreSQL behaves the same with these settings: readers see one consistent state, and a writer waits for
@@ -113,6 +121,8 @@ class Database:
             self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
             event.listen(self._writing, "begin", _lock_for_writing)
             event.listen(self._writing, "commit", notify_on_commit)
+            self._counting = self._engine.execution_options(isolation_level="READ COMMITTED")
+            event.listen(self._counting, "begin", _lock_for_counting)
             self._commits = PostgreSQLCommits(self._engine)
 
     @property
@@ -146,6 +156,16 @@ class Database:
             held.enter_context(session.begin())
             yield session
         self._commits.count_own()
+
+    @contextmanager
+    def counting(self) -> Iterator[Session]:
+        """Open a session for counts that many calls change. Those of all processes run one after another.
+
+        Like transaction(), but a power cut may lose the last commits, and on PostgreSQL neither do other writers wait
+        nor does state() change.
+        """
+        with disk_errors(self._path), Session(self._counting, expire_on_commit=False) as session, session.begin():
+            yield session
 
     def watch(self) -> None:
         """Start counting commits for state(). May wait for the network."""
@@ -194,6 +214,7 @@ class Database:
 
     def close(self) -> None:
         self._commits.close()
+        self._counting.dispose()
         self._engine.dispose()
 
     def _current(self) -> str | None:
@@ -280,6 +301,18 @@ def _on_sqlite_begin(connection: Connection) -> None:
 
 def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+
+def _on_sqlite_counting(connection: Any, _record: Any) -> None:
+    # In WAL mode, the log is then written to the disk at checkpoints only, which keeps the database sound.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _lock_for_counting(connection: Connection) -> None:
+    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_COUNT_LOCK})")
 
 
 def _sqlite_path(url: URL) -> Path | None:

@@ -21,8 +21,10 @@ from llmos.engine.config import EngineConfig
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.log import Log, LogSink, RequestLog, log_deployment_event
 from llmos.gateway.metrics import Metrics
@@ -31,6 +33,7 @@ from llmos.models import open_registry
 from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.security.auth import open_owner_key
 from llmos.security.keys import Keys
+from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
 from llmos.security.secrets import Secrets
 from llmos.security.tokens import Pepper
@@ -51,6 +54,7 @@ def open_services(settings: Settings) -> Services:
     backends = build_backends(pool, registry, clients, guard.check)
     metrics, counts, evidence, log = Metrics(), CallCounts(), Evidence(), Log(settings.log)
     request_log = RequestLog(log)
+    limits = LimitsHold(LimitCounts(registry.database))
     services = Services(
         settings=settings,
         registry=registry,
@@ -65,6 +69,7 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
+            stages=Stages(holds=(limits,)),
             sinks=[MetricsSink(metrics), LogSink(log, requests=request_log)],
         ),
         files=files,
@@ -84,6 +89,7 @@ def open_services(settings: Settings) -> Services:
         log=log,
         request_log=request_log,
         owner_key=open_owner_key(settings),
+        limits=limits,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         projects=Projects(registry.database, ProjectData(registry.database, files)),
         admission=admission,

@@ -109,6 +109,7 @@ class Server(uvicorn.Server):
             self._stop_background_tasks()
             await asyncio.wait(self._background_tasks)
             await self._services.pipeline.shadows.close()
+            await self._services.limits.finish()
             await self._services.provider_clients.close()
             self._services.log.close()
 

@@ -22,6 +22,7 @@ from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.log import Log, RequestLog
@@ -46,6 +47,7 @@ class Services:
     provider_clients: ProviderClients
     owner_key: OwnerKey
     keys: Keys
+    limits: LimitsHold
     projects: Projects
     pipeline: Pipeline
     files: Files

@@ -19,6 +19,7 @@ from llmos.core.errors import PermissionDenied, Unauthenticated
 from llmos.security.auth import OwnerKey
 from llmos.security.callers import Caller
 from llmos.security.keys import Key, Keys
+from llmos.security.limits import NO_LIMITS, Allowance
 from llmos.security.roles import permissions_of
 from llmos.security.tokens import is_token
 
@@ -149,6 +150,11 @@ def caller_of(key: Key) -> Caller:
         key_id=key.id,
         permissions=permissions_of(key.role, key.project),
         models=frozenset(key.routes),
+        allowances=tuple(
+            Allowance(scope=scope, limits=limits)
+            for scope, limits in ((f"key:{key.id}", key.limits), (f"project:{key.project}", key.project_limits))
+            if limits != NO_LIMITS
+        ),
     )
 
 

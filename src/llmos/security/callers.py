@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from llmos.core.errors import PermissionDenied
+from llmos.security.limits import Allowance
 from llmos.security.permissions import ALL_PERMISSIONS, Permission
 
 OWNER = "owner"
@@ -22,6 +23,8 @@ class Caller:
     permissions: frozenset[Permission] = frozenset()
     models: frozenset[str] = frozenset()
     """The names that the key may ask for; empty: all."""
+    allowances: tuple[Allowance, ...] = ()
+    """The limits of the key and of its project; empty: none."""
     priority: int = 0
     """-100 to 100. Calls of higher priority run first."""
     request_id: str = field(default="", compare=False)

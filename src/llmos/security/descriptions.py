@@ -7,10 +7,12 @@ import msgspec
 
 from llmos.core.clock import utc_now
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+from llmos.core.schemas.limits import LimitsDescription
 from llmos.core.schemas.projects import ProjectDescription
 
 if TYPE_CHECKING:
     from llmos.security.keys import Key
+    from llmos.security.limits import Limits
     from llmos.security.projects import Project
 
 
@@ -19,6 +21,7 @@ def describe_project(project: "Project") -> ProjectDescription:
         name=project.name,
         description=project.description,
         num_keys=project.num_keys,
+        limits=describe_limits(project.limits),
         created_at=project.created_at,
         created_by=project.created_by,
     )
@@ -34,6 +37,7 @@ def describe_key(key: "Key", now: datetime | None = None) -> KeyDescription:
         ends_with=key.ends_with,
         routes=list(key.routes),
         addresses=list(key.addresses),
+        limits=describe_limits(key.limits),
         created_at=key.created_at,
         created_by=key.created_by,
         expires_at=key.expires_at,
@@ -42,6 +46,10 @@ def describe_key(key: "Key", now: datetime | None = None) -> KeyDescription:
         revoked_at=key.revoked_at,
         last_used_at=key.last_used_at,
     )
+
+
+def describe_limits(limits: "Limits") -> LimitsDescription:
+    return LimitsDescription(**limits.stored())
 
 
 def describe_new_key(key: "Key", text: str) -> NewKeyDescription:

@@ -19,6 +19,7 @@ from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.ids import new_id
 from llmos.security import queries
 from llmos.security.callers import OWNER
+from llmos.security.limits import NO_LIMITS, Limits, check_limits, read_limits
 from llmos.security.projects import existing_project
 from llmos.security.roles import DEFAULT_ROLE, check_role
 from llmos.security.tables import KeyRow
@@ -48,6 +49,9 @@ class Key:
     """The names that it may ask for; empty: all."""
     addresses: Sequence[str]
     """The networks that it may be used from; empty: all."""
+    limits: Limits
+    project_limits: Limits
+    """Those of its project, which all keys of it share."""
     created_at: datetime
     created_by: str | None
     expires_at: datetime | None
@@ -83,6 +87,7 @@ class NewKey:
     expires_at: datetime | None = None
     routes: Sequence[str] = ()
     addresses: Sequence[str] = ()
+    limits: Limits = NO_LIMITS
 
 
 class Keys:
@@ -102,6 +107,7 @@ class Keys:
         now = self._clock()
         check_role(new.role, new.project)
         _check_name(new.name)
+        check_limits(new.limits)
         if new.expires_at is not None and new.expires_at <= now:
             raise BadRequest(f"`expires_at` is {new.expires_at.isoformat()}, which has passed.", param="expires_at")
         routes, addresses = _check_routes(new.routes), _check_addresses(new.addresses)
@@ -116,6 +122,7 @@ class Keys:
                 role=new.role,
                 routes=routes,
                 addresses=addresses,
+                limits=new.limits.stored(),
                 created_at=now,
                 created_by=actor,
                 expires_at=new.expires_at,
@@ -123,7 +130,7 @@ class Keys:
             self._set_text(session, row, token)
             session.add(row)
             session.flush()
-            key = _key(row)
+            key = _key(session, row)
         self.num_changes += 1
         return key, token
 
@@ -132,12 +139,12 @@ class Keys:
         with self.database.session() as session:
             if project is not None and project != OWNER:
                 existing_project(session, project)
-            return [_key(row) for row in queries.keys(session, project)]
+            return [_key(session, row) for row in queries.keys(session, project)]
 
     def get(self, id: str, *, project: str | None = None) -> Key:
         """Raises NotFound. `project`: only if it belongs to this one, here and below; None: to any."""
         with self.database.session() as session:
-            return _key(_existing(session, id, project))
+            return _key(session, _existing(session, id, project))
 
     def rotate(self, id: str, *, overlap: timedelta = OVERLAP, project: str | None = None) -> tuple[Key, str]:
         """Give a key a new text, and return that. The old text works until the overlap ends.
@@ -149,14 +156,26 @@ class Keys:
         token = new_token()
         with self.database.transaction() as session:
             row, now = _existing(session, id, project, lock=True), self._clock()
-            if (state := _key(row).state(now)) != "active":
+            if (state := _key(session, row).state(now)) != "active":
                 raise Conflict(f"{id} is {state}. Create another key: llmos key create", param="id")
             row.old_hmac, row.old_expires_at, row.rotated_at = row.hmac, now + overlap, now
             self._set_text(session, row, token)
             session.flush()
-            key = _key(row)
+            key = _key(session, row)
         self.num_changes += 1
         return key, token
+
+    def set_limits(self, id: str, limits: Limits, *, project: str | None = None) -> Key:
+        """Replace the limits of a key, of which nothing counts as used then. Raises BadRequest and NotFound."""
+        check_limits(limits)
+        with self.database.transaction() as session:
+            row = _existing(session, id, project, lock=True)
+            row.limits = limits.stored()
+            queries.remove_buckets(session, f"key:{id}")
+            session.flush()
+            key = _key(session, row)
+        self.num_changes += 1
+        return key
 
     def revoke(self, id: str, *, actor: str | None = None, project: str | None = None) -> Key:
         """End a key. Does nothing to one that is revoked already. Raises NotFound."""
@@ -165,7 +184,7 @@ class Keys:
             if row.revoked_at is None:
                 row.revoked_at, row.revoked_by = self._clock(), actor
             session.flush()
-            key = _key(row)
+            key = _key(session, row)
         self.num_changes += 1
         return key
 
@@ -179,9 +198,9 @@ class Keys:
             if row is None:
                 return None
             if compare_digest(row.hmac, hashed):
-                return FoundKey(key=_key(row), expires_at=row.expires_at)
+                return FoundKey(key=_key(session, row), expires_at=row.expires_at)
             ends = [each for each in (row.expires_at, row.old_expires_at) if each is not None]
-            return FoundKey(key=_key(row), expires_at=min(ends))
+            return FoundKey(key=_key(session, row), expires_at=min(ends))
 
     def forget(self) -> None:
         """Have remembered keys read again: something else has changed them, such as the end of their project."""
@@ -250,7 +269,8 @@ def _check_number(items: Sequence[str], name: str) -> None:
         raise BadRequest(f"`{name}` has {len(items):,} items; it takes {MAX_ITEMS}.", param=name)
 
 
-def _key(row: KeyRow) -> Key:
+def _key(session: Session, row: KeyRow) -> Key:
+    project = queries.project(session, row.project)
     return Key(
         id=row.id,
         project=row.project,
@@ -259,6 +279,8 @@ def _key(row: KeyRow) -> Key:
         ends_with=row.ends_with,
         routes=tuple(row.routes),
         addresses=tuple(row.addresses),
+        limits=read_limits(row.limits),
+        project_limits=NO_LIMITS if project is None else read_limits(project.limits),
         created_at=row.created_at,
         created_by=row.created_by,
         expires_at=row.expires_at,

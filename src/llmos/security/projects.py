@@ -17,6 +17,7 @@ from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.suggest import nearest
 from llmos.security import queries
 from llmos.security.callers import OWNER
+from llmos.security.limits import NO_LIMITS, Limits, check_limits, read_limits
 from llmos.security.tables import ProjectRow
 
 MAX_DESCRIPTION = 1000
@@ -32,6 +33,8 @@ class Project:
     """Keys that work; the owner's key isn't one of them."""
     created_at: datetime | None = None
     """None for the project `owner`."""
+    limits: Limits = NO_LIMITS
+    """Of all its keys together."""
     created_by: str | None = None
 
 
@@ -49,9 +52,12 @@ class Projects:
     def __init__(self, database: Database, data: ProjectData, *, clock: Clock = utc_now) -> None:
         self._database, self._data, self._clock = database, data, clock
 
-    def create(self, name: str, *, description: str = "", actor: str | None = None) -> Project:
-        """Raises BadRequest for a name that can't be one, and Conflict for one that is or was taken."""
+    def create(
+        self, name: str, *, description: str = "", limits: Limits = NO_LIMITS, actor: str | None = None
+    ) -> Project:
+        """Raises BadRequest for a name or a limit that can't be one, and Conflict for a name that is or was taken."""
         check_project_name(name)
+        check_limits(limits)
         check_description(description)
         with self._database.transaction() as session:
             taken = queries.project(session, name)
@@ -64,6 +70,7 @@ class Projects:
                     param="name",
                 )
             row = ProjectRow(name=name, description=description, created_at=self._clock(), created_by=actor)
+            row.limits = limits.stored()
             session.add(row)
             session.flush()
             return _project(row, 0)
@@ -80,6 +87,22 @@ class Projects:
         with self._database.session() as session:
             num_keys = queries.num_keys(session, self._clock()).get(name, 0)
             return _own_project(num_keys) if name == OWNER else _project(existing_project(session, name), num_keys)
+
+    def set_limits(self, name: str, limits: Limits) -> Project:
+        """Replace the limits of a project, of which nothing counts as used then.
+
+        Raises BadRequest, NotFound; and Conflict for the project `owner`.
+        """
+        if name == OWNER:
+            raise Conflict(
+                "The project `owner` has no limits, so that the owner's key always works. Limit its keys instead:"
+                " llmos key limit ID",
+                param="name",
+            )
+        with self._database.transaction() as session:
+            existing_project(session, name, lock=True).limits = check_limits(limits).stored()
+            queries.remove_buckets(session, f"project:{name}")
+        return self.get(name)
 
     def remove(self, name: str, *, actor: str | None = None) -> None:
         """Revoke the project's keys and delete what is kept for it. Its name is never given again.
@@ -141,4 +164,5 @@ def _project(row: ProjectRow, num_keys: int) -> Project:
         num_keys=num_keys,
         created_at=row.created_at,
         created_by=row.created_by,
+        limits=read_limits(row.limits),
     )

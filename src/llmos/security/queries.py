@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from llmos.security.tables import KeyRow, ProjectRow
+from llmos.security.tables import BucketRow, KeyRow, ProjectRow, RunningRow
 
 
 def project(session: Session, name: str, *, lock: bool = False) -> ProjectRow | None:
@@ -66,3 +66,29 @@ def use_keys(session: Session, ids: Collection[str], now: datetime) -> None:
     """Store that the keys were used now, unless another server stored a later time."""
     is_later = or_(KeyRow.last_used_at.is_(None), KeyRow.last_used_at < now)
     session.execute(update(KeyRow).where(KeyRow.id.in_(ids), is_later).values(last_used_at=now))
+
+
+def buckets(session: Session, scopes: Collection[str]) -> Sequence[BucketRow]:
+    return session.scalars(select(BucketRow).where(BucketRow.scope.in_(scopes))).all()
+
+
+def remove_buckets(session: Session, scope: str) -> None:
+    """Forget what a key or a project has used: its limits are others now."""
+    session.execute(delete(BucketRow).where(BucketRow.scope == scope))
+
+
+def running(session: Session, scopes: Collection[str]) -> Sequence[RunningRow]:
+    """Return the rows of all servers."""
+    return session.scalars(select(RunningRow).where(RunningRow.scope.in_(scopes))).all()
+
+
+def renew_running(session: Session, server_id: str, expires_at: int) -> None:
+    """Extend the leases of one server."""
+    is_own = (RunningRow.server_id == server_id, RunningRow.num_running > 0)
+    session.execute(update(RunningRow).where(*is_own).values(expires_at=expires_at))
+
+
+def remove_old_counts(session: Session, before: int) -> None:
+    """Delete the buckets that were full, and the leases that ended, before this time."""
+    session.execute(delete(BucketRow).where(BucketRow.full_at < before))
+    session.execute(delete(RunningRow).where(RunningRow.expires_at < before))

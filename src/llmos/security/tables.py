@@ -1,8 +1,8 @@
-"""The tables of projects and API keys."""
+"""The tables of projects, API keys and the use of their limits."""
 
 from datetime import datetime
 
-from sqlalchemy import JSON, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core.database import Base, Time
@@ -17,6 +17,7 @@ class ProjectRow(Base):
     description: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Time)
     created_by: Mapped[str | None] = mapped_column(String(128))
+    limits: Mapped[dict[str, int]] = mapped_column(JSON, server_default="{}")
     removed_at: Mapped[datetime | None] = mapped_column(Time)
     removed_by: Mapped[str | None] = mapped_column(String(128))
 
@@ -45,6 +46,7 @@ class KeyRow(Base):
     """The names that it may ask for; empty: all."""
     addresses: Mapped[list[str]] = mapped_column(JSON)
     """The networks that it may be used from; empty: all."""
+    limits: Mapped[dict[str, int]] = mapped_column(JSON, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(Time)
     created_by: Mapped[str | None] = mapped_column(String(128))
     expires_at: Mapped[datetime | None] = mapped_column(Time)
@@ -52,3 +54,27 @@ class KeyRow(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(Time)
     revoked_by: Mapped[str | None] = mapped_column(String(128))
     last_used_at: Mapped[datetime | None] = mapped_column(Time)
+
+
+class BucketRow(Base):
+    """What a key or a project has left of a limit per minute. See limit_counts.py."""
+
+    __tablename__ = "limit_buckets"
+
+    scope: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """requests or tokens."""
+    full_at: Mapped[int] = mapped_column(BigInteger)
+    """Nanoseconds since 1970."""
+
+
+class RunningRow(Base):
+    """The calls of a key or a project that one server runs."""
+
+    __tablename__ = "limit_running"
+
+    scope: Mapped[str] = mapped_column(String(128), primary_key=True)
+    server_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    num_running: Mapped[int]
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    """Nanoseconds since 1970. The row counts until then."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.cli.control.local import LocalControl
-    from llmos.client.control_calls import KeySettings
+    from llmos.client.control_calls import KeySettings, Limits
     from llmos.security.keys import Keys
     from llmos.security.projects import Projects
 
@@ -22,14 +22,24 @@ class LocalProjects:
     def __init__(self, control: "LocalControl") -> None:
         self._control = control
 
-    def create(self, name: str, *, description: str = "") -> ProjectDescription:
-        return describe.describe_project(self._projects.create(name, description=description, actor=this_user()))
+    def create(self, name: str, *, description: str = "", limits: "Limits | None" = None) -> ProjectDescription:
+        from llmos.security.limits import Limits as Checked
+
+        created = self._projects.create(
+            name, description=description, limits=Checked(**(limits or {})), actor=this_user()
+        )
+        return describe.describe_project(created)
 
     def list(self) -> Sequence[ProjectDescription]:
         return [describe.describe_project(project) for project in self._projects.list()]
 
     def get(self, name: str) -> ProjectDescription:
         return describe.describe_project(self._projects.get(name))
+
+    def set_limits(self, name: str, **limits: "Unpack[Limits]") -> ProjectDescription:
+        from llmos.security.limits import Limits as Checked
+
+        return describe.describe_project(self._projects.set_limits(name, Checked(**limits)))
 
     def remove(self, name: str) -> None:
         self._projects.remove(name, actor=this_user())
@@ -50,9 +60,11 @@ class LocalKeys:
 
     def create(self, **settings: "Unpack[KeySettings]") -> NewKeyDescription:
         from llmos.security.keys import NewKey
+        from llmos.security.limits import Limits as Checked
 
         given = {name: value for name, value in settings.items() if value is not None}
-        key, text = self._keys.create(NewKey(**given), actor=this_user())  # type: ignore[arg-type]
+        limits = Checked(**(settings.get("limits") or {}))
+        key, text = self._keys.create(NewKey(**{**given, "limits": limits}), actor=this_user())  # type: ignore[arg-type]
         return describe.describe_new_key(key, text)
 
     def list(self, project: str | None = None) -> Sequence[KeyDescription]:
@@ -60,6 +72,11 @@ class LocalKeys:
 
     def get(self, id: str) -> KeyDescription:
         return describe.describe_key(self._keys.get(id))
+
+    def set_limits(self, id: str, **limits: "Unpack[Limits]") -> KeyDescription:
+        from llmos.security.limits import Limits as Checked
+
+        return describe.describe_key(self._keys.set_limits(id, Checked(**limits)))
 
     def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription:
         from llmos.security.keys import OVERLAP

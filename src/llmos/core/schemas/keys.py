@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from llmos.core.schemas.base import Description
+from llmos.core.schemas.limits import LimitsDescription
 
 
 class KeyDescription(Description, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class KeyDescription(Description, frozen=True, kw_only=True):
     """The names that it may ask for; empty: all."""
     addresses: list[str] = msgspec.field(default_factory=list)
     """The networks that it may be used from; empty: all."""
+    limits: LimitsDescription = LimitsDescription()
+    """Of this key; its project may have others."""
     created_at: datetime | None = None
     created_by: str | None = None
     expires_at: datetime | None = None

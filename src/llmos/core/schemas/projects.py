@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from llmos.core.schemas.base import Description
+from llmos.core.schemas.limits import LimitsDescription
 
 
 class ProjectDescription(Description, frozen=True, kw_only=True):
@@ -10,6 +11,8 @@ class ProjectDescription(Description, frozen=True, kw_only=True):
     description: str = ""
     num_keys: int = 0
     """The keys that work, without the owner's key."""
+    limits: LimitsDescription = LimitsDescription()
+    """Of all its keys together."""
     created_at: datetime | None = None
     """null for the installation's own project, `owner`."""
     created_by: str | None = None

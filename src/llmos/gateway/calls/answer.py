@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from llmos.core.errors import ReplicaFailed
+from llmos.core.errors import PromptTooLong, ReplicaFailed
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Started, TokenLogprob
 from llmos.gateway.calls.call import Call
@@ -71,7 +71,14 @@ class Answer:
         return self.attempt.timings()
 
     def accept(self, prompts: Sequence[Started]) -> None:
-        """The backend has accepted every prompt."""
+        """The backend has accepted every prompt. Raises PromptTooLong for one that the caller may not send."""
+        limit = self.call.max_prompt_tokens
+        for num_tokens in (prompt.num_prompt_tokens for prompt in prompts):
+            if limit is not None and num_tokens > limit:
+                raise PromptTooLong(
+                    f"The prompt has {num_tokens:,} tokens; {self.call.caller.key_id} may send {limit:,}. Shorten it by"
+                    f" {num_tokens - limit:,} tokens."
+                )
         self.num_prompt_tokens_of = [prompt.num_prompt_tokens for prompt in prompts]
         self.ignored = [self.call.field_names.name(name) for prompt in prompts for name in prompt.ignored]
         self.attempt.is_accepted = True

@@ -74,6 +74,8 @@ class Call(ModelCall):
     tools: Tools | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
+    max_prompt_tokens: int | None = None
+    """The limit of the caller's key or project for each prompt."""
     cache_salt: str = ""
     """Calls of one project share cached prompt prefixes only where their salts are equal."""
     id_prefix: str = "answer"

@@ -8,7 +8,7 @@
     record closed
 
 On exit everything is released in reverse order, however the call ended. Holds and checks apply to generate, embed and
-count alike; filters apply to generate. A new stage is a class and one entry in server.py.
+count alike; filters apply to generate. A new stage is a class and one entry in opening.py.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -5,7 +5,7 @@ Keys of the project `owner` manage every project's, others their own project's; 
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from llmos.core.errors import NotFound
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+from llmos.gateway.control.limits import LimitsRequest
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
@@ -21,6 +22,7 @@ from llmos.gateway.services import services_of
 from llmos.security.callers import Caller
 from llmos.security.descriptions import describe_key, describe_new_key
 from llmos.security.keys import MAX_OVERLAP, OVERLAP, NewKey
+from llmos.security.limits import NO_LIMITS
 from llmos.security.permissions import Permission
 from llmos.security.roles import DEFAULT_ROLE
 
@@ -40,6 +42,10 @@ class KeyRequest(RequestObject, kw_only=True):
     """The names that it may ask for; empty: all."""
     addresses: list[str] = msgspec.field(default_factory=list)
     """The networks that it may be used from, such as 10.0.0.0/8; empty: all."""
+    limits: LimitsRequest | None = None
+    """By default none."""
+
+    objects: ClassVar = {"limits": LimitsRequest}
 
 
 class RotateRequest(RequestObject, kw_only=True):
@@ -72,6 +78,7 @@ async def create_key(request: Request) -> Response:
         expires_at=body.expires_at,
         routes=body.routes,
         addresses=body.addresses,
+        limits=NO_LIMITS if body.limits is None else body.limits.limits(),
     )
     key, text = await asyncio.to_thread(lambda: keys.create(new, actor=caller.actor))
     return json_response(describe_new_key(key, text))
@@ -111,6 +118,20 @@ async def rotate_key(request: Request, id: str) -> Response:
     keys, project, overlap = services_of(request).keys, _project(caller_of(request)), timedelta(0, body.overlap_seconds)
     key, text = await asyncio.to_thread(lambda: keys.rotate(id, overlap=overlap, project=project))
     return json_response(describe_new_key(key, text))
+
+
+@router.put(
+    "/{id}/limits",
+    summary="Replace the limits of an API key",
+    openapi_extra=openapi.body(LimitsRequest, {"requests_per_minute": 60, "tokens_per_minute": 100_000}),
+    responses=openapi.answers(KeyDescription),
+)
+@requires(Permission.KEYS_WRITE)
+async def limit_key(request: Request, id: str) -> Response:
+    """Calls that run already aren't stopped."""
+    limits = (await parse_body(request, LimitsRequest)).limits()
+    keys, project = services_of(request).keys, _project(caller_of(request))
+    return json_response(describe_key(await asyncio.to_thread(lambda: keys.set_limits(id, limits, project=project))))
 
 
 @router.post("/{id}/revoke", summary="Revoke an API key", responses=openapi.answers(KeyDescription))

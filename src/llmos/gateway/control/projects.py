@@ -1,12 +1,14 @@
 """/llmos/v1/projects: the tenants of the installation. The keys of a project see their own alone."""
 
 import asyncio
+from typing import ClassVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
 from llmos.core.schemas.projects import ProjectDescription
+from llmos.gateway.control.limits import LimitsRequest
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
@@ -14,6 +16,7 @@ from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import services_of
 from llmos.security.callers import Caller
 from llmos.security.descriptions import describe_project
+from llmos.security.limits import NO_LIMITS
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/projects", tags=["projects"])
@@ -23,6 +26,10 @@ class ProjectRequest(RequestObject, kw_only=True):
     name: str
     """1 to 63 lower-case letters, digits, and . _ - between them."""
     description: str = ""
+    limits: LimitsRequest | None = None
+    """Of all its keys together. By default none."""
+
+    objects: ClassVar = {"limits": LimitsRequest}
 
 
 class ProjectDescriptions(msgspec.Struct):
@@ -39,8 +46,10 @@ class ProjectDescriptions(msgspec.Struct):
 async def create_project(request: Request) -> Response:
     """409 for a name that is or was taken."""
     body, actor = await parse_body(request, ProjectRequest), caller_of(request).actor
-    projects = services_of(request).projects
-    project = await asyncio.to_thread(lambda: projects.create(body.name, description=body.description, actor=actor))
+    projects, limits = services_of(request).projects, NO_LIMITS if body.limits is None else body.limits.limits()
+    project = await asyncio.to_thread(
+        lambda: projects.create(body.name, description=body.description, limits=limits, actor=actor)
+    )
     return json_response(describe_project(project))
 
 
@@ -60,6 +69,21 @@ async def get_project(request: Request, name: str) -> Response:
     if not _may_see(caller_of(request), name):
         raise NotFound(f"There is no project {name[:80]!r}. GET /llmos/v1/projects lists them.", param="project")
     return json_response(describe_project(await asyncio.to_thread(services_of(request).projects.get, name)))
+
+
+@router.put(
+    "/{name}/limits",
+    summary="Replace the limits of a project",
+    openapi_extra=openapi.body(LimitsRequest, {"requests_per_minute": 600, "concurrent_requests": 10}),
+    responses=openapi.answers(ProjectDescription),
+)
+@requires(Permission.PROJECTS_WRITE)
+async def limit_project(request: Request, name: str) -> Response:
+    """All keys of the project share them. Calls that run already aren't stopped."""
+    services, limits = services_of(request), (await parse_body(request, LimitsRequest)).limits()
+    project = await asyncio.to_thread(services.projects.set_limits, name, limits)
+    services.keys.forget()
+    return json_response(describe_project(project))
 
 
 @router.delete("/{name}", summary="Remove a project with its keys and what is kept for it", status_code=204)

@@ -1,0 +1,182 @@
+"""LimitCounts: how much of its limits each key and project has used, in the database, for all servers on it.
+
+Requests and tokens are token buckets: a bucket holds what one minute allows, and refills evenly. Its state is the
+moment at which it will be full again (the generic cell rate algorithm, ITU-T I.371), in whole nanoseconds:
+
+    |---- used ----|------- left -------|          used = (full_at - now), left = one minute - used
+    now         full_at            now + 1 min
+
+Running calls are counted for each server, with a lease: what a server that died held is free when its lease ends.
+
+All changes happen one after another, whatever server they come from, so that of 200 calls at once against a limit of 10
+exactly 10 pass. A server should hand over many steps at once: they cost one transaction.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from llmos.core.database import Database
+from llmos.core.errors import RateLimited
+from llmos.core.ids import new_id
+from llmos.security import queries
+from llmos.security.limits import Allowance
+from llmos.security.tables import BucketRow, RunningRow
+
+MINUTE = 60_000_000_000
+"""Nanoseconds."""
+
+LEASE = MINUTE
+"""What a server holds is free after this time without renew()."""
+
+_KEEP = 60 * MINUTE
+"""Counts that say nothing any more are removed after this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A call that wants to begin."""
+
+    allowances: Sequence[Allowance]
+    num_tokens: int
+    """The tokens that it is expected to use."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A call that was let in and has ended."""
+
+    taken: Take
+    num_tokens: int
+    """The tokens that it used."""
+
+
+@dataclass(slots=True)
+class _Counts:
+    """The counts of some scopes, as they are changed in one transaction."""
+
+    buckets: dict[tuple[str, str], BucketRow]
+    running: dict[str, RunningRow]
+    """This server's."""
+    running_elsewhere: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class LimitCounts:
+    """Any thread may use it. Blocks on the database."""
+
+    def __init__(
+        self, database: Database, *, server_id: str | None = None, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        """`clock`: nanoseconds since 1970. Servers on several machines need clocks that agree."""
+        self._database, self._clock = database, clock
+        self.server_id = server_id or new_id("server")
+
+    def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
+        """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
+        takes = [step.taken if isinstance(step, GiveBack) else step for step in steps]
+        scopes = sorted({allowance.scope for take in takes for allowance in take.allowances})
+        with self._database.counting() as session:
+            now = self._clock()
+            counts = _Counts(
+                {(row.scope, row.kind): row for row in queries.buckets(session, scopes)},
+                {row.scope: row for row in queries.running(session, scopes) if row.server_id == self.server_id},
+            )
+            for row in queries.running(session, scopes):
+                if row.server_id != self.server_id and row.expires_at > now:
+                    counts.running_elsewhere[row.scope] += row.num_running
+            refusals = [self._apply(counts, step, now) for step in steps]
+            session.add_all([*counts.buckets.values(), *counts.running.values()])
+        return refusals
+
+    def renew(self) -> None:
+        """Extend the lease of what this server holds, and remove what nobody needs."""
+        with self._database.counting() as session:
+            now = self._clock()
+            queries.renew_running(session, self.server_id, now + LEASE)
+            queries.remove_old_counts(session, now - _KEEP)
+
+    def _apply(self, counts: _Counts, step: Take | GiveBack, now: int) -> RateLimited | None:
+        if isinstance(step, GiveBack):
+            self._give_back(counts, step, now)
+            return None
+        refusals = [
+            refusal
+            for allowance in step.allowances
+            for refusal in self._refusals(counts, allowance, step.num_tokens, now)
+        ]
+        if refusals:
+            # The one that takes longest, so that the next try isn't refused for another reason.
+            return max(refusals, key=lambda refusal: refusal.retry_after_seconds or 0)
+        for allowance in step.allowances:
+            limits, scope = allowance.limits, allowance.scope
+            if limits.requests_per_minute is not None:
+                self._use(counts, scope, "requests", _cost(1, limits.requests_per_minute), now)
+            if limits.tokens_per_minute is not None:
+                self._use(counts, scope, "tokens", _cost_of_call(step.num_tokens, limits.tokens_per_minute), now)
+            if limits.concurrent_requests is not None:
+                self._run(counts, scope, 1, now)
+        return None
+
+    def _refusals(self, counts: _Counts, allowance: Allowance, num_tokens: int, now: int) -> list[RateLimited]:
+        limits, scope, refusals = allowance.limits, allowance.scope, []
+        if (limit := limits.requests_per_minute) is not None:
+            wait = self._wait(counts, scope, "requests", _cost(1, limit), now)
+            if wait > 0:
+                refusals.append(
+                    _refusal(f"{allowance.name} may make {limit:,} request{'s' * (limit != 1)} a minute", wait)
+                )
+        if (limit := limits.tokens_per_minute) is not None:
+            wait = self._wait(counts, scope, "tokens", _cost_of_call(num_tokens, limit), now)
+            if wait > 0:
+                refusals.append(
+                    _refusal(f"{allowance.name} may use {limit:,} token{'s' * (limit != 1)} a minute", wait)
+                )
+        if (limit := limits.concurrent_requests) is not None:
+            own = counts.running.get(scope)
+            if (own.num_running if own else 0) + counts.running_elsewhere[scope] >= limit:
+                what = f"{allowance.name} may have {limit:,} request{'s' * (limit != 1)} running at the same time"
+                refusals.append(RateLimited(f"{what}. Try again when one has ended.", retry_after_seconds=1))
+        return refusals
+
+    def _give_back(self, counts: _Counts, step: GiveBack, now: int) -> None:
+        for allowance in step.taken.allowances:
+            limits, scope = allowance.limits, allowance.scope
+            if (limit := limits.tokens_per_minute) is not None:
+                # What a call used beyond what was taken is owed, and delays later calls.
+                owed = _cost(step.num_tokens, limit) - _cost_of_call(step.taken.num_tokens, limit)
+                self._use(counts, scope, "tokens", owed, now)
+            if limits.concurrent_requests is not None:
+                self._run(counts, scope, -1, now)
+
+    def _wait(self, counts: _Counts, scope: str, kind: str, cost: int, now: int) -> int:
+        """Return the nanoseconds until the bucket has enough left; 0 or less: it has."""
+        row = counts.buckets.get((scope, kind))
+        return max(row.full_at if row else now, now) + cost - now - MINUTE
+
+    def _use(self, counts: _Counts, scope: str, kind: str, cost: int, now: int) -> None:
+        row = counts.buckets.get((scope, kind))
+        if row is None:
+            row = counts.buckets[scope, kind] = BucketRow(scope=scope, kind=kind, full_at=now)
+        row.full_at = max(row.full_at, now) + cost
+
+    def _run(self, counts: _Counts, scope: str, change: int, now: int) -> None:
+        row = counts.running.get(scope)
+        if row is None:
+            row = counts.running[scope] = RunningRow(scope=scope, server_id=self.server_id, num_running=0)
+        row.num_running, row.expires_at = max(0, row.num_running + change), now + LEASE
+
+
+def _cost(number: int, limit: int) -> int:
+    """Return the time in which a bucket with this limit gets so many back."""
+    return number * MINUTE // limit
+
+
+def _cost_of_call(num_tokens: int, limit: int) -> int:
+    """Return what a call takes before it begins: at least a token; at most what a bucket holds, or it never could."""
+    return _cost(min(max(1, num_tokens), limit), limit)
+
+
+def _refusal(what: str, wait: int) -> RateLimited:
+    seconds = -(-wait // 1_000_000_000)
+    return RateLimited(f"{what}. Try again in {seconds} second{'s' * (seconds != 1)}.", retry_after_seconds=seconds)
