@@ -9,6 +9,7 @@ constexpr int tile_sums = 4, attention_sums = 6;  // of 16 registers, a sum take
 constexpr bool unpacks_once = true;
 
 constexpr int dot_bytes_offset = 0;
+inline Bytes prepared(Bytes weights) { return weights; }
 inline Ints dot_nibbles(Ints sum, Bytes w, const int8_t* four) {
     const __m256i x = splat_four(four);
     return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x), _mm256_dpbusd_avx_epi32(sum.b, w.b, x)};

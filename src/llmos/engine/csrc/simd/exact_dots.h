@@ -4,8 +4,6 @@
 
 namespace {
 
-inline Bytes prepared(Bytes weights) { return weights; }
-
 template <int largest, int quads> class Dots {
   public:
     Dots() = default;

@@ -1,0 +1,69 @@
+// The sampler's passes over a row of logits.
+#include "comparison.h"
+#include "inputs.h"
+
+namespace llmos::test {
+namespace {
+
+using Values = std::vector<float>;
+
+void compare_row(Comparison& comparison, const Values& logits, const std::string& what) {
+    const int size = int(logits.size()) - 16;  // the row ends before its memory
+    const float highest = *std::max_element(logits.begin(), logits.begin() + size);
+    comparison.same("exp_all " + what, [&](const Kernels& kernels) {
+        Values out(logits.size(), 7.0f);
+        kernels.exp_all(logits.data(), size, highest, 1.3f, out.data());
+        return out;
+    });
+    comparison.same("sum of exp_all " + what, [&](const Kernels& kernels) {
+        Values out(logits.size());
+        return std::vector<double>{kernels.exp_all(logits.data(), size, highest, 1.3f, out.data())};
+    });
+    for (float bound : {-infinity, 0.5f, highest})
+        comparison.same("find_above " + what, [&](const Kernels& kernels) {
+            std::vector<int32_t> found{-7};
+            kernels.find_above(logits.data(), size, bound, found);
+            found.insert(found.begin(), int32_t(found.size()));
+            return found;
+        });
+    comparison.same("find_largest " + what, [&](const Kernels& kernels) {
+        float value;
+        int32_t index;
+        kernels.find_largest(logits.data(), size, value, index);
+        // A broken row has no largest value; of two zeros either may be it.
+        return Values{float(index), index < 0 || value == 0 ? 0 : value};
+    });
+    comparison.same("update_largest " + what, [&](const Kernels& kernels) {
+        Largest largest{};
+        std::fill_n(largest.value, group_rows, -infinity);
+        kernels.update_largest(logits.data(), size, 64, largest);
+        kernels.update_largest(logits.data(), size, 16, largest);
+        Values out(largest.value, largest.value + group_rows);
+        out.insert(out.end(), largest.not_finite, largest.not_finite + group_rows);
+        out.insert(out.end(), largest.group, largest.group + group_rows);
+        return out;
+    });
+}
+
+}  // namespace
+
+void compare_sampling(Comparison& comparison) {
+    Inputs inputs(6);
+    for (int size : {1, 15, 16, 17, 64, 256, 511, 512, 1300}) {
+        const size_t memory = size_t(size) + 16;
+        const std::string what = "of " + std::to_string(size);
+        Values logits = inputs.numbers(memory, 20);
+        compare_row(comparison, logits, what);
+        logits[size_t(inputs.below(size))] = -infinity;
+        compare_row(comparison, logits, what + " with a banned token");
+        logits[size_t(inputs.below(size))] = logits[size_t(inputs.below(size))];
+        compare_row(comparison, logits, what + " with equal tokens");
+        logits[size_t(inputs.below(size))] = inputs.coin() ? nan : infinity;
+        compare_row(comparison, logits, what + " with a broken token");
+        compare_row(comparison, inputs.edges(memory, false), what + " at the edges");
+        compare_row(comparison, Values(memory, -infinity), what + " with banned tokens alone");
+        compare_row(comparison, Values(memory, -0.0f), what + " of zeros");
+    }
+}
+
+}  // namespace llmos::test
