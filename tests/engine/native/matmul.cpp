@@ -17,19 +17,19 @@ constexpr struct {
 constexpr int num_rows = 6 * group_rows + 5, num_columns = 2 * super_blocks * block_columns;
 
 // A matrix of random weights, whose scales are usual ones or of any bits.
-PackedMatrix random_matrix(Inputs& inputs, Packing packing, bool at_edges) {
-    Buffer memory(PackedMatrix::bytes_for(packing, num_rows, num_columns));
+PackedMatrix random_matrix(Inputs& inputs, Packing packing, int rows, int columns, bool at_edges) {
+    Buffer memory(PackedMatrix::bytes_for(packing, rows, columns));
     uint8_t* bytes = memory.as<uint8_t>();
     for (size_t i = 0; i < memory.bytes(); ++i) bytes[i] = uint8_t(inputs.bits());
-    PackedMatrix matrix(packing, num_rows, num_columns, std::move(memory));
+    PackedMatrix matrix(packing, rows, columns, std::move(memory));
     const auto place_halves = [&](uint8_t* at, size_t count) {
         for (size_t i = 0; i < count; ++i) ((uint16_t*)at)[i] = inputs.half(at_edges);
     };
     for (int g = 0; g < matrix.groups(); ++g) {
         uint8_t* group = bytes + size_t(g) * matrix.group_bytes();
         if (packing == Packing::floats) {
-            const std::vector<float> values =
-                at_edges ? inputs.edges(num_columns * group_rows, true) : inputs.numbers(num_columns * group_rows);
+            const std::vector<float> values = at_edges ? inputs.edges(size_t(columns) * group_rows, true)
+                                                       : inputs.numbers(size_t(columns) * group_rows);
             std::copy(values.begin(), values.end(), (float*)group);
         } else if (is_super(packing)) {
             place_halves(group + matrix.supers_offset(), (matrix.scales_offset() - matrix.supers_offset()) / 2);
@@ -81,6 +81,29 @@ void compare_quantize(Comparison& comparison) {
     }
 }
 
+// More tokens than have their sums in the cache at once.
+void compare_many_tokens(Comparison& comparison, Inputs& inputs) {
+    constexpr int num_tokens = 131, columns = super_blocks * block_columns;
+    const Rows rows(comparison.reference(), inputs.numbers(num_tokens * columns, 3), columns);
+    for (Packing packing : {Packing::nibbles, Packing::q4_k, Packing::q6_k}) {
+        const PackedMatrix matrix = random_matrix(inputs, packing, group_rows, columns, false);
+        comparison.same("matmul with many tokens", [&](const Kernels& kernels) {
+            std::vector<float> out(num_tokens * group_rows);
+            kernels.matmul({.weights = &matrix,
+                            .x = &rows.activations,
+                            .first_token = 0,
+                            .last_token = num_tokens,
+                            .first_group = 0,
+                            .last_group = 1,
+                            .bias = nullptr,
+                            .out = out.data(),
+                            .out_stride = group_rows,
+                            .accumulate = false});
+            return out;
+        });
+    }
+}
+
 }  // namespace
 
 void compare_matmul(Comparison& comparison) {
@@ -93,7 +116,7 @@ void compare_matmul(Comparison& comparison) {
     const std::vector<float> bias = inputs.numbers(stride), before = inputs.numbers(max_tokens * stride);
     for (const auto& [packing, name] : packings)
         for (bool at_edges : {false, true}) {
-            const PackedMatrix matrix = random_matrix(inputs, packing, at_edges);
+            const PackedMatrix matrix = random_matrix(inputs, packing, num_rows, num_columns, at_edges);
             for (int num_tokens = 1; num_tokens <= max_tokens; ++num_tokens) {
                 const int first_token = inputs.below(max_tokens - num_tokens + 1);
                 const int first_group = inputs.below(2), last_group = matrix.groups() - inputs.below(3);
@@ -117,6 +140,7 @@ void compare_matmul(Comparison& comparison) {
                 });
             }
         }
+    compare_many_tokens(comparison, inputs);
 }
 
 }  // namespace llmos::test
