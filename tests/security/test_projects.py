@@ -10,7 +10,10 @@ from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
 from llmos.data.responses import KeptResponse, KeptResponses
+from llmos.security.authenticator import caller_of
 from llmos.security.keys import Keys, NewKey
+from llmos.security.limit_counts import LimitCounts, Take
+from llmos.security.limits import Limits
 from llmos.security.projects import Projects
 
 
@@ -88,3 +91,40 @@ def test_the_installations_own_project_stays(projects: Projects) -> None:
         projects.remove("owner")
     with pytest.raises(BadRequest, match="takes 1,000"):
         projects.create("acme", description="x" * 1001)
+
+
+def test_limits_of_a_project_reach_its_keys_and_start_anew_when_they_change(
+    projects: Projects, keys: Keys, database: Database
+) -> None:
+    created = projects.create("acme", limits=Limits(requests_per_minute=1, output_tokens=5))
+    assert created.limits == projects.get("acme").limits == Limits(requests_per_minute=1, output_tokens=5)
+    key, _ = keys.create(NewKey(project="acme", limits=Limits(concurrent_requests=2)))
+    assert (key.limits, key.project_limits) == (Limits(concurrent_requests=2), created.limits)
+    counts = LimitCounts(database)
+    take = Take(caller_of(key).allowances, 0)
+    assert [each.scope for each in take.allowances] == [f"key:{key.id}", "project:acme"]
+    assert [outcome is None for outcome in counts.apply([take, take])] == [True, False]
+    assert projects.set_limits("acme", Limits(requests_per_minute=2)).limits == Limits(requests_per_minute=2)
+    assert keys.set_limits(key.id, Limits()).limits == Limits()
+    changed = Take(caller_of(keys.get(key.id)).allowances, 0)
+    assert [each.scope for each in changed.allowances] == ["project:acme"]
+    assert [outcome is None for outcome in counts.apply([changed] * 3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("value", [0, -1, 1_000_000_001])
+def test_limits_that_can_not_be_counted_are_refused(projects: Projects, keys: Keys, value: int) -> None:
+    wrong = Limits(tokens_per_minute=value)
+    projects.create("acme")
+    key, _ = keys.create(NewKey())
+    for set_limits in (
+        lambda: projects.create("other", limits=wrong),
+        lambda: projects.set_limits("acme", wrong),
+        lambda: keys.create(NewKey(limits=wrong)),
+        lambda: keys.set_limits(key.id, wrong),
+    ):
+        with pytest.raises(BadRequest, match="`tokens_per_minute` is"):
+            set_limits()
+    with pytest.raises(Conflict, match="has no limits"):
+        projects.set_limits("owner", Limits())
+    with pytest.raises(NotFound):
+        projects.set_limits("nobody", Limits())
