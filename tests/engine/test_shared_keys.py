@@ -8,9 +8,12 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.runner.native import NativeRunner
 from support.fakes import VOCAB_SIZE, FakeTokenizer, generate, run, tokens_of
-from support.random_models import MIXED, SHARED, random_model
+from support.random_models import MIXED, SHARED, STREAMS, random_model
 
-SPECS = {name: replace(spec, vocab_size=VOCAB_SIZE) for name, spec in {"shared": SHARED, "mixed": MIXED}.items()}
+SPECS = {
+    name: replace(spec, vocab_size=VOCAB_SIZE)
+    for name, spec in {"shared": SHARED, "mixed": MIXED, "streams": STREAMS}.items()
+}
 
 
 @pytest.fixture(scope="module", params=SPECS)

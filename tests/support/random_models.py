@@ -81,10 +81,15 @@ MIXED = replace(
     _GEMMA4, full_kv_heads=3, keys_are_values=True, num_experts=5, experts_per_token=2, expert_size=40,
     normalizes_experts=True, norms_experts=True, shared_expert_size=160,
 )  # fmt: skip
+STREAMS = replace(
+    SHARED, scales_layers=False, full_head_dim=None, rope_scaling="none", rope_pairs=0, residual_streams=3,
+    laurel_size=20, gate_cutoffs=(0.5, float("-inf"), 1.2, 0.0, float("-inf")),
+)  # fmt: skip
 SPECS = {
     "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
     "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED, "sinks": SINKS, "squared": SQUARED, "routed": ROUTED,
     "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED, "shared": SHARED, "mixed": MIXED,
+    "streams": STREAMS,
 }  # fmt: skip
 _ROOMY = replace(LLAMA, num_layers=1, num_heads=2, num_kv_heads=1, hidden_size=64, intermediate_size=96)
 WIDE = {

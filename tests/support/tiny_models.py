@@ -144,6 +144,14 @@ _GEMMA4_EXPERTS = {
     },
 }  # fmt: skip
 
+_GEMMA3N = {
+    "head_dim": 12, "sliding_window": 9, "num_hidden_layers": 5, "pad_token_id": 0, "tie_word_embeddings": True,
+    "layer_types": [*["sliding_attention"] * 2, "full_attention", "sliding_attention", "full_attention"],
+    "num_kv_shared_layers": 2, "intermediate_size": [80, 80, 80, 72, 80], "hidden_size_per_layer_input": 10,
+    "vocab_size_per_layer_input": 100, "laurel_rank": 7, "altup_num_inputs": 3, "final_logit_softcapping": 5.0,
+    "activation_sparsity_pattern": [0.7, 0.95, 0.0, 0.5, 0.0],
+}  # fmt: skip
+
 # No size is a multiple of a kernel's width, and together the cases have every feature of a spec.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", COMMON),
@@ -215,6 +223,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma4-shared": ("gemma4_text", COMMON | _GEMMA4 | _GEMMA4_SHARED),
     "gemma4-experts": ("gemma4_text", COMMON | _GEMMA4 | _GEMMA4_KEYS_AS_VALUES | _GEMMA4_EXPERTS),
     "gemma4_unified": ("gemma4_unified_text", COMMON | _GEMMA4 | _GEMMA4_KEYS_AS_VALUES),
+    "gemma3n": ("gemma3n_text", COMMON | _GEMMA3N),
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
@@ -231,10 +240,12 @@ _OLMO3_YARN = {
 
 GGUF_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo3": ("olmo3", COMMON | _OLMO3),
+    "gemma3n-all-tokens": ("gemma3n_text", COMMON | _GEMMA3N | {"vocab_size_per_layer_input": 131}),
     "olmo3-yarn": ("olmo3", COMMON | _OLMO3 | _OLMO3_YARN),
     "qwen3_next-experts": ("qwen3_next", COMMON | _DELTA | _DELTA_EXPERTS),
 }
-"""Models that are read from GGUF files only, where they have the architecture of another family."""
+"""Models that are read from GGUF files only, where they have the architecture of another family, or of which a
+converter makes others: it adds rows of zeros to the embeddings of layers for tokens that lack them."""
 
 BLOCK_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_oss-blocks": ("gpt_oss", COMMON | _GPT_OSS | {"hidden_size": 64, "intermediate_size": 96}),
@@ -327,6 +338,7 @@ _ARCHITECTURES = {
     "phi": "phi2",
     "hunyuan_v1_dense": "hunyuan-dense",
     "gpt_oss": "gpt-oss",
+    "gemma3n_text": "gemma3n",
     "gemma4_text": "gemma4",
     "gemma4_unified_text": "gemma4",
     "qwen3_5_text": "qwen35",
@@ -401,6 +413,19 @@ def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
         return METADATA[config["model_type"]](config)
     if config["model_type"] in ("olmo3", "exaone4") and config["sliding_window"]:
         return {"attention.sliding_window_pattern": [kind == "sliding_attention" for kind in kinds]}
+    if config["model_type"] == "gemma3n_text":
+        return {
+            "altup.active_idx": config["altup_active_idx"],
+            "altup.num_inputs": config["altup_num_inputs"],
+            "embedding_length_per_layer_input": config["hidden_size_per_layer_input"],
+            "attention.shared_kv_layers": config["num_kv_shared_layers"],
+            "attention.sliding_window_pattern": [kind == "sliding_attention" for kind in kinds],
+            "rope.freq_base_swa": float(config["rope_parameters"]["sliding_attention"]["rope_theta"]),
+            "activation_sparsity_scale": [
+                torch.distributions.Normal(0, 1).icdf(torch.tensor(share)).item()
+                for share in config["activation_sparsity_pattern"]
+            ],
+        }
     if config["model_type"].startswith("gemma4"):
         return _gemma4_metadata(config)
     if config["model_type"] == "gpt_oss":
@@ -510,7 +535,7 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
         if architecture == "gpt-oss" and ".experts." in name:
             tensors |= _gpt_oss_experts(name, values)
             continue
-        if name.endswith((".sinks", ".layer_scalar")):
+        if name.endswith((".sinks", ".layer_scalar", ".correct_output_scale")):
             name += ".weight"
         if ".router." in name and name.endswith("scale"):
             part = "ffn_down_exps" if "expert" in name else "ffn_gate_inp"
@@ -548,6 +573,9 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
             continue
         if ".norms." in name:
             stacks.setdefault(f"{name.split('.norms.')[0]}.weight", []).append(values)
+            continue
+        if name.startswith("model.altup_"):
+            stacks.setdefault(f"{name.rsplit('.', 2)[0]}.weight", []).append(values)
             continue
         tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))] = values
     for name, parts in stacks.items():

@@ -12,6 +12,8 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the 
     layer_embed.weight                        [layer_input_vocab, layers * layer_input_size]    these three only with
     layer_embed_projection.weight             [layers * layer_input_size, hidden]               layer_input_size
     layer_embed_norm.weight                   [layer_input_size]
+    stream_projection.{n}.weight              [hidden, hidden]          these two only with residual_streams above 1,
+    stream_output.{n}.weight                  [hidden, hidden]          for each stream but the first
     layers.{i}.attn_norm.weight (.bias)       [hidden]                  only with pre_norm
     layers.{i}.q|k|v.weight (.bias)           [heads or kv_heads * head_dim, hidden]    k and v only with has_keys(i)
                                                                         and has_values(i)
@@ -41,6 +43,13 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the 
     layers.{i}.input_projection.weight        [hidden, layer_input_size]
     layers.{i}.input_norm.weight              [hidden]
     layers.{i}.scale.weight                   [1]                       only with scales_layers
+    layers.{i}.laurel_down|laurel_up.weight   [laurel_size, hidden], [hidden, laurel_size]  these three only with
+    layers.{i}.laurel_norm.weight             [hidden]                                      laurel_size
+    layers.{i}.stream_router.weight           [streams * hidden]        these five only with residual_streams above 1
+    layers.{i}.stream_router_norm.weight      [hidden]
+    layers.{i}.stream_predict.weight          [streams * streams * streams]
+    layers.{i}.stream_correct.weight          [streams * streams]
+    layers.{i}.stream_scale.weight            [hidden]
     final_norm.weight (.bias)                 [hidden]                  not with norms_residual
     head.weight (.bias)                       [vocab, hidden]           absent when tied: embed.weight is used; only
                                                                         with has_head
@@ -74,6 +83,21 @@ the layer gets of the token, and e the token's embedding, times embedding_multip
     l = (layer_embed_norm(layer_embed_projection(e) / sqrt(hidden)) + layer_embed * sqrt(layer_input_size)) / sqrt(2)
     x += input_norm(input_projection(act(input_gate(x)) * l))
 
+With laurel_size (LAuReL, Menghani et al. 2024), where x is the residual stream before the layer, attention adds
+
+    x + attn_post_norm(attention(attn_norm(x)))
+    (that + attn_norm(x) + laurel_norm(laurel_up(laurel_down(attn_norm(x))))) / sqrt(2)
+
+With several residual streams s (AltUp, Baykal et al. 2023), the first of them is the embedding, and the others are
+stream_projection.n of it, with its root mean square. A layer predicts them, computes the first, and corrects all:
+
+    c(x) = tanh(stream_router(stream_router_norm(x) / hidden))
+    p[j] = s[j] + sum over i of (stream_predict[j, i] . c(s[0])) * s[i]
+    x = the layer without its third part, of p[0];  s[j] = p[j] + (1 + stream_correct[j] . c(x)) * (x - p[0])
+    the third part reads s[0] * stream_scale, and is added to all streams but the first
+
+The output is the mean of s[0] and of stream_output.n of the others, each with the root mean square of s[0].
+
 A recurrent layer has one of these instead of attention, where y is the layer's input, conv a causal convolution of each
 channel, and a state S [key size, value size] belongs to each head and is 0 before the first token:
 
@@ -86,6 +110,7 @@ channel, and a state S [key size, value size] belongs to each head and is 0 befo
              o(mix_norm((q S + skip * v) * silu(mix_gate(y))))       the norm is over each group of heads with one k
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -147,6 +172,9 @@ class DecoderSpec:
     """clamped_swiglu is (1 + up) * gate * sigmoid(1.702 * gate), with gate up to 7 and up from -7 to 7."""
     gated: bool = True
     """The feed-forward layer is down(act(gate(x)) * up(x)) rather than down(act(up(x)))."""
+    gate_cutoffs: tuple[float, ...] = ()
+    """The gate of a layer becomes max(0, gate - mean - cutoff * standard deviation), over its values of a token. -inf:
+    it is unchanged. (): those of all layers are."""
     intermediate_sizes: tuple[int, ...] = ()
     """intermediate_size of each layer. (): they are equal."""
     num_experts: int = 0
@@ -241,6 +269,9 @@ class DecoderSpec:
     """Size of an embedding of the token that each layer has for itself. 0: there is none."""
     layer_input_vocab: int = 0
     """Tokens with such embeddings, from token 0 on. The others have those of token 0."""
+    laurel_size: int = 0
+    """Rows of the first matrix of a product of low rank beside attention. 0: there is none."""
+    residual_streams: int = 1
     scales_layers: bool = False
     """The residual stream is multiplied by a number at the end of each layer."""
     recurrent_layers: tuple[int, ...] = ()
@@ -295,6 +326,10 @@ class DecoderSpec:
         earlier = range(self.num_layers - self.shared_kv_layers)
         return max(i for i in earlier if (self.window_of(i) is not None) == is_windowed)
 
+    def gate_cutoff_of(self, layer: int) -> float:
+        """Return the cutoff of a layer's gate, -inf for none."""
+        return self.gate_cutoffs[layer] if self.gate_cutoffs else -math.inf
+
     def inner_size_of(self, layer: int) -> int:
         """Return intermediate_size of a layer without experts."""
         return self.intermediate_sizes[layer] if self.intermediate_sizes else self.intermediate_size
@@ -337,6 +372,9 @@ class DecoderSpec:
             or self.layer_input_size
             or self.scales_layers
             or self.intermediate_sizes
+            or self.laurel_size
+            or self.residual_streams > 1
+            or self.gate_cutoffs
         )
 
     @property
@@ -372,6 +410,9 @@ class DecoderSpec:
             shapes["layer_embed.weight"] = (self.layer_input_vocab, all_inputs)
             shapes["layer_embed_projection.weight"] = (all_inputs, hidden)
             shapes["layer_embed_norm.weight"] = (self.layer_input_size,)
+        for n in range(self.residual_streams - 1):
+            shapes[f"stream_projection.{n}.weight"] = (hidden, hidden)
+            shapes[f"stream_output.{n}.weight"] = (hidden, hidden)
 
         def add(name: str, shape: tuple[int, ...], has_bias: bool) -> None:
             shapes[f"{name}.weight"] = shape
@@ -461,6 +502,16 @@ class DecoderSpec:
                 add(f"layers.{i}.input_norm", (hidden,), False)
             if self.scales_layers:
                 add(f"layers.{i}.scale", (1,), False)
+            if self.laurel_size:
+                add(f"layers.{i}.laurel_down", (self.laurel_size, hidden), False)
+                add(f"layers.{i}.laurel_up", (hidden, self.laurel_size), False)
+                add(f"layers.{i}.laurel_norm", (hidden,), False)
+            if (streams := self.residual_streams) > 1:
+                add(f"layers.{i}.stream_router", (streams * hidden,), False)
+                add(f"layers.{i}.stream_router_norm", (hidden,), False)
+                add(f"layers.{i}.stream_predict", (streams**3,), False)
+                add(f"layers.{i}.stream_correct", (streams**2,), False)
+                add(f"layers.{i}.stream_scale", (hidden,), False)
         if not self.norms_residual:
             add("final_norm", (hidden,), has_norm_bias)
         if self.has_head and not self.tied_head:

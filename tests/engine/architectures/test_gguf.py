@@ -21,6 +21,7 @@ GGUF_CASES = [
     "mixtral", "qwen3_moe", "olmo3", "olmo3-tied-biases", "seed_oss", "seed_oss-biases", "gemma", "exaone4", "ernie4_5",
     "ernie4_5-biases", "glm4", "glm4-no-biases", "arcee", "arcee-biases", "phi", "hunyuan_v1_dense",
     "hunyuan_v1_dense-alpha", "starcoder2", "gpt_oss", "lfm2", "gemma4", "gemma4-shared", "gemma4-experts",
+    "gemma3n-all-tokens",
     "qwen3_next-experts", "glm4_moe", "glm4_moe-groups", "granitemoehybrid", "granitemoehybrid-experts", "ministral3",
 ]  # fmt: skip
 

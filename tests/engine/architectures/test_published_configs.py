@@ -31,6 +31,16 @@ _GEMMA4_LARGE = _GEMMA4 | {
     "max_position_embeddings": 262144, "sliding_window": 1024, "use_bidirectional_attention": "vision",
     "attention_k_eq_v": True, "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0,
 }  # fmt: skip
+_GEMMA3N = {
+    "model_type": "gemma3n_text", "activation_sparsity_pattern": None, "altup_active_idx": 0, "altup_coef_clip": 120.0,
+    "altup_correct_scale": True, "altup_lr_multiplier": 1.0, "altup_num_inputs": 4, "attention_bias": False,
+    "final_logit_softcapping": 30.0, "head_dim": 256, "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 2048,
+    "hidden_size_per_layer_input": 256, "laurel_rank": 64, "max_position_embeddings": 32768, "num_attention_heads": 8,
+    "num_key_value_heads": 2, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06, "rope_local_base_freq": 10000.0,
+    "rope_scaling": None, "rope_theta": 1000000.0, "sliding_window": 512, "vocab_size": 262400,
+    "vocab_size_per_layer_input": 262144,
+}  # fmt: skip
+_FOUR_OF_FIVE = [*["sliding_attention"] * 4, "full_attention"]
 _FIVE_OF_SIX = [*["sliding_attention"] * 5, "full_attention"]
 
 CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
@@ -168,10 +178,24 @@ CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
         30_532_122_624,
     ),
     # Of the language model alone, as transformers counts them.
+    "gemma-3n-E2B": (
+        _GEMMA3N | {
+            "intermediate_size": [8192] * 30, "layer_types": _FOUR_OF_FIVE * 6, "num_hidden_layers": 30,
+            "num_kv_shared_layers": 10,
+        },
+        4_435_182_688,
+    ),
+    "gemma-3n-E4B": (
+        _GEMMA3N | {
+            "intermediate_size": 16384, "layer_types": _FOUR_OF_FIVE * 7, "num_hidden_layers": 35,
+            "num_kv_shared_layers": 15,
+        },
+        6_835_235_568,
+    ),
     "gemma-4-E2B": (
         _GEMMA4 | {
             "hidden_size": 1536, "hidden_size_per_layer_input": 256, "intermediate_size": 6144,
-            "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 7, "num_attention_heads": 8,
+            "layer_types": _FOUR_OF_FIVE * 7, "num_attention_heads": 8,
             "num_hidden_layers": 35, "num_key_value_heads": 1, "num_kv_shared_layers": 20, "use_double_wide_mlp": True,
         },
         4_628_569_379,
@@ -229,6 +253,13 @@ def test_gemma_3_has_another_theta_in_layers_with_a_window(name):
     assert [spec.rotation_of(i) for i in range(7)] == [1] * 5 + [0, 1]
     slowest = [frequencies[-1] for frequencies in inverse_frequencies(spec)]
     assert slowest == pytest.approx([1e6 ** -(254 / 256), 1e4 ** -(254 / 256)])
+
+
+def test_gemma_3n_cuts_off_the_gates_of_ten_layers_at_the_upper_twentieth_of_a_normal_distribution():
+    spec = spec_of("gemma-3n-E4B")
+    assert [spec.gate_cutoff_of(i) for i in (0, 9)] == pytest.approx([1.6448536] * 2)
+    assert spec.gate_cutoff_of(10) == -np.inf
+    assert {spec.keys_of(i) for i in range(20, 35)} == {18, 19}
 
 
 def test_gemma_4_has_larger_heads_without_a_window_of_which_a_quarter_rotates():

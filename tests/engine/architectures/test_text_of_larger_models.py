@@ -12,7 +12,7 @@ from llmos.engine.formats.dequantize import dequantize
 
 WRAPPED = {
     "gemma3": "gemma3-layer-types", "mistral3": "ministral3", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5_moe",
-    "gemma4": "gemma4-shared", "gemma4_unified": "gemma4_unified",
+    "gemma3n": "gemma3n", "gemma4": "gemma4-shared", "gemma4_unified": "gemma4_unified",
 }  # fmt: skip
 OLDER = "language_model."
 

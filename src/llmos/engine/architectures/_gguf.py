@@ -176,6 +176,15 @@ def decoder_from_gguf(
     return limits.validated(spec)
 
 
+def integers_of_layers(fields: Fields, name: str, num_layers: int) -> list[int]:
+    """Return a value of each layer. A file may have one for all of them."""
+    value = fields.get(name)
+    values = value if isinstance(value, list) else [value] * num_layers
+    if len(values) != num_layers:
+        raise BadModelFile(f"the GGUF metadata: {name} must have a number for each of {num_layers} layers.")
+    return [Fields({name: each}, where="the GGUF metadata").integer(name) for each in values]
+
+
 def windowed_gguf_layers(fields: Fields, num_layers: int, default_pattern: int) -> tuple[int, ...]:
     """Return the layers with a sliding window: attention.sliding_window_pattern lists them, or gives the distance of
     those without one; 0 means that all have it."""

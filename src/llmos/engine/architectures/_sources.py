@@ -111,7 +111,9 @@ def rename(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Source]:
         if match := _LAYER.fullmatch(canonical):
             layer, stem, number, kind = match.groups()
         else:
-            layer, number, (stem, kind) = "", None, canonical.split(".")
+            layer, number = "", None
+            *stems, kind = canonical.split(".")
+            stem = ".".join(stems)
         if number is not None:
             stem += ".{n}"
         if stem in names:

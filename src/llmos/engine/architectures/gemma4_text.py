@@ -13,7 +13,13 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import SANDWICH_NORM_NAMES, config_fields, decoder_from_config
 from llmos.engine.architectures._config_rope import THETA_RANGE
 from llmos.engine.architectures._fields import Fields
-from llmos.engine.architectures._gguf import GGUF_NAMES, decoder_from_gguf, gguf_fields, windowed_gguf_layers
+from llmos.engine.architectures._gguf import (
+    GGUF_NAMES,
+    decoder_from_gguf,
+    gguf_fields,
+    integers_of_layers,
+    windowed_gguf_layers,
+)
 from llmos.engine.architectures._gguf_rope import ROPE_FACTORS
 from llmos.engine.architectures._layer_inputs import (
     LAYER_INPUT_GGUF_NAMES,
@@ -107,8 +113,8 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
     num_layers = fields.integer("block_count", high=limits.MAX_LAYERS)
     windowed = windowed_gguf_layers(fields, num_layers, _PATTERN)
     full = [i for i in range(num_layers) if i not in windowed]
-    kv_heads = _of_each_layer(fields, "attention.head_count_kv", num_layers)
-    sizes = _of_each_layer(fields, "feed_forward_length", num_layers)
+    kv_heads = integers_of_layers(fields, "attention.head_count_kv", num_layers)
+    sizes = integers_of_layers(fields, "feed_forward_length", num_layers)
     full_head_dim = fields.integer("attention.key_length", 512, high=limits.MAX_HEAD_DIM)
     head_dim = fields.integer("attention.key_length_swa", full_head_dim, high=limits.MAX_HEAD_DIM)
     for name, size in (("attention.value_length", full_head_dim), ("attention.value_length_swa", head_dim)):
@@ -244,14 +250,6 @@ def _feed_forward(fields: Fields, spec: DecoderSpec) -> dict[str, Any]:
         "num_experts": count, "experts_per_token": per_token, "expert_size": expert_size,
         "normalizes_experts": True, "norms_experts": True, "shared_expert_size": size,
     }  # fmt: skip
-
-
-def _of_each_layer(fields: Fields, name: str, num_layers: int) -> list[int]:
-    value = fields.get(name)
-    values = value if isinstance(value, list) else [value] * num_layers
-    if len(values) != num_layers:
-        raise BadModelFile(f"the GGUF metadata: {GGUF_ARCHITECTURE}.{name} must have a number for each layer.")
-    return [Fields({name: each}, where="the GGUF metadata").integer(name) for each in values]
 
 
 def _of_one_kind(values: list[int], layers: Iterable[int]) -> int:

@@ -91,12 +91,21 @@ class TorchRunner:
         if self.spec.embed_norm:
             x_NH = self._norm("embed_norm", x_NH)
         inputs_NYI = self._layer_inputs(batch, x_NH) if self.spec.layer_input_size else None
+        streams = self._begin_streams(x_NH) if self.spec.residual_streams > 1 else []
         for i in range(self.spec.num_layers):
-            x_NH = self._layer(i, x_NH, rotations, sequences)
+            if streams:
+                streams = self._predict_streams(i, streams)
+                streams = self._correct_streams(i, streams, self._layer(i, streams[0], rotations, sequences))
+                x_NH = streams[0] * self._weights[f"layers.{i}.stream_scale.weight"]
+            else:
+                x_NH = self._layer(i, x_NH, rotations, sequences)
             if inputs_NYI is not None:
-                x_NH = x_NH + self._from_layer_input(i, x_NH, inputs_NYI[:, i])
+                added_NH = self._from_layer_input(i, x_NH, inputs_NYI[:, i])
+                x_NH, streams = x_NH + added_NH, [*streams[:1], *(each_NH + added_NH for each_NH in streams[1:])]
             if self.spec.scales_layers:
                 x_NH = x_NH * self._weights[f"layers.{i}.scale.weight"]
+        if streams:
+            x_NH = self._end_streams(streams)
         x_RH = x_NH[_indices(batch.logit_rows)]
         if not self.spec.norms_residual:
             x_RH = self._norm("final_norm", x_RH)
@@ -144,10 +153,46 @@ class TorchRunner:
         if self.spec.norms_residual:
             x_NH = self._norm(f"layers.{i}.attn_post_norm", x_NH + attended_NH)
             return self._norm(f"layers.{i}.mlp_post_norm", x_NH + self._feed_forward(i, x_NH, x_NH))
+        if self.spec.laurel_size:
+            attended_NH = self._with_laurel(i, x_NH + attended_NH, y_NH) - x_NH
         read_NH = x_NH if self.spec.parallel_residual else x_NH + attended_NH
         inner_NH = self._feed_forward(i, self._pre_norm(f"layers.{i}.mlp_norm", read_NH), read_NH)
         inner_NH = self._post_norm(f"layers.{i}.mlp_post_norm", inner_NH) * self.spec.residual_multiplier
         return x_NH + attended_NH + inner_NH
+
+    def _begin_streams(self, x_NH: Tensor) -> list[Tensor]:
+        others = [self._linear(f"stream_projection.{n}", x_NH) for n in range(self.spec.residual_streams - 1)]
+        return [x_NH, *(_with_magnitude_of(x_NH, each_NH) for each_NH in others)]
+
+    def _end_streams(self, streams: list[Tensor]) -> Tensor:
+        first_NH, *others = streams
+        outputs = [self._linear(f"stream_output.{n}", each_NH) for n, each_NH in enumerate(others)]
+        return torch.stack([first_NH, *(_with_magnitude_of(first_NH, each_NH) for each_NH in outputs)]).mean(0)
+
+    def _stream_modes(self, i: int, x_NH: Tensor) -> Tensor:
+        router_SH = self._weights[f"layers.{i}.stream_router.weight"].view(-1, self.spec.hidden_size)
+        normed_NH = self._norm(f"layers.{i}.stream_router_norm", x_NH) / self.spec.hidden_size
+        return torch.tanh(normed_NH @ router_SH.T)
+
+    def _predict_streams(self, i: int, streams: list[Tensor]) -> list[Tensor]:
+        count = len(streams)
+        modes_NS = self._stream_modes(i, streams[0])
+        factors_N = modes_NS @ self._weights[f"layers.{i}.stream_predict.weight"].view(-1, count).T
+        factors_NSS = factors_N.view(-1, count, count)
+        stacked_NSH = torch.stack(streams, dim=1)
+        return list((stacked_NSH + factors_NSS @ stacked_NSH).unbind(1))
+
+    def _correct_streams(self, i: int, predicted: list[Tensor], x_NH: Tensor) -> list[Tensor]:
+        weights_SS = self._weights[f"layers.{i}.stream_correct.weight"].view(len(predicted), -1)
+        factors_NS = self._stream_modes(i, x_NH) @ weights_SS.T + 1
+        innovation_NH = x_NH - predicted[0]
+        return [each_NH + innovation_NH * factors_NS[:, s, None] for s, each_NH in enumerate(predicted)]
+
+    def _with_laurel(self, i: int, x_NH: Tensor, y_NH: Tensor) -> Tensor:
+        """Return the residual stream after attention, with the product of low rank of attention's input."""
+        low_rank_NH = self._linear(f"layers.{i}.laurel_up", self._linear(f"layers.{i}.laurel_down", y_NH))
+        sum_NH: Tensor = (x_NH + y_NH + self._norm(f"layers.{i}.laurel_norm", low_rank_NH)) * math.sqrt(0.5)
+        return sum_NH
 
     def _layer_inputs(self, batch: Batch, x_NH: Tensor) -> Tensor:
         """Return what each layer gets of each token, [N, Y, I]."""
@@ -305,7 +350,7 @@ class TorchRunner:
     def _feed_forward(self, i: int, x_NH: Tensor, unnormed_NH: Tensor) -> Tensor:
         layer = f"layers.{i}"
         if not self.spec.has_experts(i):
-            return self._inner(layer, "", x_NH)
+            return self._inner(layer, "", x_NH, self.spec.gate_cutoff_of(i))
         if not self.spec.norms_experts:
             return self._experts(i, x_NH, x_NH)
         routed_NH = self._norm(f"{layer}.router_norm", unnormed_NH) * self.spec.hidden_size**-0.5
@@ -351,13 +396,17 @@ class TorchRunner:
             scores_NE = scores_NGE.masked_fill(hidden_NG[..., None], -torch.inf).flatten(1)
         return scores_NE.topk(self.spec.experts_per_token).indices
 
-    def _inner(self, layer: str, expert: str, x: Tensor) -> Tensor:
+    def _inner(self, layer: str, expert: str, x: Tensor, cutoff: float = -math.inf) -> Tensor:
         up = self._linear(f"{layer}.up{expert}", x)
         if self.spec.activation == "clamped_swiglu":
             gate = self._linear(f"{layer}.gate{expert}", x).clamp(max=7.0)
             return self._linear(f"{layer}.down{expert}", (up.clamp(-7.0, 7.0) + 1) * gate * torch.sigmoid(1.702 * gate))
-        inner = self._activate(self._linear(f"{layer}.gate{expert}", x)) * up if self.spec.gated else self._activate(up)
-        return self._linear(f"{layer}.down{expert}", inner)
+        if not self.spec.gated:
+            return self._linear(f"{layer}.down{expert}", self._activate(up))
+        gate = self._linear(f"{layer}.gate{expert}", x)
+        if cutoff > -math.inf:
+            gate = F.relu(gate - gate.mean(-1, keepdim=True) - cutoff * gate.std(-1, keepdim=True, unbiased=False))
+        return self._linear(f"{layer}.down{expert}", self._activate(gate) * up)
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.spec.activation == "silu":
@@ -420,6 +469,12 @@ def _normed(x: Tensor, eps: float) -> Tensor:
     """Return the RMS norm of the last axis, computed in float32, without weights."""
     wide = x.float()
     return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
+
+
+def _with_magnitude_of(target: Tensor, x: Tensor) -> Tensor:
+    """Return x, scaled so that each row has the root mean square of the target's."""
+    square, own = (each.square().mean(-1, keepdim=True) for each in (target, x))
+    return x * (square / own.clamp(min=1e-5)).sqrt()
 
 
 def _softcap(x: Tensor, cap: float | None) -> Tensor:

@@ -331,6 +331,10 @@ def _decoder_workspace(spec: DecoderSpec, tokens: int, logit_rows: int, context:
     if spec.post_norm or spec.parallel_residual or spec.residual_multiplier != 1 or spec.shared_expert_size:
         floats += tokens * hidden
     floats += tokens * max(attention if spec.attention_gate else 0, recurrent)
+    laurel = _padded(spec.laurel_size)
+    cut = inner if any(cutoff > -math.inf for cutoff in spec.gate_cutoffs) else 0
+    floats += tokens * (hidden * spec.residual_streams * (spec.residual_streams > 1) + laurel + cut)
+    widest = max(widest, laurel)
     floats += tokens * (inputs + all_inputs + (hidden if spec.norms_experts else 0))
     if spec.is_recurrent:
         floats += tokens * mixed * (2 if spec.recurrence == "conv" else 1) + 16

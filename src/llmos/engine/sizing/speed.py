@@ -52,9 +52,9 @@ class SpeedModel:
         for each in plan.placements:
             layer, slot, index = slot_of(each.tensor)
             values = each.rows * each.columns
-            if index >= 0:
+            if index >= 0 and layer >= 0:
                 self._experts[each.packing] += values
-            elif layer >= 0 or slot == "layer_embed_projection":
+            elif layer >= 0 or slot in ("layer_embed_projection", "stream_projection", "stream_output"):
                 self._layers[each.packing] += values
             elif slot == "head" or (slot == "embed" and spec.tied_head):
                 self._head[each.packing] += values

@@ -56,7 +56,7 @@ def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
 def is_wide(recipe: Recipe, name: str) -> bool:
     """Return whether the matrix keeps 8 bits in every scheme."""
     *path, part, _ = name.split(".")
-    return (not path and part != "layer_embed") or (recipe.scheme in CALIBRATED and part == "v")
+    return (path[:1] != ["layers"] and part != "layer_embed") or (recipe.scheme in CALIBRATED and part == "v")
 
 
 def _encoding(recipe: Recipe, name: str, group: int | None) -> Encoding:

@@ -41,6 +41,10 @@ const std::map<std::string, Weight> weights_by_name = {
     {"head", Weight::head},
     {"input_gate", Weight::input_gate},
     {"input_projection", Weight::input_projection},
+    {"laurel_down", Weight::laurel_down},
+    {"laurel_up", Weight::laurel_up},
+    {"stream_projection", Weight::stream_projection},
+    {"stream_output", Weight::stream_output},
     {"layer_embed", Weight::layer_embed},
     {"layer_embed_projection", Weight::layer_embed_projection},
 };
@@ -88,6 +92,12 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"input_norm", Vector::input_norm},
     {"scale", Vector::scale},
     {"layer_embed_norm", Vector::layer_embed_norm},
+    {"laurel_norm", Vector::laurel_norm},
+    {"stream_router", Vector::stream_router},
+    {"stream_router_norm", Vector::stream_router_norm},
+    {"stream_predict", Vector::stream_predict},
+    {"stream_correct", Vector::stream_correct},
+    {"stream_scale", Vector::stream_scale},
 };
 
 const std::map<std::string, CacheType> cache_types_by_name = {

@@ -21,6 +21,7 @@ Spec::Layer layer_from(nb::handle fields, int index) {
     layer.num_kv_heads = number("kv_heads_of");
     layer.head_dim = number("head_dim_of");
     layer.inner_size = number("inner_size_of");
+    layer.gate_cutoff = nb::cast<float>(fields.attr("gate_cutoff_of")(index));
     layer.keys_of = number("keys_of");
     layer.has_keys = flag("has_keys");
     layer.has_values = flag("has_values");
@@ -58,6 +59,16 @@ void read_layer_inputs(nb::handle fields, Spec& spec) {
     spec.layer_input_size = size_field(fields, "layer_input_size");
     spec.layer_input_vocab = size_field(fields, "layer_input_vocab");
     require(int64_t(spec.num_layers) * spec.layer_input_size <= max_size, "layer_input_size is too large");
+}
+
+void read_streams(nb::handle fields, Spec& spec) {
+    if (nb::cast<int>(fields.attr("laurel_size"))) spec.laurel_size = size_field(fields, "laurel_size");
+    spec.residual_streams = size_field(fields, "residual_streams");
+    require(spec.residual_streams <= Spec::max_streams, "there are too many residual streams");
+    require(int64_t(spec.residual_streams) * spec.hidden_size <= max_size, "residual_streams is too large");
+    require(!spec.has_streams() || spec.layer_input_size, "residual streams go with inputs of layers");
+    require(!spec.laurel_size || spec.has_streams(), "a product of low rank goes with several residual streams");
+    require(!spec.has_streams() || (!spec.scales_layers && !spec.num_experts), "residual streams have dense layers");
 }
 
 QKNorm qk_norm_from(nb::handle field) {
@@ -127,7 +138,9 @@ void check(const Spec& spec) {
     require(spec.is_causal || !spec.num_recurrent_layers, "a recurrence is causal");
     require(!spec.shared_expert_size || !spec.mlp_bias, "a shared expert has no biases");
     require(spec.num_recurrent_layers < spec.num_layers, "one layer at least has attention");
+    require(!spec.num_recurrent_layers || !spec.has_streams(), "recurrent layers have one residual stream");
     require(spec.activation != ActivationKind::clamped_swiglu || spec.gated, "clamped_swiglu has a gate");
+    require(!spec.cuts_gates() || spec.gated, "a gate that is cut off needs a gate");
     require(!spec.post_norm || !spec.parallel_residual,
             "norms after the parts of a layer need one part after the other");
     require(spec.qk_norm != QKNorm::whole || !spec.layer_norm, "a norm over all heads is an RMS norm");
@@ -201,6 +214,7 @@ Spec decoder_spec_from(nb::handle fields) {
     spec.query_growth_positions = number("query_growth_positions");
     read_layers(fields, spec);
     read_layer_inputs(fields, spec);
+    read_streams(fields, spec);
     read_recurrence(fields, spec);
     check(spec);
     return spec;

@@ -45,9 +45,10 @@ void Decoder::Pass::project_output(const Layer& layer, int index, const Activati
 void Decoder::Pass::project_qkv(const Layer& layer, int index) {
     const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], q(0), decoder_.q_columns_},
                            {&layer.k, layer[Vector::k_bias], k(0), decoder_.kv_columns_},
-                           {&layer.v, layer[Vector::v_bias], v(0), decoder_.kv_columns_}};
+                           {&layer.v, layer[Vector::v_bias], v(0), decoder_.kv_columns_},
+                           {&layer.laurel_down, nullptr, decoder_.laurel_.as<float>(), decoder_.laurel_columns_}};
     const Segment gated[] = {
-        qkv[0], qkv[1], qkv[2], {&layer.q_gate, layer[Vector::q_gate_bias], gates(0), decoder_.gate_columns()}};
+        qkv[0], qkv[1], qkv[2], qkv[3], {&layer.q_gate, layer[Vector::q_gate_bias], gates(0), decoder_.gate_columns()}};
     const Activations in = spec_.attention_gate ? project_input(layer, gated) : project_input(layer, qkv);
     add_adapters(index, {{Weight::q, in, q(0), decoder_.q_columns_},
                          {Weight::k, in, k(0), decoder_.kv_columns_},

@@ -33,6 +33,7 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       mix_columns_(spec_.num_recurrent_layers ? round_up(spec_.conv_channels(), block_columns) : 0),
       layer_input_columns_(round_up(spec_.layer_input_size, block_columns)),
       all_layer_inputs_columns_(round_up(spec_.all_layer_inputs(), block_columns)),
+      laurel_columns_(round_up(spec_.laurel_size, block_columns)),
       layers_(size_t(spec_.num_layers)),
       cache_(saturating_product(size_t(num_blocks), block_bytes(spec_, cache_type))),
       block_stride_(block_bytes(spec_, cache_type)),
@@ -42,10 +43,13 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       scratch_(size_t(pool.size())) {
     for (size_t i = 0; i < layers_.size(); ++i)
         if (spec_.layers[i].has_experts) layers_[i].experts.resize(size_t(spec_.num_experts));
+    stream_projections_.resize(size_t(spec_.residual_streams - 1));
+    stream_outputs_.resize(size_t(spec_.residual_streams - 1));
     place_caches(cache_type);
     for (Scratch& scratch : scratch_) {
         scratch.attention.reserve_heads({cache_type, spec_.head_dim});
-        scratch.rows.reserve(few_tokens, std::max({hidden_columns_, q_columns_, layer_input_columns_}));
+        scratch.rows.reserve(few_tokens,
+                             std::max({hidden_columns_, q_columns_, layer_input_columns_, laurel_columns_}));
         scratch.row = Buffer(size_t(std::max({hidden_columns_, q_columns_, max_inner_columns(), recurrent_columns_,
                                               all_layer_inputs_columns_})) *
                              sizeof(float));
@@ -120,7 +124,11 @@ void Decoder::reserve_tokens(int capacity) {
     v_ = Buffer(n * kv_columns_ * sizeof(float));
     rotations_ = Buffer(n * (rotations_stride() + 1) * sizeof(float));
     if (spec_.has_branch()) branch_ = Buffer(n * hidden_columns_ * sizeof(float));
-    inputs_.reserve(capacity, std::max({hidden_columns_, q_columns_, recurrent_columns_, layer_input_columns_}));
+    inputs_.reserve(capacity,
+                    std::max({hidden_columns_, q_columns_, recurrent_columns_, layer_input_columns_, laurel_columns_}));
+    if (spec_.has_streams()) streams_ = Buffer(n * spec_.residual_streams * hidden_columns_ * sizeof(float));
+    if (spec_.laurel_size) laurel_ = Buffer(n * laurel_columns_ * sizeof(float));
+    if (spec_.cuts_gates()) cut_gates_ = Buffer(n * intermediate_columns_ * sizeof(float));
     if (spec_.norms_experts) shared_outputs_ = Buffer(n * hidden_columns_ * sizeof(float));
     if (spec_.layer_input_size) {
         // An activation reads whole groups of a layer's inputs, which may end behind the row.

@@ -4,7 +4,7 @@
 //   decoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
 //   plan.cpp      how attention is cut into units of work, and which tokens have adapters
 //   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp,
-//                 layer_inputs.cpp, recurrence.cpp, head.cpp are its operations
+//                 layer_inputs.cpp, streams.cpp, recurrence.cpp, head.cpp are its operations
 #pragma once
 
 #include <algorithm>
@@ -64,7 +64,8 @@ class Decoder {
     int logits_stride() const { return spec_.has_head ? round_up(spec_.vocab_size, group_rows) : hidden_columns_; }
     int num_blocks() const { return num_blocks_; }
     int num_states() const { return num_states_; }
-    int num_experts() const { return spec_.num_experts; }
+    // Numbers that matrices may have within a layer or outside the layers: those of experts, and of residual streams.
+    int num_experts() const { return std::max(spec_.num_experts, spec_.residual_streams - 1); }
     const Spec& spec() const { return spec_; }
     Profile& profile() { return profile_; }
     size_t weight_bytes() const;
@@ -81,7 +82,8 @@ class Decoder {
         PackedMatrix gate, up, down;
     };
     struct Layer {
-        PackedMatrix q, k, v, o, router, q_gate, mix, mix_in, mix_gate, step, beta, input_gate, input_projection;
+        PackedMatrix q, k, v, o, router, q_gate, mix, mix_in, mix_gate, step, beta, input_gate, input_projection,
+            laurel_down, laurel_up;
         FeedForward feed_forward;
         std::vector<FeedForward> experts;
         std::array<Buffer, size_t(Vector::count)> vectors;  // padded to whole blocks
@@ -150,10 +152,11 @@ class Decoder {
     const int num_blocks_;
     // Padded to whole blocks. q_columns_ and kv_columns_ are those of the layers with the largest heads.
     const int hidden_columns_, q_columns_, kv_columns_, intermediate_columns_, expert_columns_, recurrent_columns_,
-        mix_columns_, layer_input_columns_, all_layer_inputs_columns_;
+        mix_columns_, layer_input_columns_, all_layer_inputs_columns_, laurel_columns_;
     std::vector<Layer> layers_;
     Layer outer_;
     PackedMatrix embed_, positions_, head_, layer_embed_, layer_embed_projection_;
+    std::vector<PackedMatrix> stream_projections_, stream_outputs_;  // [residual_streams - 1]
     std::vector<std::unique_ptr<const Adapter>> adapters_;
     Buffer cache_;  // [blocks][layers with keys][key/value heads] of CacheLayout::bytes()
     size_t block_stride_;
@@ -204,6 +207,12 @@ class Decoder {
     // What the layers get of the tokens: [tokens][all_layer_inputs_columns_], all layers one after another, and what one
     // layer makes of the residual stream for it: [tokens][layer_input_columns_].
     Buffer layer_inputs_, input_gates_;
+
+    // Residual streams, as the layer has predicted or corrected them: [tokens][residual_streams][hidden_columns_]. The
+    // layer itself works on x_.
+    Buffer streams_;
+    Buffer laurel_;     // [tokens][laurel_columns_]
+    Buffer cut_gates_;  // [tokens][intermediate_columns_], of layers whose gates are cut off
 
     // Recurrent layers.
     Buffer mix_, mix_in_;          // [tokens][mix_columns_]

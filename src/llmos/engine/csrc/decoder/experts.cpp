@@ -34,7 +34,10 @@ void Decoder::Pass::experts(const Layer& layer) {
         const int columns = decoder_.expert_columns_;
         const InnerWeights from{layer.experts[size_t(unit.expert)],
                                 expert_bias(layer, Vector::gate_bias, unit.expert, columns),
-                                expert_bias(layer, Vector::up_bias, unit.expert, columns), -1, nullptr};
+                                expert_bias(layer, Vector::up_bias, unit.expert, columns),
+                                -1,
+                                nullptr,
+                                nullptr};
         inner_block(from, in, i % num_blocks, unit.first_slot, unit.last_slot, inner, inner_formats);
     });
     const int num_groups = first.down.groups(), group_step = 4;

@@ -34,13 +34,19 @@ void Decoder::Pass::make_layer_inputs() {
     });
 }
 
-// x += norm(projection(act(gate(x)) * input))
+// x += norm(projection(act(gate(x)) * input)). Of several residual streams, it reads the first, scaled, and adds to the
+// others.
 void Decoder::Pass::add_layer_input(const Layer& layer, int index) {
     const int rows = num_tokens(), size = spec_.layer_input_size, columns = decoder_.layer_input_columns_;
     const Split split(rows);
     float* gates = decoder_.input_gates_.as<float>();
     const Segment gate[] = {{&layer.input_gate, nullptr, gates, columns}};
-    const auto copied = [&](int t, float* out) { std::copy_n(x(t), decoder_.hidden_columns_, out); };
+    const float* stream_scale = layer[Vector::stream_scale];
+    const auto copied = [&](int t, float* out) {
+        if (!stream_scale) std::copy_n(x(t), decoder_.hidden_columns_, out);
+        else
+            for (int c = 0; c < decoder_.hidden_columns_; ++c) out[c] = stream(t, 0)[c] * stream_scale[c];
+    };
     const Activations in = open_phase_with_inputs(Region::norm, Region::layer_input, split.count(count_groups(gate)),
                                                   rows, decoder_.hidden_columns_, input_formats(gate), copied);
     project(split, in, gate, false);
@@ -55,7 +61,12 @@ void Decoder::Pass::add_layer_input(const Layer& layer, int index) {
         open_phase_with_inputs(Region::layer_input, Region::layer_input, split.count(count_groups(projection)), rows,
                                columns, input_formats(projection), activated);
     project(split, inner, projection, false);
-    add_branch(Region::layer_input, layer[Vector::input_norm], nullptr, layer[Vector::scale]);
+    if (!stream_scale) return add_branch(Region::layer_input, layer[Vector::input_norm], nullptr, layer[Vector::scale]);
+    for_each(Region::layer_input, rows, 4, [&](int t) {
+        norm(branch(t), layer[Vector::input_norm], nullptr, branch(t));
+        for (int s = 1; s < spec_.residual_streams; ++s)
+            kernels_.add_scaled(branch(t), decoder_.hidden_columns_, 1, stream(t, s));
+    });
 }
 
 }  // namespace llmos

@@ -9,17 +9,22 @@ namespace llmos {
 void Decoder::Pass::run() {
     embed();
     if (spec_.layer_input_size) make_layer_inputs();
+    if (spec_.has_streams()) begin_streams();
     for (int i = 0; i < spec_.num_layers; ++i) {
         const Layer& layer = decoder_.layers_[size_t(i)];
+        if (spec_.has_streams()) predict_streams(layer);
         if (spec_.layers[size_t(i)].is_recurrent()) recurrent(layer, i);
         else attention(layer, i);
+        if (spec_.laurel_size) add_laurel(layer);
         if (spec_.norms_residual) norm_residual(layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
         const bool has_experts = spec_.layers[size_t(i)].has_experts;
         if (has_experts) experts(layer);
         if (!has_experts || spec_.shared_expert_size) feed_forward(layer, i);
         if (spec_.norms_residual) norm_residual(layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+        if (spec_.has_streams()) correct_streams(layer);
         if (spec_.layer_input_size) add_layer_input(layer, i);
     }
+    if (spec_.has_streams()) end_streams();
     if (spec_.has_head) head();
     else output_rows();
     enter(Region::wait);

@@ -48,12 +48,14 @@ class Decoder::Pass : private Step {
 
     // feed_forward.cpp
     void feed_forward(const Layer& layer, int index);
+    void cut_gates(const Layer& layer, int index);
     // What differs between the feed-forward layer's own weights and an expert's.
     struct InnerWeights {
         const FeedForward& weights;
         const float *gate_bias, *up_bias;
         int index;  // of the layer, where adapters may add to the rows; -1: the rows are not the batch's tokens
         const float* factors;  // of the rows' inner values; null: 1
+        const float* gates;    // [rows][intermediate_columns_], computed already; null: they are not
     };
     void inner_block(const InnerWeights& from, const Activations& in, int block, int first_row, int last_row,
                      const Activations& inner, InputFormats formats);
@@ -77,6 +79,20 @@ class Decoder::Pass : private Step {
     void add_layer_input(const Layer& layer, int index);
     float* layer_inputs(int token) const {
         return decoder_.layer_inputs_.as<float>() + size_t(token) * decoder_.all_layer_inputs_columns_;
+    }
+
+    // streams.cpp
+    void begin_streams();
+    void end_streams();
+    void predict_streams(const Layer& layer);
+    void correct_streams(const Layer& layer);
+    void stream_modes(const Layer& layer, const float* row, float* modes) const;
+    void match_magnitude(const float* target, float* row) const;
+    void add_laurel(const Layer& layer);
+    int stream_stride() const { return spec_.residual_streams * decoder_.hidden_columns_; }
+    float* stream(int token, int index) const {
+        return decoder_.streams_.as<float>() + size_t(token) * stream_stride() +
+               size_t(index) * decoder_.hidden_columns_;
     }
 
     // recurrence.cpp

@@ -1,6 +1,7 @@
 // A decoder-only transformer, described: the fields of engine/spec.py's DecoderSpec that the forward pass needs.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "kernels.h"
@@ -21,6 +22,7 @@ struct Spec {
         int rotation;        // index into inverse_frequencies; -1: none
         bool has_experts;
         int num_kv_heads, head_dim, inner_size;
+        float gate_cutoff;          // in standard deviations above the mean; minus infinity: none
         int keys_of;                // the layer whose keys and values it attends to
         bool has_keys, has_values;  // whether it has matrices for them
         int heads_kind;             // index of num_kv_heads among kv_head_counts
@@ -53,7 +55,9 @@ struct Spec {
     int recurrent_heads, recurrent_key_heads, recurrent_key_size, recurrent_value_size;  // zeros for a convolution
     bool conv_bias, tiles_key_heads;
     float least_step, greatest_step;
-    int layer_input_size, layer_input_vocab;  // zeros without
+    int layer_input_size, layer_input_vocab, laurel_size;  // zeros without
+    static constexpr int max_streams = 16;
+    int residual_streams;
     std::vector<Layer> layers;
     std::vector<int> kv_head_counts;                       // of all layers, each once
     std::vector<std::vector<double>> inverse_frequencies;  // [rotations][pairs], scaled already
@@ -76,6 +80,12 @@ struct Spec {
     }
     bool has_norm_bias() const { return layer_norm && norm_bias; }
     int num_outputs() const { return has_head ? vocab_size : hidden_size; }
+    bool has_streams() const { return residual_streams > 1; }
+    bool cuts_gates() const {
+        for (const Layer& layer : layers)
+            if (std::isfinite(layer.gate_cutoff)) return true;
+        return false;
+    }
     int all_layer_inputs() const { return num_layers * layer_input_size; }
     int conv_channels() const { return recurrent_size() + 2 * recurrent_keys(); }
 };
@@ -98,6 +108,10 @@ enum class Weight {
     beta,
     input_gate,
     input_projection,
+    laurel_down,
+    laurel_up,
+    stream_projection,
+    stream_output,
     layer_embed,
     layer_embed_projection,
     embed,
@@ -149,6 +163,12 @@ enum class Vector {
     input_norm,
     scale,
     layer_embed_norm,
+    laurel_norm,
+    stream_router,
+    stream_router_norm,
+    stream_predict,
+    stream_correct,
+    stream_scale,
     count
 };
 

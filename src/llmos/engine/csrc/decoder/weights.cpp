@@ -18,6 +18,12 @@ Shape shape_outside(const Spec& s, Weight which) {
     }
 }
 
+// Of each residual stream but the first.
+Shape stream_shape(const Spec& s, Weight which, int index) {
+    const bool is_stream = which == Weight::stream_projection || which == Weight::stream_output;
+    return is_stream && index + 1 < s.residual_streams ? Shape{s.hidden_size, s.hidden_size} : Shape{};
+}
+
 Shape feed_forward_shape(const Spec& s, Weight which, int inner_size) {
     switch (which) {
         case Weight::gate: return s.gated ? Shape{inner_size, s.hidden_size} : Shape{};
@@ -71,7 +77,8 @@ bool is_feed_forward(Weight which) { return which == Weight::gate || which == We
 
 Shape Decoder::shape(int layer, Weight which, int expert) const {
     const Spec& s = spec_;
-    if (expert >= 0 && (layer < 0 || !is_feed_forward(which))) return {};
+    if (expert >= 0 && layer < 0) return stream_shape(s, which, expert);
+    if (expert >= 0 && !is_feed_forward(which)) return {};
     if (layer < 0) return shape_outside(s, which);
     const bool has_experts = s.layers[size_t(layer)].has_experts;
     const Spec::Layer& at = s.layers[size_t(layer)];
@@ -90,6 +97,8 @@ Shape Decoder::shape(int layer, Weight which, int expert) const {
         case Weight::router: return has_experts ? Shape{s.num_experts, s.hidden_size} : Shape{};
         case Weight::input_gate: return s.layer_input_size ? Shape{s.layer_input_size, s.hidden_size} : Shape{};
         case Weight::input_projection: return s.layer_input_size ? Shape{s.hidden_size, s.layer_input_size} : Shape{};
+        case Weight::laurel_down: return s.laurel_size ? Shape{s.laurel_size, s.hidden_size} : Shape{};
+        case Weight::laurel_up: return s.laurel_size ? Shape{s.hidden_size, s.laurel_size} : Shape{};
         default: break;
     }
     // The layer has a feed-forward layer, or each of its experts has one, and perhaps a shared expert.
@@ -144,6 +153,13 @@ int Decoder::size(int layer, Vector which) const {
         case Vector::expert_scale: return s.norms_experts ? experts : 0;
         case Vector::input_norm: return s.layer_input_size ? s.hidden_size : 0;
         case Vector::scale: return s.scales_layers ? 1 : 0;
+        case Vector::laurel_norm: return s.laurel_size ? s.hidden_size : 0;
+        case Vector::stream_router: return s.has_streams() ? s.residual_streams * s.hidden_size : 0;
+        case Vector::stream_router_norm:
+        case Vector::stream_scale: return s.has_streams() ? s.hidden_size : 0;
+        case Vector::stream_predict:
+            return s.has_streams() ? s.residual_streams * s.residual_streams * s.residual_streams : 0;
+        case Vector::stream_correct: return s.has_streams() ? s.residual_streams * s.residual_streams : 0;
         case Vector::attn_norm: return has_attn_norm ? s.hidden_size : 0;
         case Vector::attn_norm_bias: return has_attn_norm && s.has_norm_bias() ? s.hidden_size : 0;
         case Vector::mlp_norm: return s.pre_norm ? s.hidden_size : 0;
@@ -182,6 +198,8 @@ int Decoder::qk_norm_size(int heads, int head_dim) const {
 }
 
 PackedMatrix& Decoder::matrix(int index, Weight which, int expert) {
+    if (which == Weight::stream_projection) return stream_projections_[size_t(expert)];
+    if (which == Weight::stream_output) return stream_outputs_[size_t(expert)];
     Layer& at = layer(index);
     FeedForward& feed_forward = expert < 0 ? at.feed_forward : at.experts[size_t(expert)];
     switch (which) {
@@ -201,6 +219,8 @@ PackedMatrix& Decoder::matrix(int index, Weight which, int expert) {
         case Weight::beta: return at.beta;
         case Weight::input_gate: return at.input_gate;
         case Weight::input_projection: return at.input_projection;
+        case Weight::laurel_down: return at.laurel_down;
+        case Weight::laurel_up: return at.laurel_up;
         case Weight::layer_embed: return layer_embed_;
         case Weight::layer_embed_projection: return layer_embed_projection_;
         case Weight::embed: return embed_;
@@ -213,9 +233,12 @@ size_t Decoder::weight_bytes() const {
     size_t total =
         embed_.bytes() + positions_.bytes() + head_.bytes() + layer_embed_.bytes() + layer_embed_projection_.bytes();
     const auto add = [&](const FeedForward& f) { total += f.gate.bytes() + f.up.bytes() + f.down.bytes(); };
+    for (const PackedMatrix& m : stream_projections_) total += m.bytes();
+    for (const PackedMatrix& m : stream_outputs_) total += m.bytes();
     for (const Layer& l : layers_) {
-        for (const PackedMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.router, &l.q_gate, &l.mix, &l.mix_in, &l.mix_gate,
-                                      &l.step, &l.beta, &l.input_gate, &l.input_projection})
+        for (const PackedMatrix* m :
+             {&l.q, &l.k, &l.v, &l.o, &l.router, &l.q_gate, &l.mix, &l.mix_in, &l.mix_gate, &l.step, &l.beta,
+              &l.input_gate, &l.input_projection, &l.laurel_down, &l.laurel_up})
             total += m->bytes();
         add(l.feed_forward);
         for (const FeedForward& expert : l.experts) add(expert);
