@@ -25,6 +25,8 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+BYTE_CHARACTERS = {byte: character for character, byte in _BYTE_OF.items()}
+"""The character by which byte-level vocabularies write each byte."""
 
 
 class PieceDecoder(NamedTuple):

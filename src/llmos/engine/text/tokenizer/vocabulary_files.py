@@ -1,5 +1,6 @@
 """Backends for Hugging Face folders without tokenizer.json, from the older files that hold only the vocabulary.
 
+tekken.json                  Mistral's vocabulary of bytes (tekken_file.py)
 tokenizer.model              SentencePiece's byte-pair encoding: Llama, Mistral, Gemma, Phi 3 …; or its unigrams
 vocab.json and merges.txt    byte-level byte-pair encoding: GPT-2, RoBERTa, Qwen 2 …
 vocab.txt                    WordPiece: BERT, DistilBERT …
@@ -29,6 +30,8 @@ from llmos.engine.text.tokenizer.sentencepiece_file import (
     read_sentencepiece,
 )
 from llmos.engine.text.tokenizer.splits import QWEN2
+from llmos.engine.text.tokenizer.tekken_file import NAME as TEKKEN_NAME
+from llmos.engine.text.tokenizer.tekken_file import backend_from_tekken
 
 _SAVE = "Save it beside the weights: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
 
@@ -52,7 +55,9 @@ def backend_from_vocabulary(
     `config`: tokenizer_config.json. `model`: config.json. Raises UnsupportedModel, with the way to a tokenizer.json,
     where there is no vocabulary or its class is unknown, and BadModelFile for damaged files.
     """
-    if "tokenizer.model" in files:
+    if TEKKEN_NAME in files:
+        backend, defaults = backend_from_tekken(files[TEKKEN_NAME])
+    elif "tokenizer.model" in files:
         backend, defaults = _sentencepiece(files["tokenizer.model"], config)
     elif "vocab.json" in files and "merges.txt" in files:
         backend, defaults = _byte_level(files, config, model)
@@ -60,8 +65,8 @@ def backend_from_vocabulary(
         backend, defaults = _wordpiece(files["vocab.txt"], config), {}
     else:
         raise UnsupportedModel(
-            "The folder has no tokenizer: tokenizer.json is missing, and there is neither a tokenizer.model, nor"
-            f" vocab.json with merges.txt, nor a vocab.txt. {_SAVE}"
+            "The folder has no tokenizer: tokenizer.json is missing, and there is neither a tekken.json, nor"
+            f" a tokenizer.model, nor vocab.json with merges.txt, nor a vocab.txt. {_SAVE}"
         )
     if "added_tokens.json" in files:
         _add_tokens(backend, read_json_object(files["added_tokens.json"], "added_tokens.json"))
