@@ -129,6 +129,9 @@ def test_functions_that_cannot_be_called(functions: list[dict[str, Any]], param:
 def test_functions() -> None:
     check_functions([{"name": "get_weather-2", "description": "x", "parameters": {"type": "object"}}, {"name": "g"}])
     check_functions([{"name": "f", "parameters": None}, {"name": "g", "parameters": {"type": None, "maximum": 10**30}}])
+    check_functions(
+        [{"name": "f", "parameters": {"type": "OBJECT"}}, {"name": "g", "parameters": {"type": ["object", "null"]}}]
+    )
     with pytest.raises(BadRequest) as caught:
         check_functions([{"name": ""}], "tools[{}]")
     assert caught.value.param == "tools[0].name"

@@ -88,7 +88,10 @@ def check_functions(
         parameters = {} if function.get("parameters") is None else function["parameters"]
         if not isinstance(parameters, Mapping):
             raise _wrong(f"{path}.{schema_name}", "must be a JSON schema, which is an object.")
-        if (kind := parameters.get("type")) not in (None, "object", ["object"]):
+        kind = parameters.get("type")
+        # As everywhere in schemas, types may be in capitals, and null beside others.
+        kinds = {str(each).lower() for each in kind} if isinstance(kind, list) else {str(kind).lower()}
+        if kind is not None and "object" not in kinds:
             raise _wrong(
                 f"{path}.{schema_name}.type", f"is {kind!r:.100}; arguments have names, so it must be 'object'."
             )
