@@ -1,11 +1,12 @@
 """The check of a finished value against a whole JSON schema, with the constraints that no grammar can enforce."""
 
-import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from llmos.engine.text.schemas import formats
+from llmos.engine.text.schemas.check_cost import is_cheap
 from llmos.engine.text.schemas.errors import SchemaError, short_path
 from llmos.engine.text.schemas.keywords import TYPES
 from llmos.engine.text.schemas.references import References, escape, reference_in
@@ -20,8 +21,9 @@ _DRAFTS = {
     for draft in ("draft-04", "draft-06", "draft-07", "draft/2019-09", "draft/2020-12")
 }
 _MAX_REPAIRS = 8
-_MAX_BACKTRACKS = 100_000
-"""Steps of a regular expression with look-around on one text: some ten milliseconds."""
+_MAX_BACKTRACKS = 10_000
+"""Steps of a regular expression with look-around on one text: a tenth of a millisecond."""
+_MAX_SCHEMA_BYTES = 256 * 1024
 _MAX_MESSAGE = 200
 _VALUES = ("const", "enum", "default", "examples")
 """Keywords whose values are data, not schemas."""
@@ -37,20 +39,39 @@ class SchemaValidator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises SchemaError if no part of the schema can be checked."""
-        self._validator = _compile(schema)
+        self._schema = _copy(schema)
+        self._validator = _compile(self._schema)
 
     def violations(self, value: Any, limit: int) -> list[str]:
-        """Return what is wrong with a value, at most `limit` sentences, without the value itself."""
+        """Return what is wrong with a value, at most `limit` sentences, without the value itself.
+
+        Empty, too, for a value whose check would take long: nobody's schema may hold up others.
+        """
+        if not is_cheap(self._schema, value):
+            return []
         try:
-            return [_render(error) for error in islice(self._validator.iter_errors(value), limit)]
+            errors = list(islice(self._validator.iter_errors(value), limit))
         except ValueError:  # half a surrogate pair in a string, or more than 255 levels
             return []
+        return [_render(error) for error in errors if not _is_given_up(error)]
 
 
-def _compile(schema: Mapping[str, Any]) -> "Validator":
+def _copy(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy to repair. Raises SchemaError for a schema that is too large, or nested too deeply."""
+    try:
+        text = json.dumps(schema)
+        copied: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"can't be checked: {error!s:.{_MAX_MESSAGE}}") from None
+    if len(text) > _MAX_SCHEMA_BYTES:
+        raise SchemaError(f"can't be checked: it has more than {_MAX_SCHEMA_BYTES:,} bytes")
+    return copied
+
+
+def _compile(repaired: dict[str, Any]) -> "Validator":
+    """Repair a schema in place, and compile it."""
     from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for
 
-    repaired = copy.deepcopy(dict(schema))
     _tidy(repaired)
     try:
         for _ in range(_MAX_REPAIRS):
@@ -152,11 +173,13 @@ def _at(schema: Any, path: Sequence[str | int]) -> Any:
     return schema
 
 
-def _render(error: "ValidationError") -> str:
+def _is_given_up(error: "ValidationError") -> bool:
     from jsonschema_rs import ValidationErrorKind
 
+    return isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded)
+
+
+def _render(error: "ValidationError") -> str:
     path = "".join(f"/{escape(str(step))}" for step in error.instance_path)
     message = error.message if len(error.message) <= _MAX_MESSAGE else f"{error.message[:_MAX_MESSAGE]}…"
-    if isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded):
-        message = "the pattern takes too long to be checked"
     return f"{short_path(path)}: {message}"
