@@ -16,7 +16,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -74,32 +74,38 @@ class Log:
         if self._is_closed:
             return
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._write_all, args=[self._stream or _own_stdout()], name="log", daemon=True
-            )
+            self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
             self._thread.start()
         try:
             self._waiting.put_nowait(line)
         except queue.Full:
             self._num_lost += 1
 
-    def _write_all(self, stream: TextIO) -> None:
-        while (line := self._waiting.get()) is not None:
-            if self._num_lost and not isinstance(line, str):
-                num_lost, self._num_lost = self._num_lost, 0
-                line = {**line, "lost_lines": num_lost}
-            # Serving continues if nobody reads the output.
-            with contextlib.suppress(OSError, ValueError):
-                stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
-                stream.flush()
+    def _write_all(self) -> None:
+        with contextlib.nullcontext(self._stream) if self._stream is not None else _own_stdout() as stream:
+            while (line := self._waiting.get()) is not None:
+                if self._num_lost and not isinstance(line, str):
+                    num_lost, self._num_lost = self._num_lost, 0
+                    line = {**line, "lost_lines": num_lost}
+                # Serving continues if nobody reads the output.
+                with contextlib.suppress(OSError, ValueError):
+                    stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
+                    stream.flush()
 
 
-def _own_stdout() -> TextIO:
-    """Return the standard output as a file of its own: the process can't end while a thread waits in sys.stdout."""
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Open the standard output as a file of its own: the process can't end while a thread waits in sys.stdout."""
     try:
-        return open(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+        descriptor = os.dup(sys.stdout.fileno())
     except (OSError, ValueError):
-        return sys.stdout  # It is no file, as in tests.
+        yield sys.stdout  # It is no file, as in tests.
+        return
+    with (
+        contextlib.suppress(OSError),  # What nobody reads can't be flushed.
+        open(descriptor, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors) as stream,
+    ):
+        yield stream
 
 
 class RequestLog:
