@@ -1,8 +1,12 @@
 """Engine options: invalid values are rejected by name, and unset options are resolved from model and machine."""
 
+import sys
+
 import pytest
 
 from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.hardware import inspect_hardware
+from llmos.engine import _native
 from llmos.engine.config import Capacity, EngineConfig, resolve
 
 GIB = 2**30
@@ -24,6 +28,11 @@ def test_an_unknown_option_names_the_nearest():
         EngineConfig.from_options({"thread": 2})
     with pytest.raises(BadRequest, match=r"no option zzz\. The options are max_batched_tokens, "):
         EngineConfig.from_options({"zzz": 2})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the features of the CPU")
+def test_the_kernel_paths_that_are_offered_are_those_that_the_kernels_find():
+    assert list(inspect_hardware().isas) == _native.available_isas()
 
 
 def test_options_become_a_config():
