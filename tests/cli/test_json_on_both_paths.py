@@ -23,6 +23,7 @@ LOCAL_ONLY = {
     "bench": "measures this machine",
     "doctor": "checks this machine",
     "fit": "computes for this machine",
+    "guardrail kinds": "lists what this version has",
     "run": "needs a model that answers, and one function prints its answer on both paths",
     "trust add": "changes this machine's keys",
     "trust list": "reads this machine's keys",
@@ -76,6 +77,7 @@ def same(one: Shape, other: Shape) -> bool:
 class Paths:
     folder: Path
     key: Path
+    policy: Path
     server_url: str
 
 
@@ -110,6 +112,9 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("key", "create", "--project", "acme", "--expires", "90d", "--route", "chat", "--address", "10.0.0.0/8"),
         ("key", "list"), ("key", "show", LAST_KEY), ("key", "limit", LAST_KEY, "--requests-per-minute", "60"),
         ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
+        ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
+        ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
+        ("guardrail", "history", "short"), ("guardrail", "unapply", "short", "--route", "chat"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 
@@ -147,7 +152,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     catalog = publish(tmp_path_factory.mktemp("published"))
     monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
-        paths = Paths(folder, key_file(folder.parent), served.url)
+        paths = Paths(folder, key_file(folder.parent), policy_file(folder.parent), served.url)
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
         monkeypatch.setenv("LLMOS_API_KEY", owner_key)
@@ -164,7 +169,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
 
 
 def test_every_command_with_json_is_compared() -> None:
-    paths = Paths(Path("model"), Path("key"), "http://127.0.0.1:8000")
+    paths = Paths(Path("model"), Path("key"), Path("policy.toml"), "http://127.0.0.1:8000")
     compared = {name_of(step) for step in steps(paths, "local")}
     assert compared | LOCAL_ONLY.keys() | SERVER_ONLY.keys() == set(commands_with_json())
     assert compared & (LOCAL_ONLY.keys() | SERVER_ONLY.keys()) == set()
@@ -222,4 +227,10 @@ def key_file(folder: Path) -> Path:
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    return path
+
+
+def policy_file(folder: Path) -> Path:
+    path = folder / "policy.toml"
+    path.write_text('both = [{ guardrail = "max_length", characters = 9000 }]')
     return path

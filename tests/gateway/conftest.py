@@ -24,7 +24,6 @@ from llmos.deployments.providers.providers import Providers
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.calls.limits_hold import LimitsHold
-from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.listening import listen
@@ -33,13 +32,14 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import OwnerKey
+from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
 from llmos.security.secrets import Secrets
 from llmos.security.tokens import Pepper
 from support.default_model import pull_stored
-from support.pipelines import pipeline_parts, watch
+from support.pipelines import all_stages, pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
 
@@ -76,6 +76,7 @@ def services(
     providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
     clients = ProviderClients(providers)
     limits = LimitsHold(LimitCounts(database))
+    guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
     services = Services(
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
@@ -85,7 +86,10 @@ def services(
         reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
         providers=providers,
         provider_clients=clients,
-        **pipeline_parts(routes, registry, pool, clients, backends=backends, stages=Stages(holds=(limits,))),
+        **pipeline_parts(
+            routes, registry, pool, clients, backends=backends, stages=all_stages(guardrails, holds=(limits,))
+        ),
+        guardrails=guardrails,
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),
         responses=KeptResponses(database),

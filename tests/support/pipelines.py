@@ -1,5 +1,6 @@
 """Pipelines over fake or real rooms, wired to a server's counters as server.py does it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,14 @@ from llmos.deployments.rollouts.evidence import Evidence
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.stages import Hold, Stages
 from llmos.gateway.log import Log, LogSink, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
+from llmos.security.guardrails.policies import GuardrailPolicies
 
 
 def pipeline_parts(
@@ -45,9 +49,15 @@ def pipeline_parts(
     return {"pipeline": pipeline, **parts}
 
 
+def all_stages(policies: GuardrailPolicies, holds: Sequence[Hold]) -> Stages:
+    """Return the stages of a server."""
+    stages = GuardrailStages(policies)
+    return Stages(holds=tuple(holds), checks=(stages.check,), filters=(stages.filter,))
+
+
 def with_parts(services: Services, **changes: Any) -> Services:
     """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
-    stages = changes.pop("stages", None)
+    stages = changes.pop("stages", None) or all_stages(services.guardrails, holds=())
     names = ("admission", "call_counts", "evidence", "metrics", "log")
     counted = {name: changes.pop(name) for name in names if name in changes}
     changed = replace(services, **changes)

@@ -58,6 +58,9 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "projects": ("project",),
         "keys": ("key",),
     },
+    "Guardrails": {
+        "guardrails": ("guardrail",),
+    },
 }
 """The commands of each file, by panel of the help, in the order of the help."""
 

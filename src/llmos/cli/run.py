@@ -55,6 +55,8 @@ def run(
             sys.stdout.flush()
         if stream.finish_reason == "length" and sys.stderr.isatty():
             print("Note: the answer was cut off at the maximum number of tokens.", file=sys.stderr)
+        if stream.finish_reason == "content_filter":
+            print("Note: a guardrail withheld the rest of the answer.", file=sys.stderr)
 
 
 def is_text(text: str) -> bool:

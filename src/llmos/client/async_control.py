@@ -11,6 +11,7 @@ from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
@@ -211,6 +212,47 @@ class AsyncProjects(AsyncNoun):
     async def remove(self, name: str) -> None:
         """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
         await self._client._request(calls.remove_project(name))
+
+
+class AsyncGuardrails(AsyncNoun):
+    """Policies of guardrails, which screen prompts and answers."""
+
+    async def set(self, name: str, document: Mapping[str, Any]) -> GuardrailPolicyDescription:
+        """Store a new version of a policy, unless the last one is the same.
+
+        `document`: {"input": […], "output": […], "both": […]}, lists of guardrails with their options.
+        """
+        return await self._client._request(calls.set_guardrail_policy(name, document))
+
+    async def list(self) -> builtins.list[GuardrailPolicyDescription]:
+        """Return the last version of each policy."""
+        return await self._client._request(calls.list_guardrail_policies())
+
+    async def get(self, name: str, *, version: int | None = None) -> GuardrailPolicyDescription:
+        """Return a version of a policy, by default the last."""
+        return await self._client._request(calls.get_guardrail_policy(name, version))
+
+    async def history(self, name: str) -> builtins.list[GuardrailPolicyDescription]:
+        """Return the versions of a policy, oldest first."""
+        return await self._client._request(calls.guardrail_policy_history(name))
+
+    async def apply(
+        self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
+    ) -> GuardrailPolicyDescription:
+        """Make a policy screen the calls of a route or of a project, or all calls."""
+        place = place_of(route, project, everywhere)
+        return await self._client._request(calls.apply_guardrail_policy(name, place))
+
+    async def unapply(
+        self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
+    ) -> GuardrailPolicyDescription:
+        """Undo apply(). Raises NotFound if the policy doesn't apply there."""
+        place = place_of(route, project, everywhere)
+        return await self._client._request(calls.unapply_guardrail_policy(name, place))
+
+    async def remove(self, name: str) -> None:
+        """Remove a policy. Raises Conflict while it applies somewhere. The name stays taken."""
+        await self._client._request(calls.remove_guardrail_policy(name))
 
 
 class AsyncKeys(AsyncNoun):

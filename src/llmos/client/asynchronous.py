@@ -11,6 +11,7 @@ from llmos.client.answers import Answer, Embeddings, ModelInfo
 from llmos.client.async_control import (
     AsyncAliases,
     AsyncDeployments,
+    AsyncGuardrails,
     AsyncJobs,
     AsyncKeys,
     AsyncLabels,
@@ -65,6 +66,7 @@ class AsyncClient:
         self.labels = AsyncLabels(self)
         self.policies = AsyncPolicies(self)
         self.projects = AsyncProjects(self)
+        self.guardrails = AsyncGuardrails(self)
         self.providers = AsyncProviders(self)
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)

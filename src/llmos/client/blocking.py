@@ -15,6 +15,7 @@ from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_option
 from llmos.client.control import (
     Aliases,
     Deployments,
+    Guardrails,
     Jobs,
     Keys,
     Labels,
@@ -69,6 +70,7 @@ class Client:
         self.labels = Labels(self)
         self.policies = Policies(self)
         self.projects = Projects(self)
+        self.guardrails = Guardrails(self)
         self.providers = Providers(self)
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)

@@ -10,6 +10,7 @@ from llmos.client.call import Call, json_object, read_as, read_each, read_nothin
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
@@ -323,6 +324,45 @@ def revoke_key(id: str) -> Call[KeyDescription]:
 
 def _key_path(id: str) -> str:
     return f"/llmos/v1/keys/{quote(id, safe='')}"
+
+
+# Guardrail policies
+
+
+def set_guardrail_policy(name: str, document: Mapping[str, Any]) -> Call[GuardrailPolicyDescription]:
+    body = dict(document)
+    return Call(method="PUT", path=_guardrail_path(name), body=body, read=read_one(GuardrailPolicyDescription))
+
+
+def list_guardrail_policies() -> Call[list[GuardrailPolicyDescription]]:
+    return Call(method="GET", path="/llmos/v1/guardrails", read=read_each(GuardrailPolicyDescription))
+
+
+def get_guardrail_policy(name: str, version: int | None) -> Call[GuardrailPolicyDescription]:
+    query = "" if version is None else f"?version={version}"
+    return Call(method="GET", path=f"{_guardrail_path(name)}{query}", read=read_one(GuardrailPolicyDescription))
+
+
+def guardrail_policy_history(name: str) -> Call[list[GuardrailPolicyDescription]]:
+    return Call(method="GET", path=f"{_guardrail_path(name)}/history", read=read_each(GuardrailPolicyDescription))
+
+
+def remove_guardrail_policy(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_guardrail_path(name), read=read_nothing)
+
+
+def apply_guardrail_policy(name: str, place: tuple[str, str]) -> Call[GuardrailPolicyDescription]:
+    path, body = f"{_guardrail_path(name)}/apply", dict(zip(("scope", "target"), place, strict=True))
+    return Call(method="POST", path=path, body=body, read=read_one(GuardrailPolicyDescription))
+
+
+def unapply_guardrail_policy(name: str, place: tuple[str, str]) -> Call[GuardrailPolicyDescription]:
+    path, body = f"{_guardrail_path(name)}/unapply", dict(zip(("scope", "target"), place, strict=True))
+    return Call(method="POST", path=path, body=body, read=read_one(GuardrailPolicyDescription))
+
+
+def _guardrail_path(name: str) -> str:
+    return f"/llmos/v1/guardrails/{quote(name, safe='')}"
 
 
 # Rollouts

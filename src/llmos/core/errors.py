@@ -3,6 +3,7 @@
 LLMOSError                        500 internal_error
 ├── BadRequest                    400 invalid_request
 │   ├── PromptTooLong             400 context_length_exceeded
+│   ├── PromptBlocked             400 content_filter
 │   ├── BadModelFile              400 bad_model_file
 │   └── UnsupportedModel          400 unsupported_model
 ├── Unauthenticated               401 invalid_api_key
@@ -57,6 +58,12 @@ class BadRequest(LLMOSError):
 
 class PromptTooLong(BadRequest):
     code = "context_length_exceeded"
+
+
+class PromptBlocked(BadRequest):
+    """A guardrail blocked the prompt."""
+
+    code = "content_filter"
 
 
 class BadModelFile(BadRequest):

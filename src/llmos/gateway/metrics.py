@@ -67,6 +67,12 @@ class Metrics:
             ["version"],
             registry=self.registry,
         )
+        self.guardrail_findings = Counter(
+            "llmos_guardrail_findings",
+            "Calls in which a guardrail found something, by what was done.",
+            ["policy", "guardrail", "rule", "side", "verdict"],
+            registry=self.registry,
+        )
         self.vectors = Counter(
             "llmos_vectors", "Texts that were turned into vectors.", ["version"], registry=self.registry
         )

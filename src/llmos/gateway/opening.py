@@ -21,6 +21,7 @@ from llmos.engine.config import EngineConfig
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
@@ -32,6 +33,7 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.security.auth import open_owner_key
+from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
@@ -55,6 +57,8 @@ def open_services(settings: Settings) -> Services:
     metrics, counts, evidence, log = Metrics(), CallCounts(), Evidence(), Log(settings.log)
     request_log = RequestLog(log)
     limits = LimitsHold(LimitCounts(registry.database))
+    guardrails = GuardrailPolicies(registry.database, routes=lambda: [route.name for route in routes.list()])
+    stages = GuardrailStages(guardrails)
     services = Services(
         settings=settings,
         registry=registry,
@@ -69,8 +73,8 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
-            stages=Stages(holds=(limits,)),
             sinks=[MetricsSink(metrics), LogSink(log, requests=request_log)],
+            stages=Stages(holds=(limits,), checks=(stages.check,), filters=(stages.filter,)),
         ),
         files=files,
         batches=Batches(registry.database, files),
@@ -91,6 +95,7 @@ def open_services(settings: Settings) -> Services:
         owner_key=open_owner_key(settings),
         limits=limits,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
+        guardrails=guardrails,
         projects=Projects(registry.database, ProjectData(registry.database, files)),
         admission=admission,
         call_counts=counts,

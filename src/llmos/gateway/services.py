@@ -30,6 +30,7 @@ from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
+from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.projects import Projects
 
@@ -49,6 +50,7 @@ class Services:
     keys: Keys
     limits: LimitsHold
     projects: Projects
+    guardrails: GuardrailPolicies
     pipeline: Pipeline
     files: Files
     batches: Batches

@@ -1,4 +1,4 @@
-"""The descriptions of projects and keys."""
+"""The descriptions of projects, keys and guardrail policies."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmos.core.clock import utc_now
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.limits import LimitsDescription
 from llmos.core.schemas.projects import ProjectDescription
 
 if TYPE_CHECKING:
+    from llmos.security.guardrails.policies import StoredPolicy
     from llmos.security.keys import Key
     from llmos.security.limits import Limits
     from llmos.security.projects import Project
@@ -54,3 +56,15 @@ def describe_limits(limits: "Limits") -> LimitsDescription:
 
 def describe_new_key(key: "Key", text: str) -> NewKeyDescription:
     return NewKeyDescription(**msgspec.structs.asdict(describe_key(key)), key=text)
+
+
+def describe_guardrail_policy(policy: "StoredPolicy") -> GuardrailPolicyDescription:
+    return GuardrailPolicyDescription(
+        name=policy.name,
+        version=policy.version,
+        digest=policy.digest,
+        document=dict(policy.document),
+        applied_to=list(policy.applied_to),
+        created_at=policy.created_at,
+        created_by=policy.created_by,
+    )

@@ -21,6 +21,7 @@ _VIEWER = frozenset(
         Permission.ROLLOUTS_READ,
         Permission.PROVIDERS_READ,
         Permission.POLICIES_READ,
+        Permission.GUARDRAILS_READ,
         Permission.JOBS_READ,
         Permission.METRICS_READ,
         Permission.PROJECTS_READ,
@@ -41,6 +42,7 @@ _OPERATOR = _DEVELOPER | {
     Permission.ROLLOUTS_WRITE,
     Permission.PROVIDERS_WRITE,
     Permission.POLICIES_WRITE,
+    Permission.GUARDRAILS_WRITE,
 }
 
 ROLES: Mapping[str, frozenset[Permission]] = {
@@ -55,6 +57,7 @@ DEFAULT_ROLE = "developer"
 
 INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.PROVIDERS_READ,
+    Permission.GUARDRAILS_READ,
     Permission.METRICS_READ,
     Permission.PROJECTS_WRITE,
 }

@@ -28,6 +28,7 @@ class LocalControl:
         self.signing = local_models.LocalSigning(self)
         self.routes = local_deployments.LocalRoutes(self)
         self.projects = local_security.LocalProjects(self)
+        self.guardrails = local_security.LocalGuardrails(self)
         self.providers = local_deployments.LocalProviders(self)
         self.rollouts = local_deployments.LocalRollouts(self)
         self.deployments = local_deployments.LocalDeployments(self)

@@ -1,9 +1,10 @@
-"""Projects and API keys in this machine's database."""
+"""Projects, API keys and guardrail policies in this machine's database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.who import this_user
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from llmos.cli.control.local import LocalControl
     from llmos.client.control_calls import KeySettings, Limits
+    from llmos.security.guardrails.policies import GuardrailPolicies
     from llmos.security.keys import Keys
     from llmos.security.projects import Projects
 
@@ -93,3 +95,45 @@ class LocalKeys:
         from llmos.security.tokens import Pepper
 
         return Keys(self._control.registry.database, Pepper(self._control.settings.pepper_path))
+
+
+class LocalGuardrails:
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    def set(self, name: str, document: Mapping[str, Any]) -> GuardrailPolicyDescription:
+        return describe.describe_guardrail_policy(self._policies.set(name, document, actor=this_user()))
+
+    def list(self) -> Sequence[GuardrailPolicyDescription]:
+        return [describe.describe_guardrail_policy(policy) for policy in self._policies.list()]
+
+    def get(self, name: str, *, version: int | None = None) -> GuardrailPolicyDescription:
+        return describe.describe_guardrail_policy(self._policies.get(name, version))
+
+    def history(self, name: str) -> Sequence[GuardrailPolicyDescription]:
+        return [describe.describe_guardrail_policy(policy) for policy in self._policies.history(name)]
+
+    def apply(
+        self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
+    ) -> GuardrailPolicyDescription:
+        scope, target = place_of(route, project, everywhere)
+        return describe.describe_guardrail_policy(self._policies.apply(name, scope, target, actor=this_user()))
+
+    def unapply(
+        self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
+    ) -> GuardrailPolicyDescription:
+        return describe.describe_guardrail_policy(self._policies.unapply(name, *place_of(route, project, everywhere)))
+
+    def remove(self, name: str) -> None:
+        self._policies.remove(name, actor=this_user())
+
+    @property
+    def _policies(self) -> "GuardrailPolicies":
+        from llmos.security.guardrails.policies import GuardrailPolicies
+
+        return GuardrailPolicies(self._control.registry.database, routes=lambda: route_names(self._control))
+
+
+def route_names(control: "LocalControl") -> Sequence[str]:
+    """Return the names that policies can apply to."""
+    return [route.name for route in control.route_table.list()]

@@ -1,4 +1,4 @@
-"""MetricsSink: the tokens and the speed of calls, as Prometheus metrics."""
+"""MetricsSink: the tokens and the speed of calls, and what guardrails found, as Prometheus metrics."""
 
 from llmos.gateway.calls.record import Attempt, Record, Sink
 from llmos.gateway.metrics import Metrics
@@ -25,3 +25,9 @@ class MetricsSink(Sink):
             metrics.first_token_seconds.labels(version).observe(pace.first_token_seconds)
             if pace.tokens_per_second is not None:
                 metrics.per_token_seconds.labels(version).observe(1 / pace.tokens_per_second)
+
+    def on_closed(self, record: Record) -> None:
+        """Count what guardrails found."""
+        for found in record.screening.findings if record.screening is not None else ():
+            labels = found.policy, found.guardrail, found.rule, found.side, found.verdict
+            self._metrics.guardrail_findings.labels(*labels).inc()

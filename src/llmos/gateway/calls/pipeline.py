@@ -70,7 +70,8 @@ class Pipeline:
             for stage in self._stages.filters:
                 answer.deltas = await stack.enter_async_context(aclosing(stage(answer.deltas, record)))
             yield answer
-        if comparison is not None:
+        # An answer that a guardrail cut can't be compared.
+        if comparison is not None and (record.screening is None or not record.screening.has_blocked):
             self.shadows.begin(comparison)
 
     async def embed(self, call: EmbedCall) -> Embeddings:

@@ -20,6 +20,7 @@ from llmos.core.errors import BadModelFile, LLMOSError, ModelNotFound, Unsupport
 from llmos.core.ids import new_id
 from llmos.gateway.calls.call import ModelCall
 from llmos.security.callers import Caller
+from llmos.security.guardrails.screening import Screening
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +135,8 @@ class Record:
     route: str | None = None
     """The route that the name stands for, once it is resolved."""
     attempts: list[Attempt] = field(default_factory=list)
+    screening: Screening | None = None
+    """The guardrails of the call, and what they found. None if no policy applies to it."""
     outcome: Outcome | None = None
     """None while it runs."""
     error_code: str | None = None

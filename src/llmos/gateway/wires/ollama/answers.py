@@ -10,8 +10,8 @@ from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http.answers import finite
 
-DoneReason = Literal["stop", "length", "load", "unload"]
-"""An answer that ends with a tool call has the reason stop."""
+DoneReason = Literal["stop", "length", "load", "unload", "content_filter"]
+"""An answer that ends with a tool call has the reason stop. content_filter: a guardrail withheld the rest."""
 
 
 class OllamaAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -61,7 +61,7 @@ def final_fields(answer: Answer, finish_reason: FinishReason) -> dict[str, Any]:
     timings = answer.timings()
     return {
         "done": True,
-        "done_reason": "length" if finish_reason == "length" else "stop",
+        "done_reason": finish_reason if finish_reason in ("length", "content_filter") else "stop",
         "total_duration": _nanoseconds(timings.total),
         "load_duration": _nanoseconds(timings.loading),
         "prompt_eval_count": answer.num_prompt_tokens,

@@ -1,0 +1,95 @@
+"""Guardrail: the interface of one check. A kind of guardrail is one file in kinds/.
+
+A guardrail only finds; screening.py blocks, masks or flags what it finds, as the policy says.
+
+    texts of a prompt   → screen_prompt → the pieces of each text
+    chunks of an answer → screen_stream → Stream.push, …, Stream.finish → pieces, as early as they are certain
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+
+Action = Literal["block", "mask", "placeholder", "flag"]
+"""What happens to a hit. mask: its kind stands in its place, such as [EMAIL]. placeholder: of a prompt, [EMAIL_1]
+stands in its place, and the answer has the text again. flag: it is recorded, and passes."""
+
+Side = Literal["input", "output"]
+
+
+Channel = Literal["text", "reasoning", "arguments"]
+"""A part of an answer: its text, its reasoning, or the arguments of one of its calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that the guardrail looks for."""
+
+    rule: str
+    """What it is: "email". In lower case, with underscores."""
+    text: str = ""
+    """The piece of the screened text that it is. Empty: it is a property of the whole text, which can't be masked."""
+
+
+Piece = str | Hit
+"""A piece of a screened text. All pieces in order, with the hits' texts, are the text."""
+
+
+class Stream(Protocol):
+    """A text that arrives in chunks. However it is cut into chunks, the pieces are those of the whole text.
+
+    Iterators may yield empty strings: between two pieces, the guardrail's time is checked.
+    """
+
+    def push(self, chunk: str) -> Iterator[Piece]:
+        """Yield what is certain. What could still be the start of a hit is held back."""
+
+    def finish(self) -> Iterator[Piece]:
+        """Yield the rest: the text has ended."""
+
+    def held(self) -> str:
+        """Return what was pushed and hasn't been yielded."""
+
+
+class Guardrail(Protocol):
+    """One configured check. Kept for many calls; a call's state is in its streams."""
+
+    actions: ClassVar[Sequence[Action]]
+    """What a policy may do with its hits; the first is the default."""
+    sides: ClassVar[Sequence[Side]]
+    channels: ClassVar[Sequence[Channel]]
+    """The parts of an answer that it screens."""
+
+    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+        """Yield the pieces of each text of a prompt, in order. Each is read to its end before the next."""
+
+    def screen_stream(self) -> Stream:
+        """Return a stream for a text of an answer."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a kind of guardrail. Subclasses document each."""
+
+
+class Kind(Protocol):
+    """The interface of a module of kinds/."""
+
+    Options: type[Options]
+    GUARDRAIL: type[Guardrail]
+    """The class of what `open` returns."""
+
+    def open(self, options: Any) -> Guardrail:
+        """Raises BadRequest for options that can't be used."""
+
+
+ALL_ACTIONS: tuple[Action, ...] = ("block", "mask", "flag")
+BOTH_SIDES: tuple[Side, ...] = ("input", "output")
+ALL_CHANNELS: tuple[Channel, ...] = ("text", "reasoning", "arguments")
+
+
+def pieces_of(stream: Stream, text: str) -> Iterator[Piece]:
+    """Yield the pieces of a whole text."""
+    yield from stream.push(text)
+    yield from stream.finish()

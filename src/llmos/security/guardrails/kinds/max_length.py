@@ -1,0 +1,60 @@
+"""The length of a prompt, or of a text of an answer, in characters."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from llmos.security.guardrails import guardrail
+from llmos.security.guardrails.guardrail import ALL_CHANNELS, BOTH_SIDES, Action, Channel, Hit, Piece, Side
+
+RULE = "excess_length"
+
+
+class Options(guardrail.Options, frozen=True, kw_only=True):
+    characters: Annotated[int, msgspec.Meta(ge=1)]
+    """Of all texts of a prompt together; of the answer, its reasoning, and each call's arguments, each."""
+
+
+class MaxLength:
+    actions: ClassVar[Sequence[Action]] = ("block", "flag")
+    sides: ClassVar[Sequence[Side]] = BOTH_SIDES
+    channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+
+    def __init__(self, characters: int) -> None:
+        self._characters = characters
+
+    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+        is_long = sum(map(len, texts)) > self._characters
+        for i, text in enumerate(texts):
+            yield [Hit(RULE), text] if is_long and i == 0 else [text]
+
+    def screen_stream(self) -> "_Stream":
+        return _Stream(self._characters)
+
+
+class _Stream:
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def push(self, chunk: str) -> Iterator[Piece]:
+        before, self._left = self._left, self._left - len(chunk)
+        if before < 0 or self._left >= 0:
+            yield chunk
+        else:
+            yield chunk[:before]
+            yield Hit(RULE)
+            yield chunk[before:]
+
+    def finish(self) -> Iterator[Piece]:
+        return iter(())
+
+    def held(self) -> str:
+        return ""
+
+
+GUARDRAIL = MaxLength
+
+
+def open(options: Options) -> MaxLength:
+    return MaxLength(options.characters)

@@ -1,0 +1,33 @@
+"""MatchGuardrail: a guardrail that looks for the matches of rules."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
+
+from llmos.security.guardrails.guardrail import (
+    ALL_ACTIONS,
+    ALL_CHANNELS,
+    BOTH_SIDES,
+    Action,
+    Channel,
+    Piece,
+    Side,
+    Stream,
+    pieces_of,
+)
+from llmos.security.guardrails.scanner import Rule, RuleSet, Scanner
+
+
+class MatchGuardrail:
+    actions: ClassVar[Sequence[Action]] = ALL_ACTIONS
+    sides: ClassVar[Sequence[Side]] = BOTH_SIDES
+    channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = RuleSet(rules)
+
+    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+        for text in texts:
+            yield pieces_of(self.screen_stream(), text)
+
+    def screen_stream(self) -> Stream:
+        return Scanner(self.rules)

@@ -1,0 +1,236 @@
+"""Screening: the guardrails of one call, and what they have found.
+
+prompt  → each guardrail of the input in turn → the texts that the model gets, or PromptBlocked
+answer  → ChannelScreen: each guardrail of the output in turn → placeholders put back → the text that the caller gets
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from llmos.core.errors import PromptBlocked
+from llmos.security.guardrails.guardrail import Channel, Hit, Piece, Stream
+from llmos.security.guardrails.placeholders import Placeholders
+from llmos.security.guardrails.policy import Policy, Step
+
+_log = logging.getLogger(__name__)
+_clock = time.thread_time
+"""Processor time: what a guardrail takes, and not what others on the machine take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a guardrail found. Without its text."""
+
+    policy: str
+    guardrail: str
+    rule: str
+    verdict: str
+    """block, redact or flag."""
+    side: str
+    """input or output."""
+
+
+class OutOfTime(Exception):
+    """A guardrail has used up its time."""
+
+
+OUT_OF_TIME = "out_of_time"
+FAILED = "failed"
+
+
+class Screening:
+    """The guardrails of one call. Policies apply in order."""
+
+    def __init__(self, policies: Sequence[Policy], *, num_choices: int = 1) -> None:
+        """`num_choices`: of the answer."""
+        self.policies, self.num_choices = policies, num_choices
+        self.findings: list[Finding] = []
+        self.placeholders = Placeholders()
+        self._input = [step for policy in policies for step in policy.input]
+        self._output = [step for policy in policies for step in policy.output]
+
+    @property
+    def screens_input(self) -> bool:
+        return bool(self._input)
+
+    @property
+    def has_blocked(self) -> bool:
+        return any(finding.verdict == "block" for finding in self.findings)
+
+    @property
+    def screens_output(self) -> bool:
+        """Whether the answer may differ from what the model says."""
+        return bool(self._output or self.placeholders)
+
+    def screen_prompt(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts as the model may see them. Raises PromptBlocked."""
+        self.placeholders.avoid(texts)
+        screened = list(texts)
+        for step in self._input:
+            screened = self._screen_texts(step, screened)
+        return screened
+
+    def block_prompt(self, step: Step, rule: str) -> PromptBlocked:
+        """Record that a guardrail blocks the prompt, and return the error."""
+        self.record(step, rule, "block", "input")
+        what = {
+            OUT_OF_TIME: "couldn't screen it in its time, and what it can't screen is blocked",
+            FAILED: "failed, and what it can't screen is blocked",
+        }.get(rule, f"found {rule.replace('_', ' ')}")
+        remedy = "Try again later." if rule in (OUT_OF_TIME, FAILED) else "Remove it and send the prompt again."
+        return PromptBlocked(
+            f"The guardrail {step.name} of the policy {step.policy} blocked the prompt: it {what}. {remedy}"
+        )
+
+    def record(self, step: Step, rule: str, verdict: str, side: str) -> None:
+        finding = Finding(step.policy, step.name, rule, verdict, side)
+        # One choice may have hundreds of equal hits.
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def open_channel(self, channel: Channel = "text") -> "ChannelScreen":
+        """Return the screen of one part of an answer."""
+        steps = [step for step in self._output if channel in step.guardrail.channels]
+        return ChannelScreen(self, steps, is_json=channel == "arguments")
+
+    def _screen_texts(self, step: Step, texts: list[str]) -> list[str]:
+        screened: list[str] = []
+        try:
+            deadline = _clock() + step.budget_seconds
+            for pieces in step.guardrail.screen_prompt(texts):
+                screened.append("".join(self._shown(step, piece) for piece in _until(deadline, pieces)))
+        except PromptBlocked:
+            raise
+        except Exception as error:
+            rule = _reason(step, error)
+            if step.fail_closed:
+                raise self.block_prompt(step, rule) from None
+            self.record(step, rule, "flag", "input")
+            return texts
+        return screened
+
+    def _shown(self, step: Step, piece: Piece) -> str:
+        if isinstance(piece, str):
+            return piece
+        if step.action == "block":
+            raise self.block_prompt(step, piece.rule)
+        self.record(step, piece.rule, "flag" if step.action == "flag" else "redact", "input")
+        if step.action == "flag":
+            return piece.text
+        return self.placeholders.hide(piece.rule, piece.text) if step.action == "placeholder" else mask(piece)
+
+
+class ChannelScreen:
+    """The guardrails of the output on one part of an answer."""
+
+    def __init__(self, screening: Screening, steps: Sequence[Step], *, is_json: bool) -> None:
+        """`is_json`: what stands in the place of a hit keeps the text valid JSON."""
+        self._screening = screening
+        self._screens = [_Screen(step, screening, is_json=is_json) for step in steps]
+        self._restoring = screening.placeholders.restoring(is_json=is_json)
+        self.is_blocked = False
+
+    def push(self, text: str) -> str:
+        """Return what the caller may see by now. After the text is blocked, that is nothing more."""
+        return self._screened(text, is_complete=False)
+
+    def finish(self) -> str:
+        """Return the rest."""
+        return self._screened("", is_complete=True)
+
+    def _screened(self, text: str, *, is_complete: bool) -> str:
+        if self.is_blocked:
+            return ""
+        for screen in self._screens:
+            text, is_blocked = screen.screen(text, is_complete=is_complete)
+            # What comes before the hit is all that the later guardrails get.
+            is_complete = is_complete or is_blocked
+            self.is_blocked = self.is_blocked or is_blocked
+        return self._restoring(text, is_complete=is_complete)
+
+
+class _Screen:
+    """One guardrail on one channel."""
+
+    def __init__(self, step: Step, screening: Screening, *, is_json: bool) -> None:
+        self._step, self._screening = step, screening
+        self._stream: Stream = step.guardrail.screen_stream()
+        self._json = JsonState() if is_json else None
+
+    def screen(self, text: str, *, is_complete: bool) -> tuple[str, bool]:
+        """Return what the guardrail lets pass by now, and whether it blocks the rest."""
+        passed: list[str] = []
+        try:
+            deadline = _clock() + self._step.budget_seconds
+            for piece in _until(deadline, self._pieces(text, is_complete=is_complete)):
+                if isinstance(piece, Hit) and self._step.action == "block":
+                    self._screening.record(self._step, piece.rule, "block", "output")
+                    return "".join(passed), True
+                passed.append(self._shown(piece))
+        except Exception as error:
+            rule = _reason(self._step, error)
+            verdict = "block" if self._step.fail_closed else "flag"
+            self._screening.record(self._step, rule, verdict, "output")
+            if self._step.fail_closed:
+                return "".join(passed), True
+            passed.append(self._stream.held())
+            self._stream = self._step.guardrail.screen_stream()
+        return "".join(passed), False
+
+    def _pieces(self, text: str, *, is_complete: bool) -> Iterator[Piece]:
+        if text:
+            yield from self._stream.push(text)
+        if is_complete:
+            yield from self._stream.finish()
+
+    def _shown(self, piece: Piece) -> str:
+        shown = piece if isinstance(piece, str) else piece.text
+        if isinstance(piece, Hit):
+            verdict = "flag" if self._step.action == "flag" else "redact"
+            self._screening.record(self._step, piece.rule, verdict, "output")
+            if verdict == "redact":
+                is_bare = self._json is not None and not self._json.in_string
+                return json.dumps(mask(piece)) if is_bare else mask(piece)
+        if self._json is not None:
+            self._json.push(shown)
+        return shown
+
+
+class JsonState:
+    """Whether a growing JSON text is inside a string."""
+
+    def __init__(self) -> None:
+        self.in_string = False
+        self._is_escaped = False
+
+    def push(self, text: str) -> None:
+        for character in text:
+            if self._is_escaped:
+                self._is_escaped = False
+            elif character == '"':
+                self.in_string = not self.in_string
+            elif character == "\\" and self.in_string:
+                self._is_escaped = True
+
+
+def mask(hit: Hit) -> str:
+    """Return what stands in the place of a hit: [EMAIL]."""
+    return f"[{hit.rule.upper()}]"
+
+
+def _until(deadline: float, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces. Raises OutOfTime after the deadline."""
+    for piece in pieces:
+        if _clock() > deadline:
+            raise OutOfTime
+        yield piece
+
+
+def _reason(step: Step, error: Exception) -> str:
+    if isinstance(error, OutOfTime):
+        return OUT_OF_TIME
+    _log.error("The guardrail %s of the policy %s failed: %s", step.name, step.policy, type(error).__name__)
+    return FAILED

@@ -1,0 +1,59 @@
+"""docs/guardrails.md: its commands and its program do what it says."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from llmos.cli import main
+from llmos.security.guardrails.reference import describe_kinds
+from support.scripted import KEY
+
+PAGE = (Path(__file__).parents[2] / "docs" / "guardrails.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_every_command_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
+    monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
+    monkeypatch.setattr("llmos.cli.control.local_security.route_names", lambda control: ["dialogue"])
+    monkeypatch.chdir(tmp_path)
+    (policy,), (cases,) = blocks("toml"), blocks("json")
+    (tmp_path / "support.toml").write_text(policy)
+    (tmp_path / "cases.jsonl").write_text(cases)
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) > 5
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "llmos"
+        assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_every_program_works(
+    served: str, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLMOS_ENDPOINT", served)
+    monkeypatch.setenv("LLMOS_API_KEY", KEY)
+    exec(compile(program, "docs/guardrails.md", "exec"), {})
+    assert "found aws access key" in capsys.readouterr().out
+
+
+def test_the_page_has_every_guardrail_with_its_options_and_actions() -> None:
+    table = PAGE.partition("| guardrail | finds |")[2].partition("\n\n")[0]
+    rows = {
+        row[1].strip(" `"): row for row in (line.split("|") for line in table.splitlines() if line.startswith("| `"))
+    }
+    kinds = {each["guardrail"]: each for each in describe_kinds()}
+    assert rows.keys() == kinds.keys()
+    for name, kind in kinds.items():
+        _, _, finds, sides, actions, _ = rows[name]
+        assert sides.strip() == ", ".join(kind["sides"])
+        assert actions.strip() == ", ".join(kind["actions"])
+        assert all(f"`{option}`" in finds for option in kind["options"]), name
