@@ -222,11 +222,11 @@ def mask(hit: Hit) -> str:
 
 
 def _until(deadline: float, pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the pieces. Raises OutOfTime after the deadline."""
+    """Yield the pieces. Raises OutOfTime after the deadline, between two pieces: none is lost."""
     for piece in pieces:
+        yield piece
         if _clock() > deadline:
             raise OutOfTime
-        yield piece
 
 
 def _reason(step: Step, error: Exception) -> str:

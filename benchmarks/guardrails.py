@@ -1,0 +1,109 @@
+"""What guardrails add to a call: p50 and p99 for a prompt, and for each chunk of a streamed answer.
+
+    python benchmarks/guardrails.py [--json]
+
+The prompt is English prose of 1,000 characters out of Python's own documentation; the answer is the same prose in
+chunks of one word, with the space before it. No model runs. Each guardrail is measured alone, and then the policy
+`default`: pii, secrets, denied_topics and max_length together.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from llmos.security.guardrails.policy import Policy, open_policy
+from llmos.security.guardrails.screening import Screening
+
+DENIED = {"guardrail": "denied_topics", "phrases": [f"secret project {name}" for name in "abcdefghijklmnopqrst"]}
+GUARDRAILS: dict[str, list[dict[str, Any]]] = {
+    "denied_topics": [DENIED],
+    "pii": [{"guardrail": "pii", "action": "mask"}],
+    "secrets": [{"guardrail": "secrets"}],
+    "canary": [{"guardrail": "canary", "tokens": ["x7f3-canary-1c"]}],
+    "max_length": [{"guardrail": "max_length", "characters": 10**9}],
+    "json_schema": [{"guardrail": "json_schema", "schema": {"type": "object"}, "action": "flag"}],
+    "language": [{"guardrail": "language", "allowed": ["en"], "action": "flag"}],
+}
+GUARDRAILS["default"] = [*GUARDRAILS["pii"], *GUARDRAILS["secrets"], DENIED, *GUARDRAILS["max_length"]]
+PROMPT_CHARACTERS = 1000
+REPEATS = 400
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    as_json: bool = parser.parse_args().json
+    prose = " ".join(" ".join(text.split()) for _, text in sorted(topics.items()))
+    results = [measure(name, entries, prose) for name, entries in GUARDRAILS.items()]
+    if as_json:
+        print(json.dumps(results, indent=2))
+        return
+    print(f"{'guardrail':14} {'prompt p50':>12} {'p99':>9} {'chunk p50':>11} {'p99':>9} {'held back, mean':>17}")
+    for each in results:
+        print(
+            f"{each['guardrail']:14} {_ms(each['prompt_p50'])} ms {_ms(each['prompt_p99'])} {_ms(each['chunk_p50'])} ms"
+            f" {_ms(each['chunk_p99'])} {each['held_mean']:11.1f} chars"
+        )
+
+
+def measure(name: str, entries: list[dict[str, Any]], prose: str) -> dict[str, Any]:
+    is_of_output = name in ("canary", "json_schema")
+    policy = open_policy(name, 1, {"output": entries} if is_of_output else {"both": entries})
+    prompts = [prose[i * PROMPT_CHARACTERS : (i + 1) * PROMPT_CHARACTERS] for i in range(REPEATS)]
+    prompt_seconds = [] if is_of_output else [timed(lambda text=text: screen_prompt(policy, text)) for text in prompts]
+    chunk_seconds, held = stream(policy, prose[: 60 * PROMPT_CHARACTERS])
+    return {
+        "guardrail": name,
+        "prompt_p50": quantile(prompt_seconds, 0.5),
+        "prompt_p99": quantile(prompt_seconds, 0.99),
+        "chunk_p50": quantile(chunk_seconds, 0.5),
+        "chunk_p99": quantile(chunk_seconds, 0.99),
+        "held_mean": statistics.mean(held),
+        "held_max": max(held),
+    }
+
+
+def screen_prompt(policy: Policy, text: str) -> None:
+    Screening([policy]).screen_prompt([text])
+
+
+def stream(policy: Policy, text: str) -> tuple[list[float], list[int]]:
+    """Return the seconds of each chunk, and the characters that were held back after it."""
+    channel = Screening([policy]).open_channel()
+    seconds: list[float] = []
+    held: list[int] = []
+    num_pushed = num_passed = 0
+    for word in text.split(" "):
+        chunk = " " + word
+        began = time.perf_counter()
+        passed = channel.push(chunk)
+        seconds.append(time.perf_counter() - began)
+        num_pushed, num_passed = num_pushed + len(chunk), num_passed + len(passed)
+        held.append(num_pushed - num_passed)
+    return seconds, held
+
+
+def timed(run: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def quantile(seconds: list[float], share: float) -> float | None:
+    return sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))] if seconds else None
+
+
+def _ms(seconds: float | None) -> str:
+    return f"{'–':>9}" if seconds is None else f"{seconds * 1000:9.3f}"
+
+
+if __name__ == "__main__":
+    main()
