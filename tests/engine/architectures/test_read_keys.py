@@ -107,7 +107,8 @@ DEFAULTS_THAT_NOBODY_RUNS = {
 """Values in the place of defaults with which a model can't run."""
 
 FAMILY_OF_TEXT = {
-    "gemma3": "gemma3_text", "mistral3": "mistral", "qwen3_5": "qwen3_5_text", "qwen3_5_moe": "qwen3_5_moe_text",
+    "gemma3": "gemma3_text", "gemma3n": "gemma3n_text", "gemma4": "gemma4_text", "mistral3": "mistral",
+    "gemma4_unified": "gemma4_unified_text", "qwen3_5": "qwen3_5_text", "qwen3_5_moe": "qwen3_5_moe_text",
 }  # fmt: skip
 """Types of models with pictures -> the type of the language model in them."""
 
@@ -118,6 +119,16 @@ def test_every_field_that_transformers_writes_is_known(name):
     config = transformers.AutoConfig.for_model("xlm-roberta" if name == "xlm_roberta" else name, **options)
     spec = config_spec(family_of_model_type(name), json.loads(config.to_json_string(use_diff=False)))
     assert spec.family == FAMILY_OF_TEXT.get(name, name)
+
+
+def test_heads_of_some_layers_of_a_kind_are_refused():
+    config = json.loads(transformers.AutoConfig.for_model("gemma4_text").to_json_string(use_diff=False))
+    config["per_layer_config"]["05"]["head_dim"] = 128
+    with pytest.raises(UnsupportedModel, match="layers of one kind with heads that differ"):
+        config_spec(family_of_model_type("gemma4_text"), config)
+    config["per_layer_config"] = {"03": {"intermediate_size": 7}}
+    with pytest.raises(UnsupportedModel, match=r"per_layer_config\.03\.intermediate_size"):
+        config_spec(family_of_model_type("gemma4_text"), config)
 
 
 # --- rotary positions

@@ -181,7 +181,10 @@ def _full_heads(fields: Fields, spec: DecoderSpec, has_k_as_v: bool) -> dict[str
     full = [i for i in range(spec.num_layers) if spec.window_of(i) is None]
     layers = fields.section("per_layer_config")
     if layers is not None:
-        sections = [layers.section(str(i)) or Fields({}, where="config.json") for i in range(spec.num_layers)]
+        # The indexes may have leading zeros.
+        names = {int(name): name for name in layers.names() if name.isascii() and name.isdecimal() and len(name) < 8}
+        plain = Fields({}, where="config.json")
+        sections = [layers.section(names.get(i, str(i))) or plain for i in range(spec.num_layers)]
         heads = [
             (
                 section.integer("head_dim", spec.head_dim, high=limits.MAX_HEAD_DIM),
