@@ -119,7 +119,8 @@ def _check_in_fork(tokenizer: LLTokenizer, source: str) -> str | None:
 
 def _set_limits() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    if sys.platform == "linux":  # macOS refuses a limit below what its shared libraries take of the address space
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The exit status says enough; Rust would print a message where memory ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
