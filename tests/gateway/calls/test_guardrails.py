@@ -1,5 +1,6 @@
 """Guardrails in the pipeline: every wire format, complete and streamed, embeddings, batches, tool calls, shadows."""
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import FastAPI
 
 from llmos.deployments.routing.route import RouteSettings, Shadow
 from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from support.scripted import FakePool, FakeVersion
 
@@ -229,6 +231,33 @@ async def test_a_shadow_gets_the_prompt_that_the_model_got(
     await http.post("/v1/chat/completions", json=chat("What is it?"))
     await services.pipeline.shadows.finish()
     assert len(pool.requests) == 3, "an answer that was cut can't be compared"
+
+
+async def test_the_lines_of_a_batch_are_screened(
+    app: FastAPI, http: httpx.AsyncClient, services: Services, pool: FakePool
+) -> None:
+    apply(services, both=[DENY])
+    pool.enqueue(*PIECES)
+    bodies = [chat(f"Tell me of the {SECRET}"), chat("What is it?")]
+    lines = [
+        json.dumps({"custom_id": str(i), "method": "POST", "url": "/v1/chat/completions", "body": body})
+        for i, body in enumerate(bodies)
+    ]
+    content = "\n".join(lines).encode()
+    file = (await http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("b.jsonl", content)})).json()
+    created = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    batch = (await http.post("/v1/batches", json=created)).json()
+    runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys)
+    running = asyncio.create_task(runner.run())
+    while (done := (await http.get(f"/v1/batches/{batch['id']}")).json())["status"] not in ("completed", "failed"):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    output = (await http.get(f"/v1/files/{done['output_file_id']}/content")).text
+    errors = (await http.get(f"/v1/files/{done['error_file_id']}/content")).text
+    assert '"content_filter"' in errors
+    assert SECRET not in errors + output
+    assert json.loads(output)["response"]["body"]["choices"][0]["finish_reason"] == "content_filter"
 
 
 async def test_a_policy_that_cannot_be_used_lets_nothing_pass(

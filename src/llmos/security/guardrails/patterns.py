@@ -8,6 +8,7 @@ growing text has to be held back:
 """
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,7 +97,9 @@ def parse(text: str, *, ignore_case: bool = False, left: Border | None = None, r
     longer than MAX_WIDTH.
     """
     try:
-        tree = _parser.parse(text, re.IGNORECASE if ignore_case else 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Python may come to read differently
+            tree = _parser.parse(text, re.IGNORECASE if ignore_case else 0)
     except (re.error, OverflowError, RecursionError) as error:
         raise _wrong(text, f"isn't one: {error}") from None
     if tree.state.flags & re.VERBOSE or tree.state.flags & re.MULTILINE:

@@ -66,7 +66,10 @@ class Policy:
 
 def canonical(document: Mapping[str, Any]) -> bytes:
     """Return a document's one spelling in JSON."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    try:
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    except RecursionError:
+        raise BadRequest("The policy is nested too deeply.", param="document") from None
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
