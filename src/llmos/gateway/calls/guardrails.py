@@ -133,12 +133,16 @@ class _Choice:
     def _deltas(self, delta: Delta, parts: Sequence[dict[str, Any]]) -> list[Delta]:
         self.has_ended = self._is_blocked or delta.finish_reason is not None
         empty = msgspec.structs.replace(
-            delta, text="", reasoning="", tool_calls=[], token_ids=[], finish_reason=None, stop_reason=None
+            delta, text="", reasoning="", tool_calls=[], token_ids=[], logprobs=[], finish_reason=None, stop_reason=None
         )
         *earlier, last = [msgspec.structs.replace(empty, **part) for part in parts] or [empty]
-        reason = "content_filter" if self._is_blocked else delta.finish_reason
-        stop = None if self._is_blocked else delta.stop_reason
-        return [*earlier, msgspec.structs.replace(last, finish_reason=reason, stop_reason=stop)]
+        last = msgspec.structs.replace(
+            last,
+            logprobs=delta.logprobs,
+            finish_reason="content_filter" if self._is_blocked else delta.finish_reason,
+            stop_reason=None if self._is_blocked else delta.stop_reason,
+        )
+        return [*earlier, last]
 
 
 def _merged(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
