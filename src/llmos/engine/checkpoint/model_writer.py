@@ -136,19 +136,22 @@ class ModelWriter:
 
     def _tensor(self, name: str, parts: Mapping[str, Source]) -> tuple[TensorHeader, Descriptor | None]:
         """Set the locations of the tensors of the spec in one tensor of the file."""
-        is_stack = next(iter(parts.values())).index is not None
+        source = next(iter(parts.values()))
+        is_stack = source.index is not None
+        keeps_shape = is_stack or source.flatten
         num_rows = sum(self._shapes[canonical][0] for canonical in parts)
-        if not is_stack and len(parts) > 1:
+        if not keeps_shape and len(parts) > 1:
             parts = dict(sorted(parts.items(), key=lambda item: _rows(item[1], num_rows)[0]))
         shapes = [self._shapes[canonical] for canonical in parts]
         encodings = [self._encodings[canonical] for canonical in parts]
         num_columns = 1 if len(shapes[0]) == 1 else shapes[0][1]
         begin = 0
         for (canonical, source), encoding, part_shape in zip(parts.items(), encodings, shapes, strict=True):
-            order = None if is_stack else _rows(source, num_rows)[1]
+            order = None if keeps_shape else _rows(source, num_rows)[1]
             self._locations[canonical] = _Location(name, begin, order, encoding, num_columns)
             begin += encoding.num_bytes(part_shape[0], num_columns)
-        shape = (len(shapes), *shapes[0]) if is_stack else (num_rows, *shapes[0][1:])
+        # The parts of a stack, and of the matrices in it, follow one another in the order of the spec's names.
+        shape = self._parent.tensors[name].shape if keeps_shape else (num_rows, *shapes[0][1:])
         types = {encoding.kind if isinstance(encoding, Blocks) else None for encoding in encodings}
         dtype = types.pop()
         if dtype is not None and not types and dtype in GGUF_TYPES.values():
