@@ -307,9 +307,11 @@ def test_a_cancelled_batch_returns_the_answers_it_has(client: openai.OpenAI, beg
     assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
     batch = ended(client, batch)
     assert (batch.status, batch.cancelled_at is not None) == ("cancelled", True)
-    assert lines_of(client, batch.output_file_id).keys() == {"a"}
+    # The lines run at the same time, and either may reach the model first.
+    (answered,) = lines_of(client, batch.output_file_id)
+    (cut,) = {"a", "b"} - {answered}
     errors = lines_of(client, batch.error_file_id)
-    assert errors["b"]["error"]["code"] == "batch_cancelled"
+    assert errors[cut]["error"]["code"] == "batch_cancelled"
     assert len(errors) == 41
     assert model.was_closed_early.is_set(), "what ran was stopped"
     assert client.batches.cancel(batch.id).status == "cancelled", "once more changes nothing"
