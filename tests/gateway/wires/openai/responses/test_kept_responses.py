@@ -10,17 +10,17 @@ import pytest
 from llmos.core.database import Database
 from llmos.core.errors import StoreFailed
 from llmos.data.responses import KeptResponses
-from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.engine.messages import ToolCallDelta
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.security.callers import owner
 from support.databases import KINDS
 from support.fake_backend import FakeModel
 from support.scripted import KEY
+from support.thinking_answer import ADD, delta, thinking_and_calling
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
-ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
 
 
@@ -28,23 +28,6 @@ RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
 def database_kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
-
-
-def delta(**fields: Any) -> Delta:
-    return Delta(id="any", **fields)
-
-
-def thinking_and_calling(model: FakeModel) -> None:
-    model.enqueue(
-        delta(reasoning="One and ", num_output_tokens=2),
-        delta(reasoning="one.", num_output_tokens=3),
-        delta(text="I ", num_output_tokens=4),
-        delta(text="add.", num_output_tokens=5),
-        delta(tool_calls=[ToolCallDelta(0, "call_1", "add", '{"a"')], num_output_tokens=6),
-        delta(tool_calls=[ToolCallDelta(0, arguments=":1}"), ToolCallDelta(1, "call_2", "sub")], num_output_tokens=7),
-        delta(tool_calls=[ToolCallDelta(1, arguments="{}")], num_output_tokens=8),
-        delta(finish_reason="tool_calls", num_output_tokens=9),
-    )
 
 
 def test_a_stored_response_is_returned_unchanged(client: openai.OpenAI) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from llmos.gateway.wires.openai.responses.answers import ResponseItems
 from support.fake_backend import FakeModel
+from support.thinking_answer import ADD
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
-ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": '{"a":1}'}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
 

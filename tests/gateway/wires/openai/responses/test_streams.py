@@ -8,30 +8,13 @@ import openai
 import pytest
 
 from llmos.core.errors import PromptTooLong, ReplicaFailed
-from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent
 from support.fake_backend import FakeModel
 from support.scripted import KEY
+from support.thinking_answer import thinking_and_calling
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
-
-
-def delta(**fields: Any) -> Delta:
-    return Delta(id="any", **fields)
-
-
-def thinking_and_calling(model: FakeModel) -> None:
-    model.enqueue(
-        delta(reasoning="One and ", num_output_tokens=2),
-        delta(reasoning="one.", num_output_tokens=3),
-        delta(text="I ", num_output_tokens=4),
-        delta(text="add.", num_output_tokens=5),
-        delta(tool_calls=[ToolCallDelta(0, "call_1", "add", '{"a"')], num_output_tokens=6),
-        delta(tool_calls=[ToolCallDelta(0, arguments=":1}"), ToolCallDelta(1, "call_2", "sub")], num_output_tokens=7),
-        delta(tool_calls=[ToolCallDelta(1, arguments="{}")], num_output_tokens=8),
-        delta(finish_reason="tool_calls", num_output_tokens=9),
-    )
 
 
 def without_ids(item: Any) -> Any:
