@@ -5,6 +5,7 @@ all encodings are GGUF's own types. For a Hugging Face folder it is a folder wit
 have the canonical names of spec.py; the other files stay the same.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -146,12 +147,19 @@ class ModelWriter:
         encodings = [self._encodings[canonical] for canonical in parts]
         num_columns = 1 if len(shapes[0]) == 1 else shapes[0][1]
         begin = 0
-        for (canonical, source), encoding, part_shape in zip(parts.items(), encodings, shapes, strict=True):
-            order = None if keeps_shape else _rows(source, num_rows)[1]
+        for (canonical, part), encoding, part_shape in zip(parts.items(), encodings, shapes, strict=True):
+            order = None if keeps_shape else _rows(part, num_rows)[1]
             self._locations[canonical] = _Location(name, begin, order, encoding, num_columns)
             begin += encoding.num_bytes(part_shape[0], num_columns)
-        # The parts of a stack, and of the matrices in it, follow one another in the order of the spec's names.
-        shape = self._parent.tensors[name].shape if keeps_shape else (num_rows, *shapes[0][1:])
+        # The parts of a stack, and of the matrices in it, follow one another in the order of the spec's names. A pruned
+        # model has fewer of them than its parent, and fewer rows of a flattened tensor.
+        shape: tuple[int, ...] = (num_rows, *shapes[0][1:])
+        if is_stack:
+            num_stacked = len({part.index for part in parts.values()})
+            shape = (num_stacked, num_rows // num_stacked, *shapes[0][1:])
+        elif source.flatten:
+            rest = self._parent.tensors[name].shape[1:]
+            shape = (num_rows // math.prod(rest), *rest)
         types = {encoding.kind if isinstance(encoding, Blocks) else None for encoding in encodings}
         dtype = types.pop()
         if dtype is not None and not types and dtype in GGUF_TYPES.values():
