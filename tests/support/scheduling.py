@@ -5,20 +5,38 @@ from functools import cache
 from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).parents[2]
 _REAL_SERVER = re.compile(r"\brunning: Running\b|\bserved: Served\b|\"(running|at_the_server)\"")
 
+_AT_THE_REAL_SERVER = "the real server"
+_FIRST = (
+    _AT_THE_REAL_SERVER,
+    "tests/gateway/http/test_schemathesis.py",
+    "tests/gateway/control/test_jobs.py",
+    "tests/engine/text/test_grammar.py",
+    "tests/packaging/test_wheels.py",
+    "tests/engine/test_engine_stateful.py",
+)
+"""What takes long with few tests. At the end of a run, the other workers would wait for it."""
+
 
 class ByServer(LoadScopeScheduling):
-    """Give each file to one worker, so that its module fixtures are made once.
+    """Give each file to one worker, so that its module fixtures are made once: first _FIRST, then by number of tests.
 
     All files that use the session's real server go to the same worker, so that only one server is started.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "the real server" if _uses_real_server(file) else file
+        return _AT_THE_REAL_SERVER if _uses_real_server(file) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        for scope in reversed(_FIRST):
+            if scope in self.workqueue:
+                self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
 
 
 @cache
