@@ -57,14 +57,15 @@ def test_two_clients_share_one_pull_and_one_can_leave(
 
 
 def test_a_pull_without_followers_ends(client: ollama.Client, registry: FakeRegistry, services: Services) -> None:
-    goes_on, too_far = threading.Event(), threading.Event()
+    goes_on, too_far, is_cancelled = threading.Event(), threading.Event(), threading.Event()
     registry.pulling = [(FILE, 1, 98), goes_on, (FILE, 2, 98), _Reached(too_far)]
     lines = client.pull("smollm2", stream=True)
-    next(lines)
+    assert [next(lines).completed for _ in range(2)] == [None, 1]
+    (job,) = services.jobs.live()
+    worker = next(thread for thread in threading.enumerate() if thread.name == f"pull {job.id}")
+    services.jobs.subscribe(job.id, lambda: services.jobs.get(job.id).has_ended and is_cancelled.set())
     lines.close()
-    worker = next(thread for thread in threading.enumerate() if thread.name.startswith("pull job-"))
-    while services.jobs.live():
-        client.list()
+    assert is_cancelled.wait(10)
     goes_on.set()
     worker.join(10)
     assert not too_far.is_set()
