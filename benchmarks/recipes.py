@@ -8,7 +8,8 @@ bfloat16 with the columns in another order (disguise.py): the same function, but
 --home names it; what is there already isn't made again, but always measured anew.
 
 Speeds are medians of the card's repeats, in which the parent is asked right before or after: run it on a quiet machine.
---write puts the table between the markers into docs/optimize.md.
+--write puts the table between its markers into docs/optimize.md, which has one of the file that pull gives
+(--as-it-is), and one of the bfloat16 form.
 """
 
 import argparse
@@ -43,7 +44,9 @@ from llmos.models.versions.versions import Version
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "docs" / "optimize.md",)
-BEGIN, END = "<!-- recipes -->", "<!-- end of recipes -->"
+BFLOAT16 = ("<!-- recipes -->", "<!-- end of recipes -->")
+AS_IT_IS = ("<!-- recipes on the pulled file -->", "<!-- end of recipes on the pulled file -->")
+"""The markers around the two tables."""
 
 RECIPES: dict[str, Recipe] = {
     recipe.label(): recipe
@@ -84,8 +87,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the cards, one a line, as they are done")
     parser.add_argument("--write", action="store_true", help="put the table into docs/optimize.md")
     args = parser.parse_args()
+    markers = AS_IT_IS if args.as_it_is else BFLOAT16
     if args.write:
-        check_pages()
+        check_pages(*markers)
     if args.home:
         args.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -100,7 +104,7 @@ def main() -> None:
     if not args.json:
         print("\n".join(lines))
     if args.write:
-        write(lines)
+        write(lines, *markers)
 
 
 def measured(args: argparse.Namespace, home: Path) -> Iterator[Row]:
@@ -214,19 +218,19 @@ def _megabytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1e6:,.0f} MB"
 
 
-def check_pages() -> None:
+def check_pages(begin: str, end: str) -> None:
     """Exit with an error if a page has no place for the table, before an hour is spent measuring."""
     for page in PAGES:
         text = page.read_text() if page.exists() else ""
-        if not 0 <= text.find(BEGIN) < text.find(END):
-            sys.exit(f"{page} has no place for the table: put {BEGIN} and {END} into it, a line each.")
+        if not 0 <= text.find(begin) < text.find(end):
+            sys.exit(f"{page} has no place for the table: put {begin} and {end} into it, a line each.")
 
 
-def write(lines: list[str]) -> None:
+def write(lines: list[str], begin: str, end: str) -> None:
     for page in PAGES:
-        head, _, rest = page.read_text().partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        page.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}")
+        head, _, rest = page.read_text().partition(begin)
+        _, _, tail = rest.partition(end)
+        page.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{tail}")
 
 
 def shown() -> Progress:

@@ -24,17 +24,21 @@ def test_what_was_not_measured_is_left_empty():
     assert recipes.line(recipes.Row("gptq4", bare)) == "| `gptq4` | 40 MB |  |  |  |  |  |  |  |"
 
 
-def test_the_table_goes_between_the_markers(tmp_path, monkeypatch):
+@pytest.mark.parametrize("markers", [recipes.BFLOAT16, recipes.AS_IT_IS])
+def test_the_table_goes_between_its_markers(tmp_path, monkeypatch, markers):
     page = tmp_path / "page.md"
-    page.write_text(f"Before.\n\n{recipes.BEGIN}\nold\n{recipes.END}\n\nAfter.\n")
+    both = [f"{begin}\nold\n{end}\n" for begin, end in (recipes.AS_IT_IS, recipes.BFLOAT16)]
+    page.write_text("\n".join(both))
     monkeypatch.setattr(recipes, "PAGES", (page,))
-    recipes.check_pages()
-    recipes.write(["| new |"])
-    assert page.read_text() == f"Before.\n\n{recipes.BEGIN}\n| new |\n{recipes.END}\n\nAfter.\n"
+    recipes.check_pages(*markers)
+    recipes.write(["| new |"], *markers)
+    assert page.read_text() == "\n".join(
+        each.replace("old", "| new |") if markers[0] in each else each for each in both
+    )
 
 
 def test_a_page_without_the_markers_is_named_before_anything_is_measured(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     monkeypatch.setattr(recipes, "PAGES", (page,))
     with pytest.raises(SystemExit, match="has no place for the table"):
-        recipes.check_pages()
+        recipes.check_pages(*recipes.BFLOAT16)
