@@ -1,4 +1,4 @@
-"""What guardrails add to a call: p50 and p99 for a prompt, and for each chunk of a streamed answer.
+"""The time that guardrails add to a call: p50 and p99 for a prompt, and for each chunk of a streamed answer.
 
     python benchmarks/guardrails.py [--json]
 

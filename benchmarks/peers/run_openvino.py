@@ -14,7 +14,8 @@ CHOICES = {
     "AVX2_VNNI": {"INFERENCE_PRECISION_HINT": "f32"},
     "AVX2": {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0},
 }
-"""What OpenVINO chooses where oneDNN can do no more. It asks the CPU itself, so under a limit it has to be told."""
+"""The settings that OpenVINO chooses where oneDNN can do no more. It asks the CPU itself, so under a limit it has to be
+told."""
 
 
 def load() -> tuple[Run, Facts]:

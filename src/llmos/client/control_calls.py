@@ -237,7 +237,7 @@ class Limits(TypedDict, total=False):
 
     requests_per_minute: int | None
     tokens_per_minute: int | None
-    """Of prompts and answers together."""
+    """The tokens of prompts and answers together."""
     concurrent_requests: int | None
     prompt_tokens: int | None
     """The longest prompt that a call may send to a model that answers."""

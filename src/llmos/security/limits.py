@@ -14,7 +14,7 @@ class Limits:
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    """Of prompts and answers together."""
+    """The tokens of prompts and answers together."""
     concurrent_requests: int | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None

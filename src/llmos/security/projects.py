@@ -34,7 +34,7 @@ class Project:
     created_at: datetime | None = None
     """None for the project `owner`."""
     limits: Limits = NO_LIMITS
-    """Of all its keys together."""
+    """The limits of all its keys together."""
     created_by: str | None = None
 
 

@@ -23,7 +23,7 @@ class KeyDescription(Description, frozen=True, kw_only=True):
     addresses: list[str] = msgspec.field(default_factory=list)
     """The networks that it may be used from; empty: all."""
     limits: LimitsDescription = LimitsDescription()
-    """Of this key; its project may have others."""
+    """The limits of this key; its project may have others."""
     created_at: datetime | None = None
     created_by: str | None = None
     expires_at: datetime | None = None

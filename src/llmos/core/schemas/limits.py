@@ -6,7 +6,7 @@ from llmos.core.schemas.base import Description
 class LimitsDescription(Description, frozen=True, kw_only=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    """Of prompts and answers together."""
+    """The tokens of prompts and answers together."""
     concurrent_requests: int | None = None
     prompt_tokens: int | None = None
     """The longest prompt that a call may send to a model that answers."""

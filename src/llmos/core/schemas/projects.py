@@ -12,7 +12,7 @@ class ProjectDescription(Description, frozen=True, kw_only=True):
     num_keys: int = 0
     """The keys that work, without the owner's key."""
     limits: LimitsDescription = LimitsDescription()
-    """Of all its keys together."""
+    """The limits of all its keys together."""
     created_at: datetime | None = None
     """null for the installation's own project, `owner`."""
     created_by: str | None = None

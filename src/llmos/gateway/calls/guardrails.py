@@ -78,7 +78,7 @@ class _Choice:
     def __init__(self, screening: Screening) -> None:
         self._screening = screening
         self._name: Literal["text", "reasoning"] | int | None = None
-        """What grows now: `reasoning`, `text`, or the index of a call."""
+        """The part that grows now: `reasoning`, `text`, or the index of a call."""
         self._channel: ChannelScreen | None = None
         self.has_ended = False
 

@@ -23,11 +23,11 @@ class GuardrailPolicyRequest(RequestObject, kw_only=True):
     guardrail."""
 
     input: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    """What screens the prompt, in this order."""
+    """The guardrails that screen the prompt, in this order."""
     output: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    """What screens the answer."""
+    """The guardrails that screen the answer."""
     both: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    """What screens both, after those."""
+    """The guardrails that screen both, after those."""
 
 
 class PlaceRequest(RequestObject, kw_only=True):

@@ -16,7 +16,7 @@ class LimitsRequest(RequestObject, kw_only=True):
 
     requests_per_minute: Limit | None = None
     tokens_per_minute: Limit | None = None
-    """Of prompts and answers together."""
+    """The tokens of prompts and answers together."""
     concurrent_requests: Limit | None = None
     prompt_tokens: Limit | None = None
     output_tokens: Limit | None = None

@@ -27,7 +27,7 @@ class ProjectRequest(RequestObject, kw_only=True):
     """1 to 63 lower-case letters, digits, and . _ - between them."""
     description: str = ""
     limits: LimitsRequest | None = None
-    """Of all its keys together. By default none."""
+    """The limits of all its keys together. By default none."""
 
     objects: ClassVar = {"limits": LimitsRequest}
 
