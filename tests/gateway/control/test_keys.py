@@ -44,7 +44,7 @@ async def test_a_key_is_shown_once_and_works(http: httpx.AsyncClient, pool: Fake
     key = await create(http, name="CI")
     assert (key["project"], key["role"], key["state"]) == ("owner", "developer", "active")
     assert (await http.post("/v1/chat/completions", json=CHAT, headers=bearer(key))).status_code == 200
-    assert pool.requests[-1].cache_salt.startswith("owner\n")
+    assert pool.requests[-1].caller == "owner\n"
     (listed,) = (await http.get("/llmos/v1/keys")).json()["data"]
     assert listed == {**{name: key[name] for name in key if name != "key"}, "last_used_at": listed["last_used_at"]}
     assert key["key"] not in (await http.get(f"/llmos/v1/keys/{key['id']}")).text

@@ -19,6 +19,7 @@ from llmos.gateway.calls.merging import merge
 from llmos.gateway.calls.record import Attempt, Record, Recorder
 from llmos.gateway.calls.resolve import Resolution
 from llmos.security.callers import Caller
+from llmos.security.partitions import Partitions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +34,8 @@ class AttemptPolicy:
 
 
 class Attempts:
-    def __init__(self, admission: Admission, recorder: Recorder) -> None:
-        self._admission, self._recorder = admission, recorder
+    def __init__(self, admission: Admission, recorder: Recorder, partitions: Partitions) -> None:
+        self._admission, self._recorder, self._partitions = admission, recorder, partitions
 
     @asynccontextmanager
     async def generate(
@@ -88,7 +89,7 @@ class Attempts:
         with self._recorder.attempt(record, target) as attempt:
             backend = resolution.backend(target)
             await backend.check_counts()
-            requests = _requests(call, record.id, backend)
+            requests = self._requests(call, record.id, backend)
             with self._admission.admit(_record_backend(attempt, backend), call.caller, len(requests)):
                 self._recorder.admitted(record, attempt)
                 return sum([await backend.count(request) for request in requests])
@@ -100,7 +101,7 @@ class Attempts:
         with self._recorder.attempt(record, resolution.main) as attempt:
             backend = resolution.backend(resolution.main)
             await backend.check_counts()
-            (request,) = _requests(call, record.id, backend)
+            (request,) = self._requests(call, record.id, backend)
             with self._admission.admit(_record_backend(attempt, backend), call.caller, 1):
                 self._recorder.admitted(record, attempt)
                 command = Tokenize(request=request, adds_bos=adds_bos, adds_generation_prompt=adds_generation_prompt)
@@ -110,7 +111,7 @@ class Attempts:
         """Return when every prompt is accepted. Leaving the stack stops what still runs."""
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
-        requests = _requests(call, record.id, backend)
+        requests = self._requests(call, record.id, backend)
         stack.enter_context(self._admission.admit(_record_backend(attempt, backend), call.caller, call.num_choices))
         self._recorder.admitted(record, attempt)
         await backend.ensure()
@@ -123,6 +124,33 @@ class Attempts:
         events = await stack.enter_async_context(aclosing(merge(streams)))
         answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
 
+    def _requests(self, call: Call, call_id: str, backend: Backend) -> list[Generate]:
+        """Return one request for each prompt."""
+        partition = self._partitions.of(call.caller.project, call.cache_salt)
+        sampling = call.sampling.with_defaults(backend.served.sampling)
+        return [
+            Generate(
+                id=f"{call_id}-{index}" if index else call_id,
+                messages=prompt.messages,
+                continue_final_message=prompt.continues,
+                user_text=prompt.user_text,
+                text=prompt.text,
+                parse_special=prompt.parse_special,
+                suffix=prompt.suffix,
+                tokens=prompt.tokens,
+                echo=call.echo,
+                caller=call.caller.fairness_key,
+                cache_salt=partition,
+                priority=_priority(call.caller),
+                grammar=call.grammar,
+                tools=call.tools and carryable_tools(call.tools),
+                template_options=dict(call.template_options),
+                adapter=backend.adapter,
+                sampling=sampling,
+            )
+            for index, prompt in enumerate(call.prompts)
+        ]
+
 
 def _record_backend(attempt: Attempt, backend: Backend) -> str:
     """Record which model answers. Returns the reference under which the call is admitted."""
@@ -132,33 +160,6 @@ def _record_backend(attempt: Attempt, backend: Backend) -> str:
 
 def _priority(caller: Caller) -> int:
     return BACKGROUND_PRIORITY if caller.is_background else caller.priority
-
-
-def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
-    """Return one request for each prompt."""
-    sampling = call.sampling.with_defaults(backend.served.sampling)
-    return [
-        Generate(
-            id=f"{call_id}-{index}" if index else call_id,
-            messages=prompt.messages,
-            continue_final_message=prompt.continues,
-            user_text=prompt.user_text,
-            text=prompt.text,
-            parse_special=prompt.parse_special,
-            suffix=prompt.suffix,
-            tokens=prompt.tokens,
-            echo=call.echo,
-            caller=call.caller.fairness_key,
-            cache_salt=f"{call.caller.project}\n{call.cache_salt}",
-            priority=_priority(call.caller),
-            grammar=call.grammar,
-            tools=call.tools and carryable_tools(call.tools),
-            template_options=dict(call.template_options),
-            adapter=backend.adapter,
-            sampling=sampling,
-        )
-        for index, prompt in enumerate(call.prompts)
-    ]
 
 
 async def _check_embeds(backend: Backend, call: EmbedCall) -> bool:

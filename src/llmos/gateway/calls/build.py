@@ -17,6 +17,7 @@ from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.calls.shadows import Shadows
 from llmos.gateway.calls.stages import Stages
 from llmos.models.registry import Registry
+from llmos.security.partitions import Partitions
 
 if TYPE_CHECKING:
     from llmos.deployments.providers.clients import ProviderClients
@@ -45,10 +46,11 @@ def build_pipeline(
     evidence: Evidence | None = None,
     sinks: Sequence[Sink] = (),
     stages: Stages | None = None,
+    partitions: Partitions | None = None,
 ) -> Pipeline:
     """Return a pipeline. `sinks` receive records besides the call counts and the rollout evidence."""
     counts, evidence = counts or CallCounts(), evidence or Evidence()
     recorder = Recorder([counts, EvidenceSink(evidence), *sinks])
-    attempts = Attempts(admission or Admission(), recorder)
+    attempts = Attempts(admission or Admission(), recorder, partitions or Partitions())
     shadows = Shadows(attempts, recorder, evidence)
     return Pipeline(resolver, attempts, recorder, counts=counts, shadows=shadows, replicas=pool, stages=stages)
