@@ -18,9 +18,12 @@ namespace {
 using Clock = ActiveThreads::Clock;
 
 using namespace std::chrono_literals;
-constexpr auto spin_between_runs = 400us;                   // between two runs
-constexpr auto spin_before_sleeping = 10ms;                 // within one
-constexpr auto spin_before_sleeping_oversubscribed = 10us;  // where other threads need this core
+constexpr auto spin_between_runs = 400us;               // between two runs
+constexpr auto spin_on_one_core = 4ms;                  // within one, where it keeps another thread waiting
+constexpr Clock::duration spin_before_sleeping = 10ms;  // within one
+constexpr Clock::duration spin_before_sleeping_oversubscribed = 10us;  // where other threads need this core
+
+constexpr int uncounted_pauses = 256;  // a wait that is over by then is no loss
 
 // A run is announced as its number and its last active thread, in one word.
 constexpr uint32_t thread_bits = 12;
@@ -48,35 +51,24 @@ inline void pause_cpu() {
 #endif
 }
 
-// Spins until ready(), at most for this long; returns the last ready().
-template <class Ready> bool spin_until(Ready ready, Clock::duration at_most) {
-    const auto start = Clock::now();
-    do
-        for (int i = 0; i < 64; ++i) {
-            if (ready()) return true;
-            pause_cpu();
-        }
-    while (Clock::now() - start < at_most);
-    return ready();
+// The core that the calling thread runs on; -1 where the system doesn't tell.
+int current_core() {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
 }
 
-// Waits until `word` is no longer `old`. The threads are a fraction of a microsecond apart, but where other processes
-// use the cores, one of them may be suspended for some milliseconds. A thread that yields or sleeps meanwhile loses its
-// own core for as long, and the threads meet ever more rarely. So it spins for longer than a time slice before it
-// sleeps. With more threads than cores it is the other way round: a spinning thread keeps others of the pool from its
-// core.
-//
-// Returns how long it waited; zero for a short time.
-template <class Word> Clock::duration wait_while(const std::atomic<Word>& word, Word old, bool is_oversubscribed) {
-    const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
-    for (int i = 0; i < 256; ++i) {
-        if (is_over()) return {};
-        pause_cpu();
-    }
+// Spins until is_over(), for at most this long and only while is_useful(); returns the last is_over().
+template <class IsOver, class IsUseful> bool spin_until(IsOver is_over, IsUseful is_useful, Clock::duration at_most) {
     const auto start = Clock::now();
-    if (!spin_until(is_over, is_oversubscribed ? spin_before_sleeping_oversubscribed : spin_before_sleeping))
-        while (!is_over()) word.wait(old, std::memory_order_acquire);
-    return Clock::now() - start;
+    while (is_useful() && Clock::now() - start < at_most)
+        for (int i = 0; i < 64; ++i) {
+            if (is_over()) return true;
+            pause_cpu();
+        }
+    return is_over();
 }
 
 }  // namespace
@@ -113,13 +105,14 @@ void Pool::work(int thread) {
     uint32_t seen = 0;
     for (;;) {
         const auto is_announced = [&] { return announced_.load(std::memory_order_acquire) != seen; };
-        if (!spin_until(is_announced, spin_between_runs))
+        if (!spin_until(is_announced, [] { return true; }, spin_between_runs))
             while (!is_announced()) announced_.wait(seen, std::memory_order_acquire);
         // A thread that takes part is waited for, so the word can't change again before it has counted itself as done.
         seen = announced_.load(std::memory_order_acquire);
         if (stopping_) return;
         if (!takes_part(seen, thread)) continue;
         call(thread);
+        arrive(thread);
         num_done_.fetch_add(1, std::memory_order_release);
         num_done_.notify_one();
     }
@@ -146,6 +139,7 @@ int Pool::run(const std::function<void(int)>& body) {
     for (Slot& slot : slots_) {
         slot.phase = 0;
         slot.waited = {};
+        slot.num_arrivals.store(0, std::memory_order_relaxed);
     }
     if (num_active_ > 1) {
         announced_.store(announce((announced_.load(std::memory_order_relaxed) >> thread_bits) + 1, num_active_),
@@ -153,9 +147,9 @@ int Pool::run(const std::function<void(int)>& body) {
         announced_.notify_all();
     }
     call(0);
+    arrive(0);
     const uint32_t others = uint32_t(num_active_ - 1);
-    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;)
-        slots_[0].waited += wait_while(num_done_, done, is_oversubscribed_);
+    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;) wait_while(0, num_done_, done);
     if (num_threads_ > 1) {
         Clock::duration waited{0};
         for (const Slot& slot : slots_) waited += slot.waited;
@@ -170,14 +164,59 @@ int Pool::run(const std::function<void(int)>& body) {
 void Pool::barrier(int thread) {
     if (num_active_ == 1) return;
     const uint32_t generation = generation_.load(std::memory_order_relaxed);
+    arrive(thread);
     if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_active_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
         generation_.store(generation + 1,
                           std::memory_order_seq_cst);  // notify_all must not look for waiters before this
         generation_.notify_all();
     } else {
-        slots_[thread].waited += wait_while(generation_, generation, is_oversubscribed_);
+        wait_while(thread, generation_, generation);
     }
+}
+
+// Notes that a thread has come to the next point where it is waited for, and on which core it did.
+void Pool::arrive(int thread) {
+    Slot& slot = slots_[thread];
+    slot.core.store(current_core(), std::memory_order_relaxed);
+    slot.num_arrivals.store(slot.num_arrivals.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+// Whether a thread that is yet to arrive was last seen on this thread's core: it can't run before this one sleeps.
+bool Pool::keeps_another_waiting(int thread) const {
+    const int core = current_core();
+    if (core < 0) return false;
+    const uint32_t num_arrivals = slots_[thread].num_arrivals.load(std::memory_order_relaxed);
+    for (int other = 0; other < num_active_; ++other) {
+        const Slot& slot = slots_[other];
+        if (slot.num_arrivals.load(std::memory_order_relaxed) != num_arrivals &&
+            slot.core.load(std::memory_order_relaxed) == core)
+            return true;
+    }
+    return false;
+}
+
+// Waits until `word` is no longer `old`. The threads are a fraction of a microsecond apart, but where other processes
+// use the cores, one of them may be suspended for some milliseconds. A thread that yields or sleeps meanwhile loses its
+// own core for as long, and the threads meet ever more rarely. So it spins for longer than a time slice before it
+// sleeps, unless that keeps the awaited thread from running: where the pool has more threads than there are cores, or
+// where both are on one core. There it spins for some milliseconds of a run nevertheless: if another core is idle, the
+// system moves one of two threads that compute, but not one of two that sleep in turn.
+void Pool::wait_while(int thread, const std::atomic<uint32_t>& word, uint32_t old) {
+    Clock::duration& waited = slots_[thread].waited;
+    const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
+    for (int i = 0; i < uncounted_pauses; ++i) {
+        if (is_over()) return;
+        pause_cpu();
+    }
+    const auto start = Clock::now();
+    const auto is_useful = [&] {
+        return waited + (Clock::now() - start) < spin_on_one_core || !keeps_another_waiting(thread);
+    };
+    const auto at_most = is_oversubscribed_ ? spin_before_sleeping_oversubscribed : spin_before_sleeping;
+    if (!spin_until(is_over, is_useful, at_most))
+        while (!is_over()) word.wait(old, std::memory_order_acquire);
+    waited += Clock::now() - start;
 }
 
 // A thread writes its span of the next phase while others may still take from this one, so each has two spans.

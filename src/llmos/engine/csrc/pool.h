@@ -46,11 +46,16 @@ class Pool {
     struct alignas(64) Slot {
         std::atomic<uint64_t> span[2];  // begin in the high half, end in the low; phases alternate
         uint32_t phase = 0;
+        std::atomic<uint32_t> num_arrivals{0};     // at barriers and at the end, in this run
+        std::atomic<int> core{-1};                 // at the last arrival
         ActiveThreads::Clock::duration waited{0};  // for other threads, in this run
     };
     void work(int thread);
     void call(int thread) noexcept;
     void barrier(int thread);
+    void arrive(int thread);
+    bool keeps_another_waiting(int thread) const;
+    void wait_while(int thread, const std::atomic<uint32_t>& word, uint32_t old);
     void stop();
 
     const int num_threads_;
