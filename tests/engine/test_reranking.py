@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llmos.core.errors import BadRequest, PromptTooLong, UnsupportedModel
+from llmos.core.errors import BadModelFile, BadRequest, PromptTooLong, UnsupportedModel
 from llmos.engine import _native
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.checkpoint.description import describe
@@ -19,6 +19,7 @@ from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.loading import load_embedding_engine
 from llmos.engine.messages import Embed, Embedded, Generate
 from llmos.engine.sizing.fit import MemoryPlanner
+from support.gguf_encoders import write_gguf_body
 from support.tiny_encoders import make_tiny_encoder
 from support.tiny_rerankers import (
     CLASSIFIERS,
@@ -28,6 +29,7 @@ from support.tiny_rerankers import (
     TinyReranker,
     make_tiny_qwen3_reranker,
     make_tiny_reranker,
+    write_pair_tokenizer,
 )
 
 PROMPT = (
@@ -281,3 +283,42 @@ def test_marks_need_a_folder_with_the_two_tokens(tmp_path, bert: TinyReranker):
     mark(tiny)
     with pytest.raises(BadRequest, match=r"modules\.json says"):
         reranker_marks(tiny.files())
+
+
+# --- GGUF files
+
+
+def gguf_scores(tiny: TinyReranker, labels: list[str]) -> list[float]:
+    files = {"model.gguf": write_gguf_body(tiny, tiny.folder / "model.gguf", pooling_type=4, labels=labels)}
+    description = describe(files, with_tokenizer=True)
+    assert (description.unsupported, description.task) == (None, "rerank")
+    return scores(load_embedding_engine(files, EngineConfig(threads=2, weights="f32"))[0], PAIRS)
+
+
+@pytest.mark.parametrize("case", ["roberta", "xlm-roberta"])
+def test_a_gguf_file_gives_the_scores_of_its_folder(tmp_path, case: str):
+    tiny = make_tiny_reranker(case, tmp_path)
+    # The vocabulary of the file is one of WordPiece, which packs pairs with one token between.
+    write_pair_tokenizer(tmp_path, "[CLS] $A [SEP] $B [SEP]")
+    expected = [sigmoid(tiny.logit(*pair)) for pair in PAIRS]
+    assert gguf_scores(tiny, ["LABEL_0"]) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_gguf_file_of_a_model_that_answers_yes_or_no_has_their_rows(tmp_path, tied: bool):
+    tiny = make_tiny_qwen3_reranker(tmp_path, tied=tied)
+    expected = [expected_score(tiny, *pair) for pair in PAIRS]
+    assert gguf_scores(tiny, ["yes", "no"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_gguf_file_that_lacks_a_layer_of_the_head_is_refused(bert: TinyReranker):
+    path = write_gguf_body(bert, bert.folder / "model.gguf", pooling_type=4, labels=["LABEL_0"])
+    with pytest.raises(BadModelFile, match=r"lacks a layer of the reranker's head \(cls\.weight\)"):
+        open_checkpoint({"model.gguf": path})
+
+
+def test_a_gguf_file_with_other_labels_is_refused(tmp_path):
+    tiny = make_tiny_qwen3_reranker(tmp_path)
+    path = write_gguf_body(tiny, tmp_path / "model.gguf", pooling_type=4, labels=["good", "bad"])
+    with pytest.raises(UnsupportedModel, match="another head than the words yes and no"):
+        open_checkpoint({"model.gguf": path})

@@ -36,8 +36,9 @@ from typing import Any, Protocol, cast
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import _harmless_config, _harmless_gguf
-from llmos.engine.architectures._gguf_embedder import EMBEDDER_SUFFIX, embeds_texts, with_gguf_pooling
+from llmos.engine.architectures._gguf_embedder import EMBEDDER_SUFFIX, embeds_texts, ranks_texts, with_gguf_pooling
 from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
+from llmos.engine.architectures._gguf_score_head import gguf_score_sources, with_gguf_score_head
 from llmos.engine.architectures._read_keys import Harmless, ReadKeys, refuse_unknown, without_harmless
 from llmos.engine.architectures._rope import inverse_frequencies
 from llmos.engine.architectures._sentence_files import module_steps, with_sentence_files
@@ -161,8 +162,20 @@ def gguf_spec(
     """
     keys = ReadKeys(metadata, ignored)
     assert family.GGUF_ARCHITECTURE is not None, "the family of a file has an architecture"
-    spec = with_gguf_pooling(family.spec_from_gguf(keys, tensors), keys, family.GGUF_ARCHITECTURE)
-    prefix = f"{family.GGUF_ARCHITECTURE}."
+    architecture = family.GGUF_ARCHITECTURE
+    spec = family.spec_from_gguf(keys, tensors)
+    if ranks_texts(keys, architecture):
+        spec = with_gguf_score_head(
+            spec,
+            keys,
+            tensors,
+            architecture=architecture,
+            family=_name_of(family) + RERANKER_SUFFIX,
+            template=getattr(family, "RERANK_TEMPLATE", None),
+        )
+    else:
+        spec = with_gguf_pooling(spec, keys, architecture)
+    prefix = f"{architecture}."
     unread = {key.removeprefix(prefix): value for key, value in keys.unread().items() if key.startswith(prefix)}
     own: Harmless = getattr(family, "HARMLESS_GGUF", {})
     unknown = without_harmless(unread, _harmless_gguf.HARMLESS, own)
@@ -194,13 +207,16 @@ def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> d
 
 
 def gguf_family_name(metadata: Mapping[str, Any], architecture: str) -> str:
-    """Return the family of a GGUF file as in a Description: the architecture, or what embeds texts by our own name."""
+    """Return the family of a GGUF file as in a Description: the architecture, or our own name of a model that embeds
+    texts or scores pairs of them."""
     if not embeds_texts(metadata, architecture):
         return architecture
     try:
         name = _name_of(family_of_gguf(architecture))
     except UnsupportedModel:
         return architecture
+    if ranks_texts(metadata, architecture):
+        return name + RERANKER_SUFFIX
     return name if task_of(name) == "embed" else name + EMBEDDER_SUFFIX
 
 
@@ -215,6 +231,8 @@ def sources_in_gguf(family: Family, spec: ModelSpec, names: Collection[str]) -> 
     sources_of = getattr(family, "fused_gguf_sources", family.gguf_sources) if is_fused else family.gguf_sources
     described: Any = spec.decoder if isinstance(spec, DecoderEmbedderSpec) else spec
     sources: dict[str, Source] = sources_of(described)
+    if isinstance(spec, EncoderSpec) and spec.score_head is not None:
+        sources |= gguf_score_sources(spec.score_head, spec.hidden_size)
     unused_of = getattr(family, "unused_gguf_tensors", None)
     known: set[str] = set() if unused_of is None else unused_of(described)
     if isinstance(spec, EncoderSpec):

@@ -1,4 +1,4 @@
-"""Reads config.json of BERT-like encoders."""
+"""Reads config.json and GGUF metadata of BERT-like encoders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import config_fields
+from llmos.engine.architectures._gguf import encoder_base_from_gguf, encoder_fields_from_gguf
 from llmos.engine.architectures._heads import check_head
 from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.encoder_spec import EncoderActivation, EncoderSpec
+from llmos.engine.tensors import RawTensor
 
 HF_NAMES = {
     "embed": "embeddings.word_embeddings",
@@ -23,6 +25,21 @@ HF_NAMES = {
     "up": "encoder.layer.{i}.intermediate.dense",
     "down": "encoder.layer.{i}.output.dense",
     "mlp_norm": "encoder.layer.{i}.output.LayerNorm",
+}
+
+GGUF_NAMES = {
+    "embed": "token_embd",
+    "positions": "position_embd",
+    "types": "token_types",
+    "embed_norm": "token_embd_norm",
+    "q": "blk.{i}.attn_q",
+    "k": "blk.{i}.attn_k",
+    "v": "blk.{i}.attn_v",
+    "o": "blk.{i}.attn_output",
+    "attn_norm": "blk.{i}.attn_output_norm",
+    "up": "blk.{i}.ffn_up",
+    "down": "blk.{i}.ffn_down",
+    "mlp_norm": "blk.{i}.layer_output_norm",
 }
 
 POOLER_KEYS = dict.fromkeys(
@@ -85,6 +102,29 @@ def encoder_from_config(
         norm_eps=fields.number("layer_norm_eps", 1e-12, low=0.0, high=1.0),
         activation=ACTIVATIONS[fields.string("hidden_act", "gelu", known=ACTIVATIONS)],
         max_positions=num_positions - first_position,
+    )
+
+
+def encoder_from_gguf(
+    metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor], *, architecture: str, family: str
+) -> EncoderSpec:
+    """Return the spec of GGUF metadata.
+
+    Files have neither the unused rows of the position table nor the activation, which is GELU in all known models.
+    """
+    fields = encoder_fields_from_gguf(metadata, architecture)
+    base = encoder_base_from_gguf(metadata, tensors, fields)
+    if "position_embd.weight" not in tensors:
+        raise BadModelFile("The file has no tensor position_embd.weight, which this encoder needs.")
+    num_positions = tensors["position_embd.weight"].shape[0]
+    types = tensors.get("token_types.weight")
+    same = ("vocab_size", "hidden_size", "num_layers", "num_heads", "head_dim", "intermediate_size", "norm_eps")
+    return EncoderSpec(
+        family=family,
+        **{name: base[name] for name in same},
+        num_positions=num_positions,
+        num_types=0 if types is None else types.shape[0],
+        max_positions=min(base["max_positions"], num_positions),
     )
 
 

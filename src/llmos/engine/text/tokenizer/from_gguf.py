@@ -1,7 +1,7 @@
 """A tokenizer from the metadata of a GGUF file.
 
 tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece · "gemma4": the same, with merges · "bert":
-                            WordPiece
+                            WordPiece · "t5": SentencePiece's unigrams
 tokenizer.ggml.pre          how text is split into words (splits.py)
 tokenizer.ggml.tokens       the vocabulary, with a token_type each, and scores or merges for how pieces join
 tokenizer.ggml.*_token_id   the ids of BOS, EOS and so on
@@ -20,7 +20,9 @@ from llmos.engine.text.tokenizer.control_tokens import end_texts, written_by_tem
 from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.pieces import SPACE, PieceDecoder, byte_level_bytes, sentencepiece_bytes
+from llmos.engine.text.tokenizer.sentencepiece_file import UNIGRAM, UNKNOWN, SentencePieceModel
 from llmos.engine.text.tokenizer.splits import SPLITS
+from llmos.engine.text.tokenizer.unigrams import character_map, unigrams
 
 T = TypeVar("T")
 
@@ -67,9 +69,12 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
         model = _sentencepiece_model(metadata, tokens, control, _text(tokens, special["unknown"]))
     elif kind == "bert":
         model = _wordpiece_model(tokens, control, _text(tokens, special["unknown"]))
+    elif kind == "t5":
+        model = _unigram_model(metadata, tokens, types)
     else:
         raise UnsupportedModel(
-            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2', 'llama', 'gemma4' and 'bert'."
+            f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2', 'llama', 'gemma4', 'bert' and"
+            " 't5'."
         )
     model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
     plain = [text for text in _of_type(_USER_DEFINED, tokens, types) if text and text not in control]
@@ -151,14 +156,53 @@ def _wordpiece_model(tokens: list[str], control: Mapping[str, int], unknown: str
     return _Model(backend, PieceDecoder(sentencepiece_bytes, strips_space=True), adds_bos=False)
 
 
+def _unigram_model(metadata: Mapping[str, Any], tokens: list[str], types: Sequence[int]) -> _Model:
+    """Return SentencePiece's tokenizer of unigrams.
+
+    Text is split at spaces of all kinds, which are dropped but for one before each word, as in the tokenizer.json of
+    XLM-RoBERTa. Files that were converted from it say otherwise (remove_extra_whitespaces).
+    """
+    adds_space = metadata.get("tokenizer.ggml.add_space_prefix", True) is not False
+    unknown = _token_id(metadata, "unknown", len(tokens))
+    if unknown is None:
+        unknown = next((i for i, type_ in enumerate(types) if type_ == UNKNOWN), None)
+    if unknown is None:
+        raise BadModelFile("The file's tokenizer has no unknown token, which a vocabulary of unigrams needs.")
+    characters = metadata.get("tokenizer.ggml.precompiled_charsmap", [])
+    if not _is_list_of(characters, int) or not all(-128 <= value < 256 for value in characters):
+        raise BadModelFile("The file's tokenizer.ggml.precompiled_charsmap holds no bytes.")
+    model = SentencePieceModel(
+        pieces=tokens,
+        scores=_scores(metadata, len(tokens)),
+        types=list(types),
+        kind=UNIGRAM,
+        unknown_id=unknown,
+        character_map=bytes(value & 255 for value in characters),
+        adds_space=adds_space,
+    )
+    backend = unigrams(model, "The file's vocabulary")
+    backend.normalizer = normalizers.Sequence(character_map(model, "The file's vocabulary"))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always" if adds_space else "never"),
+        ]
+    )
+    return _Model(backend, PieceDecoder(sentencepiece_bytes, strips_space=adds_space), adds_bos=False)
+
+
 def _frame_texts(backend: Tokenizer, tokens: list[str], metadata: Mapping[str, Any]) -> None:
-    """Let the texts that a model embeds begin and end with the tokens that the file names."""
+    """Let the texts that a model embeds begin and end with the tokens that the file names.
+
+    Two texts have one token between them in BERT's vocabulary, and two in those of RoBERTa and XLM-RoBERTa.
+    """
     names = ("bos", "eos", "cls", "seperator")  # sic
     special = {name: _token_id(metadata, name, len(tokens)) for name in names}
-    is_bert = metadata.get("tokenizer.ggml.model") == "bert"
+    has_words = metadata.get("tokenizer.ggml.model") == "bert"
+    is_roberta = metadata.get("general.architecture") == "bert" and not has_words
 
     def adds(name: str) -> bool:
-        return is_bert or metadata.get(f"tokenizer.ggml.add_{name}_token") is True
+        return has_words or is_roberta or metadata.get(f"tokenizer.ggml.add_{name}_token") is True
 
     first = special["cls"] if special["cls"] is not None else special["bos"]
     before = [tokens[first]] if adds("bos") and first is not None else []
@@ -170,7 +214,7 @@ def _frame_texts(backend: Tokenizer, tokens: list[str], metadata: Mapping[str, A
     backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in ids])
     backend.post_processor = processors.TemplateProcessing(
         single=[*before, "$A", *behind],
-        pair=[*before, "$A", *behind, "$B", *behind],
+        pair=[*before, "$A", *behind, *(behind if is_roberta else []), "$B", *behind],
         special_tokens=list(ids.items()),
     )
 

@@ -128,9 +128,10 @@ def _by_regex(*patterns: str, single_digits: bool = False) -> Callable[[], PreTo
 
 
 _SPLITS: dict[Split, str] = {
-    Split(
-        _gpt2
-    ): "gpt-2 phi-2 default olmo mpt jais trillion granite-docling gigachat a.x-4.0 mellum exaone4 modern-bert",
+    Split(_gpt2): (
+        "gpt-2 phi-2 default olmo mpt jais trillion granite-docling gigachat a.x-4.0 mellum exaone4 modern-bert"
+        " roberta-bpe"
+    ),
     Split(_gpt2_single_digits): "smollm starcoder refact codeshell exaone minerva-7b mellum2",
     Split(_gpt2_single_digits, normalizers.NFC): "command-r",
     Split(_falcon): "falcon",

@@ -21,17 +21,15 @@ from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.pieces import SPACE
 from llmos.engine.text.tokenizer.sentencepiece_file import (
     BPE,
-    BYTE,
     CONTROL,
     UNIGRAM,
-    UNKNOWN,
-    USER_DEFINED,
     SentencePieceModel,
     read_sentencepiece,
 )
 from llmos.engine.text.tokenizer.splits import QWEN2
 from llmos.engine.text.tokenizer.tekken_file import NAME as TEKKEN_NAME
 from llmos.engine.text.tokenizer.tekken_file import backend_from_tekken
+from llmos.engine.text.tokenizer.unigrams import sentencepiece_normalizers, unigrams
 
 _SAVE = "Save it beside the weights: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
 
@@ -83,10 +81,10 @@ def _sentencepiece(path: Path, config: Mapping[str, Any]) -> tuple[Tokenizer, di
     adds_space = config.get("add_prefix_space")
     adds_space = adds_space if isinstance(adds_space, bool) else model.adds_space
     size = len(model.pieces)
-    backend = _byte_pairs(model, adds_space=adds_space) if model.kind == BPE else _unigrams(model)
+    backend = _byte_pairs(model, adds_space=adds_space) if model.kind == BPE else unigrams(model, "tokenizer.model")
     if model.kind == BPE and adds_space and config.get("legacy") is True:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always", split=False)
-    if before := _sentencepiece_normalizers(model, adds_space=adds_space):
+    if before := sentencepiece_normalizers(model, "tokenizer.model", adds_space=adds_space):
         backend.normalizer = normalizers.Sequence(before)
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     backend.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] if adds_space else [])])
@@ -110,33 +108,6 @@ def _byte_pairs(model: SentencePieceModel, *, adds_space: bool) -> Tokenizer:
             "tokenizer.ggml.add_space_prefix": adds_space,
         }
     ).backend
-
-
-def _unigrams(model: SentencePieceModel) -> Tokenizer:
-    """Return the vocabulary of unigrams: of all ways to cut a text into pieces, the likeliest is taken."""
-    vocabulary = list(zip(model.pieces, model.scores, strict=True))
-    with library_errors(lambda error: BadModelFile(f"tokenizer.model cannot be used: {error}.")):
-        backend = Tokenizer(models.Unigram(vocabulary, model.unknown_id, byte_fallback=BYTE in model.types))
-    for kind, is_special in ((CONTROL, True), (UNKNOWN, True), (USER_DEFINED, False)):
-        texts = [text for text, type_ in zip(model.pieces, model.types, strict=True) if type_ == kind and text]
-        backend.add_tokens([AddedToken(text, special=is_special, normalized=False) for text in texts])
-    return backend
-
-
-def _sentencepiece_normalizers(model: SentencePieceModel, *, adds_space: bool) -> list[normalizers.Normalizer]:
-    """Return what is done to a text before it is cut. With unigrams all of what SentencePiece does; with a byte-pair
-    encoding less, as in transformers."""
-    steps: list[normalizers.Normalizer] = []
-    if model.character_map:
-        with library_errors(lambda error: BadModelFile(f"tokenizer.model has an invalid map of characters: {error}.")):
-            steps.append(normalizers.Precompiled(model.character_map))
-    if model.kind == BPE:
-        return steps
-    if model.removes_spaces:
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
-    if adds_space:
-        steps.append(normalizers.Prepend(SPACE))
-    return [*steps, normalizers.Replace(" ", SPACE)]
 
 
 def _byte_level(
