@@ -28,6 +28,8 @@ class FakeModel:
     closed_early: list[str] = field(default_factory=list)
     """The ids of requests whose stream was closed before its end."""
     num_prompt_tokens: int = 5
+    ignored: list[str] = field(default_factory=list)
+    """The fields that the engine says had no effect."""
     gate: asyncio.Event | None = None
     """No request is accepted before it is set."""
     someone_came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,7 +108,7 @@ class FakeModel:
     async def _events(self, request: Generate, script: Script) -> AsyncIterator[Event]:
         if script and isinstance(script[0], Exception):
             raise script[0]
-        yield Started(request.id, self.num_prompt_tokens)
+        yield Started(request.id, self.num_prompt_tokens, self.ignored)
         counts = dict.fromkeys(range(request.sampling.n), 0)
         ended: set[int] = set()
         for step in script:

@@ -63,7 +63,10 @@ SHOWN: list[Any] = [
         ),
         ("/v1/messages", MESSAGES, {"messages": LOOKED, "tools": [TOOL]}, "messages.content.content.image"),
         ("/v1/responses", RESPONSE, {"input": SHOWN, "tools": [FUNCTION]}, "input.output.input_image"),
+        ("/v1/chat/completions", CHAT, {"num_ctx": 4096, "keep_alive": "5m"}, "num_ctx, keep_alive"),
+        ("/v1/completions", {"model": "dialogue", "prompt": "a"}, {"use_mmap": True, "mirostat": 0}, "use_mmap"),
         ("/api/chat", OLLAMA, {"options": {"num_ctx": 32768}}, "options.num_ctx"),
+        ("/api/chat", OLLAMA, {"options": {"reasoning_effort": "low"}}, "options.reasoning_effort"),
         ("/v1/messages/count_tokens", {"model": "dialogue", "messages": [USER]}, {"speed": "fast"}, "speed"),
     ],
 )
@@ -78,6 +81,31 @@ async def test_a_hint_is_accepted_and_named(
 async def test_a_stream_names_them_too(http: httpx.AsyncClient) -> None:
     reply = await http.post("/v1/messages", json=MESSAGES | {"stream": True, "speed": "fast"})
     assert reply.headers["llmos-ignored"] == "speed"
+
+
+LIMITED: list[Any] = [
+    ("/v1/chat/completions", CHAT, {"max_tokens": 4000}, "max_tokens"),
+    ("/v1/responses", RESPONSE, {"max_output_tokens": 4000}, "max_output_tokens"),
+    ("/v1/messages", MESSAGES, {"max_tokens": 4000}, "max_tokens"),
+    ("/api/chat", OLLAMA, {"options": {"num_predict": 4000}}, "options.num_predict"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "limit", "name"), LIMITED)
+async def test_a_limit_that_is_more_than_fits_is_named(
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], limit: dict[str, Any], name: str
+) -> None:
+    model.ignored = ["max_tokens"]
+    assert (await http.post(path, json=body | limit)).headers["llmos-ignored"] == name
+
+
+@pytest.mark.parametrize(("path", "body", "limit", "name"), [each for each in LIMITED if each[0] != "/v1/messages"])
+async def test_the_models_own_limit_is_not_named(
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], limit: dict[str, Any], name: str
+) -> None:
+    """The caller didn't send it, so a header that names it as a field of the request would mislead."""
+    model.ignored = ["max_tokens"]
+    assert "llmos-ignored" not in (await http.post(path, json=body)).headers
 
 
 async def test_beta_headers_are_named(http: httpx.AsyncClient) -> None:

@@ -1,8 +1,7 @@
 """Requests of the form that real programs send: coding agents, chat programs and editors.
 
-Those of Claude Code, Codex, opencode, aider, llm, Continue's `cn` and Cline's `cline` were recorded; those of Open
-WebUI are put together as its code does, those of Continue in an editor follow its documentation. They are shortened,
-and the texts in them are ours.
+Those of Claude Code, Codex, opencode, aider, llm, Continue's `cn`, Cline's `cline` and Open WebUI were recorded; those
+of Continue in an editor follow its documentation. They are shortened, and the texts in them are ours.
 """
 
 from typing import Any
@@ -102,12 +101,79 @@ AIDER: Any = {
 }
 """aider, by litellm."""
 
+OPEN_WEBUI_TOOLS: Any = [
+    {"type": "function", "function": {"name": "get_weather", "description": "\n        Gets the weather.\n        ",
+        "parameters": {
+            "properties": {
+                "city": {"description": "the name of the city", "type": "string"},
+                "days": {"default": 1, "description": "how many days", "type": "integer"},
+            },
+            "required": ["city"],
+            "type": "object",
+        }}},
+    {"type": "function", "function": {"name": "get_current_timestamp", "description": "Gets the time.",
+        "parameters": {"properties": {}, "type": "object"}}},
+    {"type": "function", "function": {"name": "ask_user", "description": "Asks.", "parameters": {
+        "properties": {"questions": {"items": {"additionalProperties": True, "type": "object"}, "type": "array"}},
+        "required": ["questions"],
+        "type": "object",
+    }}},
+]  # fmt: skip
+"""A tool of the user's, and two of those that Open WebUI 0.12 sends with each chat."""
+
 OPEN_WEBUI: Any = {
-    "model": "dialogue",
-    "messages": [{"role": "user", "content": "Say hello."}],
     "stream": True,
-    "stream_options": {"include_usage": True},
+    "model": "dialogue",
+    "messages": [{"role": "user", "content": "What is the weather in Rome?"}],
+    "tools": OPEN_WEBUI_TOOLS,
 }
+
+OPEN_WEBUI_WITH_PARAMETERS: Any = {
+    "stream": True,
+    "model": "dialogue",
+    "messages": [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Hi, count to five."}],
+    "stream_options": {"include_usage": True},
+    "temperature": 0.3, "top_p": 0.8, "top_k": 20, "min_p": 0.05, "max_tokens": 12, "seed": 3, "stop": ["zebra"],
+    "frequency_penalty": 0.1, "presence_penalty": 0.1, "repeat_penalty": 1.05, "mirostat": 0, "mirostat_eta": 0.1,
+    "mirostat_tau": 5, "tfs_z": 1, "logit_bias": {"1": 5}, "reasoning_effort": "low", "num_ctx": 2048,
+    "num_batch": 512, "num_keep": 4, "num_gpu": 0, "num_thread": 2, "use_mmap": True, "use_mlock": False,
+    "keep_alive": "5m",
+}  # fmt: skip
+"""With its advanced parameters, most of which are Ollama's: it sends them to a server of OpenAI's API, too."""
+
+OPEN_WEBUI_FOLLOW_UPS: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "user", "content": "### Task:\nPredict 3-5 messages that this user might send next."}],
+    "stream": False,
+}
+
+OPEN_WEBUI_CHOOSING_A_TOOL: Any = {
+    "model": "dialogue",
+    "messages": [
+        {"role": "system", "content": 'Available Tools: [{"name":"get_weather","parameters":{}}]\n\nReturn only JSON.'},
+        {"role": "user", "content": 'Query: History:\nUSER: """What is the weather in Rome?"""\nQuery: Rome?'},
+    ],
+    "stream": False,
+}
+"""Its older mode of calling tools, in which the model writes JSON by instruction."""
+
+OPEN_WEBUI_RESPONSES: Any = {
+    "stream": True,
+    "model": "dialogue",
+    "temperature": 0,
+    "input": [
+        {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "What is the weather in Rome?"}],
+        },
+        {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city":"Rome"}'},
+        {"type": "function_call_output", "call_id": "call_1", "output": "Sunny in Rome"},
+    ],
+    "tools": [{"type": "function", **tool["function"]} for tool in OPEN_WEBUI_TOOLS],
+    "max_output_tokens": 100,
+}
+"""For a connection with the API type Responses, after a tool."""
 
 CONTINUE: Any = {
     "model": "dialogue",
@@ -180,23 +246,31 @@ CLINE_IN_AN_EDITOR: Any = {
 
 OPEN_WEBUI_TITLE: Any = {
     "model": "dialogue",
-    "messages": [{"role": "user", "content": "### Task:\nGenerate a title for this chat."}],
+    "messages": [{"role": "user", "content": "### Task:\nGenerate a concise title summarizing the chat history."}],
     "stream": False,
     "max_tokens": 1000,
 }
 
+OPEN_WEBUI_TITLE_BY_OLLAMA: Any = {
+    "model": "dialogue:latest",
+    "messages": [{"role": "user", "content": "### Task:\nGenerate a concise title summarizing the chat history."}],
+    "options": {"num_predict": 1000},
+    "stream": False,
+}
+
 OPEN_WEBUI_AFTER_A_TOOL: Any = {
-    "model": "dialogue",
+    "model": "dialogue:latest",
     "messages": [
-        {"role": "user", "content": "What is in this folder?"},
+        {"role": "user", "content": "What is the weather in Rome?"},
         {"role": "assistant", "content": "", "tool_calls": [
-            {"index": 0, "id": "call_1", "function": {"name": "bash", "arguments": {"command": "ls"}}},
+            {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": {"city": "Rome"}}},
         ]},
-        {"role": "tool", "content": "a.txt", "tool_call_id": "call_1"},
+        {"role": "tool", "content": "Sunny in Rome", "tool_call_id": "call_1"},
     ],
+    "options": {"temperature": 0.7, "num_predict": 60, "num_ctx": 4096, "num_keep": 24, "num_batch": 512,
+                "use_mmap": True, "mirostat": 0, "tfs_z": 1, "reasoning_effort": "low"},
     "stream": True,
-    "tools": [{"type": "function", "function": {"name": "bash", "description": "Runs.", "parameters": RUN}}],
-    "options": {"temperature": 0.7, "num_ctx": 4096, "num_keep": 24, "num_batch": 512, "use_mmap": True},
+    "tools": OPEN_WEBUI_TOOLS,
     "keep_alive": "5m",
 }  # fmt: skip
 """Open WebUI 0.12 through Ollama's API, the second request of a chat with tools."""
@@ -214,7 +288,12 @@ OPEN_WEBUI_AFTER_A_TOOL: Any = {
         pytest.param("/v1/chat/completions", CONTINUE_CLI, id="Continue's command"),
         pytest.param("/v1/chat/completions", CLINE, id="Cline"),
         pytest.param("/v1/chat/completions", CLINE_IN_AN_EDITOR, id="Cline in an editor"),
+        pytest.param("/v1/chat/completions", OPEN_WEBUI_WITH_PARAMETERS, id="Open WebUI, with parameters"),
+        pytest.param("/v1/chat/completions", OPEN_WEBUI_FOLLOW_UPS, id="Open WebUI, what to ask next"),
+        pytest.param("/v1/chat/completions", OPEN_WEBUI_CHOOSING_A_TOOL, id="Open WebUI, choosing a tool"),
+        pytest.param("/v1/responses", OPEN_WEBUI_RESPONSES, id="Open WebUI, responses"),
         pytest.param("/v1/chat/completions", OPEN_WEBUI_TITLE, id="Open WebUI, naming a chat"),
+        pytest.param("/api/chat", OPEN_WEBUI_TITLE_BY_OLLAMA, id="Open WebUI, naming a chat by Ollama's API"),
         pytest.param("/api/chat", OPEN_WEBUI_AFTER_A_TOOL, id="Open WebUI, after a tool"),
     ],
 )
@@ -274,6 +353,7 @@ async def test_codex_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> N
     [
         pytest.param(OPENCODE, "bash", "I look.", id="opencode"),
         pytest.param(CONTINUE_CLI, "Read", "I look.", id="Continue"),
+        pytest.param(OPEN_WEBUI, "get_weather", "", id="Open WebUI"),
         pytest.param(CLINE, "run_commands", None, id="Cline"),
     ],
 )
@@ -282,7 +362,8 @@ async def test_a_tool_is_run(
 ) -> None:
     model.enqueue(*calls(name))
     first = await http.post("/v1/chat/completions", json=body)
-    assert events(first.text)[-2]["choices"][0]["finish_reason"] == "tool_calls"
+    last = [event["choices"][0] for event in events(first.text) if event["choices"]][-1]
+    assert last["finish_reason"] == "tool_calls"
     call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": '{"command": "ls"}'}}
     more = [
         {"role": "assistant", "content": content, "tool_calls": [call]},
@@ -290,7 +371,8 @@ async def test_a_tool_is_run(
     ]
     second = {**body, "messages": [*body["messages"], *more]}
     assert (await http.post("/v1/chat/completions", json=second)).status_code == 200
-    assert [message["role"] for message in model.requests[1].messages or []] == ["system", "user", "assistant", "tool"]
+    roles = [message["role"] for message in model.requests[1].messages or []]
+    assert roles == [*(message["role"] for message in body["messages"]), "assistant", "tool"]
 
 
 async def test_open_webui_continues_an_answer(http: httpx.AsyncClient, model: FakeModel) -> None:
@@ -302,3 +384,50 @@ async def test_open_webui_continues_an_answer(http: httpx.AsyncClient, model: Fa
     for wrong in ({**flags, "add_generation_prompt": True}, {**flags, "messages": asked[:1]}):
         reply = await http.post("/v1/chat/completions", json={**OPEN_WEBUI, "messages": asked, **wrong})
         assert reply.json()["error"]["param"] == "continue_final_message"
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4//8/AAX+Av6nNZ2BAAAAAElFTkSuQmCC"
+PICTURE: Any = {"url": f"data:image/png;base64,{PIXEL}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/chat/completions", {"content": [
+            {"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": PICTURE},
+        ]}),
+        ("/v1/responses", {"type": "message", "content": [
+            {"type": "input_text", "text": "What is this?"},
+            {"type": "input_image", "image_url": PICTURE["url"], "detail": "auto"},
+        ]}),
+        ("/api/chat", {"content": "What is this?", "images": [PIXEL]}),
+    ],
+)  # fmt: skip
+async def test_open_webui_shows_why_a_picture_is_refused(
+    http: httpx.AsyncClient, path: str, message: dict[str, Any]
+) -> None:
+    """It shows the error's text in the chat."""
+    field = "input" if path == "/v1/responses" else "messages"
+    reply = await http.post(path, json={"model": "dialogue", "stream": True, field: [{"role": "user", **message}]})
+    assert reply.status_code == 400
+    error = reply.json()["error"]
+    assert "text only" in (error if path == "/api/chat" else error["message"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/embeddings", {"input": ["Tom lives in Paris.", "He eats fish."], "model": "minilm"}, "data"),
+        (
+            "/api/embed",
+            {"input": ["Tom lives in Paris.", "He eats fish."], "model": "minilm", "truncate": True},
+            "embeddings",
+        ),
+    ],
+)
+async def test_open_webui_embeds_documents(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any], field: str
+) -> None:
+    reply = await http.post(path, json=body)
+    assert reply.status_code == 200, reply.text
+    assert len(reply.json()[field]) == 2

@@ -80,7 +80,10 @@ class Answer:
                     f" {num_tokens - limit:,} tokens."
                 )
         self.num_prompt_tokens_of = [prompt.num_prompt_tokens for prompt in prompts]
-        self.ignored = [self.call.field_names.name(name) for prompt in prompts for name in prompt.ignored]
+        # A limit that the model's authors recommend, or that the key has, is no field of the request.
+        no_fields = set() if "max_tokens" in self.call.sampling.given else {"max_tokens"}
+        ignored = [name for prompt in prompts for name in prompt.ignored if name not in no_fields]
+        self.ignored = [self.call.field_names.name(name) for name in ignored]
         self.attempt.is_accepted = True
         self.attempt.num_prompt_tokens = self.num_prompt_tokens
 

@@ -15,6 +15,13 @@ MAX_CHOICES = 1024
 """The most choices of one call, over all its prompts."""
 
 
+ONE_SAMPLER = "this sampler is not supported. Leave it out; temperature, top_k, top_p and min_p are supported."
+"""Advice for the parameters of other samplers."""
+
+PENALTY_WINDOW = "penalties apply to the whole prompt and answer. Leave it out."
+"""Advice for the length of the text that penalties apply to."""
+
+
 class CallerFields(RequestObject, kw_only=True):
     """The user and the priority of a call. They never change the answer, only its time."""
 
@@ -69,7 +76,8 @@ class SamplingFields(CallerFields, kw_only=True):
             **more,
             **given,
         )
-        return Sampling(params, frozenset(given))
+        limit = set() if params.max_tokens is None else {"max_tokens"}
+        return Sampling(params, frozenset(given) | limit)
 
 
 class TextsFields(RequestObject, kw_only=True):

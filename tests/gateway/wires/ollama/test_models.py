@@ -41,10 +41,33 @@ def test_ps_lists_running_models(client: ollama.Client, pool: FakePool) -> None:
     assert client.ps().models == []
     client.chat("dialogue", HELLO)
     pool.replicas.append(FakeStatus("gone@1"))
-    [running] = client.ps().models
-    assert (running.model, running.size, running.size_vram, running.context_length) == ("smollm2@1", 2, 0, 8192)
-    assert running.expires_at is not None
-    assert running.expires_at.year == 9999
+    route, model = client.ps().models
+    assert (model.model, model.size, model.size_vram, model.context_length) == ("smollm2:latest", 2, 0, 8192)
+    assert model.expires_at is not None
+    assert model.expires_at.year == 9999
+    assert (route.model, route.digest) == ("dialogue:latest", model.digest)
+
+
+def test_a_name_with_a_tag_gets_no_second_one(client: ollama.Client, services: Services) -> None:
+    for name in ("llama3.1:8b", "registry:5000/team/model"):
+        services.routes.set(name, "smollm2@1")
+    names = [model.model for model in client.list().models]
+    assert names == ["dialogue:latest", "llama3.1:8b", "registry:5000/team/model:latest", "smollm2:latest"]
+    assert client.chat("llama3.1:8b", HELLO).message.content == "Hello"
+
+
+def test_ps_and_tags_name_a_model_alike(client: ollama.Client) -> None:
+    """Open WebUI compares the field `model` of the two lists to learn which models it can unload, and does it so."""
+    client.chat("dialogue", HELLO)
+    assert [model.model for model in client.ps().models] == [model.model for model in client.list().models]
+    assert client.generate("smollm2:latest", prompt="", keep_alive=0).done_reason == "unload"
+    assert client.ps().models == []
+
+
+def test_ps_names_a_version_that_no_name_leads_to(client: ollama.Client, registry: FakeRegistry) -> None:
+    client.chat("smollm2@1", HELLO)
+    registry.versions.insert(0, FakeVersion(number=2))
+    assert [model.model for model in client.ps().models] == ["smollm2@1"]
 
 
 def test_a_copy_is_a_route_to_the_version(client: ollama.Client, services: Services) -> None:

@@ -160,7 +160,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
         return Call(
             model=self.model,
             prompts=[self.prompt()],
-            sampling=Sampling(params, frozenset(given)),
+            sampling=Sampling(params, frozenset(given) | {"max_tokens"}),
             grammar=self.grammar(),
             tools=make_tools(self.tools, self.tool_choice),
             template_options=self.template_options(),

@@ -14,9 +14,9 @@ from llmos.gateway.calls.call import Sampling
 from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.calls.pipeline import Pipeline
-from llmos.gateway.http.fields import CallerFields
+from llmos.gateway.http.fields import ONE_SAMPLER, PENALTY_WINDOW, CallerFields
 from llmos.gateway.http.ignored import IgnoredFields
-from llmos.gateway.http.requests import NOT_EMPTY, Int64, RequestObject, Unsupported, described
+from llmos.gateway.http.requests import NOT_EMPTY, Hint, Int64, RequestObject, Unsupported, described
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
@@ -29,11 +29,6 @@ _NO_LIMIT = 2**62
 
 _UNLIMITED = (-1, -2)
 """Values of num_predict that stand for no limit but the context window."""
-
-_PENALTIES = "penalties apply to the whole prompt and answer. Leave it out."
-
-_ONE_SAMPLER = "this sampler is not supported. Leave it out; temperature, top_k, top_p and min_p are supported."
-
 
 OPTION_NAMES = {
     "max_tokens": "options.num_predict",
@@ -80,11 +75,12 @@ class Options(RequestObject, kw_only=True):
         }
     )  # fmt: skip
     unsupported: ClassVar = {
-        "mirostat": Unsupported(_ONE_SAMPLER, (0,)),
-        "tfs_z": Unsupported(_ONE_SAMPLER, (1,)),
-        "typical_p": Unsupported(_ONE_SAMPLER, (1,)),
-        "repeat_last_n": Unsupported(_PENALTIES, (-1,)),
-        "penalize_newline": Unsupported(_PENALTIES, (True,)),
+        "mirostat": Unsupported(ONE_SAMPLER, (0,)),
+        "reasoning_effort": Hint(),
+        "tfs_z": Unsupported(ONE_SAMPLER, (1,)),
+        "typical_p": Unsupported(ONE_SAMPLER, (1,)),
+        "repeat_last_n": Unsupported(PENALTY_WINDOW, (-1,)),
+        "penalize_newline": Unsupported(PENALTY_WINDOW, (True,)),
     }
 
     def sampling(self, logprobs: int | None) -> Sampling:

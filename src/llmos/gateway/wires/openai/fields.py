@@ -1,12 +1,14 @@
 """Request fields that OpenAI's APIs share."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.http.fields import SamplingFields
-from llmos.gateway.http.requests import Hint, RequestObject
+from llmos.gateway.calls.call import Sampling
+from llmos.gateway.http.fields import ONE_SAMPLER, PENALTY_WINDOW, SamplingFields
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported
 
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -23,6 +25,19 @@ HINTS = {
 """Fields about storing, caching and scheduling a request. They never change what the answer means."""
 
 
+OLLAMA_OPTIONS: dict[str, Hint | Unsupported] = {
+    **dict.fromkeys(("num_ctx", "num_batch", "num_keep", "num_gpu", "num_thread"), Hint()),
+    **dict.fromkeys(("use_mmap", "use_mlock", "keep_alive"), Hint()),
+    "mirostat": Unsupported(ONE_SAMPLER, (0,)),
+    **dict.fromkeys(("mirostat_eta", "mirostat_tau"), Hint()),
+    "tfs_z": Unsupported(ONE_SAMPLER, (1,)),
+    "repeat_last_n": Unsupported(PENALTY_WINDOW, (-1,)),
+    "think": Unsupported("send `reasoning_effort`."),
+    "format": Unsupported("send `response_format`."),
+}
+"""Ollama's options, which Open WebUI sends to every server once its user sets them. Those of loading are hints."""
+
+
 class StreamOptions(RequestObject, kw_only=True):
     include_usage: bool = False
     """Send the usage in an additional last event, which has no choices."""
@@ -36,6 +51,19 @@ class StreamFields(SamplingFields, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
+    repeat_penalty: float | None = None
+    """The name that llama.cpp and Ollama have for repetition_penalty."""
+
+    def sampling(self, **more: Any) -> Sampling:
+        """Return the sampling parameters. Raises BadRequest for a penalty with two values."""
+        if self.repeat_penalty is None:
+            return super().sampling(**more)
+        if self.repetition_penalty not in (None, self.repeat_penalty):
+            raise BadRequest(
+                "`repetition_penalty` and `repeat_penalty` are two names of one penalty and differ: send one of them.",
+                param="repeat_penalty",
+            )
+        return SamplingFields.sampling(replace(self, repetition_penalty=self.repeat_penalty), **more)
 
     @property
     def wants_usage_event(self) -> bool:

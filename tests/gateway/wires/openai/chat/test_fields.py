@@ -31,6 +31,10 @@ def chat(**more: Any) -> ChatRequest:
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "alloy", "format": "wav"}},
         {"web_search_options": {}},
+        {"mirostat": 2},
+        {"repeat_last_n": 64},
+        {"think": False},
+        {"format": "json"},
     ],
 )
 def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None:
@@ -133,3 +137,9 @@ def test_every_sampling_field_reaches_the_engine() -> None:
     assert {name: getattr(sampling, name) for name in asked} == asked
     assert sampling.logit_bias == {5: -100.0}
     assert sampling.stop == ["END"]
+
+
+def test_repeat_penalty_is_another_name_of_repetition_penalty() -> None:
+    assert chat(repeat_penalty=1.1).call(owner()) == chat(repetition_penalty=1.1).call(owner())
+    assert chat(repeat_penalty=1.1, repetition_penalty=1.1).call(owner()).sampling.params.repetition_penalty == 1.1
+    assert refused(HELLO | {"repeat_penalty": 1.1, "repetition_penalty": 1.2}).param == "repeat_penalty"

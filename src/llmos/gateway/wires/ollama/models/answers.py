@@ -7,6 +7,7 @@ import msgspec
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.architectures import task_of
 from llmos.engine.checkpoint.metadata import Metadata
+from llmos.engine.messages import Ready
 
 REMOTE = "remote"
 """The family and the format of a model that a provider runs."""
@@ -89,12 +90,31 @@ def capabilities_of(version: ServedModel, metadata: Metadata) -> list[str]:
 def render_model(name: str, version: ServedModel) -> OllamaModel:
     """Return the model that answers to `name`."""
     return OllamaModel(
-        name=f"{name}:latest",
-        model=f"{name}:latest",
+        name=tagged(name),
+        model=tagged(name),
         modified_at=version.created_at.isoformat(),
         size=version.size_bytes or 0,
         digest=digest_of(version),
         details=details_of(version),
+    )
+
+
+def tagged(name: str) -> str:
+    """Return the name with the tag that Ollama's clients expect: llama3.1:8b has one, dialogue gets :latest."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def render_running(name: str, version: ServedModel, ready: Ready) -> RunningModel:
+    """Return the running version that answers to `name`."""
+    return RunningModel(
+        name=name,
+        model=name,
+        size=ready.weight_bytes + ready.kv_bytes,
+        digest=digest_of(version),
+        details=details_of(version),
+        expires_at=NEVER,
+        size_vram=0,
+        context_length=ready.context_length,
     )
 
 

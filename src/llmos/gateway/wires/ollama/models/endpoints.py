@@ -15,7 +15,6 @@ from llmos.gateway.http.requests import parse_body
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.fields import strip_latest
 from llmos.gateway.wires.ollama.models.answers import (
-    NEVER,
     REMOTE,
     OllamaModels,
     RunningModel,
@@ -23,9 +22,10 @@ from llmos.gateway.wires.ollama.models.answers import (
     ShownModel,
     capabilities_of,
     details_of,
-    digest_of,
     model_info_of,
     render_model,
+    render_running,
+    tagged,
 )
 from llmos.gateway.wires.ollama.models.fields import CopyRequest, ModelRequest
 from llmos.security.permissions import Permission
@@ -57,8 +57,13 @@ async def ollama_show(request: Request) -> Response:
 @router.get("/ps", summary="List running models (Ollama)", responses=openapi.answers(RunningModels))
 @requires(Permission.DEPLOYMENTS_READ)
 async def ollama_ps(request: Request) -> Response:
+    """List each running version under the names of /api/tags that lead to it, so that clients can match the two lists.
+
+    A version that no such name leads to is listed by its reference.
+    """
     services = services_of(request)
-    running = []
+    models = await asyncio.to_thread(served_models, services.routes, services.registry, caller_of(request))
+    running: list[RunningModel] = []
     for replica in services.pool.status():
         if replica.ready is None or replica.state not in ("ready", "stuck"):
             continue
@@ -66,18 +71,8 @@ async def ollama_ps(request: Request) -> Response:
             version = await asyncio.to_thread(services.routes.resolve_primary, replica.version)
         except ModelNotFound:
             continue  # The model was removed while it ran; its process stops after its last answer.
-        running.append(
-            RunningModel(
-                name=version.ref,
-                model=version.ref,
-                size=replica.ready.weight_bytes + replica.ready.kv_bytes,
-                digest=digest_of(version),
-                details=details_of(version),
-                expires_at=NEVER,
-                size_vram=0,
-                context_length=replica.ready.context_length,
-            )
-        )
+        names = [tagged(name) for name, model in models.items() if model.ref == version.ref] or [version.ref]
+        running += [render_running(name, version, replica.ready) for name in names]
     return json_response(RunningModels(running))
 
 

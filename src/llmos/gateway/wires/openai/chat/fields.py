@@ -11,7 +11,7 @@ from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http.requests import Hint, Int64, Unsupported, described
 from llmos.gateway.wires.openai.chat.messages import TEXT_ONLY, Message, to_template
 from llmos.gateway.wires.openai.chat.tools import TOOLS, NamedToolChoice, Tool, parse_tools
-from llmos.gateway.wires.openai.fields import HINTS, StreamOptions
+from llmos.gateway.wires.openai.fields import HINTS, OLLAMA_OPTIONS, StreamOptions
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
@@ -49,6 +49,7 @@ class ChatRequest(FormatFields, kw_only=True):
     variants: ClassVar = {"tools": TOOLS}
     unsupported: ClassVar = {
         **HINTS,
+        **OLLAMA_OPTIONS,
         **OLDER_NAMES,
         "functions": Unsupported(_TOOLS_INSTEAD, ([],)),
         "function_call": Unsupported(_TOOLS_INSTEAD, ("none", "auto")),

@@ -9,7 +9,7 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http.fields import MAX_CHOICES
 from llmos.gateway.http.requests import Int64
-from llmos.gateway.wires.openai.fields import HINTS, StreamOptions, TokenId
+from llmos.gateway.wires.openai.fields import HINTS, OLLAMA_OPTIONS, StreamOptions, TokenId
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
@@ -32,7 +32,7 @@ class CompletionRequest(FormatFields, kw_only=True):
     """Must equal n: choices are not ranked."""
 
     objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
-    unsupported: ClassVar = {**HINTS, **OLDER_NAMES}
+    unsupported: ClassVar = {**HINTS, **OLLAMA_OPTIONS, **OLDER_NAMES}
 
     def call(self, caller: Caller) -> Call:
         """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
