@@ -80,3 +80,12 @@ def test_a_policy_applies_to_what_there_is(run: Any, tmp_path: Path) -> None:
     for place in (["--route", "nothing"], ["--project", "nothing"], [], ["--everywhere", "--project", "owner"]):
         assert run("guardrail", "apply", "p", *place)[0] == 2
     assert run("guardrail", "apply", "p", "--project", "owner")[1] == "p@1 screens project owner.\n"
+
+
+def test_applying_a_policy_to_a_route_says_which_names_pass_it_by(run: Any, tmp_path: Path) -> None:
+    run("guardrail", "set", "p", write(tmp_path / "a.toml", 'both = [{ guardrail = "max_length", characters = 9 }]'))
+    run("provider", "add", "far", "--base-url", "http://127.0.0.1:9/v1", "--no-key")
+    run("route", "set", "dialogue", "remote:far/big")
+    assert "ask for remote:far/big by that name aren't" in run("guardrail", "apply", "p", "--route", "dialogue")[2]
+    assert run("guardrail", "apply", "p", "--everywhere")[2] == ""
+    assert run("guardrail", "apply", "p", "--route", "dialogue")[2] == ""

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from llmos.core.errors import ModelNotFound, PromptTooLong
+from llmos.core.errors import ModelNotFound, PromptBlocked, PromptTooLong
 from llmos.deployments.desired.deployment import DeploymentEvent
 from llmos.gateway.calls.call import ModelCall
 from llmos.gateway.calls.record import Recorder
 from llmos.gateway.log import Log, LogSink, log_deployment_event
 from llmos.security.callers import owner
+from llmos.security.guardrails.policy import open_policy
+from llmos.security.guardrails.screening import Screening
 
 NOW = datetime(2026, 11, 29, 14, 36, 42, tzinfo=UTC)
 
@@ -111,3 +113,25 @@ def test_a_reader_who_does_not_read_delays_nothing_and_is_told_what_is_lost(monk
         pass
     assert "(3 lines before this one are lost)" in stream.getvalue().splitlines()[1]
     log.close()
+
+
+def test_the_line_of_a_call_names_what_guardrails_found_and_not_the_text() -> None:
+    policy = open_policy("support", 3, {"input": [{"guardrail": "pii"}, {"guardrail": "secrets"}]})
+
+    def a_screened_call(log: Log) -> None:
+        recorder = Recorder([LogSink(log, clock)], clock=clock)
+        call = ModelCall(model="dialogue", caller=owner(), id_prefix="answer")
+        with contextlib.suppress(PromptBlocked), recorder.open(call, "generate") as record:
+            record.screening = Screening([policy])
+            record.screening.screen_prompt(["Mail ann@example.com, the key is AKIAIOSFODNN7EXAMPLE."])
+
+    (text,) = lines("text", a_screened_call)
+    assert text.endswith(
+        " 400 content_filter redact=support/pii:email:input block=support/secrets:aws_access_key:input"
+    )
+    (line,) = lines("json", a_screened_call)
+    assert json.loads(line)["guardrails"][0] == {
+        "policy": "support", "guardrail": "pii", "rule": "email", "verdict": "redact", "side": "input"
+    }  # fmt: skip
+    assert "example.com" not in text + line
+    assert "AKIA" not in text + line

@@ -12,6 +12,7 @@ from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
     from llmos.core.schemas.guardrails import GuardrailPolicyDescription
+    from llmos.core.schemas.routes import RouteDescription
 
 _Name = Annotated[str, typer.Argument(metavar="POLICY", help="The policy.")]
 _Route = Annotated[str | None, typer.Option(help="Of this route.", show_default=False)]
@@ -110,7 +111,13 @@ def apply(
     """Screen the calls of a route or of a project, or all calls, with a policy."""
     with open_control(load_settings()) as control:
         policy = control.guardrails.apply(name, route=route, project=project, everywhere=everywhere)
+        passing = [] if route is None else _unscreened_targets(policy, control.routes.get(route))
     _print_applied(policy, as_json=as_json)
+    if passing:
+        stderr().print(
+            f"Calls that ask for {' or '.join(passing)} by that name aren't screened by it. To screen them too, apply it to"
+            f" their project (--project) or --everywhere; or give keys only the route: llmos key create --route {route}"
+        )
 
 
 def unapply(
@@ -181,6 +188,13 @@ def _print_applied(policy: "GuardrailPolicyDescription", *, as_json: bool) -> No
         print_json(policy)
         return
     stdout().print(f"{policy.name}@{policy.version} screens {_places(policy)}.")
+
+
+def _unscreened_targets(policy: "GuardrailPolicyDescription", route: "RouteDescription") -> list[str]:
+    """Return what the route leads to, which callers may ask for by its own name, past a policy of the route."""
+    if "installation" in policy.applied_to:
+        return []
+    return list(dict.fromkeys([*(each.target for each in route.targets), *route.fallbacks]))
 
 
 def _places(policy: "GuardrailPolicyDescription") -> str:

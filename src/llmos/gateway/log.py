@@ -17,6 +17,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -180,6 +181,7 @@ class LogSink(Sink):
                 "seconds": round((now - record.opened_at).total_seconds(), 3),
                 "first_token_seconds": None if pace is None else round(pace.first_token_seconds, 3),
                 "warnings": sum(attempt.num_warnings for attempt in record.attempts),
+                "guardrails": _findings_of(record),
                 "attempts": len(record.attempts),
                 "outcome": record.outcome,
                 "status": _status_of(record),
@@ -209,12 +211,21 @@ def _status_of(record: Record) -> int:
     return 200 if record.error_code is None else find_error_class(record.error_code).status
 
 
+def _findings_of(record: Record) -> list[dict[str, str]]:
+    """Return what guardrails found, without the text."""
+    return [] if record.screening is None else [asdict(finding) for finding in record.screening.findings]
+
+
 def _render_time(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _render_json(event: Event) -> str:
     return json.dumps(event, default=str)
+
+
+def _render_finding(found: Mapping[str, str]) -> str:
+    return f"{found['verdict']}={found['policy']}/{found['guardrail']}:{found['rule']}:{found['side']}"
 
 
 def _render_text(event: Event) -> str:
@@ -225,6 +236,7 @@ def _render_text(event: Event) -> str:
         words += [event["id"], who, event["model"], "->", event["version"] or "nothing", event["operation"], tokens]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
         words += [f"invalid-tool-calls={event['warnings']}"] if event["warnings"] else []
+        words += [_render_finding(found) for found in event["guardrails"]]
     elif event["event"] == "http":
         words += [event["id"], event["key"] or "nobody", event["method"], event["path"]]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
