@@ -115,8 +115,9 @@ def apply(
     _print_applied(policy, as_json=as_json)
     if passing:
         stderr().print(
-            f"Calls that ask for {' or '.join(passing)} by that name aren't screened by it. To screen them too, apply it to"
-            f" their project (--project) or --everywhere; or give keys only the route: llmos key create --route {route}"
+            f"Calls that ask for {' or '.join(passing)} by that name aren't screened by it. To screen them too, apply"
+            " it to their project (--project) or --everywhere; or give keys only the route: llmos key create --route"
+            f" {route}"
         )
 
 
