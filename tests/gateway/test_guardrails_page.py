@@ -1,13 +1,19 @@
 """docs/guardrails.md: its commands and its program do what it says."""
 
+import gc
+import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from llmos.cli import main
+from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.reference import describe_kinds
+from llmos.security.guardrails.screening import Screening
+from support.http_services import as_json, serving
 from support.scripted import KEY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guardrails.md").read_text()
@@ -24,7 +30,7 @@ def test_every_command_works(
     monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
     monkeypatch.setattr("llmos.cli.control.local_security.route_names", lambda control: ["dialogue"])
     monkeypatch.chdir(tmp_path)
-    (policy,), (cases,) = blocks("toml"), blocks("json")
+    policy, cases = blocks("toml")[0], blocks("json")[-1]
     (tmp_path / "support.toml").write_text(policy)
     (tmp_path / "cases.jsonl").write_text(cases)
     commands = [line for block in blocks("sh") for line in block.splitlines()]
@@ -43,6 +49,20 @@ def test_every_program_works(
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
     exec(compile(program, "docs/guardrails.md", "exec"), {})
     assert "found aws access key" in capsys.readouterr().out
+
+
+def test_the_service_that_screens_is_asked_and_answers_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = tomllib.loads(blocks("toml")[1])
+    question, answer = map(json.loads, blocks("json")[:2])
+    monkeypatch.setenv(document["both"][0]["token_env"], "abc")
+    open_policy("outside", 1, document)
+    with serving(lambda _: as_json(answer)) as service:
+        entry = document["both"][0] | {"url": service.url, "allow_private": True, "action": "mask"}
+        channel = Screening([open_policy("outside", 1, {"output": [entry]})]).open_channel()
+        (text,) = question["texts"]
+        assert channel.push(text) + channel.finish() == "Their plan is called [PROJECT_NAME]."
+        assert [body for _, body in service.requests] == [question]
+    gc.collect()  # Its connection is closed when the guardrail goes.
 
 
 def test_the_page_has_every_guardrail_with_its_options_and_actions() -> None:

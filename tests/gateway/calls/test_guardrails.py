@@ -13,6 +13,7 @@ from llmos.deployments.routing.route import RouteSettings, Shadow
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
+from support.http_services import Answer, as_json, serving
 from support.scripted import FakePool, FakeVersion
 
 pytestmark = pytest.mark.anyio
@@ -295,3 +296,26 @@ async def test_the_endpoints_set_apply_and_remove_policies(app: FastAPI, http: h
     wrong = await http.put(f"{url}/other", json={"input": [{"guardrail": "denied_topic", "phrases": ["x"]}]})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "input[0].guardrail")
     assert "denied_topics" in wrong.text
+
+
+async def test_a_webhook_screens_prompts_and_streams_while_other_calls_go_on(
+    http: httpx.AsyncClient, services: Services, pool: FakePool
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def answer(body: Any) -> Answer:
+        # The service answers only after the server has answered something else.
+        other = asyncio.run_coroutine_threadsafe(http.get("/health/live"), loop)
+        assert other.result(30).status_code == 200
+        return as_json({"hits": [{"rule": "zanzibar"}] if "Zanzibar" in body["texts"][0] else []})
+
+    with serving(answer) as service:
+        entry = {"guardrail": "webhook", "url": service.url, "allow_private": True, "budget_ms": 60_000}
+        apply(services, both=[entry | {"characters": 4}])
+        refused = await http.post("/v1/chat/completions", json=chat("Tell me of Zanzibar"))
+        assert (refused.status_code, pool.requests) == (400, [])
+        pool.enqueue("It is ", "far.", " Zanzibar")
+        reply = await http.post("/v1/chat/completions", json=chat("Where is it?", stream=True))
+        assert "content_filter" not in reply.text
+        assert {body["side"] for _, body in service.requests} == {"input", "output"}
+    services.guardrails.unapply("strict", "route", "dialogue")

@@ -35,6 +35,44 @@ def test_every_kind_has_the_interface(name: str) -> None:
     assert issubclass(kind.Options, Options)
     assert set(kind.GUARDRAIL.sides) <= set(BOTH_SIDES)
     assert set(kind.GUARDRAIL.channels) <= set(ALL_CHANNELS)
+    assert kind.GUARDRAIL.waits in (True, False)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "canary": {"tokens": ["x7f3-canary-1c"]},
+    "denied_topics": {"phrases": ["Zanzibar"]},
+    "json_schema": {"schema": {}},
+    "language": {"allowed": ["en"]},
+    "max_length": {"characters": 9},
+    "webhook": {"url": "http://127.0.0.1:9/", "allow_private": True},
+}
+"""What each kind must be given."""
+
+
+@pytest.mark.parametrize("name", kinds())
+@pytest.mark.parametrize("fail_closed", [True, False])
+def test_every_kind_has_a_budget_and_blocks_or_passes_what_it_could_not_screen_in_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, fail_closed: bool
+) -> None:
+    now = iter(range(0, 10**9, 60))
+    entry = {"guardrail": name, "action": "flag", "budget_ms": 50, "fail_closed": fail_closed, **OPTIONS.get(name, {})}
+    sides = load_kind(name).GUARDRAIL.sides
+    policy = open_policy("p", 1, {sides[0]: [entry]})
+    monkeypatch.setattr("llmos.security.guardrails.screening._thread_clock", lambda: next(now))
+    rules = {FAILED, OUT_OF_TIME}  # The webhook has no service.
+    text = "A text that says nothing. " * 40
+    screening = Screening([policy])
+    if "input" in sides:
+        if fail_closed:
+            with pytest.raises(PromptBlocked):
+                screening.screen_prompt([text])
+        else:
+            assert screening.screen_prompt([text]) == [text]
+    else:
+        channel = screening.open_channel()
+        assert channel.push(text) + channel.finish() in (text, "") or fail_closed
+        assert channel.is_blocked == fail_closed
+    assert {(each.verdict) for each in screening.findings if each.rule in rules} == {"block" if fail_closed else "flag"}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +168,7 @@ class Failing:
     """A guardrail that fails, or takes long, on the second piece."""
 
     actions, sides, channels = ("block",), BOTH_SIDES, ALL_CHANNELS
+    waits = False
 
     def __init__(self, error: Exception | None, on_piece: Any = None) -> None:
         self._error, self._on_piece, self._held = error, on_piece or (lambda: None), ""
@@ -172,7 +211,7 @@ def test_what_cannot_be_screened_is_blocked_or_passes_as_the_policy_says(
     monkeypatch: pytest.MonkeyPatch, rule: str, fail_closed: bool
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("llmos.security.guardrails.screening._clock", lambda: now[0])
+    monkeypatch.setattr("llmos.security.guardrails.screening._thread_clock", lambda: now[0])
 
     def take_long() -> None:
         now[0] += 60

@@ -50,7 +50,7 @@ class GuardrailStages:
             is_long = sum(map(len, texts.found)) > _LONG
             screened = (
                 await asyncio.to_thread(screening.screen_prompt, texts.found)
-                if is_long
+                if is_long or screening.waits_for_prompt
                 else screening.screen_prompt(texts.found)
             )
             call = rebuild(iter(screened).__next__)
@@ -66,7 +66,11 @@ class GuardrailStages:
         choices: dict[int, _Choice] = {}
         async for delta in deltas:
             choice = choices.get(delta.index) or choices.setdefault(delta.index, _Choice(screening))
-            for screened in choice.screen(delta):
+            if screening.waits_for_answer:
+                parts = await asyncio.to_thread(choice.screen, delta)
+            else:
+                parts = choice.screen(delta)
+            for screened in parts:
                 yield screened
             if sum(each.has_ended for each in choices.values()) == screening.num_choices:
                 return

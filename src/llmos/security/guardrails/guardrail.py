@@ -37,6 +37,10 @@ Piece = str | Hit
 """A piece of a screened text. All pieces in order, with the hits' texts, are the text."""
 
 
+def text_of(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else piece.text
+
+
 class Stream(Protocol):
     """A text that arrives in chunks. However it is cut into chunks, the pieces are those of the whole text.
 
@@ -61,6 +65,9 @@ class Guardrail(Protocol):
     sides: ClassVar[Sequence[Side]]
     channels: ClassVar[Sequence[Channel]]
     """The parts of an answer that it screens."""
+    waits: ClassVar[bool]
+    """It waits for another program. Its time is then that of a clock, instead of a processor's, and it is asked in a
+    thread."""
 
     def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
         """Yield the pieces of each text of a prompt, in order. Each is read to its end before the next."""
@@ -82,6 +89,14 @@ class Kind(Protocol):
 
     def open(self, options: Any) -> Guardrail:
         """Raises BadRequest for options that can't be used."""
+
+
+class OutOfTime(Exception):
+    """A guardrail has used up its time."""
+
+
+class GuardrailFailed(Exception):
+    """A guardrail can't screen a text. The message says why, goes to the log, and has nothing of the text."""
 
 
 ALL_ACTIONS: tuple[Action, ...] = ("block", "mask", "flag")

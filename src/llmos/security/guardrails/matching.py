@@ -21,6 +21,7 @@ class MatchGuardrail:
     actions: ClassVar[Sequence[Action]] = ALL_ACTIONS
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+    waits: ClassVar[bool] = False
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = RuleSet(rules)

@@ -22,7 +22,8 @@ from llmos.security.guardrails.guardrail import Action, Guardrail, Side
 from llmos.security.guardrails.kinds import kinds, load_kind
 
 BUDGET_MS = 200.0
-"""The default time for one prompt, or for one chunk of an answer, in milliseconds of a processor."""
+"""The default time for one prompt, or for one chunk of an answer, in milliseconds of a processor. A kind whose options
+have a `budget_ms` has a default of its own, and is given it."""
 
 MAX_STEPS = 32
 MAX_BYTES = 256 * 1024
@@ -113,20 +114,23 @@ def _step(policy: str, entry: Mapping[str, Any], side: Side, path: str) -> Step:
             param=f"{path}.guardrail",
         )
     kind = load_kind(name)
-    given = {key: value for key, value in entry.items() if key not in _COMMON}
     known = kind.Options.__struct_fields__
+    given = {key: value for key, value in entry.items() if key in known or key not in _COMMON}
+    budget, fail_closed = _limits(entry, path)
     if unknown := next((key for key in given if key not in known), None):
         hint = did_you_mean(unknown, [*known, *_COMMON])
         raise BadRequest(f"`{path}`: {name} has no option {unknown[:80]!r}. {hint}", param=f"{path}.{unknown[:80]}")
     try:
-        guardrail = kind.open(msgspec.convert(given, kind.Options))
+        options = msgspec.convert(given, kind.Options)
+        guardrail = kind.open(options)
     except msgspec.ValidationError as error:
         raise BadRequest(f"`{path}` ({name}): {error}.", param=path) from None
     except BadRequest as error:
         raise BadRequest(f"`{path}` ({name}): {error.message}", param=path) from None
-    # What is loaded and compiled when it is first needed isn't to be charged to a call.
-    for pieces in guardrail.screen_prompt([_WARMING]):
-        list(pieces)
+    if not guardrail.waits:
+        # What is loaded and compiled when it is first needed isn't to be charged to a call.
+        for pieces in guardrail.screen_prompt([_WARMING]):
+            list(pieces)
     if side not in guardrail.sides:
         raise BadRequest(f"`{path}`: {name} screens the {guardrail.sides[0]} alone. Move it there.", param=path)
     actions = [each for each in guardrail.actions if each != "placeholder" or side == "input"]
@@ -138,16 +142,21 @@ def _step(policy: str, entry: Mapping[str, Any], side: Side, path: str) -> Step:
             f"`{path}.action` is {str(action)[:80]!r}; on the {side}, {name} takes {', '.join(actions)}.",
             param=f"{path}.action",
         )
-    budget, fail_closed = entry.get("budget_ms", BUDGET_MS), entry.get("fail_closed", True)
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 60_000:
-        raise BadRequest(f"`{path}.budget_ms` must be a number above 0, up to 60000.", param=f"{path}.budget_ms")
-    if not isinstance(fail_closed, bool):
-        raise BadRequest(f"`{path}.fail_closed` must be true or false.", param=f"{path}.fail_closed")
     return Step(
         policy=policy,
         name=name,
         guardrail=guardrail,
         action=cast(Action, action),
-        budget_seconds=budget / 1000,
+        budget_seconds=getattr(options, "budget_ms", budget) / 1000,
         fail_closed=fail_closed,
     )
+
+
+def _limits(entry: Mapping[str, Any], path: str) -> tuple[float, bool]:
+    """Return the budget in milliseconds, and whether what can't be screened is blocked."""
+    budget, fail_closed = entry.get("budget_ms", BUDGET_MS), entry.get("fail_closed", True)
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 60_000:
+        raise BadRequest(f"`{path}.budget_ms` must be a number above 0, up to 60000.", param=f"{path}.budget_ms")
+    if not isinstance(fail_closed, bool):
+        raise BadRequest(f"`{path}.fail_closed` must be true or false.", param=f"{path}.fail_closed")
+    return budget, fail_closed

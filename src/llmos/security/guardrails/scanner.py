@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmos.security.guardrails.guardrail import Hit, Piece
+from llmos.security.guardrails.guardrail import Hit, Piece, text_of
 from llmos.security.guardrails.patterns import Pattern, compile_re2
 
 Spans = Sequence[tuple[int, int]]
@@ -117,10 +117,11 @@ class Scanner:
                 if num_rejected % _REJECTED_AT_ONCE == 0:
                     yield ""
                 continue
-            stop, name, candidate, spans = match
+            _, name, candidate, spans = match
             yield self._release(at)
-            self._release(stop - at)
-            yield from _pieces(name, candidate, spans)
+            for piece in _pieces(name, candidate, spans):
+                self._release(len(text_of(piece).encode(errors="surrogatepass")))
+                yield piece
             end = len(self._text) if is_complete else self._first_undecided()
         self._searched = max(self._searched, end)
         yield self._release(end)

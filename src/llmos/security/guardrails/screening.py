@@ -7,17 +7,23 @@ answer  → ChannelScreen: each guardrail of the output in turn → placeholders
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llmos.core.errors import PromptBlocked
-from llmos.security.guardrails.guardrail import Channel, Hit, Piece, Stream
+from llmos.security.guardrails.guardrail import Channel, GuardrailFailed, Hit, OutOfTime, Piece, Stream, text_of
 from llmos.security.guardrails.placeholders import Placeholders
 from llmos.security.guardrails.policy import Policy, Step
 
 _log = logging.getLogger(__name__)
-_clock = time.thread_time
-"""Processor time: what a guardrail takes, and not what others on the machine take."""
+
+_thread_clock = time.thread_time
+
+
+def _clock_of(step: Step) -> Callable[[], float]:
+    """Return processor time: what a guardrail takes, and not what others on the machine take. While it waits for
+    another program, that would stand still."""
+    return time.monotonic if step.guardrail.waits else _thread_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +37,6 @@ class Finding:
     """block, redact or flag."""
     side: str
     """input or output."""
-
-
-class OutOfTime(Exception):
-    """A guardrail has used up its time."""
 
 
 OUT_OF_TIME = "out_of_time"
@@ -55,6 +57,15 @@ class Screening:
     @property
     def screens_input(self) -> bool:
         return bool(self._input)
+
+    @property
+    def waits_for_prompt(self) -> bool:
+        """Whether screening the prompt waits for another program."""
+        return any(step.guardrail.waits for step in self._input)
+
+    @property
+    def waits_for_answer(self) -> bool:
+        return any(step.guardrail.waits for step in self._output)
 
     @property
     def has_blocked(self) -> bool:
@@ -99,9 +110,9 @@ class Screening:
     def _screen_texts(self, step: Step, texts: list[str]) -> list[str]:
         screened: list[str] = []
         try:
-            deadline = _clock() + step.budget_seconds
+            checked = _Deadline(step)
             for pieces in step.guardrail.screen_prompt(texts):
-                screened.append("".join(self._shown(step, piece) for piece in _until(deadline, pieces)))
+                screened.append("".join(self._shown(step, piece) for piece in checked(pieces)))
         except PromptBlocked:
             raise
         except Exception as error:
@@ -164,8 +175,7 @@ class _Screen:
         """Return what the guardrail lets pass by now, and whether it blocks the rest."""
         passed: list[str] = []
         try:
-            deadline = _clock() + self._step.budget_seconds
-            for piece in _until(deadline, self._pieces(text, is_complete=is_complete)):
+            for piece in _Deadline(self._step)(self._pieces(text, is_complete=is_complete)):
                 if isinstance(piece, Hit) and self._step.action == "block":
                     self._screening.record(self._step, piece.rule, "block", "output")
                     return "".join(passed), True
@@ -187,7 +197,7 @@ class _Screen:
             yield from self._stream.finish()
 
     def _shown(self, piece: Piece) -> str:
-        shown = piece if isinstance(piece, str) else piece.text
+        shown = text_of(piece)
         if isinstance(piece, Hit):
             verdict = "flag" if self._step.action == "flag" else "redact"
             self._screening.record(self._step, piece.rule, verdict, "output")
@@ -221,16 +231,25 @@ def mask(hit: Hit) -> str:
     return f"[{hit.rule.upper()}]"
 
 
-def _until(deadline: float, pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the pieces. Raises OutOfTime after the deadline, between two pieces: none is lost."""
-    for piece in pieces:
-        yield piece
-        if _clock() > deadline:
-            raise OutOfTime
+class _Deadline:
+    """The moment until which a guardrail may take its time."""
+
+    def __init__(self, step: Step) -> None:
+        self._clock = _clock_of(step)
+        self._at = self._clock() + step.budget_seconds
+
+    def __call__(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield the pieces. Raises OutOfTime after the deadline, between two pieces: none is lost."""
+        for piece in pieces:
+            yield piece
+            if self._clock() > self._at:
+                raise OutOfTime
 
 
 def _reason(step: Step, error: Exception) -> str:
     if isinstance(error, OutOfTime):
         return OUT_OF_TIME
-    _log.error("The guardrail %s of the policy %s failed: %s", step.name, step.policy, type(error).__name__)
+    # The message of any other error may have a piece of the text.
+    reason = str(error) if isinstance(error, GuardrailFailed) else type(error).__name__
+    _log.error("The guardrail %s of the policy %s failed: %s", step.name, step.policy, reason)
     return FAILED

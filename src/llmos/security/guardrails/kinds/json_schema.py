@@ -20,6 +20,7 @@ class JsonSchema:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = ("output",)
     channels: ClassVar[Sequence[Channel]] = ("text",)
+    waits: ClassVar[bool] = False
 
     def __init__(self, validator: SchemaValidator) -> None:
         self._validator = validator

@@ -31,6 +31,7 @@ class Language:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ("text", "reasoning")
+    waits: ClassVar[bool] = False
 
     def __init__(self, allowed: frozenset[str], confidence: float) -> None:
         self.allowed, self.confidence = allowed, confidence

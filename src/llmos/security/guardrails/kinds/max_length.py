@@ -20,6 +20,7 @@ class MaxLength:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+    waits: ClassVar[bool] = False
 
     def __init__(self, characters: int) -> None:
         self._characters = characters
