@@ -1,5 +1,7 @@
 """Min-max follows its formula exactly, with at most half a step of error; absmax is symmetric."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,19 +46,6 @@ def test_the_error_is_at_most_half_a_step(weights, bits, per):
     # Q' is a 32-bit float: beside the bound there is what rounding to it takes.
     bound = (high - low) / (2 * (2**bits - 1)) + np.spacing(np.maximum(abs(low), abs(high)).astype(np.float32))
     assert (np.abs(made.reshape(grouped.shape) - grouped) <= bound).all()
-
-
-@given(matrices, bits_of)
-def test_the_levels_are_those_of_the_formula(weights, bits):
-    encoding = MinMax(bits)
-    _, low, high = ends(weights, "channel")
-    rows = round_minmax(weights, encoding)
-    levels = unpack(np.ascontiguousarray(rows[:, 8:]), weights.shape[1], bits)
-    span = np.where(high > low, high - low, 1)
-    exact = (weights.astype(np.float64) - low) / span * (2**bits - 1)
-    # Half-way between two levels the formula's quotient may end on either side of the half.
-    is_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-9
-    assert ((levels == np.round(exact)) | is_half).all()
 
 
 @given(matrices, bits_of)
@@ -116,3 +105,45 @@ def test_symmetric_rows_become_ggml_blocks_if_the_sizes_agree(bits, group, dtype
     d = (np.abs(grouped).max(axis=2, keepdims=True) / top).astype(np.float16).astype(np.float32)
     expected = np.clip(np.rint(grouped / d), -top, top) * d
     np.testing.assert_allclose(dequantize(made), expected.reshape(5, 128), rtol=1e-6)
+
+
+def exact_level(value: float, low: float, high: float, bits: int) -> int:
+    if low == high:
+        return 0
+    return round((Fraction(value) - Fraction(low)) / (Fraction(high) - Fraction(low)) * (2**bits - 1))  # half to even
+
+
+def weights_of(kind: str) -> np.ndarray:
+    random = np.random.default_rng(7)
+    if kind == "normal":
+        return random.normal(0, 0.02, (6, 64)).astype(np.float32)
+    if kind == "bfloat16":  # many values are halfway between two levels
+        return (random.normal(0, 0.02, (6, 64)).astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)
+    if kind == "integers":
+        return random.integers(-30, 31, (6, 64)).astype(np.float32)
+    if kind == "ties":  # every second value is exactly halfway between two levels, for all numbers of bits
+        return (np.arange(6 * 64).reshape(6, 64) % 511 / 2).astype(np.float32)
+    assert kind == "far apart"
+    return (random.normal(0, 1, (6, 64)) * 10.0 ** random.integers(-30, 30, (6, 64))).astype(np.float32)
+
+
+@given(matrices, bits_of)
+def test_levels_of_any_values_are_those_of_exact_arithmetic(weights, bits):
+    made = unpack(np.ascontiguousarray(round_minmax(weights, MinMax(bits))[:, 8:]), weights.shape[1], bits)
+    for row, levels in zip(weights.tolist(), made.tolist(), strict=True):
+        assert levels == [exact_level(value, min(row), max(row), bits) for value in row]
+
+
+@pytest.mark.parametrize("kind", ["normal", "bfloat16", "integers", "ties", "far apart"])
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("per", ["tensor", "channel", "group"])
+def test_levels_are_those_of_exact_arithmetic(kind: str, bits: int, per: str):
+    weights = weights_of(kind)
+    whole = {"low": float(weights.min()), "high": float(weights.max())} if per == "tensor" else {}
+    encoding = MinMax(bits, group=16 if per == "group" else None, **whole)
+    made = unpack(round_minmax(weights, encoding)[:, -packed_bytes(64, bits) :], 64, bits)
+    groups = [(row, slice(g, g + 16)) for row in range(6) for g in range(0, 64, 16)]
+    for row, columns in groups if per == "group" else [(row, slice(0, 64)) for row in range(6)]:
+        values = weights[row, columns].tolist()
+        low, high = (whole["low"], whole["high"]) if whole else (min(values), max(values))
+        assert made[row, columns].tolist() == [exact_level(value, low, high, bits) for value in values]
