@@ -99,10 +99,12 @@ def provider(session: Session, name: str) -> ProviderRow | None:
 
 
 def rollouts(
-    session: Session, *, route: str | None = None, states: Collection[str] | None = None
+    session: Session, *, route: str | None = None, states: Collection[str] | None = None, for_update: bool = False
 ) -> Sequence[RolloutRow]:
     """Return the rollouts of a route, or of all; in these states, or in any; oldest first."""
     statement = select(RolloutRow)
+    if for_update:
+        statement = statement.with_for_update()
     if route is not None:
         statement = statement.where(RolloutRow.route == route)
     if states is not None:

@@ -98,18 +98,58 @@ def test_a_step_is_taken_only_once(rollouts, routes):
     assert percents(routes) == {"old@1": 95, "new@2": 5}
 
 
-def test_a_change_of_the_weights_by_hand_stops_the_rollout(rollouts, routes):
+BY_HAND = {
+    "set": lambda routes: routes.set("chat", "other@3", reason="new@2 is rude", actor="bob"),
+    "weights": lambda routes: routes.set_weights("chat", {"other@3": 100}, "new@2 is rude", actor="bob"),
+}
+
+
+@pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND)
+@pytest.mark.parametrize("num_steps", [0, 1])
+def test_a_person_who_changes_a_route_ends_its_rollout_at_once(rollouts, routes, change, num_steps):
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada")
+    for _ in range(num_steps):
+        rollout = rollouts.advance(rollout, HOLDS)
+    change(routes)
+    ended = rollouts.get(rollout.id)
+    assert (ended.state, ended.ended_at) == ("superseded", NOON)
+    assert ended.reason == "bob set the targets of chat by hand: other@3 100 %: new@2 is rude"
+    assert [(event.kind, event.actor) for event in rollouts.history(rollout.id)][-1] == ("superseded", "bob")
+    assert rollouts.begin("new@2", "chat", actor="ada").state == "starting", "another can begin"
+
+
+def test_a_rollout_that_was_superseded_moves_nothing_any_more(rollouts, routes):
+    seen = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada"), HOLDS)
+    routes.set("chat", "other@3", actor="bob")
+    assert rollouts.advance(seen, HOLDS).state == "superseded"
+    assert rollouts.roll_back(seen, "error_rate is 1").state == "superseded"
+    assert percents(routes) == {"other@3": 100}
+    with pytest.raises(Conflict, match="no rollout to undo"):
+        rollouts.roll_back_route("chat", actor="ada")
+
+
+def test_a_change_that_leaves_the_targets_alone_leaves_the_rollout_alone(rollouts, routes):
     rollout = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada"), HOLDS)
-    routes.set("chat", "other@3", actor="ada")
-    assert rollouts.advance(rollout, HOLDS).state == "stopped"
+    routes.set("chat", {"old@1": 95, "new@2": 5}, RouteSettings(timeout_seconds=9), actor="bob")
+    assert rollouts.advance(rollout, HOLDS).state == "running"
+    assert percents(routes) == {"new@2": 100}
+
+
+def test_a_route_that_changed_unseen_supersedes_its_rollout_at_the_next_step(rollouts, routes, registry):
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada")
+    with registry.database.transaction() as session:  # as a server of an older version does
+        routes.set_weights_in(session, "chat", {"other@3": 100}, reason="", actor="bob")
+    assert rollouts.advance(rollout, HOLDS).state == "superseded"
     assert percents(routes) == {"other@3": 100}
     assert "by hand" in rollouts.get(rollout.id).reason
 
 
-def test_a_removed_route_stops_its_rollout(rollouts, routes):
+def test_a_removed_route_ends_its_rollout(rollouts, routes):
     rollout = rollouts.begin("new@2", "chat", actor="ada")
-    routes.remove("chat", actor="ada")
-    assert rollouts.roll_back(rollout, "whatever").state == "stopped"
+    routes.remove("chat", actor="bob")
+    ended = rollouts.get(rollout.id)
+    assert (ended.state, ended.reason) == ("superseded", "bob removed the route chat")
+    assert rollouts.roll_back(rollout, "whatever").state == "superseded"
 
 
 @pytest.mark.parametrize("kept", [{"shadow": Shadow("new@2", 10)}, {"fallbacks": ["new@2"]}])

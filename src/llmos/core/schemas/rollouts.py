@@ -15,7 +15,7 @@ class RolloutDescription(Description, frozen=True, kw_only=True):
     route: str = ""
     version: str = ""
     state: str = ""
-    """`starting`, `running`, `finished`, `rolled_back` or `stopped`."""
+    """`starting`, `running`, `finished`, `rolled_back`, `superseded` or `stopped`."""
     percent: float = 0.0
     """The share of the Route's calls that the Version gets now."""
     step: int = -1
@@ -40,7 +40,7 @@ class RolloutDescription(Description, frozen=True, kw_only=True):
 class RolloutEventDescription(Description, frozen=True, kw_only=True):
     at: datetime | None = None
     kind: str = ""
-    """`began`, `stepped`, `finished`, `rolled_back` or `stopped`."""
+    """`began`, `stepped`, `finished`, `rolled_back`, `superseded` or `stopped`."""
     actor: str | None = None
     """The key, user or part of the server that caused it; null in events from before this was recorded."""
     reason: str = ""

@@ -10,12 +10,11 @@ from llmos.core.errors import BadRequest
 from llmos.deployments.rollouts.cases import Case
 from llmos.deployments.rollouts.gates import DEFAULT_GATE, parse_gate
 
-RolloutState = Literal["starting", "running", "finished", "rolled_back", "stopped"]
-"""stopped: somebody changed or removed the route meanwhile, or there is nothing left to roll back to. The weights of
-the route stay as they are."""
+RolloutState = Literal["starting", "running", "finished", "rolled_back", "superseded", "stopped"]
+"""superseded: a person changed the targets of the route meanwhile, or removed it. stopped: there is nothing left to
+roll back to. Either way, the weights of the route stay as they are."""
 
-STATES: tuple[RolloutState, ...] = ("starting", "running", "finished", "rolled_back", "stopped")
-ACTIVE: tuple[RolloutState, ...] = ("starting", "running")
+STATES: tuple[RolloutState, ...] = ("starting", "running", "finished", "rolled_back", "superseded", "stopped")
 
 DEFAULT_STEPS = (5.0, 25.0, 100.0)
 DEFAULT_MIN_CALLS = 20
@@ -93,7 +92,7 @@ class Rollout(RolloutPlan):
 class RolloutEvent:
     at: datetime
     kind: str
-    """began, stepped, finished, rolled_back, stopped."""
+    """began, stepped, finished, rolled_back, superseded, stopped."""
     actor: str | None
     """The user, the key or the part of the server that caused it. None in events from before it was recorded."""
     reason: str

@@ -5,11 +5,12 @@
         │ can't be loaded, fails its cases    │ gate fails, or no evidence in time             │
         └───────────────▶ rolled_back ◀───────┴──────────────── rolled back on request ◀───────┘
 
-    starting and running lead to stopped if somebody changes or removes the route meanwhile.
+    starting and running lead to superseded if a person changes the route's targets or removes it meanwhile, and to
+    stopped if a rollback has nothing to lead to.
 
 Every arrow is one transaction that changes the rollout, its history and the route's weights together. A server that is
-killed between two of them continues, or rolls back, when it starts again. Whoever changes the route's weights takes
-over: the rollout stops and leaves them alone. Knows no process; gateway/jobs/rollout_runner.py does.
+killed between two of them continues, or rolls back, when it starts again. A person who changes the route ends the
+rollout in the same transaction (superseding.py). Knows no process; gateway/jobs/rollout_runner.py does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from llmos.deployments import queries
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.rollouts.gates import Judgement, parse_gate
 from llmos.deployments.rollouts.rollout import (
-    ACTIVE,
     Rollout,
     RolloutEvent,
     RolloutPlan,
@@ -37,6 +37,7 @@ from llmos.deployments.rollouts.rollout import (
 from llmos.deployments.rollouts.rollout_rows import columns_of, event_of, expected_shares, rollout_of, shares_of_step
 from llmos.deployments.routing.route import Route, with_weights
 from llmos.deployments.routing.routes import Routes
+from llmos.deployments.superseding import ACTIVE
 from llmos.deployments.tables import RolloutEventRow, RolloutRow
 from llmos.deployments.targets import remote_name
 
@@ -115,12 +116,11 @@ class Rollouts:
     def advance(self, seen: Rollout, judgement: Judgement, baseline: Mapping[str, float] | None = None) -> Rollout:
         """Take the step after the one that was seen, or finish. Returns the rollout as it is then.
 
-        Does nothing if the rollout is no longer in the state that was seen, and stops it if somebody changed the
-        route's weights.
+        Does nothing if the rollout is no longer in the state that was seen.
         """
         with self._database.transaction() as session:
             row = self._row(session, seen.id, for_update=True)
-            if (row.state, row.step) != (seen.state, seen.step) or self._stop_if_taken_over(session, row):
+            if (row.state, row.step) != (seen.state, seen.step) or self._end_if_taken_over(session, row):
                 return rollout_of(row)
             if baseline:
                 row.baseline = dict(baseline)
@@ -141,7 +141,7 @@ class Rollouts:
         can_go_back = self._routes.is_there(seen.main_before)
         with self._database.transaction(frees_space=True) as session:
             row = self._row(session, seen.id, for_update=True)
-            if row.state in ACTIVE and not self._stop_if_taken_over(session, row):
+            if row.state in ACTIVE and not self._end_if_taken_over(session, row):
                 if can_go_back or row.step < 0:
                     self._restore(session, row, reason, ACTOR)
                 else:
@@ -155,7 +155,7 @@ class Rollouts:
         Raises NotFound, and Conflict with the next command if there is nothing to undo or to roll back to.
         """
         self._routes.get(route)
-        last = next((rollout for rollout in self.list(route) if rollout.state != "stopped"), None)
+        last = next((rollout for rollout in self.list(route) if rollout.state not in ("stopped", "superseded")), None)
         if last is None or last.state == "rolled_back":
             raise Conflict(f"{route} has no rollout to undo. See its history: llmos route history {route}")
         if last.step >= 0 and not self._routes.is_there(last.main_before):
@@ -206,12 +206,14 @@ class Rollouts:
         row.state, row.reason, row.ended_at = state, reason, self._clock()
         self._record(session, row, state, actor, reason)
 
-    def _stop_if_taken_over(self, session: Session, row: RolloutRow) -> bool:
+    def _end_if_taken_over(self, session: Session, row: RolloutRow) -> bool:
+        """End a rollout whose route has other weights than it gave, as one that was set while the rollout began has, or
+        one that an older server set."""
         current = self._routes.percents_in(session, row.route)
         if current == expected_shares(row):
             return False
         change = f"changed the weights of {row.route} by hand" if current else f"removed {row.route}"
-        self._end(session, row, "stopped", f"somebody {change}; it stays as it is")
+        self._end(session, row, "superseded", f"somebody {change}; it stays as it is")
         return True
 
     def _refuse_second(self, session: Session, route: str) -> None:

@@ -13,7 +13,8 @@ from llmos.deployments.routing.resolution import NameResolver
 from llmos.deployments.routing.route import Move, Route, RouteSettings, check_route, with_weights
 from llmos.deployments.routing.route_names import LATEST, check_route_name
 from llmos.deployments.routing.route_rows import move_of, route_of, write
-from llmos.deployments.tables import RouteMoveRow, RouteRow
+from llmos.deployments.superseding import lock_rollouts, supersede
+from llmos.deployments.tables import RolloutRow, RouteMoveRow, RouteRow
 from llmos.deployments.targets import check_percents
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
@@ -40,9 +41,9 @@ class Routes(NameResolver):
     ) -> Route:
         """Set what answers to a name: one target, or several with the percent of the calls that each gets.
 
-        Replaces the whole route; what it was before is in its history. Raises ModelNotFound for a target that isn't on
-        this machine, UnsupportedModel for one that can't run, NotFound for an unknown provider, and BadRequest for an
-        impossible route.
+        Replaces the whole route; what it was before is in its history. Other targets or weights end the route's
+        rollout. Raises ModelNotFound for a target that isn't on this machine, UnsupportedModel for one that can't run,
+        NotFound for an unknown provider, and BadRequest for an impossible route.
         """
         name = check_route_name(name)
         self._check_shadows_nothing(name)
@@ -60,7 +61,10 @@ class Routes(NameResolver):
         )
         self._check_targets(name, route.targets)
         with self._database.transaction(frees_space=True) as session:
-            return self._put(session, queries.route(session, name, for_update=True), route, reason, actor)
+            rollouts = lock_rollouts(session, name)
+            row = queries.route(session, name, for_update=True)
+            self._supersede(session, rollouts, row, route, reason, actor)
+            return self._put(session, row, route, reason, actor)
 
     def set_weights(self, name: str, percent_of: Mapping[str, float], reason: str, *, actor: str) -> Route:
         """Replace the weights of a route, all at once. The rest of the route stays.
@@ -71,6 +75,9 @@ class Routes(NameResolver):
         self._check_targets(name, list(check_percents(percent_of)))
         name = name.removesuffix(LATEST)
         with self._database.transaction(frees_space=True) as session:
+            rollouts = lock_rollouts(session, name)
+            row = self._row(session, name, for_update=True)
+            self._supersede(session, rollouts, row, with_weights(route_of(row), percent_of), reason, actor)
             return self.set_weights_in(session, name, percent_of, reason=reason, actor=actor)
 
     def set_weights_in(
@@ -108,10 +115,14 @@ class Routes(NameResolver):
         return version
 
     def remove(self, name: str, *, reason: str | None = None, actor: str) -> None:
-        """Remove a route. Its history stays. Raises NotFound."""
+        """Remove a route. Its history stays, and its rollout ends. Raises NotFound."""
         name = name.removesuffix(LATEST)
         with self._database.transaction(frees_space=True) as session:
+            rollouts = lock_rollouts(session, name)
             row = self._row(session, name, for_update=True)
+            supersede(
+                session, rollouts, change=f"removed the route {name}", reason=reason, actor=actor, now=self._clock()
+            )
             self._record_move(session, route_of(row), None, reason, actor)
             session.delete(row)
 
@@ -123,6 +134,21 @@ class Routes(NameResolver):
             if not moves:
                 self._row(session, name)  # A route that was never changed has no moves.
         return moves
+
+    def _supersede(
+        self,
+        session: Session,
+        rollouts: Sequence[RolloutRow],
+        row: RouteRow | None,
+        after: Route,
+        reason: str | None,
+        actor: str,
+    ) -> None:
+        """End the route's rollout if a person gives the route other targets or weights."""
+        if row is not None and route_of(row).percent_of != after.percent_of:
+            shares = ", ".join(f"{target} {percent:g} %" for target, percent in after.percent_of.items())
+            change = f"set the targets of {after.name} by hand: {shares}"
+            supersede(session, rollouts, change=change, reason=reason, actor=actor, now=self._clock())
 
     def _put(self, session: Session, row: RouteRow | None, route: Route, reason: str | None, actor: str) -> Route:
         before = None if row is None else route_of(row)

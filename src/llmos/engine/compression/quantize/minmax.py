@@ -80,11 +80,13 @@ def _is_difference(result_T: Doubles, first_T: Floats, second_T: Floats) -> npt.
     """Return whether the rounded result of `first` - `second` is exact (Knuth's TwoSum: its error is 0)."""
     a_T, b_T = first_T.astype(np.float64), -second_T.astype(np.float64)
     virtual_T = result_T - a_T
-    return (a_T - (result_T - virtual_T)) + (b_T - virtual_T) == 0
+    error_T: Doubles = (a_T - (result_T - virtual_T)) + (b_T - virtual_T)
+    return error_T == 0
 
 
 def _is_short(values_T: Doubles) -> npt.NDArray[np.bool_]:
     """Return whether the product of a value and an integer of 9 bits is exact: it has at most 44 digits of 53."""
     splitter = 2.0**9 + 1
     large_T = values_T * splitter
-    return large_T - (large_T - values_T) == values_T
+    kept_T: Doubles = large_T - (large_T - values_T)
+    return kept_T == values_T
