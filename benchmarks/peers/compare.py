@@ -168,7 +168,8 @@ def contention(run: Run) -> None:
                 print(f"Round {round_ + 1}: {engine.name} beside {num_busy}", file=sys.stderr, flush=True)
                 with busy_processes(num_busy):
                     rates[num_busy] += one_turn(engine, round_, workloads)[1]
-    run.results.contention = rates
+        run.results.contention = rates  # a peer's turn may take minutes: what is measured is kept
+        run.save()
 
 
 def our_script(name: str, run: Run, *options: str | int) -> dict:

@@ -81,7 +81,7 @@ def _is_difference(result_T: Doubles, first_T: Floats, second_T: Floats) -> npt.
     a_T, b_T = first_T.astype(np.float64), -second_T.astype(np.float64)
     virtual_T = result_T - a_T
     error_T: Doubles = (a_T - (result_T - virtual_T)) + (b_T - virtual_T)
-    return error_T == 0
+    return np.equal(error_T, 0)
 
 
 def _is_short(values_T: Doubles) -> npt.NDArray[np.bool_]:
@@ -89,4 +89,4 @@ def _is_short(values_T: Doubles) -> npt.NDArray[np.bool_]:
     splitter = 2.0**9 + 1
     large_T = values_T * splitter
     kept_T: Doubles = large_T - (large_T - values_T)
-    return kept_T == values_T
+    return np.equal(kept_T, values_T)
