@@ -35,7 +35,7 @@ def sign(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, in PEM: P-256, P-384 or P-521.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Sign a version: its files, its parent, how it was made, its licence. Needs no network."""
+    """Sign a version: its files, its parent, how it was made, its license, sampling and maker. Needs no network."""
     with open_control(load_settings()) as control, progress_bar() as progress:
         signed = control.signing.sign(model, key, progress)
     if as_json:
@@ -60,6 +60,11 @@ def verify(
         print_json(verified)
         return
     stdout().print(f"{verified.version} is verified: every byte is what {_render_key(verified.key)} signed.")
+    if not verified.covers_statement:
+        stderr().print(
+            "The signature is of an older kind, which doesn't cover the license, the sampling parameters and the maker."
+            f" Sign it again: llmos sign {verified.version} --key FILE"
+        )
 
 
 def add(

@@ -15,12 +15,15 @@ Lower layers don't know higher ones:
     byte_progress | names
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmos.core.config import Settings
 
 if TYPE_CHECKING:
     from llmos.models.registry import Registry
+    from llmos.models.versions.records import VersionRecord
 
 
 def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Registry":
@@ -43,6 +46,7 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
         Store(settings.store_path),
         catalog_path=settings.catalog,
         packed_path=settings.packed_path,
+        check_arrival=lambda record, files: _check_arrival(settings, record, files),
         access=Access(
             hf_endpoint=settings.hf_endpoint,
             hf_token=settings.hf_token,
@@ -50,3 +54,11 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
             docker_config=settings.docker_config,
         ),
     )
+
+
+def _check_arrival(settings: Settings, record: "VersionRecord", files: Mapping[str, Path]) -> None:
+    if record.signatures and settings.trusted_keys_path.exists():
+        from llmos.models.signing.signing import check_arrival  # imports cryptography
+        from llmos.models.signing.trusted_keys import TrustedKeys
+
+        check_arrival(TrustedKeys(settings.trusted_keys_path), record, files)

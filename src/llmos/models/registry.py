@@ -4,7 +4,7 @@ A version is immutable and identified by the digest of its manifest. It is liste
 models/transfer adds versions by pull and import, models/deriving by recipes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -33,6 +33,10 @@ from llmos.models.versions.versions import Details, Labels, Loadable, Removed, V
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.metadata import Metadata
+    from llmos.models.versions.records import VersionRecord
+
+CheckArrival = Callable[["VersionRecord", Mapping[str, Path]], None]
+"""check(record, files): raises UntrustedModel where the record has a trusted key's signature of something else."""
 
 
 class Registry:
@@ -46,9 +50,12 @@ class Registry:
         catalog_path: Path | None = None,
         access: Access | None = None,
         packed_path: Path | None = None,
+        check_arrival: CheckArrival = lambda record, files: None,
         clock: Clock = utc_now,
     ) -> None:
-        """`packed_path`: the folder of engines' packed weights, which are removed with their versions."""
+        """`packed_path`: the folder of engines' packed weights, which are removed with their versions.
+        `check_arrival`: called with each version that arrives from another installation, before it is listed."""
+        self.check_arrival = check_arrival
         self.database, self.store, self._packed_path = database, store, packed_path
         self._catalog_path, self.access, self._clock = catalog_path, access or Access(), clock
         self._finder = Finder(lambda: self.catalog.names())

@@ -2,8 +2,10 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -11,13 +13,16 @@ from model_signing import verifying
 
 from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, UntrustedModel
-from llmos.models import open_registry
-from llmos.models.policies import Policies
+from llmos.core.progress import no_progress
+from llmos.models import open_registry, queries
+from llmos.models.policies import REQUIRE_SIGNATURE, Policies
+from llmos.models.signing import signing as signing_module
 from llmos.models.signing.enforcement import open_signature_enforcer
-from llmos.models.signing.signing import MANIFEST_NAME, Signing
+from llmos.models.signing.signing import MANIFEST_NAME, STATEMENT_NAME, Signing
 from llmos.models.signing.trusted_keys import TrustedKeys
+from llmos.models.transfer.archive import write_archive
 from llmos.models.transfer.transfers import Transfers
-from llmos.models.versions.records import record_of
+from llmos.models.versions.records import digest_of_record, record_of, statement_of
 
 pytestmark = pytest.mark.process
 
@@ -154,6 +159,7 @@ def test_model_signing_itself_verifies_a_signature(registry, signing, tiny, key,
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(path.read_bytes())
     (folder / MANIFEST_NAME).write_bytes(registry.manifest(tiny).canonical())
+    (folder / STATEMENT_NAME).write_bytes(statement_of(tiny))
     signature.write_text(registry.signatures.get(tiny)[0])
     theirs = verifying.Config().use_elliptic_key_verifier(public_key=public_half(key))
     theirs.verify(folder, signature)
@@ -185,6 +191,58 @@ def test_signatures_travel_with_their_version(registry, signing, tiny, key, tmp_
     trusted.add("ada", public_half(key))
     assert Signing(there, trusted).verify(arrived.ref).key.name == "ada"
     there.database.close()
+
+
+CLAIMS = {"license": "proprietary", "sampling": {"temperature": 2.0}, "made_by": "mallory"}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_signature_covers_what_the_version_says_of_itself(registry, signing, tiny, key, tmp_path, claim):
+    """Whoever passes on an archive can compute its digests anew, but not the signature of a key that is trusted."""
+    signing.sign("tiny", key)
+    honest = record_of(tiny, registry.signatures.get(tiny))
+    changed = msgspec.structs.replace(honest, **{claim: CLAIMS[claim]})
+    changed = msgspec.structs.replace(changed, record_digest=digest_of_record(changed))
+    archive = tmp_path / "changed.llmos.tar"
+    write_archive(changed, registry.files(tiny), archive, no_progress)
+    settings = load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")})
+    there = open_registry(settings)
+    TrustedKeys(settings.trusted_keys_path).add("ada", public_half(key))
+    with pytest.raises(UntrustedModel, match=rf"tiny is not what was signed: .*{STATEMENT_NAME}.*Nothing was stored"):
+        Transfers(there).import_path(archive)
+    assert (there.list(), [*there.store.digests()]) == ([], [])
+    there.database.close()
+
+
+def test_a_version_whose_statement_was_changed_is_not_what_was_signed(registry, signing, tiny, key):
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    with registry.database.transaction() as session:
+        queries.version(session, "tiny", 1).license = "proprietary"
+    with pytest.raises(UntrustedModel, match=STATEMENT_NAME):
+        signing.verify("tiny")
+
+
+def test_the_policy_notices_a_changed_statement_of_a_verified_version(registry, settings, signing, tiny, key):
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    Policies(registry.database).set(REQUIRE_SIGNATURE, True, actor="ada")
+    enforcer = open_signature_enforcer(settings, registry)
+    enforcer.check("tiny")
+    with registry.database.transaction() as session:
+        queries.version(session, "tiny", 1).sampling = {"temperature": 2.0}
+    with pytest.raises(UntrustedModel, match=STATEMENT_NAME):
+        enforcer.check("tiny")
+
+
+def test_an_older_signature_without_statement_is_valid_and_says_so(registry, signing, tiny, key, monkeypatch):
+    monkeypatch.setattr(signing_module, "_folder", partial(signing_module._folder, covers_statement=False))
+    signing.sign("tiny", key)
+    monkeypatch.undo()
+    signing.trusted.add("ada", key)
+    assert signing.verify("tiny").covers_statement is False
+    signing.sign("tiny", key)
+    assert signing.verify("tiny").covers_statement is True
 
 
 def test_a_version_with_an_invalid_signature_is_refused(registry, tiny, tmp_path):

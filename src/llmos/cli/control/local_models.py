@@ -305,4 +305,9 @@ class LocalSigning:
 
 def _describe_signed(signed: "Signed") -> SignedDescription:
     key = KeyDescription(name=signed.key.name, fingerprint=signed.key.fingerprint)
-    return SignedDescription(version=signed.version.ref, digest=signed.version.digest, key=key)
+    return SignedDescription(
+        version=signed.version.ref,
+        digest=signed.version.digest,
+        key=key,
+        covers_statement=signed.covers_statement,
+    )

@@ -23,3 +23,5 @@ class SignedDescription(Description, frozen=True, kw_only=True):
     version: str = ""
     digest: str = ""
     key: KeyDescription = KeyDescription()
+    covers_statement: bool = True
+    """Whether the signature covers the license, the sampling parameters and the maker. Older ones don't."""

@@ -8,6 +8,7 @@ from llmos.core.config import Settings
 from llmos.core.errors import BadModelFile, UntrustedModel
 from llmos.models.policies import REQUIRE_SIGNATURE, Policies
 from llmos.models.registry import Registry
+from llmos.models.versions.records import statement_of
 from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SignatureEnforcer:
         stats = [path.stat() for path in blobs if path.exists()]
         return (
             version.digest,
+            statement_of(version),
             keys,
             *((each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in stats),
         )

@@ -1,11 +1,12 @@
 """Signs versions and verifies signatures with OpenSSF model-signing, with key pairs and without a network.
 
-A signature covers a folder with the version's files and its canonical manifest, and so the parent, the recipe and the
-license as well. Such a folder can also be verified with model-signing's own command.
+A signature covers a folder with the version's files, its canonical manifest, which has the parent and the recipe, and
+its statement: license, sampling parameters and maker. Such a folder can also be verified with model-signing's own
+command. Signatures from before there were statements lack it.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,26 @@ from llmos.core.errors import BadModelFile, BadRequest, UntrustedModel
 from llmos.models.byte_progress import OnBytes
 from llmos.models.registry import Registry
 from llmos.models.signing.trusted_keys import Key, TrustedKeys, check_signing_key, read_key
+from llmos.models.versions.records import VersionRecord, statement_of
 from llmos.models.versions.signatures import signer_of
 from llmos.models.versions.versions import Version
 
 MANIFEST_NAME = "llmos-manifest.json"
 """The name of the canonical manifest in the signed folder."""
+
+STATEMENT_NAME = "llmos-statement.json"
+"""The name of the version's statement in the signed folder."""
+
+_OURS = (MANIFEST_NAME, STATEMENT_NAME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is signed."""
+
+    files: Mapping[str, Path]
+    manifest: bytes
+    statement: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +44,8 @@ class Signed:
 
     version: Version
     key: Key
+    covers_statement: bool = True
+    """Whether the signature covers the license, the sampling parameters and the maker."""
 
 
 class Signing:
@@ -49,7 +67,7 @@ class Signing:
 
         public, version = check_signing_key(key), self._registry.resolve(ref)
         self._check_bytes(version, on_bytes)
-        with self._folder(version) as folder, tempfile.TemporaryDirectory() as temporary:
+        with _folder(version.ref, self._content(version)) as folder, tempfile.TemporaryDirectory() as temporary:
             bundle = Path(temporary) / "bundle"
             signer = signing.Config().use_elliptic_key_signer(private_key=key)
             signer.set_hashing_config(_hashing_config()).sign(folder, bundle)
@@ -59,38 +77,36 @@ class Signing:
     def verify(self, ref: str, key: Path | None = None, on_bytes: OnBytes | None = None) -> Signed:
         """Verify a version against a public key file, or against the trusted keys, and return the key that signed it.
 
+        A signature that covers the version's statement is preferred to one that doesn't.
+
         Raises BadModelFile, naming the file, for damaged blobs, and UntrustedModel where none of these keys signed the
         version or its content has changed.
         """
         version = self._registry.resolve(ref)
         keys = self.trusted.list() if key is None else [read_key(key)]
         try:
-            return Signed(version=version, key=self._find_signer(version, keys, key))
+            return self._find_signer(version, keys, key)
         except UntrustedModel:
             self._check_bytes(version, on_bytes)  # Damaged blobs are the more helpful reason.
             raise
 
-    def _find_signer(self, version: Version, keys: Sequence[Key], path: Path | None) -> Key:
+    def _find_signer(self, version: Version, keys: Sequence[Key], path: Path | None) -> Signed:
         """Return the first of the keys that signed the version. `path`: the key file that the caller named, or None."""
         signatures = self._registry.signatures.get(version)
         if not signatures:
             raise UntrustedModel(f"{version.ref} isn't signed. Sign it with: llmos sign {version.ref} --key FILE")
-        by_fingerprint = {key.fingerprint: key for key in keys}
-        signers = {text: signer_of(text) for text in signatures}
-        candidates = [(by_fingerprint[each], text) for text, each in signers.items() if each in by_fingerprint]
+        candidates = _signatures_of(keys, signatures)
         if not candidates:
-            names = ", ".join(sorted({f"{signer[:12]}…" for signer in signers.values()}))
+            names = ", ".join(sorted({f"{signer_of(text)[:12]}…" for text in signatures}))
             reason = f"{path} is another key" if path else "no key that is trusted here"
             advice = "" if path else " If you trust it, add it: llmos trust add NAME FILE"
             raise UntrustedModel(f"{version.ref} is signed by the key {names}: {reason}.{advice}")
-        reasons = []
-        with self._folder(version) as folder:
-            for key, text in candidates:
-                if (failure := _find_failure(text, key, folder)) is None:
-                    return key
-                reasons.append(f"The signature of the key {key.name} is invalid: {failure}")
+        content = self._content(version)
+        if (found := _find_valid(version.ref, content, candidates)) is not None:
+            return Signed(version=version, key=found[0], covers_statement=found[1])
         raise UntrustedModel(
-            f"{version.ref} is not what was signed: {' '.join(reasons)} Get it again from a source that you trust."
+            f"{version.ref} is not what was signed: {_reasons(version.ref, content, candidates)} Get it again from a"
+            " source that you trust."
         )
 
     def _check_bytes(self, version: Version, on_bytes: OnBytes | None) -> None:
@@ -102,19 +118,66 @@ class Signing:
             )
             raise BadModelFile(f"{version.ref} is damaged: {damage} Restore it from its source: {version.source}")
 
-    @contextmanager
-    def _folder(self, version: Version) -> Iterator[Path]:
-        """Yield a temporary folder with symbolic links to the version's blobs, and its manifest."""
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent) / version.model
-            folder.mkdir()
-            for name, blob in self._registry.files(version).items():
-                if name == MANIFEST_NAME:
-                    raise BadRequest(f"{version.ref} has a file called {name}, which is reserved. It can't be signed.")
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).symlink_to(blob)
-            (folder / MANIFEST_NAME).write_bytes(self._registry.manifest(version).canonical())
-            yield folder
+    def _content(self, version: Version) -> Content:
+        return Content(
+            files=self._registry.files(version),
+            manifest=self._registry.manifest(version).canonical(),
+            statement=statement_of(version),
+        )
+
+
+def check_arrival(trusted: TrustedKeys, record: VersionRecord, files: Mapping[str, Path]) -> None:
+    """Raise UntrustedModel where a key that is trusted here signed something else than what has arrived.
+
+    `files`: of the version, whose content is the record's. Says nothing of versions that no trusted key signed.
+    """
+    candidates = _signatures_of(trusted.list(), record.signatures)
+    content = Content(files=files, manifest=record.manifest.canonical(), statement=record.statement)
+    if candidates and _find_valid(record.model, content, candidates) is None:
+        raise UntrustedModel(
+            f"{record.model} is not what was signed: {_reasons(record.model, content, candidates)} Nothing was stored."
+            " Get it again from a source that you trust."
+        )
+
+
+def _signatures_of(keys: Sequence[Key], signatures: Sequence[str]) -> list[tuple[Key, str]]:
+    """Return the signatures that name one of these keys."""
+    by_fingerprint = {key.fingerprint: key for key in keys}
+    signers = [(signer_of(text), text) for text in signatures]
+    return [(by_fingerprint[signer], text) for signer, text in signers if signer in by_fingerprint]
+
+
+def _find_valid(ref: str, content: Content, candidates: Sequence[tuple[Key, str]]) -> tuple[Key, bool] | None:
+    """Return the first key with a valid signature, and whether that covers the statement; None without one."""
+    for covers_statement in (True, False):
+        with _folder(ref, content, covers_statement=covers_statement) as folder:
+            for key, text in candidates:
+                if _find_failure(text, key, folder) is None:
+                    return key, covers_statement
+    return None
+
+
+def _reasons(ref: str, content: Content, candidates: Sequence[tuple[Key, str]]) -> str:
+    with _folder(ref, content) as folder:
+        failures = [(key, _find_failure(text, key, folder)) for key, text in candidates]
+    return " ".join(f"The signature of the key {key.name} is invalid: {failure}" for key, failure in failures)
+
+
+@contextmanager
+def _folder(ref: str, content: Content, *, covers_statement: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder with symbolic links to the files, and with what the version says of itself."""
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "model"
+        folder.mkdir()
+        for name, blob in content.files.items():
+            if name in _OURS:
+                raise BadRequest(f"{ref} has a file called {name}, which is reserved. It can't be signed.")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(blob)
+        (folder / MANIFEST_NAME).write_bytes(content.manifest)
+        if covers_statement:
+            (folder / STATEMENT_NAME).write_bytes(content.statement)
+        yield folder
 
 
 def _find_failure(signature: str, key: Key, folder: Path) -> str | None:

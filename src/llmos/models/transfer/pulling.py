@@ -72,6 +72,8 @@ class CatalogPull:
         recommended = self._entry.sampling
         if all(version.sampling.get(name) == value for name, value in recommended.items()):
             return version
+        if self._registry.signatures.get(version):
+            return version  # Its signature covers the sampling parameters.
         origin = Origin(source=version.source, license=version.license, sampling=recommended)
         with self._store.publishing():
             return self._registry.recorder.record(version.model, version.files, origin)

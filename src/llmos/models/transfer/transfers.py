@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from llmos.core.errors import BadModelFile, BadRequest
+from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel, UntrustedModel
 from llmos.core.progress import Progress, no_progress
 from llmos.models.catalog import Entry, Source
 from llmos.models.model_files import is_adapter
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kinds
-from llmos.models.staging import open_staging_area
+from llmos.models.staging import StagingArea, open_staging_area
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
 from llmos.models.transfer.importing import ignored_keys_file, import_model, merge_adapter_into, written
@@ -92,7 +92,7 @@ class Transfers:
 
         with open_staging_area(self._store, location, on_wait) as staging:
             fetched = fetch_model(location, staging, self._registry.access, progress)
-            with _with_ignored_keys(fetched, ignored_keys) as fetched:
+            with self._leaving_nothing(staging), _with_ignored_keys(fetched, ignored_keys) as fetched:
                 version = self._add(fetched, name, progress, entry)
             staging.clear()
         return version
@@ -136,7 +136,7 @@ class Transfers:
             raise BadRequest(f"{path} is an archive, whose version ignores the same keys as before.", param="ignore")
         if task is not None:
             raise BadRequest(f"{path} is an archive, whose version has the same task as before.", param="task")
-        with open_staging_area(self._store, f"archive:{path.absolute()}") as staging:
+        with open_staging_area(self._store, f"archive:{path.absolute()}") as staging, self._leaving_nothing(staging):
             version = self._add(read_archive(path, staging, progress), name, progress)
             staging.clear()
         return version
@@ -153,13 +153,28 @@ class Transfers:
         """List a version whose blobs another server has sent, or return the digests of the blobs that are missing."""
         check_name(name, "a model")
         check_signatures(record.signatures)
-        with self._store.publishing():
+        with self._leaving_nothing(), self._store.publishing():
             missing = [file.digest for file in record.stored_files if not self._store.has(file.digest, file.size)]
             if missing:
                 return sorted(set(missing))
+            self._registry.check_arrival(
+                record, {file.name: self._store.blob_path(file.digest) for file in record.stored_files}
+            )
             version = self._registry.recorder.record(name, record.stored_files, record.origin(source))
         self._add_signatures(version, record)
         return version
+
+    @contextmanager
+    def _leaving_nothing(self, staging: StagingArea | None = None) -> Iterator[None]:
+        """Remove the blobs that no version uses where the body refuses a model; of one that is damaged or changed, also
+        what has arrived, which is of no use for another attempt."""
+        try:
+            yield
+        except (BadModelFile, BadRequest, UnsupportedModel, UntrustedModel) as error:
+            if staging is not None and isinstance(error, BadModelFile | UntrustedModel):
+                staging.clear()
+            self._registry.collect()
+            raise
 
     def _record_of(self, version: Version) -> VersionRecord:
         return record_of(version, self._registry.signatures.get(version))
@@ -193,6 +208,7 @@ class Transfers:
                 origin = Origin(source=fetched.location, license=license, sampling=sampling)
             else:
                 _check_files(record, stored)
+                self._registry.check_arrival(record, {file.name: self._store.blob_path(file.digest) for file in stored})
                 origin = record.origin(fetched.location)
             version = self._registry.recorder.record(name, stored, origin)
         self._add_signatures(version, record)

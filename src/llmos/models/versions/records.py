@@ -1,8 +1,12 @@
 """Version records: JSON objects that travel with a version's files from one installation to another.
 
-The digest in a record is that of the canonical manifest, so the receiver computes it again and compares.
+The version's digest is that of its canonical manifest, and the record's digest covers everything that the record says
+besides, so the receiver computes both again and compares. A record without a digest of its own is refused: nothing
+would vouch for its license, sampling parameters and maker. Whoever passes on a record can write another one, with
+another digest; a signature covers what its statement() says.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,7 +16,7 @@ import msgspec
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.models.names import check_file_name
 from llmos.models.store import StoredFile
-from llmos.models.versions.manifest import Derivation, Manifest
+from llmos.models.versions.manifest import Derivation, Manifest, canonical_json
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version
 
@@ -40,6 +44,8 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The parent's digest, of a derived version."""
     recipe: dict[str, Any] | None = None
     made_by: str | None = None
+    record_digest: Digest | None = None
+    """sha256 of the canonical JSON of all other fields but the signatures."""
     signatures: list[str] = []
     """Sigstore bundles as JSON, see signatures.py."""
 
@@ -57,15 +63,33 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
             actor=self.made_by,
         )
 
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest(files=self.stored_files, derivation=self._derivation())
+
+    @property
+    def statement(self) -> bytes:
+        """What a signature covers besides the manifest."""
+        return statement(license=self.license, sampling=self.sampling, made_by=self.made_by)
+
     def check(self) -> None:
-        """Raise BadModelFile where the digest is not the content's, and BadRequest for an unsafe file name."""
+        """Raise BadModelFile where a digest is not the content's, and BadRequest for an unsafe file name."""
         for file in self.files:
             check_file_name(file.name)
-        digest = Manifest(files=self.stored_files, derivation=self._derivation()).digest
-        if digest != self.digest:
+        changed = "It was changed on the way. Get it again from a source that you trust."
+        if (digest := self.manifest.digest) != self.digest:
             raise BadModelFile(
-                f"The record of {self.model} has the digest {self.digest}, but its content has {digest}."
-                " It was changed on the way. Get it again from a source that you trust."
+                f"The record of {self.model} has the digest {self.digest}, but its content has {digest}. {changed}"
+            )
+        if self.record_digest is None:
+            raise BadModelFile(
+                f"The record of {self.model} has no record_digest, so nothing vouches for its license, sampling"
+                " parameters and maker. Export or push it again with this version of LLMOS."
+            )
+        if (digest := digest_of_record(self)) != self.record_digest:
+            raise BadModelFile(
+                f"The record of {self.model} has the record_digest {self.record_digest}, but what it says has"
+                f" {digest}. {changed}"
             )
 
     def _derivation(self) -> Derivation | None:
@@ -83,7 +107,7 @@ def record_of(version: Version, signatures: Sequence[str] = ()) -> VersionRecord
             f" to the other machine and import them there. To see them: llmos show {version.ref}",
             param="model",
         )
-    return VersionRecord(
+    record = VersionRecord(
         model=version.model,
         digest=version.digest,
         files=[RecordedFile(name=file.name, digest=file.digest, size=file.size) for file in version.files],
@@ -96,6 +120,25 @@ def record_of(version: Version, signatures: Sequence[str] = ()) -> VersionRecord
         made_by=version.made_by,
         signatures=list(signatures),
     )
+    return msgspec.structs.replace(record, record_digest=digest_of_record(record))
+
+
+def digest_of_record(record: VersionRecord) -> str:
+    """Return the digest of what the record says, sha256:<hex>."""
+    fields = fields_of(record)
+    for own in ("record_digest", "signatures"):
+        del fields[own]
+    return f"sha256:{hashlib.sha256(canonical_json(fields)).hexdigest()}"
+
+
+def statement(*, license: str | None, sampling: Mapping[str, float], made_by: str | None) -> bytes:
+    """Return what a version says of itself beside its manifest, in a canonical form that travels with it unchanged."""
+    numbers = {name: float(value) for name, value in sampling.items()}
+    return canonical_json({"license": license, "made_by": made_by, "sampling": numbers})
+
+
+def statement_of(version: Version) -> bytes:
+    return statement(license=version.license, sampling=version.sampling, made_by=version.made_by)
 
 
 def read_record(value: Mapping[str, Any] | bytes) -> VersionRecord:

@@ -44,6 +44,7 @@ def _work(context: Context, request: VerifyJob) -> Mapping[str, Any]:
         version=signed.version.ref,
         digest=signed.version.digest,
         key=KeyDescription(name=signed.key.name, fingerprint=signed.key.fingerprint),
+        covers_statement=signed.covers_statement,
     )
     result: dict[str, Any] = msgspec.to_builtins(described)
     return result
