@@ -7,18 +7,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos.core.config import load_settings
-from llmos.core.errors import LLMOSError
+from llmos.core.errors import BadModelFile, LLMOSError
+from llmos.core.progress import no_progress
 from llmos.models import open_registry
+from llmos.models.cards.cards import Cards
 from llmos.models.registry import Registry
-from llmos.models.transfer.archive import RECORD
+from llmos.models.transfer.archive import RECORD, write_archive
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.recording import Origin
+from llmos.models.versions.records import record_of
 from llmos.models.versions.versions import Version
+from support.made_cards import CARD
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,9 @@ def here(tmp_path_factory, tiny_gguf) -> Iterator[Registry]:
     with registry.store.publishing():
         stored = registry.recorder.add_files({"model.gguf": path}, lambda *_: None)
         origin = Origin(source="x", license="mit", sampling={"temperature": 0.5}, parent=parent, recipe={"bits": 4})
-        registry.recorder.record("made", stored, origin)
+        made = registry.recorder.record("made", stored, origin)
+    card = msgspec.structs.replace(CARD, digest=made.digest, version=made.ref, parent_digest=parent.digest)
+    Cards(registry.database).put(made, card)
     yield registry
     registry.database.close()
 
@@ -92,6 +99,37 @@ def changed_leaves(value: Any) -> Iterator[Any]:
 def without_nothing(record: dict[str, Any]) -> dict[str, Any]:
     """Return what a record says: a field that is null says nothing, as one that is absent."""
     return {name: value for name, value in record.items() if value not in (None, [], {})}
+
+
+def test_a_card_travels_with_its_version_and_replaces_none(archive, here, there):
+    version = Transfers(there).import_path(archive)
+    cards = Cards(there.database)
+    assert cards.get(version) == Cards(here.database).get(here.resolve(version.model))
+    if (card := cards.get(version)) is not None:
+        cards.put(version, msgspec.structs.replace(card, size_bytes=1))
+        Transfers(there).import_path(archive)
+        assert cards.get(version).size_bytes == 1
+    there.remove(version.model)
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"), [({"format": 1}, "a card that can't be read"), (None, "the card of another version")]
+)
+def test_a_record_with_an_impossible_card_is_refused(here, there, tmp_path, card, reason):
+    card = card or msgspec.to_builtins(CARD)
+    tiny = here.resolve("tiny")
+    write_archive(record_of(tiny, card=card), here.files(tiny), tmp_path / "odd.tar", no_progress)
+    with pytest.raises(BadModelFile, match=reason):
+        Transfers(there).import_path(tmp_path / "odd.tar")
+    assert_empty(there)
+
+
+def test_a_card_of_a_newer_llmos_is_left_out(here, there, tmp_path):
+    tiny = here.resolve("tiny")
+    record = record_of(tiny, card={"format": 999, "new": True})
+    write_archive(record, here.files(tiny), tmp_path / "newer.tar", no_progress)
+    assert Cards(there.database).get(Transfers(there).import_path(tmp_path / "newer.tar")) is None
+    there.remove("tiny")
 
 
 def test_a_record_with_any_field_changed_is_refused(archive, there, tmp_path):

@@ -20,7 +20,7 @@ from llmos.gateway.http.requests import read_body
 from llmos.gateway.services import services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
-from llmos.models.versions.records import VersionRecord, read_record, record_of
+from llmos.models.versions.records import VersionRecord, read_record
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["transfers"])
@@ -64,8 +64,7 @@ _RECORD_BODY = openapi.body(VersionRecord, _RECORD_EXAMPLE)
 async def get_record(request: Request, ref: str) -> Response:
     """`ref` is a reference or a Route."""
     version = await asyncio.to_thread(services_of(request).routes.resolve_local, ref)
-    signatures = await asyncio.to_thread(services_of(request).registry.signatures.get, version)
-    return json_response(record_of(version, signatures))
+    return json_response(await asyncio.to_thread(Transfers(services_of(request).registry).record_of, version))
 
 
 @router.put(

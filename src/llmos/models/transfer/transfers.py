@@ -6,8 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel, UntrustedModel
+import msgspec
+
+from llmos.core.errors import BadModelFile, BadRequest, Conflict, UnsupportedModel, UntrustedModel
 from llmos.core.progress import Progress, no_progress
+from llmos.core.schemas.cards import Card
+from llmos.models.cards.card import from_json, to_json
+from llmos.models.cards.cards import Cards
 from llmos.models.catalog import Entry, Source
 from llmos.models.model_files import is_adapter
 from llmos.models.names import check_name
@@ -101,13 +106,13 @@ class Transfers:
         """Send a version to `target`: see pushing.push()."""
         version = self._registry.resolve(ref)
         files = self._registry.files(version)
-        return push(self._record_of(version), files, target, self._registry.access, progress, base)
+        return push(self.record_of(version), files, target, self._registry.access, progress, base)
 
     def export(self, ref: str, path: Path | None = None, progress: Progress = no_progress) -> Path:
         """Write a version to an archive and return its path. Raises Conflict where the file exists."""
         version = self._registry.resolve(ref)
         path = path or Path(f"{version.model}-{version.number}.llmos.tar")
-        write_archive(self._record_of(version), self._registry.files(version), path, progress)
+        write_archive(self.record_of(version), self._registry.files(version), path, progress)
         return path
 
     def import_path(
@@ -153,6 +158,7 @@ class Transfers:
         """List a version whose blobs another server has sent, or return the digests of the blobs that are missing."""
         check_name(name, "a model")
         check_signatures(record.signatures)
+        card_in(record)  # raises before anything is stored
         with self._leaving_nothing(), self._store.publishing():
             missing = [file.digest for file in record.stored_files if not self._store.has(file.digest, file.size)]
             if missing:
@@ -161,7 +167,7 @@ class Transfers:
                 record, {file.name: self._store.blob_path(file.digest) for file in record.stored_files}
             )
             version = self._registry.recorder.record(name, record.stored_files, record.origin(source))
-        self._add_signatures(version, record)
+        self._keep(version, record)
         return version
 
     @contextmanager
@@ -176,17 +182,26 @@ class Transfers:
             self._registry.collect()
             raise
 
-    def _record_of(self, version: Version) -> VersionRecord:
-        return record_of(version, self._registry.signatures.get(version))
+    def record_of(self, version: Version) -> VersionRecord:
+        """Return what travels with a version. Raises BadRequest for an adapter."""
+        card = Cards(self._registry.database).get(version)
+        fields = None if card is None else msgspec.json.decode(to_json(card))
+        return record_of(version, self._registry.signatures.get(version), fields)
 
-    def _add_signatures(self, version: Version, record: VersionRecord | None) -> None:
-        for signature in record.signatures if record else ():
+    def _keep(self, version: Version, record: VersionRecord | None) -> None:
+        """Keep what has arrived beside the files: signatures, and the card if there is none here."""
+        if record is None:
+            return
+        for signature in record.signatures:
             self._registry.signatures.put(version, signature)
+        if (card := card_in(record)) is not None and Cards(self._registry.database).get(version) is None:
+            Cards(self._registry.database).put(version, card)
 
     def _add(self, fetched: FetchedModel, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
         """Check a fetched model, put it into the store, and list it. `entry`: the catalog's, if it has one."""
         record = read_record(fetched.record) if fetched.record is not None else None
         check_signatures(record.signatures if record else ())
+        card_in(record)  # raises before anything is stored
         if name is None and record is None:
             raise BadRequest(f"{fetched.location} doesn't name the model. Add --name NAME", param="name")
         name = check_name(name or (record.model if record else ""), "a model")
@@ -211,7 +226,7 @@ class Transfers:
                 self._registry.check_arrival(record, {file.name: self._store.blob_path(file.digest) for file in stored})
                 origin = record.origin(fetched.location)
             version = self._registry.recorder.record(name, stored, origin)
-        self._add_signatures(version, record)
+        self._keep(version, record)
         return version
 
 
@@ -228,6 +243,22 @@ def _with_ignored_keys(fetched: FetchedModel, keys: Sequence[str]) -> Iterator[F
         )
     with written(ignored_keys_file(keys)) as files:
         yield replace(fetched, files={**fetched.files, **files})
+
+
+def card_in(record: VersionRecord | None) -> Card | None:
+    """Return the card in a record; None without one, and for one that a newer LLMOS wrote. Raises BadModelFile for one
+    that is invalid, or of another version."""
+    if record is None or record.card is None:
+        return None
+    try:
+        card = from_json(msgspec.json.encode(record.card))
+    except Conflict:
+        return None
+    except msgspec.MsgspecError as error:
+        raise BadModelFile(f"The record of {record.model} has a card that can't be read: {error}.") from None
+    if card.digest != record.digest:
+        raise BadModelFile(f"The record of {record.model} has the card of another version, {card.digest}.")
+    return card
 
 
 def _name_in(location: str) -> str | None:

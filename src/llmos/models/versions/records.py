@@ -44,6 +44,8 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The parent's digest, of a derived version."""
     recipe: dict[str, Any] | None = None
     made_by: str | None = None
+    card: dict[str, Any] | None = None
+    """The version's Card, in the format that it names. Measured where the version was, on another machine perhaps."""
     record_digest: Digest | None = None
     """sha256 of the canonical JSON of all other fields but the signatures."""
     signatures: list[str] = []
@@ -98,9 +100,9 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Derivation(parent=self.parent, recipe=self.recipe or {}, license=self.license, sampling=self.sampling)
 
 
-def record_of(version: Version, signatures: Sequence[str] = ()) -> VersionRecord:
-    """Return the record of a version with its signatures. Raises BadRequest for an adapter, which is useless without
-    the version that it adapts."""
+def record_of(version: Version, signatures: Sequence[str] = (), card: Mapping[str, Any] | None = None) -> VersionRecord:
+    """Return the record of a version with its signatures and its card. Raises BadRequest for an adapter, which is
+    useless without the version that it adapts."""
     if version.adapts is not None:
         raise BadRequest(
             f"{version.ref} is an adapter of {version.model}@{version.adapts} and can't be sent alone. Copy its files"
@@ -118,6 +120,7 @@ def record_of(version: Version, signatures: Sequence[str] = ()) -> VersionRecord
         parent=version.parent,
         recipe=None if version.recipe is None else dict(version.recipe),
         made_by=version.made_by,
+        card=None if card is None else dict(card),
         signatures=list(signatures),
     )
     return msgspec.structs.replace(record, record_digest=digest_of_record(record))
