@@ -2,12 +2,18 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ModelNotFound
+from llmos.core.progress import no_progress
+from llmos.models import open_registry
+from llmos.models.transfer.archive import write_archive
 from llmos.models.transfer.transfers import Transfers
+from llmos.models.versions.records import digest_of_record
 
 pytestmark = pytest.mark.process
 
@@ -111,3 +117,51 @@ def test_an_adapter_is_merged_into_a_model_of_its_own(registry, model, make_fold
         transfers.merge_adapter(adapter, "tiny", "tiny-french")
     with pytest.raises(Conflict, match="name tiny is taken"):
         transfers.merge_adapter(adapter, "whole", "tiny")
+
+
+@pytest.fixture
+def there(tmp_path):
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")}))
+    yield registry
+    registry.database.close()
+
+
+def test_an_adapter_travels_to_where_its_model_is(registry, model, make_adapter, there, tmp_path):
+    adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
+    whole, small = (
+        Transfers(registry).export(name, tmp_path / f"{name[-1]}.tar") for name in ("tiny@1", "tiny:french")
+    )
+    with pytest.raises(BadRequest, match=rf"an adapter of the version of tiny with the digest {model.digest}.*first"):
+        Transfers(there).import_path(small)
+    assert (there.list(), [*there.store.digests()]) == ([], [])
+    Transfers(there).import_path(whole)
+    arrived = Transfers(there).import_path(small)
+    assert (arrived.digest, arrived.adapts, arrived.license) == (adapter.digest, 1, "mit")
+    assert there.resolve("tiny:french") == arrived
+    assert there.resolve("tiny").adapts is None
+
+
+def test_an_adapter_that_another_server_sends_keeps_a_name_that_is_taken(registry, model, make_adapter, there):
+    adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
+    for version in (model, adapter):
+        for path in registry.files(version).values():
+            there.store.add(path)
+    transfers = Transfers(there)
+    transfers.accept(Transfers(registry).record_of(model), "tiny", "test")
+    there.aliases.set("tiny", "french", "tiny@1")
+    arrived = transfers.accept(Transfers(registry).record_of(adapter), "tiny", "test")
+    assert (arrived.digest, arrived.adapts) == (adapter.digest, 1)
+    assert there.resolve("tiny:french").number == 1, "an alias of the receiver stays where it is"
+
+
+def test_an_adapter_in_a_record_of_a_whole_model_is_refused(registry, model, make_adapter, there, tmp_path):
+    adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
+    files = registry.files(adapter)
+    record = Transfers(registry).record_of(adapter)
+    record = msgspec.structs.replace(record, adapts=None, adapter=None)
+    record = msgspec.structs.replace(record, digest=record.manifest.digest)
+    record = msgspec.structs.replace(record, record_digest=digest_of_record(record))
+    write_archive(record, files, tmp_path / "odd.tar", no_progress)
+    with pytest.raises(BadRequest, match="is an adapter"):
+        Transfers(there).import_path(tmp_path / "odd.tar")
+    assert (there.list(), [*there.store.digests()]) == ([], [])

@@ -24,7 +24,7 @@ from llmos.models.transfer.archive import is_archive, read_archive, write_archiv
 from llmos.models.transfer.importing import ignored_keys_file, import_model, merge_adapter_into, written
 from llmos.models.transfer.pulling import CatalogPull, Notice
 from llmos.models.transfer.pushing import Pushed, push
-from llmos.models.versions.file_facts import describe, select_kept_files
+from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.records import VersionRecord, read_record, record_of
 from llmos.models.versions.signatures import check_signatures
@@ -166,7 +166,8 @@ class Transfers:
             self._registry.check_arrival(
                 record, {file.name: self._store.blob_path(file.digest) for file in record.stored_files}
             )
-            version = self._registry.recorder.record(name, record.stored_files, record.origin(source))
+            origin = record.origin(source, find_adapted(self._registry, name, record))
+            version = self._registry.recorder.record(name, record.stored_files, origin)
         self._keep(version, record)
         return version
 
@@ -183,10 +184,15 @@ class Transfers:
             raise
 
     def record_of(self, version: Version) -> VersionRecord:
-        """Return what travels with a version. Raises BadRequest for an adapter."""
+        """Return what travels with a version."""
         card = Cards(self._registry.database).get(version)
         fields = None if card is None else msgspec.json.decode(to_json(card))
-        return record_of(version, self._registry.signatures.get(version), fields)
+        signatures = self._registry.signatures.get(version)
+        if version.adapts is None:
+            return record_of(version, signatures, fields)
+        adapter = next((name for name in self._registry.show(version.ref).aliases), None)
+        adapts = self._registry.manifest(version).adapts
+        return record_of(version, signatures, fields, adapts=adapts, adapter=adapter)
 
     def _keep(self, version: Version, record: VersionRecord | None) -> None:
         """Keep what has arrived beside the files: signatures, and the card if there is none here."""
@@ -194,6 +200,8 @@ class Transfers:
             return
         for signature in record.signatures:
             self._registry.signatures.put(version, signature)
+        if record.adapter is not None and not self._registry.has(f"{version.model}:{record.adapter}"):
+            self._registry.aliases.set(version.model, record.adapter, version.ref)
         if (card := card_in(record)) is not None and Cards(self._registry.database).get(version) is None:
             Cards(self._registry.database).put(version, card)
 
@@ -205,12 +213,16 @@ class Transfers:
         if name is None and record is None:
             raise BadRequest(f"{fetched.location} doesn't name the model. Add --name NAME", param="name")
         name = check_name(name or (record.model if record else ""), "a model")
-        if is_adapter(fetched.files):
+        adapted = find_adapted(self._registry, name, record)
+        if adapted is not None:
+            describe_adapter(fetched.files, self._registry.files(adapted))  # Raises before anything is stored.
+        elif is_adapter(fetched.files):
             raise BadRequest(
                 f"{fetched.location} is an adapter. Download it, then run: llmos import FOLDER --name MODEL:ADAPTER"
             )
-        description = describe(fetched.files)  # Raises for broken files before anything is stored.
-        kept = select_kept_files(fetched.files)
+        else:
+            description = describe(fetched.files)  # Raises for broken files before anything is stored.
+            kept = select_kept_files(fetched.files)
         files = dict(fetched.files) if record else {name: fetched.files[name] for name in kept.names}
         with self._store.publishing():
             for path in files.values():
@@ -224,7 +236,7 @@ class Transfers:
             else:
                 _check_files(record, stored)
                 self._registry.check_arrival(record, {file.name: self._store.blob_path(file.digest) for file in stored})
-                origin = record.origin(fetched.location)
+                origin = record.origin(fetched.location, adapted)
             version = self._registry.recorder.record(name, stored, origin)
         self._keep(version, record)
         return version
@@ -243,6 +255,23 @@ def _with_ignored_keys(fetched: FetchedModel, keys: Sequence[str]) -> Iterator[F
         )
     with written(ignored_keys_file(keys)) as files:
         yield replace(fetched, files={**fetched.files, **files})
+
+
+def find_adapted(registry: Registry, name: str, record: VersionRecord | None) -> Version | None:
+    """Return the version of the model `name` that an adapter with this record adapts; None for a whole model.
+
+    Raises BadRequest, with what to do first, where it isn't here.
+    """
+    if record is None or record.adapts is None:
+        return None
+    found = next((each for each in registry.list() if (each.model, each.digest) == (name, record.adapts)), None)
+    if found is None:
+        raise BadRequest(
+            f"This is an adapter of the version of {name} with the digest {record.adapts}, which isn't here. Import or"
+            f" pull that first, under the name {name}.",
+            param="name",
+        )
+    return found
 
 
 def card_in(record: VersionRecord | None) -> Card | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from llmos.core.errors import BadModelFile, BadRequest
+from llmos.core.errors import BadModelFile
 from llmos.models.names import check_file_name
 from llmos.models.store import StoredFile
 from llmos.models.versions.manifest import Derivation, Manifest, canonical_json
@@ -40,6 +40,10 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     license: str | None = None
     sampling: dict[str, float] = {}
+    adapts: Digest | None = None
+    """Of an adapter, the digest of the version that it adapts."""
+    adapter: str | None = None
+    """Of an adapter, its name: MODEL:NAME."""
     parent: Digest | None = None
     """The parent's digest, of a derived version."""
     recipe: dict[str, Any] | None = None
@@ -55,9 +59,10 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     def stored_files(self) -> list[StoredFile]:
         return [StoredFile(file.name, file.digest, file.size) for file in self.files]
 
-    def origin(self, source: str) -> Origin:
-        """Return the version's origin for an installation that received it from `source`."""
+    def origin(self, source: str, adapted: Version | None = None) -> Origin:
+        """Return the version's origin for an installation that received it from `source`. `adapted`: of an adapter."""
         return Origin(
+            adapted=adapted,
             source=source,
             license=self.license,
             sampling=self.sampling,
@@ -67,7 +72,7 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def manifest(self) -> Manifest:
-        return Manifest(files=self.stored_files, derivation=self._derivation())
+        return Manifest(files=self.stored_files, adapts=self.adapts, derivation=self._derivation())
 
     @property
     def statement(self) -> bytes:
@@ -100,15 +105,15 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
         return Derivation(parent=self.parent, recipe=self.recipe or {}, license=self.license, sampling=self.sampling)
 
 
-def record_of(version: Version, signatures: Sequence[str] = (), card: Mapping[str, Any] | None = None) -> VersionRecord:
-    """Return the record of a version with its signatures and its card. Raises BadRequest for an adapter, which is
-    useless without the version that it adapts."""
-    if version.adapts is not None:
-        raise BadRequest(
-            f"{version.ref} is an adapter of {version.model}@{version.adapts} and can't be sent alone. Copy its files"
-            f" to the other machine and import them there. To see them: llmos show {version.ref}",
-            param="model",
-        )
+def record_of(
+    version: Version,
+    signatures: Sequence[str] = (),
+    card: Mapping[str, Any] | None = None,
+    *,
+    adapts: str | None = None,
+    adapter: str | None = None,
+) -> VersionRecord:
+    """Return the record of a version with its signatures and its card. `adapts`, `adapter`: of an adapter."""
     record = VersionRecord(
         model=version.model,
         digest=version.digest,
@@ -117,6 +122,8 @@ def record_of(version: Version, signatures: Sequence[str] = (), card: Mapping[st
         source=version.source,
         license=version.license,
         sampling=dict(version.sampling),
+        adapts=adapts,
+        adapter=adapter,
         parent=version.parent,
         recipe=None if version.recipe is None else dict(version.recipe),
         made_by=version.made_by,
