@@ -70,7 +70,8 @@ def main() -> None:
         sys.stdout.write(json.dumps(result) + "\n")
         return
     print(f"first token without a cache   {statistics.median(without) * 1000:8.1f} ms")
-    print(f"with {min(cached):,} tokens in the cache {statistics.median(with_) * 1000:8.1f} ms")
+    num_cached = round(statistics.median(cached))
+    print(f"with {num_cached:,} tokens in the cache {statistics.median(with_) * 1000:8.1f} ms")
     print(f"{statistics.median(without) / statistics.median(with_):.1f} times as fast")
 
 

@@ -42,6 +42,7 @@ def test_variables_are_read():
             "LLMOS_ISA": "avx2",
             "LLMOS_THREADS": "3",
             "LLMOS_KV_BYTES": "17179869184",
+            "LLMOS_SNAPSHOT_BYTES": "0",
             "LLMOS_KV_DTYPE": "f16",
             "LLMOS_PREFIX_CACHE": "off",
             "LLMOS_DRAFT_TOKENS": "0",
@@ -57,7 +58,7 @@ def test_variables_are_read():
     assert (settings.endpoint, settings.endpoint_is_set) == ("http://10.0.0.7:9000", True)
     assert settings.catalog == Path("/etc/catalog.toml")
     assert settings.engine_options == {
-        "isa": "avx2", "threads": 3, "kv_bytes": 16 << 30, "kv_dtype": "f16",
+        "isa": "avx2", "threads": 3, "kv_bytes": 16 << 30, "snapshot_bytes": 0, "kv_dtype": "f16",
         "prefix_cache": False, "max_draft_tokens": 0, "packed_folder": "/data/llmos/packed",
     }  # fmt: skip
     assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (0, 30, 3600)

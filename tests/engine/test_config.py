@@ -7,7 +7,7 @@ import pytest
 from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.hardware import inspect_hardware
 from llmos.engine import _native
-from llmos.engine.config import Capacity, EngineConfig, resolve
+from llmos.engine.config import Capacity, EngineConfig, resolve, resolve_snapshots
 
 GIB = 2**30
 
@@ -51,6 +51,7 @@ def test_options_become_a_config():
         ("threads", 0),
         ("prefix_cache", "yes"),
         ("kv_bytes", 1.5),
+        ("snapshot_bytes", -1),
         ("context_length", 0),
         ("weights", "int3"),
         ("kv_dtype", "q8"),
@@ -95,3 +96,26 @@ def test_a_context_length_over_the_models_is_rejected_with_both_numbers():
 def test_too_little_memory_is_rejected_with_the_numbers():
     with pytest.raises(Unavailable, match="hold only 16 tokens: 16 tokens take 1,048,576 bytes"):
         resolved(free_bytes=4 * 2**20)
+
+
+def snapshots(free_bytes=8 * GIB, num_states=64, state_bytes=2**20, **options):
+    return resolve_snapshots(
+        EngineConfig(**options), free_bytes=free_bytes, state_bytes=state_bytes, num_states=num_states
+    )
+
+
+def test_there_are_four_snapshots_for_each_sequence_within_an_eighth_of_the_memory():
+    assert snapshots() == 256
+    assert snapshots(num_states=2) == 8
+    assert snapshots(free_bytes=800 * 2**20) == 100
+    assert snapshots(free_bytes=-1) == 0
+
+
+def test_snapshots_take_the_memory_that_is_asked_for():
+    assert snapshots(snapshot_bytes=1000 * 2**20) == 1000
+    assert snapshots(snapshot_bytes=0) == 0
+    assert snapshots(prefix_cache=False) == 0
+    assert snapshots(prefix_cache=False, snapshot_bytes=2**20) == 1
+    assert snapshots(state_bytes=0, snapshot_bytes=2**20) == 0, "the model has no states"
+    with pytest.raises(Unavailable, match="snapshot_bytes is 1,048,576; beside the weights and the KV cache, 1,000"):
+        snapshots(free_bytes=1000, snapshot_bytes=2**20)

@@ -1,16 +1,20 @@
 """Requests come, go, share prefixes, are preempted, get drafts, and fail, in any order: the blocks add up after every
-action, every request finishes, and every answer is the one that its request would get alone."""
+action, every request finishes, and every answer is the one that its request would get alone. With recurrent models,
+snapshots add up, too, and every sequence continues from the state behind its own tokens."""
 
 import zlib
+from dataclasses import replace
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llmos.engine.messages import Failed, Generate, SamplingParams
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.scheduling import recurrent_states, snapshot_positions
 from support.examples import examples
 from support.fakes import MarkovRunner, make_engine, run, tokens_of
 
@@ -89,6 +93,49 @@ class RecordingRunner(QuickRunner):
         return logits
 
 
+class RecurrentRunner(RecordingRunner):
+    """Has a state for each sequence: a checksum of the tokens before it. Asserts that a sequence begins with its own,
+    and that no state is read or written twice in a step."""
+
+    def __init__(self, num_snapshots):
+        super().__init__()
+        self.spec = replace(self.spec, recurrence="conv", recurrent_layers=(0,), conv_size=2)
+        self.num_states, self.num_snapshots = MAX_SEQUENCES, num_snapshots
+        self.states = np.full(self.num_states + num_snapshots, 1, np.uint32)
+
+    def forward(self, batch):
+        count = len(batch.starts) - 1
+        restored = np.full(count, -1) if batch.restored is None else batch.restored
+        copies = [] if batch.snapshots is None else batch.snapshots.tolist()
+        written = [*batch.states.tolist(), *(index for _, _, index in copies)]
+        assert len(set(written)) == len(written), "a state is written twice"
+        assert not set(written) & set(restored.tolist()), "a state is read while it is written"
+        assert copies == sorted(copies)
+        before = [self._before(batch, s, restored[s]) for s in range(count)]
+        if self.raises:  # a failed pass may have written anything
+            self.states[written] = 1
+        logits = super().forward(batch)
+        for s in range(count):
+            state, tokens = before[s], batch.tokens[batch.starts[s] : batch.starts[s + 1]]
+            wanted = {count: index for row, count, index in copies if row == s}
+            assert all(1 <= position <= len(tokens) for position in wanted)
+            for position, token in enumerate(tokens, 1):
+                state = zlib.crc32(token.tobytes(), state)
+                if position in wanted:
+                    self.states[wanted[position]] = state
+            self.states[batch.states[s]] = state
+        return logits
+
+    def _before(self, batch, s, restored):
+        if not batch.context_lengths[s]:
+            assert restored < 0
+            return 0
+        state = int(self.states[batch.states[s] if restored < 0 else restored])
+        slots = self._slots(batch, s, np.arange(batch.context_lengths[s]))
+        assert state == zlib.crc32(self.cache[slots].tobytes()), "a sequence continues from another state"
+        return state
+
+
 class FlakySampler:
     """Raises whenever a given sequence is in the batch."""
 
@@ -121,7 +168,7 @@ class Serving(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.runner = RecordingRunner()
+        self.runner = self.make_runner()
         options = {"max_batched_tokens": BUDGET, "max_prefill_tokens": 24, "max_sequences": MAX_SEQUENCES}
         self.engine = make_engine(self.runner, **options)
         self.scheduler = self.engine._scheduler
@@ -129,6 +176,10 @@ class Serving(RuleBasedStateMachine):
         self.live = {}
         """id -> its request, and {index: its tokens so far}"""
         self.count = 0
+
+    @staticmethod
+    def make_runner():
+        return RecordingRunner()
 
     @rule(requests=st.lists(REQUESTS, min_size=1, max_size=6))
     def submit(self, requests):
@@ -228,3 +279,31 @@ class Serving(RuleBasedStateMachine):
 # Together well over 10,000 steps of the engine.
 Serving.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestServing = Serving.TestCase
+
+
+class ServingRecurrent(Serving):
+    """The same with a recurrent model, and with as few snapshots."""
+
+    @staticmethod
+    def make_runner():
+        return RecurrentRunner(num_snapshots=4)
+
+    @invariant()
+    def snapshots_hold_the_states_behind_their_blocks(self):
+        for node, index in self.scheduler.kv.snapshots:
+            path = [node]
+            while not isinstance(path[-1].parent, str):
+                path.append(path[-1].parent)
+            tokens = [token for each in reversed(path) for token in each.tokens]
+            assert self.runner.states[index] == zlib.crc32(np.array(tokens, np.int32).tobytes())
+
+
+@pytest.fixture(autouse=True)
+def snapshots_of_short_prompts(monkeypatch):
+    monkeypatch.setattr(snapshot_positions, "LEAST_GAIN", 16)
+    monkeypatch.setattr(snapshot_positions, "_INTERVAL", 32)
+    monkeypatch.setattr(recurrent_states, "LEAST_GAIN", 16)
+
+
+ServingRecurrent.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
+TestServingRecurrent = ServingRecurrent.TestCase

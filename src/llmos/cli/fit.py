@@ -247,6 +247,11 @@ def _print_memory(report: _Report, *, has_limits: bool) -> None:
     if fit.num_blocks:
         per_token = report.planner.block_bytes / 16
         out.print(f"KV cache: {fit.num_blocks * 16:,} tokens, {readable_size(round(per_token))} each.")
+    if fit.need.states:
+        state_bytes, snapshots = readable_size(report.planner.state_bytes), fit.num_snapshots
+        out.print(
+            f"States of recurrent layers: {state_bytes} for each stream, and {snapshots:,} snapshots of this size."
+        )
     for choice in report.choices:
         out.print(f"  fits: {choice['what']}, {readable_size(choice['bytes'])} in all → {choice['command']}")
     if not fit.fits and not report.choices:
@@ -265,6 +270,7 @@ def _deploy_command(report: _Report) -> str:
     fit, model = report.fit, report.model
     engine_options = {
         "kv_bytes": fit.need.kv,
+        **({"snapshot_bytes": fit.num_snapshots * report.planner.state_bytes} if fit.need.states else {}),
         "max_sequences": min(fit.streams, report.planner.config.max_batched_tokens),
         "context_length": fit.context,
     }

@@ -12,6 +12,7 @@ LLMOS_LOG            the server's log of calls: text, json, off        text
 LLMOS_ISA            kernels to use: avx512, avx_vnni, avx2, portable the fastest that the CPU supports
 LLMOS_THREADS        threads of the forward pass                      one per core
 LLMOS_KV_BYTES       memory of each model's KV cache                  at most a quarter of the free memory
+LLMOS_SNAPSHOT_BYTES memory of a recurrent model's kept states        at most an eighth of the free memory
 LLMOS_KV_DTYPE       dtype of the KV cache: int8, f16, f32            int8
 LLMOS_PREFIX_CACHE   reuse common prefixes of prompts: on, off        on
 LLMOS_DRAFT_TOKENS   tokens per speculation step; 0 for none          8
@@ -64,6 +65,7 @@ class Settings:
     isa: str | None = None
     threads: int | None = None
     kv_bytes: int | None = None
+    snapshot_bytes: int | None = None
     kv_dtype: str | None = None
     prefix_cache: bool | None = None
     draft_tokens: int | None = None
@@ -89,6 +91,7 @@ class Settings:
             "isa": self.isa,
             "threads": self.threads,
             "kv_bytes": self.kv_bytes,
+            "snapshot_bytes": self.snapshot_bytes,
             "kv_dtype": self.kv_dtype,
             "prefix_cache": self.prefix_cache,
             "max_draft_tokens": self.draft_tokens,
@@ -148,6 +151,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         isa=_one_of(environ, "LLMOS_ISA", KNOWN_ISAS),
         threads=_whole_number(environ, "LLMOS_THREADS", None, 1, 1024),
         kv_bytes=_whole_number(environ, "LLMOS_KV_BYTES", None, 1, 1 << 50),
+        snapshot_bytes=_whole_number(environ, "LLMOS_SNAPSHOT_BYTES", None, 0, 1 << 50),
         kv_dtype=_one_of(environ, "LLMOS_KV_DTYPE", KNOWN_KV_DTYPES),
         prefix_cache=_SWITCHES[_one_of(environ, "LLMOS_PREFIX_CACHE", ("on", "off"))],
         draft_tokens=_whole_number(environ, "LLMOS_DRAFT_TOKENS", None, 0, 64),

@@ -46,6 +46,8 @@ class Runner:
         logit_rows: Ints,
         adapters: Ints | None = None,
         states: Ints | None = None,
+        restored: Ints | None = None,
+        copies: Ints | None = None,
     ) -> Floats: ...
     def refused(
         self,

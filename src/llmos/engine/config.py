@@ -15,6 +15,12 @@ DEFAULT_TOKENS_PER_SEQUENCE = 1024
 DEFAULT_MEMORY_SHARE = 0.25
 """The largest share of the free memory that the KV cache takes if kv_bytes is unset."""
 
+SNAPSHOTS_PER_SEQUENCE = 4
+"""Snapshots of recurrent states for each of max_sequences if snapshot_bytes is unset."""
+
+SNAPSHOT_MEMORY_SHARE = 0.125
+"""The largest share of the free memory that these take, beside the KV cache."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
@@ -33,6 +39,10 @@ class EngineConfig:
     kv_bytes: int | None = None
     """Memory for the KV cache. None: DEFAULT_TOKENS_PER_SEQUENCE for each of max_sequences, within
     DEFAULT_MEMORY_SHARE of the free memory."""
+    snapshot_bytes: int | None = None
+    """Memory for snapshots of the states of a model with recurrent layers, from which later prompts and preempted
+    sequences continue. None: SNAPSHOTS_PER_SEQUENCE for each of max_sequences, within SNAPSHOT_MEMORY_SHARE of the free
+    memory, and none without prefix_cache. 0: none, so every prompt is computed from its beginning."""
     context_length: int | None = None
     """Most tokens of prompt and answer together. None: the model's own limit."""
     default_max_tokens: int | None = None
@@ -55,6 +65,8 @@ class EngineConfig:
         for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):
             _check_count(name, getattr(self, name))
         _check_count("max_draft_tokens", self.max_draft_tokens, low=0)
+        if self.snapshot_bytes is not None:
+            _check_count("snapshot_bytes", self.snapshot_bytes, low=0)
         for name in ("kv_bytes", "context_length", "default_max_tokens", "threads"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
@@ -125,6 +137,25 @@ def resolve(
             "Free some memory, raise kv_bytes, or use a smaller model."
         )
     return Capacity(num_blocks=num_blocks, threads=config.threads or num_cores)
+
+
+def resolve_snapshots(config: EngineConfig, *, free_bytes: int, state_bytes: int, num_states: int) -> int:
+    """Return how many snapshots a recurrent model gets. `free_bytes`: free memory, less all else that the model takes.
+
+    `state_bytes`: of one sequence; 0 for a model without recurrent layers. Raises Unavailable if what the config asks
+    for doesn't fit into memory.
+    """
+    if not state_bytes:
+        return 0
+    if config.snapshot_bytes is None:
+        affordable = int(max(0, free_bytes) * SNAPSHOT_MEMORY_SHARE) // state_bytes
+        return min(SNAPSHOTS_PER_SEQUENCE * num_states, affordable) if config.prefix_cache else 0
+    if config.snapshot_bytes > max(0, free_bytes):
+        raise Unavailable(
+            f"snapshot_bytes is {config.snapshot_bytes:,}; beside the weights and the KV cache, {max(0, free_bytes):,} "
+            "bytes of memory are free. Lower it, free some memory, or use a smaller model."
+        )
+    return config.snapshot_bytes // state_bytes
 
 
 def _check_count(name: str, value: object, low: int = 1) -> None:

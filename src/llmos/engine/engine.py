@@ -31,6 +31,7 @@ from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
 from llmos.engine.scheduling.scheduler import Scheduler
 from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.snapshots import Snapshots
 from llmos.engine.scheduling.speculate import Speculator
 from llmos.engine.text.grammar import GrammarCompiler, GrammarError
 from llmos.engine.text.output import merge_deltas
@@ -81,7 +82,8 @@ class Engine:
         is_recurrent = runner.spec.is_recurrent
         if is_recurrent:
             config = replace(config, max_sequences=min(config.max_sequences, runner.num_states))
-        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length, has_states=is_recurrent)
+        snapshots = Snapshots(runner.num_states, runner.num_snapshots) if is_recurrent else None
+        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length, snapshots=snapshots)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         # A state can't be taken back behind rejected tokens.
         self._speculator = Speculator(0 if is_recurrent else config.max_draft_tokens, config.max_batched_tokens)
@@ -211,6 +213,7 @@ class Engine:
             num_output_tokens=self._num_output_tokens,
             num_cached_tokens=self._num_cached_tokens,
             num_cached_blocks=scheduler.kv.num_evictable,
+            num_state_snapshots=scheduler.kv.snapshots.num_kept,
             num_draft_tokens=self._num_draft_tokens,
             num_accepted_tokens=self._num_accepted_tokens,
         )

@@ -122,7 +122,7 @@ def _make_runner(
         body = _make_encoder(spec.body, checkpoint.tensors, config, planner.threads, packer)
         encoder = body if spec.score_head is None else CrossEncoder(spec, body, checkpoint.tensors)
         return encoder, planner.threads
-    num_blocks = planner.default_blocks()
+    num_blocks, num_states = planner.default_blocks(), planner.default_states()
     context_length = min(config.context_length or spec.max_positions, num_blocks * BLOCK_SIZE)
     runner = NativeRunner(
         spec.for_context_length(context_length),
@@ -133,7 +133,8 @@ def _make_runner(
         weights=config.weights,
         kv_dtype=config.kv_dtype,
         packer=packer,
-        num_states=planner.default_states(),
+        num_states=num_states,
+        num_snapshots=planner.default_snapshots(num_blocks, num_states),
     )
     return runner, planner.threads
 

@@ -372,6 +372,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="engine_stats")
     """Prompt tokens that were found in the prefix cache."""
     num_cached_blocks: int = 0
     """Free blocks that still hold cached prefixes, which are evicted when a block is needed."""
+    num_state_snapshots: int = 0
+    """States of a recurrent model that are kept for later prompts."""
     num_draft_tokens: int = 0
     """Tokens that speculation proposed."""
     num_accepted_tokens: int = 0

@@ -357,7 +357,7 @@ class DecoderSpec:
 
     @property
     def is_recurrent(self) -> bool:
-        """True if a sequence has a state besides its keys and values, which can't be shared or rolled back."""
+        """True if a sequence has a state besides its keys and values, which can be copied but not rolled back."""
         return bool(self.recurrent_layers)
 
     @property

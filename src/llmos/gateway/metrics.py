@@ -136,6 +136,11 @@ _OF_LOAD: Mapping[
         "Free blocks that hold cached prefixes until they are allocated.",
         lambda load: load.num_cached_blocks,
     ),
+    "state_snapshots": (
+        GaugeMetricFamily,
+        "States of a recurrent model that are kept for later prompts.",
+        lambda load: load.num_state_snapshots,
+    ),
     "preemptions": (
         CounterMetricFamily,
         "Sequences put back because the KV cache was full.",

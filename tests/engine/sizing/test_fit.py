@@ -17,6 +17,7 @@ from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.sizing.fit import MemoryPlanner, check_fits
 from llmos.engine.spec import DecoderSpec
+from support.random_models import DELTA
 from support.tiny_encoders import make_tiny_encoder
 from support.tiny_models import CASES, make_tiny_model
 
@@ -48,7 +49,7 @@ def test_the_calculated_bytes_are_those_that_the_runner_takes(files_of, case):
         planner = MemoryPlanner.from_checkpoint(checkpoint, EngineConfig(**options))
         runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=7, num_states=1, **options)
         need = planner.need(1, 100, 7)
-        assert (need.weights, need.kv) == (runner.weight_bytes, runner.kv_bytes)
+        assert (need.weights, need.kv + need.states) == (runner.weight_bytes, runner.kv_bytes)
 
 
 def test_the_calculated_bytes_of_an_encoder_are_those_that_it_takes(tmp_path):
@@ -101,6 +102,23 @@ def test_the_default_is_what_serve_allocates(files_of):
         ready.kv_bytes,
         ready.num_blocks,
     )
+
+
+@pytest.mark.parametrize("case", ["qwen3_5", "lfm2", "granitemoehybrid"])
+def test_states_and_their_snapshots_are_counted(files_of, case):
+    fit = MemoryPlanner.from_files(files_of(case)).fit()
+    _, ready = load_from(files_of(case))
+    assert fit.need.kv + fit.need.states == ready.kv_bytes
+    assert fit.num_snapshots == ready.num_snapshots == 4 * ready.num_states
+    assert "of states" in fit.sentence
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(20_000_000, 200_000_000))
+def test_the_memory_of_snapshots_never_decides_whether_a_model_fits(context, streams, available):
+    planner = planner_on(available, DELTA)
+    fit, without = planner.at(context, streams), planner.need(streams, context, streams * -(-context // 16))
+    assert fit.fits == (without.total <= available)
+    assert fit.need.total - without.total == fit.num_snapshots * planner.state_bytes
 
 
 def load_from(files, config=None):

@@ -18,8 +18,8 @@ async def test_running_versions_are_listed_with_their_load(http: httpx.AsyncClie
     running, broken = (await http.get("/llmos/v1/deployments")).json()["data"]
     assert (running["version"], running["state"], running["pid"]) == ("smollm2@1", "ready", 4711)
     assert running["load"] == {
-        "num_running": 2, "num_waiting": 1, "num_free_blocks": 60, "num_cached_blocks": 4, "num_preemptions": 3,
-        "num_steps": 9,
+        "num_running": 2, "num_waiting": 1, "num_free_blocks": 60, "num_cached_blocks": 4, "num_state_snapshots": 0,
+        "num_preemptions": 3, "num_steps": 9,
     }  # fmt: skip
     assert running["ready"]["context_length"] == 8192
     assert running["since"] == "2026-01-02T00:00:00Z"

@@ -16,6 +16,8 @@ class ReplicaLoad(Description, frozen=True, kw_only=True):
     num_free_blocks: int = 0
     num_cached_blocks: int = 0
     """Free blocks that hold a prefix until they are needed."""
+    num_state_snapshots: int = 0
+    """States of a recurrent model that are kept for later prompts."""
     num_preemptions: int = 0
     num_steps: int = 0
 

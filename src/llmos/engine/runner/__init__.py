@@ -34,6 +34,11 @@ class Batch:
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
     adapters: npt.NDArray[np.int32] | None = None  # [S] adapter indices, -1 for none; None if no sequence has one
     states: npt.NDArray[np.int32] | None = None  # [S] where a recurrent model keeps each sequence's state; None: s
+    restored: npt.NDArray[np.int32] | None = None
+    """[S] the snapshot with which a sequence's state begins, -1: it continues its own; None: all -1."""
+    snapshots: npt.NDArray[np.int32] | None = None
+    """[C, 3] (s, count, index): the state of sequence s behind `count` of its new tokens is copied to `index`.
+    Ascending by s, then by count."""
 
     @classmethod
     def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
@@ -73,7 +78,9 @@ class Runner(Protocol):
     num_blocks: int
     """Blocks in the KV cache; block ids are 0 to num_blocks - 1."""
     num_states: int
-    """Sequences of a recurrent model whose states it has room for."""
+    """Sequences of a recurrent model whose states it has room for: those of the indices 0 to num_states - 1."""
+    num_snapshots: int
+    """Snapshots of states that it has room for beside these, with the indices behind them."""
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call.

@@ -51,11 +51,14 @@ class NativeRunner:
         kv_dtype: KVDType = "int8",
         packer: Packer = pack,
         num_states: int = DEFAULT_STATES,
+        num_snapshots: int = 0,
     ) -> None:
-        self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_states
+        self.spec, self.num_blocks, self.num_states, self.num_snapshots = spec, num_blocks, num_states, num_snapshots
         self.pool = _native.Pool(threads)
         rotations = [frequencies_P.tolist() for frequencies_P in inverse_frequencies(spec)]
-        self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states)
+        self._runner = _native.Runner(
+            self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states + num_snapshots
+        )
         shapes = spec.tensor_shapes()
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
         plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
@@ -74,12 +77,11 @@ class NativeRunner:
         """
         arrays = (
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters,
-            batch.states,
         )  # fmt: skip
         try:
-            return self._runner.forward(*arrays)
+            return self._runner.forward(*arrays, batch.states, batch.restored, batch.snapshots)
         except ValueError as error:
-            if refused := self._runner.refused(*arrays[:-1]):
+            if refused := self._runner.refused(*arrays):
                 raise SequencesRefused(refused, str(error)) from None
             raise
 
@@ -113,8 +115,8 @@ class NativeRunner:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes of the KV cache and of the states."""
-        return self._runner.kv_bytes + self.num_states * self.state_bytes(self.spec)
+        """Bytes of the KV cache, of the states and of their snapshots."""
+        return self._runner.kv_bytes + (self.num_states + self.num_snapshots) * self.state_bytes(self.spec)
 
     @staticmethod
     def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8") -> int:

@@ -4,7 +4,7 @@ Takes the same Batch and has the same paged KV cache as the native runner, which
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,10 @@ class _Sequence:
     """The slots of its positions 0 to T - 1 in the cache: block * BLOCK_SIZE + offset in the block."""
     state: int
     """Index of its state."""
+    restored: int
+    """Index of the snapshot with which its state begins; -1 for none."""
+    snapshots: list[tuple[int, int]]
+    """(number of new tokens, index): where the state behind these tokens is copied to."""
 
 
 class TorchRunner:
@@ -57,7 +61,7 @@ class TorchRunner:
         num_blocks: int,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_blocks
+        self.spec, self.num_blocks, self.num_states, self.num_snapshots = spec, num_blocks, num_blocks, num_blocks
         self._weights = {name: torch.from_numpy(dequantize(tensors[name])).to(dtype) for name in spec.tensor_shapes()}
         self._dtype = dtype
         self._adapters: dict[int, dict[str, tuple[Tensor, Tensor, Tensor | None]]] = {}
@@ -72,7 +76,8 @@ class TorchRunner:
         self._keys = {i: torch.zeros(shape, dtype=dtype) for i, shape in shapes.items()}
         self._values = {i: torch.zeros(shape, dtype=dtype) for i, shape in shapes.items()}
         self._states: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        """(layer, state index of a sequence) -> last inputs of the convolution [conv_size - 1, C], state [V, D, E]"""
+        """(layer, index of a state or snapshot) -> last inputs of the convolution [conv_size - 1, C], state [V, D, E]
+        """
 
     @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]  # `make check` has no torch
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -139,7 +144,12 @@ class TorchRunner:
             slots_T = batch.block_tables[s][positions_T // BLOCK_SIZE] * BLOCK_SIZE + positions_T % BLOCK_SIZE
             positions_L = positions_T[num_cached:]
             state = s if batch.states is None else int(batch.states[s])
-            sequences.append(_Sequence(slice(start, end), _indices(positions_L), _indices(slots_T), state))
+            restored = -1 if batch.restored is None else int(batch.restored[s])
+            copies = [] if batch.snapshots is None else batch.snapshots.tolist()
+            snapshots = [(count, index) for of, count, index in copies if of == s]
+            sequences.append(
+                _Sequence(slice(start, end), _indices(positions_L), _indices(slots_T), state, restored, snapshots)
+            )
         return sequences
 
     def _layer(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
@@ -248,19 +258,21 @@ class TorchRunner:
         outputs = []
         for sequence in sequences:
             conv_LC, state_VDE = self._state(i, sequence)
-            mixed_LC, conv_LC = self._convolve(layer, mix_NC[sequence.new], conv_LC)
-            if spec.recurrence == "conv":
-                outputs.append(gate_NX[sequence.new] * mixed_LC)
-            else:
-                recurred_LX, state_VDE = self._recur(layer, y_NH[sequence.new], F.silu(mixed_LC), state_VDE)
-                outputs.append(self._gated_norm(f"{layer}.mix_norm", recurred_LX, F.silu(gate_NX[sequence.new])))
+            for new, index in _parts(sequence):
+                mixed_LC, conv_LC = self._convolve(layer, mix_NC[new], conv_LC)
+                if spec.recurrence == "conv":
+                    outputs.append(gate_NX[new] * mixed_LC)
+                else:
+                    recurred_LX, state_VDE = self._recur(layer, y_NH[new], F.silu(mixed_LC), state_VDE)
+                    outputs.append(self._gated_norm(f"{layer}.mix_norm", recurred_LX, F.silu(gate_NX[new])))
+                self._states[i, index] = conv_LC, state_VDE
             self._states[i, sequence.state] = conv_LC, state_VDE
         return self._linear(f"{layer}.o", torch.cat(outputs))
 
     def _state(self, i: int, sequence: _Sequence) -> tuple[Tensor, Tensor]:
         spec = self.spec
         if int(sequence.positions_L[0]):
-            return self._states[i, sequence.state]
+            return self._states[i, sequence.state if sequence.restored < 0 else sequence.restored]
         conv_LC = torch.zeros(spec.conv_size - 1, spec.conv_channels, dtype=self._dtype)
         shape = spec.recurrent_heads, spec.recurrent_key_size, spec.recurrent_value_size
         return conv_LC, torch.zeros(shape, dtype=self._dtype)
@@ -456,6 +468,15 @@ class TorchRunner:
             factor = 1.0 if index else self.spec.rope_attention_factor
             rotations.append(((angles_N1P.cos() * factor).to(self._dtype), (angles_N1P.sin() * factor).to(self._dtype)))
         return rotations
+
+
+def _parts(sequence: _Sequence) -> Iterator[tuple[slice, int]]:
+    """Yield the sequence's rows in parts, each with the index at which the state behind it is kept."""
+    start = sequence.new.start
+    for count, index in [*sequence.snapshots, (sequence.new.stop - start, sequence.state)]:
+        if sequence.new.start + count > start:
+            yield slice(start, sequence.new.start + count), index
+        start = sequence.new.start + count
 
 
 def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:

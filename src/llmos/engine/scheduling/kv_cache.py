@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.scheduling.prefix_cache import Node, PrefixCache
+from llmos.engine.scheduling.snapshots import Snapshots
 
 
 def blocks_for(num_positions: int) -> int:
@@ -59,18 +60,20 @@ class KVCache:
         max_tables: int,
         max_blocks_per_table: int,
         keeps_prefixes: bool = True,
-        has_states: bool = False,
+        snapshots: Snapshots | None = None,
     ) -> None:
         """`keeps_prefixes`: a prefix outlives the tables that hold it, until its blocks are needed.
 
-        `has_states`: the row of a table is also the index of its sequence's state in the runner.
+        `snapshots`: those of a recurrent model. The row of a table is also the index of its sequence's state in the
+        runner, and a snapshot is dropped with the block that it is behind.
         """
         self.num_blocks = num_blocks
         self.max_blocks_per_table = max_blocks_per_table
         self.tables: npt.NDArray[np.int32] = np.zeros((max_tables, max_blocks_per_table), np.int32)
         """All open tables, ready to be gathered into a Batch; entries behind a table's blocks are undefined."""
         self.prefixes = PrefixCache()
-        self.has_states = has_states
+        self.has_states = snapshots is not None
+        self.snapshots = snapshots or Snapshots(0, 0)
         self._keeps_prefixes = keeps_prefixes
         # Last in, first out: the CPU's caches still hold the blocks that were used last.
         self._free_blocks = list(range(num_blocks - 1, -1, -1))
@@ -277,6 +280,7 @@ class KVCache:
         for each in branch:
             branch.extend(each.children.values())
         for each in reversed(branch):
+            self.snapshots.drop(each)
             self._evictable.pop(each.block, None)
             self.prefixes.remove(each)
             self._nodes[each.block] = None

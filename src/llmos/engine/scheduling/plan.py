@@ -10,6 +10,18 @@ from llmos.engine.scheduling.kv_cache import KVCache
 from llmos.engine.scheduling.sequence import Sequence
 
 
+@dataclass(frozen=True, slots=True)
+class StateCopy:
+    """The recurrent state of a sequence of the plan, which the step copies on its way."""
+
+    row: int
+    """Index of the sequence in the plan."""
+    position: int
+    """Tokens of the sequence that the state covers: whole blocks."""
+    index: int
+    """The snapshot that it becomes."""
+
+
 @dataclass(slots=True)
 class Plan:
     """The sequences of a step, in the order of their rows."""
@@ -18,6 +30,8 @@ class Plan:
     counts: list[int] = field(default_factory=list)
     """Tokens of each sequence: its own, then those of its draft."""
     num_tokens: int = 0
+    copies: list[StateCopy] = field(default_factory=list)
+    """What is kept most readily comes first."""
 
     def add(self, sequence: Sequence, count: int) -> None:
         self.sequences.append(sequence)
@@ -52,6 +66,10 @@ class Plan:
         width = max([len(table.blocks) for table in tables])
         has_adapters = any(s.adapter_index >= 0 for s in sequences)
         rows = [table.row for table in tables]
+        copies = sorted(
+            (each.row, each.position - sequences[each.row].num_computed, each.index) for each in self.copies
+        )
+        restored = [s.restored for s in sequences]
         return Batch(
             tokens=np.array(tokens, np.int32),
             starts=np.array([0, *accumulate(counts)], np.int32),
@@ -60,4 +78,6 @@ class Plan:
             logit_rows=np.array(logit_rows, np.int32),
             adapters=np.array([s.adapter_index for s in sequences], np.int32) if has_adapters else None,
             states=np.array(rows, np.int32) if kv.has_states else None,
+            restored=np.array(restored, np.int32) if max(restored) >= 0 else None,
+            snapshots=np.array(copies, np.int32) if copies else None,
         )

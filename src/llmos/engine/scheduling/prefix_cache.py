@@ -17,22 +17,43 @@ Tokens = tuple[int, ...]
 class Node:
     """One block of the KV cache and the tokens that it is for."""
 
-    __slots__ = ("block", "children", "is_computed", "is_removed", "parent", "tokens")
+    __slots__ = (
+        "awaits_snapshot",
+        "block",
+        "children",
+        "end",
+        "is_computed",
+        "is_removed",
+        "parent",
+        "tokens",
+        "wants_snapshot",
+    )
 
     def __init__(self, parent: "Node | str", tokens: Tokens, block: int) -> None:
         self.parent = parent
         """The node before it; the salt for a first block."""
         self.tokens = tokens
         self.block = block
+        self.end: int = BLOCK_SIZE + (0 if isinstance(parent, str) else parent.end)
+        """Tokens from the root to the end of the block."""
         self.children: dict[Tokens, Node] = {}
         self.is_computed = False
         """False while the block is pending: a running sequence is about to compute it, and nobody may read it."""
         self.is_removed = False
         """The node is no longer in the tree."""
+        self.wants_snapshot = False
+        """The sequence that computes the block is asked to keep the recurrent state behind it."""
+        self.awaits_snapshot = False
+        """A running sequence computes the recurrent state behind the block, which is computed already."""
 
     @property
     def is_pending(self) -> bool:
         return not (self.is_computed or self.is_removed)
+
+    @property
+    def is_awaited(self) -> bool:
+        """True as long as it is worth waiting for a running sequence to reach the end of this block."""
+        return (self.awaits_snapshot or not self.is_computed) and not self.is_removed
 
 
 class PrefixCache:

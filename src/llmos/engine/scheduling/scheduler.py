@@ -21,7 +21,9 @@ from llmos.engine.scheduling.fair_queue import FairQueue, by_arrival
 from llmos.engine.scheduling.kv_cache import KVCache, blocks_for
 from llmos.engine.scheduling.plan import Plan
 from llmos.engine.scheduling.prefix_cache import Node
+from llmos.engine.scheduling.recurrent_states import RecurrentStates
 from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.snapshots import Snapshots
 
 STEPS_PER_BACKGROUND_STEP = 8
 """Beside other work, background sequences decode in one of so many steps: one row costs little, many cost a lot."""
@@ -30,19 +32,24 @@ STEPS_PER_BACKGROUND_STEP = 8
 class Scheduler:
     """Moves sequences between waiting and running, and plans each step: schedule(), run the plan, commit()."""
 
-    def __init__(self, config: EngineConfig, num_blocks: int, context_length: int, *, has_states: bool = False) -> None:
-        """`has_states`: the model is recurrent. The state behind a prefix isn't kept, so no prefix is reused."""
+    def __init__(
+        self, config: EngineConfig, num_blocks: int, context_length: int, *, snapshots: Snapshots | None = None
+    ) -> None:
+        """`snapshots`: room for those of a recurrent model, which has a state besides its blocks; None for others. A
+        prefix is reused as far as they hold the state behind it."""
         assert context_length <= num_blocks * BLOCK_SIZE, "one sequence alone must always fit"
         self._max_batched_tokens = config.max_batched_tokens
         self._max_prefill_tokens = config.max_prefill_tokens
-        self._shares_prefixes = config.prefix_cache and not has_states
+        self._can_share = snapshots is None or snapshots.count > 0
+        self._shares_prefixes = config.prefix_cache and self._can_share
         self.kv = KVCache(
             num_blocks,
             max_tables=config.max_sequences,
             max_blocks_per_table=blocks_for(context_length),
             keeps_prefixes=self._shares_prefixes,
-            has_states=has_states,
+            snapshots=snapshots,
         )
+        self._states = RecurrentStates(self.kv) if snapshots is not None else None
         self.running: list[Sequence] = []
         self.waiting: FairQueue[Sequence] = FairQueue()
         self.num_preemptions = 0
@@ -78,6 +85,8 @@ class Scheduler:
         """Return the next step: one token for each decoding sequence, then chunks of prompts with the rest of the
         budget. The plan is empty only if there is no work."""
         self.waiting.step += 1
+        if self._states is not None:
+            self._states.release()
         self._allocate_next_tokens()
         self._preempt_for_blocked()
         plan = Plan()
@@ -95,6 +104,8 @@ class Scheduler:
         for sequence, count in split_prefill(prefilling, budget).items():
             if count:
                 plan.add(sequence, count)
+        if self._states is not None:
+            self._states.plan(plan)
         return plan
 
     def commit(self, plan: Plan) -> None:
@@ -108,11 +119,14 @@ class Scheduler:
             self.waiting.charge(sequence, sequence.num_computed)
             if sequence.num_computed == len(sequence.tokens):
                 sequence.is_resuming = False
+        if self._states is not None:
+            self._states.commit(plan)
 
     def discard(self, plan: Plan) -> None:
         """Discard a step that was computed but not committed. Keys and values are simply computed again; states have
         changed already, so their sequences begin again."""
-        if self.kv.has_states:
+        if self._states is not None:
+            self._states.release()
             for sequence in plan.sequences:
                 if sequence in self.running:
                     self._requeue(sequence)
@@ -120,6 +134,8 @@ class Scheduler:
     def check_invariants(self) -> None:
         """Assert that blocks, prefixes and queues agree with each other."""
         self.kv.check_invariants()
+        if self._states is not None:
+            self._states.check_invariants(self.running)
         self.waiting.check_invariants()
         assert self.kv.num_open == len(self.running)
         for sequence in self.running:
@@ -134,6 +150,7 @@ class Scheduler:
         for sequence in self.waiting:
             assert sequence.table is None
             assert sequence.num_computed == 0
+            assert sequence.restored < 0, "a waiting sequence has a snapshot"
         everyone = [*self.running, *self.waiting]
         assert len({id(sequence) for sequence in everyone}) == len(everyone), "a sequence is queued twice"
 
@@ -205,9 +222,12 @@ class Scheduler:
 
     def _num_lost(self, sequence: Sequence) -> int:
         """Return how many tokens the sequence would have to compute again if all its blocks were reused. Blocks that
-        it shares with running sequences are not lost."""
+        it shares with running sequences are not lost, as far as the state behind them is kept."""
         assert sequence.table is not None
-        return sequence.num_computed - self.kv.num_shared(sequence.table) * BLOCK_SIZE
+        num_kept = self.kv.num_shared(sequence.table)
+        if self._states is not None:
+            num_kept = self._states.num_kept(sequence.table, num_kept)
+        return sequence.num_computed - num_kept * BLOCK_SIZE
 
     def _plan_decodes(self, plan: Plan, decoding: list[Sequence], *, has_prompts: bool) -> None:
         """Plan a token for each, and drafts as far as they take nothing from others: they preempt nobody, leave a block
@@ -241,7 +261,7 @@ class Scheduler:
             return
         refused: list[tuple[int, int, int]] = []
         for sequence in self.waiting.in_order():
-            if sequence.pending_node is not None and sequence.pending_node.is_pending:
+            if sequence.pending_node is not None and sequence.pending_node.is_awaited:
                 continue
             if not self.kv.has_row:
                 self._blocked = sequence
@@ -249,8 +269,10 @@ class Scheduler:
             nodes, sequence.pending_node = self.kv.match_prefix(
                 self._salt(sequence), sequence.tokens, sequence.prefix_path
             )
+            if self._states is not None:
+                nodes, sequence.pending_node = self._states.match(sequence, nodes)
             if sequence.pending_node is not None:
-                continue  # a running sequence computes its next block: wait for it rather than compute it twice
+                continue  # a running sequence computes what comes next: wait for it rather than compute it twice
             if not self._can_allocate(sequence, nodes):
                 self._blocked = sequence
                 return
@@ -282,6 +304,8 @@ class Scheduler:
         self.waiting.charge(sequence, len(sequence.tokens))
         table = sequence.table = self.kv.open(self._salt(sequence))
         self.kv.adopt(table, nodes)
+        if self._states is not None:
+            self._states.start(sequence, nodes)
         fits = self.kv.allocate(table, len(sequence.tokens))
         assert fits, "a sequence longer than the whole cache was accepted"
         self.kv.mark_pending(table, sequence.tokens)
@@ -289,6 +313,8 @@ class Scheduler:
 
     def _free(self, sequence: Sequence, *, is_valid: bool = True) -> None:
         assert sequence.table is not None
+        if self._states is not None:
+            self._states.end(sequence)
         if is_valid:
             self.kv.commit(sequence.table, sequence.tokens, sequence.num_computed)
         self.kv.close(sequence.table, is_valid=is_valid)
@@ -298,8 +324,8 @@ class Scheduler:
     def _salt(self, sequence: Sequence) -> str:
         if self._shares_prefixes:
             return sequence.salt
-        # Without a prefix cache, only the choices of one request share their prompt; with states, not even these.
-        return f"{sequence.request_id}#{sequence.arrival}" if self.kv.has_states else sequence.request_id
+        # Without a prefix cache, only the choices of one request share their prompt; without snapshots, not even these.
+        return sequence.request_id if self._can_share else f"{sequence.request_id}#{sequence.arrival}"
 
 
 def split_prefill(prefilling: list[Sequence], budget: int) -> dict[Sequence, int]:

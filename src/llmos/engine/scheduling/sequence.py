@@ -27,6 +27,7 @@ class Sequence:
         "drafter",
         "is_draft_forced",
         "is_resuming",
+        "junction",
         "matcher",
         "num_cached_tokens",
         "num_charged",
@@ -37,6 +38,8 @@ class Sequence:
         "prefix_path",
         "priority",
         "request_id",
+        "restored",
+        "rolling_node",
         "salt",
         "sampling",
         "table",
@@ -77,6 +80,12 @@ class Sequence:
         """Nodes of the prefix cache that held its tokens at the last lookup, pending ones included."""
         self.pending_node: Node | None = None
         """The block that another sequence was about to compute for it at the last lookup."""
+        self.restored = -1
+        """The snapshot with which its recurrent state begins in its first step; -1 for none."""
+        self.junction: Node | None = None
+        """The last node that holds its tokens, where the recurrent state behind this is missing: it keeps that."""
+        self.rolling_node: Node | None = None
+        """The node of its rolling snapshot."""
         self.table: BlockTable | None = None
         """Its blocks while it runs; None while it waits."""
         self.draft: list[int] = []

@@ -2,6 +2,7 @@
 
 weights     each matrix as it will be packed (runner/packing.py), and the vectors
 KV cache    blocks of 16 positions, as many as the streams need
+states      those of recurrent layers, one for each stream, and their snapshots
 workspace   a step's activations, logits and scores, as csrc/decoder/decoder.cpp reserves them
 process     Python, its libraries, the tokenizer
 """
@@ -15,7 +16,13 @@ from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.hardware import Hardware, inspect_hardware
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from llmos.engine.config import DEFAULT_MEMORY_SHARE, DEFAULT_TOKENS_PER_SEQUENCE, EngineConfig, resolve
+from llmos.engine.config import (
+    DEFAULT_MEMORY_SHARE,
+    DEFAULT_TOKENS_PER_SEQUENCE,
+    EngineConfig,
+    resolve,
+    resolve_snapshots,
+)
 from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.embedder import DecoderEmbedder
@@ -42,18 +49,20 @@ class Need:
 
     weights: int
     kv: int
+    states: int = 0
     workspace: int
     process: int
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.workspace + self.process
+        return self.weights + self.kv + self.states + self.workspace + self.process
 
     def arithmetic(self) -> str:
         """Return the sum as text: "97 MB of weights + 803 MB of KV cache + ... = 950 MB"."""
         parts = (
             (self.weights, "of weights"),
             (self.kv, "of KV cache"),
+            (self.states, "of states"),
             (self.workspace, "of workspace"),
             (self.process, "for the process"),
         )
@@ -71,6 +80,8 @@ class Fit:
     streams: int
     """Streams of that length at once."""
     num_blocks: int
+    num_snapshots: int = 0
+    """Snapshots of recurrent states, which `need` includes."""
 
     @property
     def fits(self) -> bool:
@@ -144,6 +155,18 @@ class MemoryPlanner:
         room = int(self.hardware.available_bytes * DEFAULT_MEMORY_SHARE)
         return max(1, min(self.config.max_sequences, room // max(self.state_bytes, 1)))
 
+    def default_snapshots(self, num_blocks: int, num_states: int) -> int:
+        """Return how many snapshots of recurrent states the engine keeps beside these. Raises what
+        resolve_snapshots() raises."""
+        if isinstance(self.spec, EncoderSpec):
+            return 0
+        longest = min(self.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE)
+        need = self.need(1, longest, num_blocks, num_states=num_states)
+        free_bytes = self.hardware.available_bytes - need.total
+        return resolve_snapshots(
+            self.config, free_bytes=free_bytes, state_bytes=self.state_bytes, num_states=num_states
+        )
+
     @property
     def process_bytes(self) -> int:
         return PROCESS_BYTES + BYTES_PER_TOKEN_OF_VOCABULARY * self.spec.vocab_size
@@ -163,10 +186,12 @@ class MemoryPlanner:
         rows = streams * (1 + min(self.config.max_draft_tokens, 1))
         return _decoder_workspace(self.spec, tokens, rows, context, threads)
 
-    def need(self, streams: int, context: int, num_blocks: int) -> Need:
+    def need(self, streams: int, context: int, num_blocks: int, *, num_states: int | None = None) -> Need:
+        """`num_states`: of recurrent layers, snapshots included. None: one for each stream."""
         return Need(
             weights=self.weight_bytes,
-            kv=num_blocks * self.block_bytes + streams * self.state_bytes,
+            kv=num_blocks * self.block_bytes,
+            states=(streams if num_states is None else num_states) * self.state_bytes,
             workspace=self.workspace_bytes(streams, context),
             process=self.process_bytes,
         )
@@ -198,20 +223,35 @@ class MemoryPlanner:
             length = min(longest, num_blocks * BLOCK_SIZE)
             usual = min(length, DEFAULT_TOKENS_PER_SEQUENCE)
             count = max(1, min(config.max_sequences, num_blocks * BLOCK_SIZE // usual))
-            need = self.need(count, length, num_blocks)
-            return Fit(need=need, available=available, context=usual, streams=count, num_blocks=num_blocks)
+            num_states = self.default_states()
+            num_snapshots = self.default_snapshots(num_blocks, num_states)
+            return Fit(
+                need=self.need(count, length, num_blocks, num_states=num_states + num_snapshots),
+                available=available,
+                context=usual,
+                streams=count,
+                num_blocks=num_blocks,
+                num_snapshots=num_snapshots,
+            )
         length = context or min(longest, DEFAULT_TOKENS_PER_SEQUENCE)
         return self.at(length, streams or 1)
 
     def at(self, context: int, streams: int) -> Fit:
         """Return the fit for these, whatever the config says."""
-        num_blocks = streams * -(-context // BLOCK_SIZE)
+        num_blocks, available = streams * -(-context // BLOCK_SIZE), self.hardware.available_bytes
+        num_snapshots = resolve_snapshots(
+            replace(self.config, snapshot_bytes=None),
+            free_bytes=available - self.need(streams, context, num_blocks).total,
+            state_bytes=self.state_bytes,
+            num_states=streams,
+        )
         return Fit(
-            need=self.need(streams, context, num_blocks),
-            available=self.hardware.available_bytes,
+            need=self.need(streams, context, num_blocks, num_states=streams + num_snapshots),
+            available=available,
             context=context,
             streams=streams,
             num_blocks=num_blocks,
+            num_snapshots=num_snapshots,
         )
 
     def check_room(self) -> Need:
@@ -269,8 +309,12 @@ def check_fits(
     hardware = hardware or inspect_hardware()
     planner = MemoryPlanner.from_files(files, config, hardware)
     num_blocks = 0 if isinstance(planner.spec, EncoderSpec) else planner.default_blocks()
+    num_states = planner.default_states() if num_blocks else 0
     need = planner.need(
-        0 if not num_blocks else 1, min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE), num_blocks
+        1 if num_blocks else 0,
+        min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE),
+        num_blocks,
+        num_states=num_states + planner.default_snapshots(num_blocks, num_states),
     )
     shared = need.weights if config.packed_folder is not None else 0
     total = shared + replicas * (need.total - shared)

@@ -166,7 +166,8 @@ struct BatchArrays {
     const Array1<int32_t>&tokens, &starts, &context_lengths;
     const Array2<int32_t>& block_tables;
     const Array1<int32_t>& logit_rows;
-    const std::optional<Array1<int32_t>>&adapters, &states;
+    const std::optional<Array1<int32_t>>&adapters, &states, &restored;
+    const std::optional<Array2<int32_t>>& copies;
 
     BatchView checked(const Decoder& decoder) const {
         check_sizes();
@@ -183,7 +184,10 @@ struct BatchArrays {
                 block_tables.data(),
                 logit_rows.data(),
                 adapters ? adapters->data() : nullptr,
-                states ? states->data() : nullptr};
+                states ? states->data() : nullptr,
+                restored ? restored->data() : nullptr,
+                copies ? reinterpret_cast<const StateCopy*>(copies->data()) : nullptr,
+                copies ? int(copies->shape(0)) : 0};
     }
 
     // The sequences that checked() refuses for what they bring themselves.
@@ -243,14 +247,36 @@ struct BatchArrays {
     void check_states(const Decoder& decoder) const {
         if (!decoder.spec().num_recurrent_layers) return;
         require(num_sequences() <= decoder.num_states(), "there are more sequences than states");
-        if (!states) return;
-        require(states->size() == size_t(num_sequences()), "states has an entry for each sequence");
-        std::vector<bool> is_used(size_t(decoder.num_states()));
-        for (int s = 0; s < num_sequences(); ++s) {
-            const int32_t state = (*states)(s);
+        require(!states || states->size() == size_t(num_sequences()), "states has an entry for each sequence");
+        std::vector<bool> is_used(size_t(decoder.num_states()));  // written, or read by another sequence
+        const auto write = [&](int32_t state) {
             require(uint32_t(state) < uint32_t(decoder.num_states()), "there is no state of this number");
             require(!is_used[size_t(state)], "two sequences have the same state");
             is_used[size_t(state)] = true;
+        };
+        for (int s = 0; s < num_sequences(); ++s) write(states ? (*states)(s) : s);
+        check_copies(write);
+        if (!restored) return;
+        require(restored->size() == size_t(num_sequences()), "restored has an entry for each sequence");
+        for (int s = 0; s < num_sequences(); ++s) {
+            const int32_t state = (*restored)(s);
+            if (state == -1) continue;
+            require(uint32_t(state) < uint32_t(decoder.num_states()), "there is no state of this number");
+            require(context_lengths(s) > 0, "a sequence without earlier tokens has no state to restore");
+            require(!is_used[size_t(state)], "a state is restored in the step that writes it");
+        }
+    }
+
+    template <class Write> void check_copies(const Write& write) const {
+        if (!copies) return;
+        require(copies->shape(1) == 3, "a copy of a state has a sequence, a number of tokens, and a state");
+        for (size_t c = 0; c < copies->shape(0); ++c) {
+            const int32_t s = (*copies)(c, 0), tokens_before = (*copies)(c, 1);
+            require(uint32_t(s) < uint32_t(num_sequences()), "a copy is of a sequence of the batch");
+            require(tokens_before > 0 && tokens_before <= starts(s + 1) - starts(s), "a copy is behind a new token");
+            if (c && (*copies)(c - 1, 0) >= s)
+                require((*copies)(c - 1, 0) == s && (*copies)(c - 1, 1) < tokens_before, "copies must ascend");
+            write((*copies)(c, 2));
         }
     }
 };
@@ -285,9 +311,11 @@ class DecoderRunner {
 
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                        Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
-                       std::optional<Array1<int32_t>> adapters, std::optional<Array1<int32_t>> states) {
+                       std::optional<Array1<int32_t>> adapters, std::optional<Array1<int32_t>> states,
+                       std::optional<Array1<int32_t>> restored, std::optional<Array2<int32_t>> copies) {
         weights_.require_complete();
-        const BatchArrays arrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters, states};
+        const BatchArrays arrays{tokens,   starts, context_lengths, block_tables, logit_rows,
+                                 adapters, states, restored,        copies};
         const BatchView batch = arrays.checked(decoder_);
         // The array keeps the memory, not the numbers: a later step may write them elsewhere.
         auto held = std::make_unique<std::shared_ptr<const Buffer>>();
@@ -305,8 +333,10 @@ class DecoderRunner {
                              Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
                              std::optional<Array1<int32_t>> adapters) {
         const std::optional<Array1<int32_t>> no_states;  // states are the runner's own, and checked with the batch
-        return BatchArrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters, no_states}.refused(
-            decoder_);
+        const std::optional<Array2<int32_t>> no_copies;
+        return BatchArrays{tokens,   starts,    context_lengths, block_tables, logit_rows,
+                           adapters, no_states, no_states,       no_copies}
+            .refused(decoder_);
     }
 
     nb::tuple likeliest() {
@@ -375,6 +405,7 @@ void bind_decoder(nb::module_& m) {
         .def("forward", &DecoderRunner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "adapters"_a.noconvert() = nb::none(), "states"_a.noconvert() = nb::none(),
+             "restored"_a.noconvert() = nb::none(), "copies"_a.noconvert() = nb::none(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
         .def("refused", &DecoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),

@@ -25,13 +25,22 @@
 
 namespace llmos {
 
+// A copy of a sequence's state behind so many of its new tokens, and where it is written.
+struct StateCopy {
+    int32_t sequence, num_tokens, state;
+};
+
 // See engine/runner/__init__.py's Batch.
 struct BatchView {
     int num_tokens, num_sequences, num_logit_rows, table_stride;
     const int32_t *tokens, *starts, *context_lengths, *block_tables, *logit_rows;
     const int32_t* adapters;  // [num_sequences], -1: none; null where no sequence has one
     const int32_t* states;    // [num_sequences], where recurrent layers keep a sequence's state; null: its index
+    const int32_t* restored;  // [num_sequences], where its state is read instead, -1: where it is kept; null: all -1
+    const StateCopy* copies;  // [num_copies], ascending by sequence, then by tokens
+    int num_copies;
     int state(int sequence) const { return states ? states[sequence] : sequence; }
+    int restored_state(int sequence) const { return restored ? restored[sequence] : -1; }
 };
 
 class Decoder {

@@ -102,7 +102,22 @@ class Decoder::Pass : private Step {
     void prepare_recurrence(const Layer& layer, int token);
     void recur(const Layer& layer, int index, int sequence, int head, int first_column);
     void gated_norm(const Layer& layer, int token, float* out);
-    float* conv_inputs(int index, int sequence) const;
+    float* conv_inputs(int index, int state) const;
+    float* head_state(int index, int state, int head, int first_column) const;
+    // Calls run(first, count) for the sequence's new tokens, in parts that end where its state is copied, and there
+    // copy(state).
+    template <class Run, class Copy> void in_parts(int sequence, const Run& run, const Copy& copy) const {
+        const StateCopy *next = batch_.copies, *end = next + batch_.num_copies;
+        next = std::lower_bound(next, end, sequence, [](const StateCopy& each, int s) { return each.sequence < s; });
+        int done = 0;
+        for (; next != end && next->sequence == sequence; ++next) {
+            run(done, next->num_tokens - done);
+            copy(next->state);
+            done = next->num_tokens;
+        }
+        const int num_tokens = batch_.starts[sequence + 1] - batch_.starts[sequence];
+        if (done < num_tokens) run(done, num_tokens - done);
+    }
     float* mix(int token) const { return decoder_.mix_.as<float>() + size_t(token) * decoder_.mix_columns_; }
 
     // adapters.cpp

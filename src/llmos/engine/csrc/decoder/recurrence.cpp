@@ -1,7 +1,7 @@
 // A recurrent layer, in place of attention: a short convolution, and a state of each head that every token changes.
 //
 // Channels and heads are independent of each other, so the threads share these; a thread takes the tokens of a sequence
-// one after another. A sequence's state is zero before its first token.
+// one after another. A sequence's state is zero before its first token, or it begins with a copy of an earlier state.
 
 #include <algorithm>
 #include <cmath>
@@ -19,6 +19,14 @@ void to_unit_length(float* head, int size, float scale) {
     for (int i = 0; i < size; ++i) squares += head[i] * head[i];
     const float factor = scale / std::sqrt(squares + 1e-6f);
     for (int i = 0; i < size; ++i) head[i] *= factor;
+}
+
+void clear_rows(float* rows, int num_rows, int size, int stride) {
+    for (int i = 0; i < num_rows; ++i) std::fill_n(rows + size_t(i) * stride, size, 0.0f);
+}
+
+void copy_rows(const float* from, float* to, int num_rows, int size, int stride) {
+    for (int i = 0; i < num_rows; ++i) std::copy_n(from + size_t(i) * stride, size, to + size_t(i) * stride);
 }
 
 }  // namespace
@@ -65,37 +73,49 @@ void Decoder::Pass::project_mix(const Layer& layer) {
     }
 }
 
-// The inputs of a layer's convolution before the sequence's new tokens; the state of the heads lies behind them.
-float* Decoder::Pass::conv_inputs(int index, int sequence) const {
+// The last inputs of a layer's convolution in the state of this index; the state of the heads lies behind them.
+float* Decoder::Pass::conv_inputs(int index, int state) const {
     const size_t bytes = decoder_.states_.bytes() / size_t(decoder_.num_states_);
     const size_t per_layer = bytes / size_t(spec_.num_recurrent_layers);
-    return reinterpret_cast<float*>(decoder_.states_.as<uint8_t>() + size_t(batch_.state(sequence)) * bytes +
+    return reinterpret_cast<float*>(decoder_.states_.as<uint8_t>() + size_t(state) * bytes +
                                     size_t(spec_.layers[size_t(index)].recurrent_index) * per_layer);
+}
+
+// The state of a head, [recurrent_key_size][padded_value_size], from this column on.
+float* Decoder::Pass::head_state(int index, int state, int head, int first_column) const {
+    return conv_inputs(index, state) + size_t(spec_.conv_size - 1) * decoder_.mix_columns_ +
+           size_t(head) * spec_.recurrent_key_size * padded_value_size(spec_) + first_column;
 }
 
 void Decoder::Pass::convolve(const Layer& layer, int index, int sequence, int first_channel) {
     ConvolutionArgs args{};
     const int first = batch_.starts[sequence], count = std::min(group_rows, spec_.conv_channels() - first_channel);
-    args.num_tokens = batch_.starts[sequence + 1] - first;
     args.num_taps = spec_.conv_size;
-    args.x = mix(first) + first_channel;
     args.stride = decoder_.mix_columns_;
     args.is_activated = spec_.recurrence != Recurrence::convolution;
-    if (!args.is_activated) {
-        args.in_gate = decoder_.mix_in_.as<float>() + size_t(first) * args.stride + first_channel;
-        args.out_gate = gates(first) + first_channel;
-    }
     for (int c = 0; c < count; ++c) {
         for (int j = 0; j < args.num_taps; ++j)
             args.taps[j][c] = layer[Vector::conv][(first_channel + c) * args.num_taps + j];
         if (layer[Vector::conv_bias]) args.bias[c] = layer[Vector::conv_bias][first_channel + c];
     }
-    args.before = conv_inputs(index, sequence) + first_channel;
+    args.before = conv_inputs(index, batch_.state(sequence)) + first_channel;
     args.before_stride = decoder_.mix_columns_;
-    if (!batch_.context_lengths[sequence])
-        for (int j = 0; j + 1 < args.num_taps; ++j)
-            std::fill_n(args.before + size_t(j) * args.before_stride, group_rows, 0.0f);
-    kernels_.convolve(args);
+    const auto copy = [&](const float* from, float* to) {
+        copy_rows(from, to, args.num_taps - 1, group_rows, args.before_stride);
+    };
+    if (!batch_.context_lengths[sequence]) clear_rows(args.before, args.num_taps - 1, group_rows, args.before_stride);
+    else if (const int state = batch_.restored_state(sequence); state >= 0)
+        copy(conv_inputs(index, state) + first_channel, args.before);
+    const auto run = [&](int done, int num_tokens) {
+        args.num_tokens = num_tokens;
+        args.x = mix(first + done) + first_channel;
+        if (!args.is_activated) {
+            args.in_gate = decoder_.mix_in_.as<float>() + size_t(first + done) * args.stride + first_channel;
+            args.out_gate = gates(first + done) + first_channel;
+        }
+        kernels_.convolve(args);
+    };
+    in_parts(sequence, run, [&](int state) { copy(args.before, conv_inputs(index, state) + first_channel); });
 }
 
 // The token's keys and queries, the decay of each head's state, and the factor of what is added to it.
@@ -122,32 +142,39 @@ void Decoder::Pass::recur(const Layer& layer, int index, int sequence, int head,
     const int first = batch_.starts[sequence], keys = spec_.recurrent_keys(), stride = padded_value_size(spec_);
     const int key_head = spec_.tiles_key_heads ? head % spec_.recurrent_key_heads
                                                : head / (spec_.recurrent_heads / spec_.recurrent_key_heads);
-    // delta: queries, keys, values; mamba: values, keys, queries
-    const float* row = mix(first);
     const size_t key = size_t(key_head) * spec_.recurrent_key_size;
     const size_t value = size_t(head) * spec_.recurrent_value_size + size_t(first_column);
     RecurrenceArgs args{};
-    args.num_tokens = batch_.starts[sequence + 1] - first;
     args.key_size = spec_.recurrent_key_size;
     args.num_columns = std::min(stride - first_column, RecurrenceArgs::max_columns);
     args.subtracts_prediction = is_delta;
-    args.queries = row + key + (is_delta ? 0 : spec_.recurrent_size() + keys);
-    args.keys = row + key + (is_delta ? keys : spec_.recurrent_size());
-    args.values = row + value + (is_delta ? 2 * keys : 0);
     args.key_stride = args.value_stride = decoder_.mix_columns_;
-    const size_t factor = size_t(first) * decoder_.step_stride() + size_t(head);
-    args.decays = decoder_.decays_.as<float>() + factor;
-    args.corrections = decoder_.corrections_.as<float>() + factor;
     args.factor_stride = decoder_.step_stride();
     args.skip = is_delta ? 0 : layer[Vector::skip][head];
-    args.state = conv_inputs(index, sequence) + size_t(spec_.conv_size - 1) * decoder_.mix_columns_ +
-                 size_t(head) * args.key_size * stride + first_column;
+    args.state = head_state(index, batch_.state(sequence), head, first_column);
     args.state_stride = stride;
     args.out_stride = decoder_.recurred_stride();
-    args.out = decoder_.recurred_.as<float>() + size_t(first) * args.out_stride + size_t(head) * stride + first_column;
-    if (!batch_.context_lengths[sequence])
-        for (int i = 0; i < args.key_size; ++i) std::fill_n(args.state + size_t(i) * stride, args.num_columns, 0.0f);
-    kernels_.recur(args);
+    const auto copy = [&](const float* from, float* to) {
+        copy_rows(from, to, args.key_size, args.num_columns, stride);
+    };
+    if (!batch_.context_lengths[sequence]) clear_rows(args.state, args.key_size, args.num_columns, stride);
+    else if (const int state = batch_.restored_state(sequence); state >= 0)
+        copy(head_state(index, state, head, first_column), args.state);
+    const auto run = [&](int done, int num_tokens) {
+        args.num_tokens = num_tokens;
+        // delta: queries, keys, values; mamba: values, keys, queries
+        const float* row = mix(first + done);
+        args.queries = row + key + (is_delta ? 0 : spec_.recurrent_size() + keys);
+        args.keys = row + key + (is_delta ? keys : spec_.recurrent_size());
+        args.values = row + value + (is_delta ? 2 * keys : 0);
+        const size_t factor = size_t(first + done) * decoder_.step_stride() + size_t(head);
+        args.decays = decoder_.decays_.as<float>() + factor;
+        args.corrections = decoder_.corrections_.as<float>() + factor;
+        args.out = decoder_.recurred_.as<float>() + size_t(first + done) * args.out_stride + size_t(head) * stride +
+                   first_column;
+        kernels_.recur(args);
+    };
+    in_parts(sequence, run, [&](int state) { copy(args.state, head_state(index, state, head, first_column)); });
 }
 
 // delta: each head is normalized, then gated. mamba: gated, then each group of heads with one key is normalized.
