@@ -286,7 +286,7 @@ class ServingRecurrent(Serving):
 
     @staticmethod
     def make_runner():
-        return RecurrentRunner(num_snapshots=4)
+        return RecurrentRunner(num_snapshots=2)
 
     @invariant()
     def snapshots_hold_the_states_behind_their_blocks(self):
