@@ -29,7 +29,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_CATALOG` | another catalog file | the one that LLMOS ships |
 | `LLMOS_THREADS` | threads of the forward pass | one for each core |
 | `LLMOS_KV_BYTES` | memory of each model's KV cache | room for 64 answers, a quarter of the free memory at most |
-| `LLMOS_SNAPSHOT_BYTES` | memory of the states that a recurrent model keeps for later prompts | four for each of 64 answers, an eighth of the free memory at most |
+| `LLMOS_SNAPSHOT_BYTES` | memory of the states that recurrent models keep | an eighth of the free memory at most |
 | `LLMOS_KV_DTYPE` | what it keeps: `int8`, `f16`, `f32` | `int8` |
 | `LLMOS_PREFIX_CACHE` | `on` or `off`: keep the beginnings of prompts for those that begin alike | `on` |
 | `LLMOS_DRAFT_TOKENS` | tokens that speculation proposes at most; 0 turns it off | 8 |
