@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from llmos.core.config import load_settings
+from llmos.engine.config import EngineConfig
+from llmos.engine.loading import load_engine
 from llmos.models import open_registry
 
 
@@ -36,6 +38,20 @@ def test_a_sound_store_says_what_was_read(cli, model):
     assert outcome.status == 0
     assert "files: 1" in outcome.out
     assert "all digests match" in outcome.out
+
+
+def test_damaged_packed_weights_are_named(cli, model, home):
+    file, _ = model
+    load_engine({"model.gguf": file}, EngineConfig(packed_folder=str(home / "packed")))
+    assert "1 file of packed weights" in cli("doctor", "--store").out
+    (packed,) = (home / "packed").glob("*.packed")
+    harm(packed)
+    outcome = cli("doctor", "--store", "--json")
+    told = json.loads(outcome.out)
+    assert (outcome.status, told["ok"], told["damaged"]) == (1, False, [])
+    assert told["packed"][0]["advice"] == f"rm {packed}; the next load packs the weights again."
+    said = cli("doctor", "--store").out
+    assert "the next load packs the weights again" in said
 
 
 def test_what_is_damaged_is_named_with_everything_that_needs_it(cli, model):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.errors import BadRequest, InsufficientMemory
 from llmos.core.hardware import inspect_hardware
 from llmos.engine import _native
 from llmos.engine.config import Capacity, EngineConfig, resolve, resolve_snapshots
@@ -83,7 +83,7 @@ def test_options_that_are_set_are_kept():
 def test_a_cache_larger_than_the_free_memory_is_rejected_with_the_difference():
     assert resolved(EngineConfig(kv_bytes=4 * GIB), free_bytes=4 * GIB).num_blocks == 4096
     with pytest.raises(
-        Unavailable, match=r"kv_bytes is 4,294,967,297; .* 4,294,967,296 bytes .* are free\. Lower it by 1,"
+        InsufficientMemory, match=r"kv_bytes is 4,294,967,297; .* 4,294,967,296 bytes .* are free\. Lower it by 1,"
     ):
         resolved(EngineConfig(kv_bytes=4 * GIB + 1), free_bytes=4 * GIB)
 
@@ -94,7 +94,7 @@ def test_a_context_length_over_the_models_is_rejected_with_both_numbers():
 
 
 def test_too_little_memory_is_rejected_with_the_numbers():
-    with pytest.raises(Unavailable, match="hold only 16 tokens: 16 tokens take 1,048,576 bytes"):
+    with pytest.raises(InsufficientMemory, match="hold only 16 tokens: 16 tokens take 1,048,576 bytes"):
         resolved(free_bytes=4 * 2**20)
 
 
@@ -117,5 +117,7 @@ def test_snapshots_take_the_memory_that_is_asked_for():
     assert snapshots(prefix_cache=False) == 0
     assert snapshots(prefix_cache=False, snapshot_bytes=2**20) == 1
     assert snapshots(state_bytes=0, snapshot_bytes=2**20) == 0, "the model has no states"
-    with pytest.raises(Unavailable, match="snapshot_bytes is 1,048,576; beside the weights and the KV cache, 1,000"):
+    with pytest.raises(
+        InsufficientMemory, match="snapshot_bytes is 1,048,576; beside the weights and the KV cache, 1,000"
+    ):
         snapshots(free_bytes=1000, snapshot_bytes=2**20)

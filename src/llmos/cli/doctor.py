@@ -19,7 +19,7 @@ import typer
 from rich.text import Text
 
 from llmos.cli import options
-from llmos.cli.doctor_store import doctor_store
+from llmos.cli.doctor_store import PackedCheck, doctor_store
 from llmos.cli.output import print_json, readable_size, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import Settings, load_settings
@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     store: Annotated[
         bool,
-        typer.Option("--store", help="Check only the store: damaged and unneeded files."),
+        typer.Option("--store", help="Check only the store and the packed weights: damaged and unneeded files."),
     ] = False,
     set_aside: Annotated[
         bool,
@@ -59,7 +59,8 @@ def doctor(
 ) -> None:
     """Check this machine and this installation. Each line is ok or says what to do."""
     if store:
-        doctor_store(set_aside=set_aside, collect=collect, as_json=as_json)
+        packed = [PackedCheck(each.ok, each.found, each.advice) for each in check_packed(load_settings())]
+        doctor_store(packed, set_aside=set_aside, collect=collect, as_json=as_json)
         return
     if set_aside or collect:
         raise BadRequest("--set-aside and --collect need --store: llmos doctor --store --set-aside")

@@ -1,6 +1,8 @@
-"""llmos doctor --store: read every byte of the store, and report damaged files, what needs them, and what to do."""
+"""llmos doctor --store: read every byte of the store and of packed weights, and report damaged files, what needs them,
+and what to do."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -25,8 +27,17 @@ class _DamagedVersion:
     repair: str
 
 
-def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
-    """Exits with 1 if a version is damaged."""
+@dataclass(frozen=True, slots=True)
+class PackedCheck:
+    """What was found of packed weights, which loading maps instead of the version's files."""
+
+    ok: bool
+    found: str
+    advice: str
+
+
+def doctor_store(packed: Sequence[PackedCheck], *, set_aside: bool, collect: bool, as_json: bool) -> None:
+    """Exits with 1 if a version or packed weights are damaged."""
     from llmos.models import open_registry
     from llmos.models.inspection import how_to_repair, inspect_store, num_bytes_to_read
 
@@ -41,15 +52,22 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
     moved = registry.store.set_aside(sorted(inspection.damaged)) if set_aside and inspection.damaged else []
     freed_bytes = registry.collect() if collect else 0
     if as_json:
-        print_json(_facts(inspection, damaged) | {"set_aside": moved, "freed_bytes": freed_bytes})
+        sound = not inspection.damaged and all(each.ok for each in packed)
+        facts = _facts(inspection, damaged) | {"ok": sound, "packed": [asdict(each) for each in packed]}
+        print_json(facts | {"set_aside": moved, "freed_bytes": freed_bytes})
     else:
         for line in _lines(inspection, damaged, is_set_aside=set_aside, is_collected=collect):
             stdout().print(line)
+        for each_packed in packed:
+            mark = Text("ok   ", style="green") if each_packed.ok else Text("FIX  ", style="bold red")
+            stdout().print(mark + Text(each_packed.found))
+            if each_packed.advice:
+                stdout().print(f"     → {each_packed.advice}")
         for path in moved:
             stdout().print(f"     set aside: {path}")
         if collect:
             stdout().print(f"     {readable_size(freed_bytes)} freed")
-    if inspection.damaged:
+    if inspection.damaged or not all(each.ok for each in packed):
         raise typer.Exit(1)
 
 

@@ -14,6 +14,7 @@ LLMOSError                        500 internal_error
 ├── MethodNotAllowed              405 method_not_allowed
 ├── RequestTimeout                408 request_timeout
 ├── Conflict                      409 conflict
+│   └── InsufficientMemory        409 insufficient_memory
 ├── TooLarge                      413 request_too_large
 ├── UnsupportedMediaType          415 unsupported_media_type
 ├── RateLimited                   429 rate_limit_exceeded
@@ -110,6 +111,12 @@ class RequestTimeout(LLMOSError):
 
 class Conflict(LLMOSError):
     status, code, type = 409, "conflict", "invalid_request_error"
+
+
+class InsufficientMemory(Conflict):
+    """A model, or what was asked of it, doesn't fit into this machine's memory. Trying again doesn't help."""
+
+    code = "insufficient_memory"
 
 
 class TooLarge(LLMOSError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmos.core.config import Settings
-from llmos.core.errors import LLMOSError, Unavailable
+from llmos.core.errors import InsufficientMemory, LLMOSError
 from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
 from llmos.engine.config import EngineConfig
@@ -28,8 +28,10 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
         config = EngineConfig.from_options({**settings.engine_options, **options})
         try:
             check_fits(registry.loadable(version).files, config, replicas=num_replicas)
-        except Unavailable as error:
-            raise Unavailable(f"{version.ref} is not deployed: {error.message} See: llmos fit {version.ref}") from None
+        except InsufficientMemory as error:
+            raise InsufficientMemory(
+                f"{version.ref} is not deployed: {error.message} See: llmos fit {version.ref}"
+            ) from None
         except LLMOSError as error:
             if error.param is not None and error.param in options:
                 raise

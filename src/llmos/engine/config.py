@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmos.core.config import KNOWN_ISAS
-from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.errors import BadRequest, InsufficientMemory
 from llmos.core.suggest import nearest
 
 DEFAULT_TOKENS_PER_SEQUENCE = 1024
@@ -111,7 +111,7 @@ def resolve(
 ) -> Capacity:
     """Resolve the unset options. `free_bytes`: free memory, less the weights.
 
-    Raises BadRequest for a context length over the model's, and Unavailable if the KV cache doesn't fit into memory.
+    Raises BadRequest for a context length over the model's, and InsufficientMemory if the KV cache doesn't fit.
     """
     context = config.context_length or max_positions
     if context > max_positions:
@@ -121,7 +121,7 @@ def resolve(
         )
     if config.kv_bytes is not None:
         if config.kv_bytes > free_bytes:
-            raise Unavailable(
+            raise InsufficientMemory(
                 f"kv_bytes is {config.kv_bytes:,}; after the weights, {free_bytes:,} bytes of memory are free. "
                 f"Lower it by {config.kv_bytes - free_bytes:,}, free some memory, or use a smaller model."
             )
@@ -131,7 +131,7 @@ def resolve(
         affordable = int(free_bytes * DEFAULT_MEMORY_SHARE) // block_bytes
         num_blocks = min(-(-num_tokens // block_size), affordable)
     if num_blocks * block_size < min(context, block_size * 2):
-        raise Unavailable(
+        raise InsufficientMemory(
             f"The KV cache would hold only {num_blocks * block_size} tokens: {block_size} tokens take "
             f"{block_bytes:,} bytes, and {free_bytes:,} bytes of memory are free. "
             "Free some memory, raise kv_bytes, or use a smaller model."
@@ -142,8 +142,8 @@ def resolve(
 def resolve_snapshots(config: EngineConfig, *, free_bytes: int, state_bytes: int, num_states: int) -> int:
     """Return how many snapshots a recurrent model gets. `free_bytes`: free memory, less all else that the model takes.
 
-    `state_bytes`: of one sequence; 0 for a model without recurrent layers. Raises Unavailable if what the config asks
-    for doesn't fit into memory.
+    `state_bytes`: of one sequence; 0 for a model without recurrent layers. Raises InsufficientMemory if what the config
+    asks for doesn't fit.
     """
     if not state_bytes:
         return 0
@@ -151,7 +151,7 @@ def resolve_snapshots(config: EngineConfig, *, free_bytes: int, state_bytes: int
         affordable = int(max(0, free_bytes) * SNAPSHOT_MEMORY_SHARE) // state_bytes
         return min(SNAPSHOTS_PER_SEQUENCE * num_states, affordable) if config.prefix_cache else 0
     if config.snapshot_bytes > max(0, free_bytes):
-        raise Unavailable(
+        raise InsufficientMemory(
             f"snapshot_bytes is {config.snapshot_bytes:,}; beside the weights and the KV cache, {max(0, free_bytes):,} "
             "bytes of memory are free. Lower it, free some memory, or use a smaller model."
         )

@@ -43,7 +43,7 @@ def load(
 ) -> tuple[Engine | EmbeddingEngine, Ready]:
     """Load a decoder or an encoder onto this machine's CPU. `files`: file name -> path, as for open_checkpoint().
 
-    Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, Unavailable for too little memory.
+    Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, InsufficientMemory.
     """
     started = time.perf_counter()
     loaded = _load(files, config, progress)

@@ -20,10 +20,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from llmos.core.config import Settings
-from llmos.core.errors import LLMOSError, Unavailable
+from llmos.core.errors import InsufficientMemory, LLMOSError
 from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
-from llmos.engine.sizing.fit import check_fits
+from llmos.engine.sizing.fit import check_fit_together, check_fits
 from llmos.gateway.app import create_app
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.jobs.batch_runner import BatchRunner
@@ -49,22 +49,27 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.local_versions(name)]
     # Requests carry their adapters, so the base version of an adapter is loaded.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
-    for loadable in wanted.values():
-        _check_fits(loadable, settings)
+    _check_fits([*wanted.values()], settings)
     services.readiness.wanted.extend(wanted)
     listener = listen(host, port)
     if uvloop.run(_serve(services, list(wanted.values()), listener)) == "cut short":
         raise SystemExit(1)
 
 
-def _check_fits(loadable: Loadable, settings: Settings) -> None:
-    try:
-        check_fits(loadable.files, EngineConfig.from_options(settings.engine_options))
-    except Unavailable as error:
+def _check_fits(wanted: Sequence[Loadable], settings: Settings) -> None:
+    """Raise InsufficientMemory for a model that is too large for this machine, and for models that are together."""
+    config = EngineConfig.from_options(settings.engine_options)
+    readable = {}
+    for loadable in wanted:
         ref = loadable.version.ref
-        raise Unavailable(f"{ref} isn't served: {error.message} See: llmos fit {ref}") from None
-    except LLMOSError:
-        return  # Loading the model reports what is wrong with it.
+        try:
+            check_fits(loadable.files, config)
+            readable[ref] = loadable.files
+        except InsufficientMemory as error:
+            raise InsufficientMemory(f"{ref} isn't served: {error.message} See: llmos fit {ref}") from None
+        except LLMOSError:
+            pass  # Loading the model reports what is wrong with it.
+    check_fit_together(readable, config)
 
 
 def http_config(app: ASGIApp) -> uvicorn.Config:

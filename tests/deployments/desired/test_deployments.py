@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from llmos.core.config import load_settings
-from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound, Unavailable
+from llmos.core.errors import BadRequest, Conflict, InsufficientMemory, ModelNotFound, NotFound
 from llmos.deployments.desired import deployments as module
 from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployment import DeploymentSettings, replica_limits
@@ -264,17 +264,17 @@ def test_a_deployment_that_does_not_fit_into_memory_is_refused_with_the_arithmet
     def check_memory(version, options, num_replicas):
         asked.append((version.ref, options, num_replicas))
         if num_replicas > 2:
-            raise Unavailable("3 x 1 GB, and 2 GB are free.")
+            raise InsufficientMemory("3 x 1 GB, and 2 GB are free.")
 
     deployments = Deployments(registry.database, registry, checks=DeploymentChecks(memory=check_memory))
-    with pytest.raises(Unavailable, match="3 x 1 GB"):
+    with pytest.raises(InsufficientMemory, match="3 x 1 GB"):
         deployments.deploy("m", DeploymentSettings(max_replicas=3), force=True, actor="ada")
     assert deployments.list() == []
     deployments.deploy("m", DeploymentSettings(max_replicas=2, options={"threads": 1}), actor="ada")
     deployments.scale("m", min_replicas=1, max_replicas=1, actor="ada")
     deployments.scale("m", min_replicas=1, max_replicas=3, actor="ada")
     assert asked[1:] == [("m@1", {"threads": 1}, 2), ("m@1", {"threads": 1}, 2)], "those that run have their memory"
-    with pytest.raises(Unavailable):
+    with pytest.raises(InsufficientMemory):
         deployments.scale("m", min_replicas=1, max_replicas=6, actor="ada")
     assert deployments.get("m").max_replicas == 3
 

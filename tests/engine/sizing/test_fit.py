@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.errors import BadRequest, InsufficientMemory
 from llmos.core.hardware import Hardware
 from llmos.engine import loading
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
@@ -15,7 +15,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
-from llmos.engine.sizing.fit import MemoryPlanner, check_fits
+from llmos.engine.sizing.fit import MemoryPlanner, check_fit_together, check_fits
 from llmos.engine.spec import DecoderSpec
 from support.random_models import DELTA
 from support.tiny_encoders import make_tiny_encoder
@@ -133,7 +133,7 @@ def test_the_default_without_room_is_one_stream():
     assert not fit.fits
     assert (fit.streams, fit.context) == (1, 1024)
     assert fit.sentence.startswith("It doesn't fit: 143 MB of weights + 13 MB of KV cache")
-    with pytest.raises(Unavailable, match="kv_bytes is 900,000,000"):  # for what was asked, not for the model
+    with pytest.raises(InsufficientMemory, match="kv_bytes is 900,000,000"):  # for what was asked, not for the model
         planner_on(600_000_000, kv_bytes=900_000_000).fit()
 
 
@@ -163,13 +163,13 @@ def test_an_impossible_context_or_number_of_streams_is_refused(question, message
 def test_a_model_without_room_is_refused_before_anything_is_allocated(files_of, monkeypatch):
     monkeypatch.setattr(loading, "inspect_hardware", lambda: machine_with(30_000_000))
     monkeypatch.setattr(loading, "NativeRunner", None)
-    with pytest.raises(Unavailable, match=r"no room for the model: .* of weights .* = .* MB.*30 MB are free"):
+    with pytest.raises(InsufficientMemory, match=r"no room for the model: .* of weights .* = .* MB.*30 MB are free"):
         load_from(files_of("llama"))
 
 
 def test_the_real_model_is_refused_by_load_where_it_has_no_room(smollm2_path, monkeypatch):
     monkeypatch.setattr(loading, "inspect_hardware", lambda: machine_with(120_000_000))
-    with pytest.raises(Unavailable, match="97 MB of weights"):
+    with pytest.raises(InsufficientMemory, match="97 MB of weights"):
         load_engine({"model.gguf": smollm2_path}, EngineConfig())
 
 
@@ -179,7 +179,20 @@ def test_replicas_are_counted_and_share_packed_weights(smollm2_path, tmp_path):
     shares = replace(config, packed_folder=str(tmp_path))
     check_fits(files, config, replicas=1, hardware=hardware)
     check_fits(files, shares, replicas=2, hardware=hardware)
-    with pytest.raises(Unavailable, match=r"for each of 3 replicas, .* in all, .*At most 2 fit: --max 2"):
+    with pytest.raises(InsufficientMemory, match=r"for each of 3 replicas, .* in all, .*At most 2 fit: --max 2"):
         check_fits(files, shares, replicas=3, hardware=hardware)
-    with pytest.raises(Unavailable, match=r"for each of 3 replicas"):
+    with pytest.raises(InsufficientMemory, match=r"for each of 3 replicas"):
         check_fits(files, config, replicas=3, hardware=hardware)
+
+
+def test_models_that_fit_one_by_one_are_refused_together_where_they_do_not(smollm2_path):
+    files, config = {"model.gguf": smollm2_path}, EngineConfig(max_sequences=8)
+    models = {"a@1": files, "b@1": files}
+    check_fit_together(models, config, hardware=machine_with(600_000_000))
+    little = machine_with(280_000_000)
+    check_fits(files, config, hardware=little)
+    check_fit_together({"a@1": files}, config, hardware=little)
+    with pytest.raises(InsufficientMemory, match=r"all 2 models at once: a@1 \d+ MB, b@1 .* and 280"):
+        check_fit_together(models, config, hardware=little)
+    with pytest.raises(InsufficientMemory, match="in all"):  # by the configured caches
+        check_fit_together(models, replace(config, kv_bytes=200_000_000), hardware=machine_with(600_000_000))

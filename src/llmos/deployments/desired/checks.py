@@ -23,7 +23,7 @@ class DeploymentChecks:
     card: Callable[[Version], Sequence[str]] = accept_card
     """Returns why the version should not be deployed, in sentences. Empty: it may be."""
     memory: Callable[[Version, Mapping[str, Any], int], None] = accept_memory
-    """Raises Unavailable, with the arithmetic, if this many more replicas with these engine options don't fit."""
+    """Raises InsufficientMemory, with the arithmetic, if so many more replicas with these engine options don't fit."""
 
     def failures(self, version: Version, force: bool) -> Sequence[str]:
         """Return the checks that the version fails. Raises Conflict with them unless `force`."""

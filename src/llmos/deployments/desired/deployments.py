@@ -65,8 +65,8 @@ class Deployments:
         """Deploy the version that `ref` names, or replace the settings of its deployment.
 
         Raises ModelNotFound; UnsupportedModel for a version that can't run; BadRequest for impossible settings;
-        Conflict, with the numbers, for a version that fails a check, unless `force`; Unavailable, with the arithmetic,
-        if it doesn't fit into memory.
+        Conflict, with the numbers, for a version that fails a check, unless `force`; InsufficientMemory, with the
+        arithmetic, if it doesn't fit.
         """
         settings = (settings or DeploymentSettings()).checked()
         version = self._version(ref)
@@ -107,7 +107,7 @@ class Deployments:
     ) -> Deployment:
         """Change the number of replicas, or its limits; a limit that isn't given stays.
 
-        Raises NotFound; BadRequest; Unavailable if the replicas don't fit into memory.
+        Raises NotFound; BadRequest; InsufficientMemory if the replicas don't fit into memory.
         """
         if replicas is None and min_replicas is None and max_replicas is None:
             raise BadRequest(

@@ -11,6 +11,7 @@ from typing import Literal
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import task_of
 from llmos.engine.checkpoint.checkpoint import Checkpoint, validate_files
+from llmos.engine.checkpoint.memory_warnings import memory_warnings
 from llmos.engine.checkpoint.model_files import Format, open_model_files
 from llmos.engine.checkpoint.text_warnings import text_warnings
 from llmos.engine.encoder_spec import EncoderSpec, Task, task_of_spec
@@ -58,6 +59,7 @@ def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Desc
             Checkpoint(opened, spec, sources).tokenizer  # noqa: B018  (it may be unable to pack pairs)
         elif with_tokenizer:
             warnings = (*_left_out(opened.left_out), *text_warnings(opened.tokenizer()))
+        warnings = (*warnings, *memory_warnings(opened.tensors))
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length

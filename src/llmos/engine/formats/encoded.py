@@ -82,6 +82,11 @@ class EncodedTensor(RawTensor):
         return self._descriptor.parts[0].encoding.label
 
     @property
+    def num_stored_bytes(self) -> int:
+        """Bytes in the file."""
+        return self._descriptor.num_bytes
+
+    @property
     def data(self) -> Bytes:
         return self.take_rows(slice(None)).data
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.errors import BadRequest, InsufficientMemory
 from llmos.core.hardware import Hardware, inspect_hardware
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
@@ -200,7 +200,7 @@ class MemoryPlanner:
         """Return the fit for `streams` that all have `context` tokens at once.
 
         With neither: for the defaults of `llmos serve`, or for one usual stream if there is no room for these. Raises
-        BadRequest for a context that the model can't have, Unavailable if the configured KV cache has no room.
+        BadRequest for a context that the model can't have, InsufficientMemory if the configured KV cache has no room.
         """
         spec, config = self.spec, self.config
         if streams is not None and streams < 1:
@@ -215,7 +215,7 @@ class MemoryPlanner:
         if context is None and streams is None:
             try:
                 num_blocks = self.default_blocks()
-            except Unavailable:
+            except InsufficientMemory:
                 least = self.at(min(longest, DEFAULT_TOKENS_PER_SEQUENCE), 1)
                 if least.fits:  # the model fits, but the configured KV cache does not
                     raise
@@ -257,13 +257,13 @@ class MemoryPlanner:
     def check_room(self) -> Need:
         """Return the memory of the model without a KV cache.
 
-        Raises Unavailable, with the arithmetic, if this machine has no room for it and one block.
+        Raises InsufficientMemory, with the arithmetic, if this machine has no room for it and one block.
         """
         longest = min(self.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE)
         need, available = self.need(1, longest, 0), self.hardware.available_bytes
         if need.total + self.block_bytes > available:
             beside = "" if isinstance(self.spec, EncoderSpec) else ", without any KV cache"
-            raise Unavailable(
+            raise InsufficientMemory(
                 f"This machine has no room for the model: {need.arithmetic()}{beside}, and {megabytes(available)} are "
                 "free. Free some memory, or use a smaller model; `llmos fit` shows what would fit."
             )
@@ -302,7 +302,7 @@ class MemoryPlanner:
 def check_fits(
     files: Mapping[str, Path], config: EngineConfig, *, replicas: int = 1, hardware: Hardware | None = None
 ) -> None:
-    """Raise Unavailable, with the arithmetic and what would fit, if this machine lacks the memory for `replicas`.
+    """Raise InsufficientMemory, with the arithmetic and what would fit, if this machine has too little for `replicas`.
 
     Replicas share their weights if the config has a folder for packed weights.
     """
@@ -323,10 +323,37 @@ def check_fits(
     most = max(0, (hardware.available_bytes - shared) // (need.total - shared))
     advice = f"At most {most} fit: --max {most}." if most else "Free some memory, or use a smaller model."
     times = f" for each of {replicas} replicas" if replicas > 1 else ""
-    raise Unavailable(
+    raise InsufficientMemory(
         f"This machine has no room for it: {need.arithmetic()}{times}, {megabytes(total)} in all, and "
         f"{megabytes(hardware.available_bytes)} are free. {advice}"
     )
+
+
+def check_fit_together(
+    models: Mapping[str, Mapping[str, Path]], config: EngineConfig, *, hardware: Hardware | None = None
+) -> None:
+    """Raise InsufficientMemory, with the arithmetic, if this machine lacks the memory for all of these models at once.
+
+    `models`: the files of each, by its reference. The engine gives each a KV cache of what is left when it is loaded,
+    so the least that each needs is counted: one usual sequence, or the configured cache.
+    """
+    hardware = hardware or inspect_hardware()
+    needs = {}
+    for ref, files in models.items():
+        planner = MemoryPlanner.from_files(files, config, hardware)
+        if isinstance(planner.spec, EncoderSpec):
+            needs[ref] = planner.fit().need.total
+            continue
+        length = min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE)
+        usual = planner.at(length, 1).need
+        needs[ref] = usual.total - usual.kv + (usual.kv if config.kv_bytes is None else config.kv_bytes)
+    total = sum(needs.values())
+    if len(needs) > 1 and total > hardware.available_bytes:
+        each = ", ".join(f"{ref} {megabytes(need)}" for ref, need in needs.items())
+        raise InsufficientMemory(
+            f"This machine has no room for all {len(needs)} models at once: {each}, {megabytes(total)} in all, and"
+            f" {megabytes(hardware.available_bytes)} are free. Serve fewer, or smaller versions: llmos fit MODEL"
+        )
 
 
 def megabytes(num_bytes: int) -> str:

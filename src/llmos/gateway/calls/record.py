@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import BadModelFile, LLMOSError, ModelNotFound, UnsupportedModel
+from llmos.core.errors import BadModelFile, InsufficientMemory, LLMOSError, ModelNotFound, UnsupportedModel
 from llmos.core.ids import new_id
 from llmos.gateway.calls.call import ModelCall
 from llmos.security.callers import Caller
@@ -32,7 +32,7 @@ Operation = Literal["generate", "embed", "count"]
 
 def is_target_fault(error: LLMOSError) -> bool:
     """Return whether another target may well answer the same call. A faulty request is faulty everywhere."""
-    is_fault_of_model = isinstance(error, BadModelFile | UnsupportedModel | ModelNotFound)
+    is_fault_of_model = isinstance(error, BadModelFile | UnsupportedModel | ModelNotFound | InsufficientMemory)
     return error.status >= 500 or error.status == 429 or is_fault_of_model
 
 

@@ -1,5 +1,6 @@
 """A model of every family and format is read back with the values of its scheme."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from llmos.core.errors import BadRequest, UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.checkpoint.description import describe
+from llmos.engine.compression.prune import prune
 from llmos.engine.compression.quantize import quantize
 from llmos.engine.compression.quantize.blocks import round_to_q8_0
 from llmos.engine.compression.quantize.plan import is_quantized
@@ -132,3 +135,27 @@ def test_a_failure_leaves_no_file(tmp_path, monkeypatch):
         quantize(files, tmp_path, Q8_0, interrupted)
     made = [path for path in tmp_path.iterdir() if path.name != "folder"]
     assert made == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (
+            minmax(5),
+            r"Its minmax 5 bits weights are \d.* MB in the file and \d.* MB in memory, where they run as Q8_0",
+        ),
+        (Recipe.of("prune", "magnitude", {"sparsity": 0.9}), r"Its sparse F32 weights are .* MB in memory"),
+        (Q8_0, None),
+        (Recipe.of("quantize", "absmax", {"bits": 4}), None),
+    ],
+    ids=["minmax", "sparse", "q8_0", "absmax"],
+)
+def test_a_model_whose_weights_take_more_memory_than_disk_space_says_so(tmp_path, recipe, said):
+    files = make_tiny_model(WIDE, tmp_path / "folder").files()
+    make = quantize if recipe.kind == "quantize" else prune
+    warnings = describe(make(files, tmp_path, recipe)).warnings
+    if said is None:
+        assert warnings == ()
+    else:
+        (warning,) = warnings
+        assert re.match(said, warning)
