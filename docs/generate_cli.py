@@ -26,6 +26,9 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_API_KEY` | the key that they send | the owner's, to a server on this machine |
 | `LLMOS_OWNER_KEY` | the owner's key | made at the first start, kept in `LLMOS_HOME/keys/owner` |
 | `LLMOS_DATABASE_URL` | the database, as an SQLAlchemy URL | SQLite in `LLMOS_HOME` |
+| `LLMOS_MASTER_KEY` | the key that encrypts what is kept | made at the first start, kept in `LLMOS_HOME/keys/master` |
+| `LLMOS_OLD_MASTER_KEY` | the one before it, until `llmos encryption rotate` | none |
+| `LLMOS_VAULT_KEY` | a key of Vault in its place, `MOUNT/NAME`; with `VAULT_ADDR` and `VAULT_TOKEN` | none |
 | `LLMOS_CATALOG` | another catalog file | the one that LLMOS ships |
 | `LLMOS_THREADS` | threads of the forward pass | one for each core |
 | `LLMOS_KV_BYTES` | memory of each model's KV cache | room for 64 answers, a quarter of the free memory at most |

@@ -114,6 +114,8 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
+        ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
+        ("encryption", "encrypt"),
         ("guardrail", "history", "short"), ("guardrail", "unapply", "short", "--route", "chat"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from llmos.core.database import Database
+from llmos.core.encryption.encryption import Encryption
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
 from support.databases import Databases
+from support.encryption import open_test_encryption
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,14 @@ def tenant(request: pytest.FixtureRequest) -> str:
     return name[:64]
 
 
+@pytest.fixture(scope="module")
+def encryption(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Encryption:
+    return open_test_encryption(database, tmp_path_factory.mktemp("keys"))
+
+
 @pytest.fixture
-def files(database: Database, tmp_path: Path) -> Files:
-    return Files(database, tmp_path / "files")
+def files(database: Database, encryption: Encryption, tmp_path: Path) -> Files:
+    return Files(database, tmp_path / "files", encryption)
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ def test_a_completed_batch_gives_its_files_to_its_tenant(
     assert ended.error_file_id is not None
     output = files.get(tenant, ended.output_file_id)
     assert (output.purpose, output.size, output.filename) == ("batch_output", 4, f"{batch.id}_output.jsonl")
-    assert files.path(output.id).read_bytes() == b"1\n3\n"
-    assert files.path(ended.error_file_id).read_bytes() == b"2\n"
+    assert files.open(output.id).read() == b"1\n3\n"
+    assert files.open(ended.error_file_id).read() == b"2\n"
     assert ended not in batches.live()
     assert batches.get(tenant, batch.id) == ended
 

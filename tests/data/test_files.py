@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from llmos.core.encryption.sealed_file import CHUNK_BYTES
 from llmos.core.errors import Conflict, NotFound, StoreFailed
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
@@ -18,8 +19,25 @@ def test_a_finished_upload_is_stored_unchanged(files: Files, upload: Upload, ten
     file = upload(b"one\ntwo\n")
     assert files.get(tenant, file.id) == file
     assert (file.size, file.purpose, file.filename) == (8, "batch", "lines.jsonl")
-    assert files.path(file.id).read_bytes() == b"one\ntwo\n"
+    assert files.open(file.id).read() == b"one\ntwo\n"
     assert files.path(file.id).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_bytes_of_a_file_are_encrypted(files: Files, upload: Upload) -> None:
+    file = upload(b"a marker\n" * 100_000)
+    assert b"marker" not in files.path(file.id).read_bytes()
+    with files.open(file.id) as content:
+        content.seek(899_991)
+        assert content.read() == b"a marker\n"
+
+
+def test_a_file_that_was_modified_on_the_disk_is_not_read(files: Files, upload: Upload) -> None:
+    file = upload(b"one\n")
+    stored = bytearray(files.path(file.id).read_bytes())
+    stored[-1] ^= 1
+    files.path(file.id).write_bytes(stored)
+    with pytest.raises(StoreFailed, match=rf"{file.id} was modified .* Restore it from a backup"):
+        files.open(file.id)
 
 
 def test_the_file_of_another_tenant_is_not_found(files: Files, upload: Upload, tenant: str) -> None:
@@ -91,7 +109,7 @@ def test_a_sweep_between_the_creation_and_the_lock_of_an_upload_loses_nothing(
     monkeypatch.setattr(fcntl, "flock", sweep_first)
     file = upload(b"one\n")
     assert swept == [True, 1]
-    assert files.path(file.id).read_bytes() == b"one\n"
+    assert files.open(file.id).read() == b"one\n"
 
 
 def test_two_servers_may_sweep_at_the_same_time(files: Files, upload: Upload) -> None:
@@ -118,5 +136,5 @@ def test_a_full_disk_says_what_to_do(files: Files, monkeypatch: pytest.MonkeyPat
     incoming = files.begin()
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(StoreFailed, match=r"No space left on device\. Free some space"):
-        incoming.write(b"much")
+        incoming.write(bytes(CHUNK_BYTES + 1))
     incoming.discard()

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from llmos.core.database import Database
+from llmos.core.encryption.encryption import Encryption
 from llmos.core.errors import NotFound, StoreFailed
 from llmos.data.responses import KeptResponse, KeptResponses
+from support.encryption import open_test_encryption
 
 HARD = '{"text":"\\u0000 \\" 你好 👩\u200d💻"}'
 
@@ -35,8 +38,13 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def responses(database: Database, clock: HeldClock) -> KeptResponses:
-    return KeptResponses(database, clock=clock)
+def encryption(database: Database, tmp_path: Path) -> Encryption:
+    return open_test_encryption(database, tmp_path)
+
+
+@pytest.fixture
+def responses(database: Database, encryption: Encryption, clock: HeldClock) -> KeptResponses:
+    return KeptResponses(database, encryption, clock=clock)
 
 
 def kept(id: str = "resp_1") -> KeptResponse:
@@ -48,10 +56,47 @@ def test_a_stored_response_is_returned_unchanged(responses: KeptResponses) -> No
     assert responses.get("owner", "resp_1") == kept()
 
 
-def test_another_process_finds_a_stored_response(responses: KeptResponses, database_url: str, clock: HeldClock) -> None:
+def test_nothing_of_a_stored_response_can_be_read_in_the_database(responses: KeptResponses, database: Database) -> None:
+    responses.keep("owner", KeptResponse(id="resp_1", body='"a marker"', items='["a marker"]'))
+    with database.session() as session:
+        for table in ("responses", "object_keys"):
+            (row,) = session.execute(text(f"SELECT * FROM {table}")).all()
+            kept = b"\n".join(each if isinstance(each, bytes) else str(each).encode() for each in row)
+            assert b"marker" not in kept
+
+
+def test_a_response_that_was_modified_in_the_database_is_not_returned(
+    responses: KeptResponses, database: Database
+) -> None:
+    for id in ("resp_1", "resp_2"):
+        responses.keep("owner", kept(id))
+    with database.transaction() as session:
+        session.execute(
+            text("UPDATE responses SET sealed = (SELECT sealed FROM responses WHERE id = 'resp_2') WHERE id = 'resp_1'")
+        )
+    with pytest.raises(StoreFailed, match="resp_1 was modified"):
+        responses.get("owner", "resp_1")
+    assert responses.get("owner", "resp_2") == kept("resp_2")
+
+
+def test_the_keys_of_removed_and_expired_responses_go_with_them(
+    responses: KeptResponses, database: Database, clock: HeldClock
+) -> None:
+    responses.keep("owner", kept("resp_1"))
+    responses.keep("owner", kept("resp_2"))
+    responses.remove("owner", "resp_1")
+    clock.now += timedelta(days=31)
+    responses.keep("owner", kept("resp_3"))
+    with database.session() as session:
+        assert session.scalars(text("SELECT object_id FROM object_keys")).all() == ["resp_3"]
+
+
+def test_another_process_finds_a_stored_response(
+    responses: KeptResponses, database_url: str, clock: HeldClock, tmp_path: Path
+) -> None:
     responses.keep("owner", kept())
     other = Database(database_url)
-    assert KeptResponses(other, clock=clock).get("owner", "resp_1") == kept()
+    assert KeptResponses(other, open_test_encryption(other, tmp_path), clock=clock).get("owner", "resp_1") == kept()
     other.close()
 
 

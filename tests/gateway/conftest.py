@@ -36,9 +36,9 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
-from llmos.security.secrets import Secrets
 from llmos.security.tokens import Pepper
 from support.default_model import pull_stored
+from support.encryption import open_test_encryption
 from support.pipelines import all_stages, pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
@@ -73,12 +73,15 @@ def services(
     registry = FakeRegistry()
     monkeypatch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
     routes = FakeRoutes(registry)
-    providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
+    settings = load_settings({"LLMOS_HOME": str(tmp_path)})
+    encryption = open_test_encryption(database, tmp_path)
+    providers = Providers(database, encryption)
     clients = ProviderClients(providers)
     limits = LimitsHold(LimitCounts(database))
     guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
     services = Services(
-        settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
+        settings=settings,
+        encryption=encryption,
         registry=registry,  # type: ignore[arg-type]
         routes=routes,  # type: ignore[arg-type]
         deployments=(deployments := Deployments(database, registry)),  # type: ignore[arg-type]
@@ -90,9 +93,9 @@ def services(
             routes, registry, pool, clients, backends=backends, stages=all_stages(guardrails, holds=(limits,))
         ),
         guardrails=guardrails,
-        files=(files := Files(database, tmp_path / "files")),
+        files=(files := Files(database, tmp_path / "files", encryption)),
         batches=Batches(database, files),
-        responses=KeptResponses(database),
+        responses=KeptResponses(database, encryption),
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,  # type: ignore[arg-type]

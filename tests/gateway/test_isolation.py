@@ -71,7 +71,7 @@ def upload(files: Files) -> str:
 def kept(services: Services, foreign: Mapping[str, str]) -> list[Any]:
     return [
         services.files.get("rival", foreign["file_id"]),
-        services.files.path(foreign["file_id"]).read_bytes(),
+        services.files.open(foreign["file_id"]).read(),
         services.batches.get("rival", foreign["batch_id"]),
         services.responses.get("rival", "resp_rival"),
         services.jobs.get(foreign["job"]),

@@ -12,6 +12,7 @@ from llmos.data.project_data import ProjectData
 from llmos.security.keys import Keys
 from llmos.security.projects import Projects
 from llmos.security.tokens import Pepper
+from support.encryption import open_test_encryption
 
 
 @dataclass
@@ -39,5 +40,10 @@ def keys(database: Database, tmp_path: Path, clock: Clock) -> Keys:
 
 
 @pytest.fixture
-def projects(database: Database, tmp_path: Path, clock: Clock) -> Projects:
-    return Projects(database, ProjectData(database, Files(database, tmp_path / "files")), clock=clock)
+def files(database: Database, tmp_path: Path) -> Files:
+    return Files(database, tmp_path / "files", open_test_encryption(database, tmp_path))
+
+
+@pytest.fixture
+def projects(database: Database, files: Files, clock: Clock) -> Projects:
+    return Projects(database, ProjectData(database, files), clock=clock)

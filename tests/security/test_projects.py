@@ -1,6 +1,5 @@
 """Projects: created, listed and removed with all that is kept for them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,9 +52,9 @@ def test_a_name_is_given_once(projects: Projects) -> None:
 
 
 def test_a_removed_project_leaves_nothing_that_works_or_was_kept(
-    projects: Projects, keys: Keys, database: Database, tmp_path: Path, clock: Any
+    projects: Projects, keys: Keys, database: Database, files: Files, clock: Any
 ) -> None:
-    files, responses = Files(database, tmp_path / "files"), KeptResponses(database, clock=clock)
+    responses = KeptResponses(database, files.encryption, clock=clock)
     for name in ("acme", "other"):
         projects.create(name)
     gone, kept = upload(files, "acme"), upload(files, "other")
@@ -66,7 +65,7 @@ def test_a_removed_project_leaves_nothing_that_works_or_was_kept(
     for ask in (lambda: files.get("acme", gone.id), lambda: responses.get("acme", "resp_1")):
         with pytest.raises(NotFound):
             ask()
-    assert [path.name for path in (tmp_path / "files").iterdir()] == [kept.id]
+    assert [path.name for path in files.folder.iterdir()] == [kept.id]
     for ask in (lambda: projects.get("acme"), lambda: projects.remove("acme"), lambda: keys.list("acme")):
         with pytest.raises(NotFound, match="no project 'acme'"):
             ask()
@@ -75,8 +74,7 @@ def test_a_removed_project_leaves_nothing_that_works_or_was_kept(
     assert [each.name for each in projects.list()] == ["owner", "other"]
 
 
-def test_a_project_stays_while_a_batch_of_it_runs(projects: Projects, database: Database, tmp_path: Path) -> None:
-    files = Files(database, tmp_path / "files")
+def test_a_project_stays_while_a_batch_of_it_runs(projects: Projects, database: Database, files: Files) -> None:
     projects.create("acme")
     batches = Batches(database, files)
     batch = batches.create("acme", endpoint="/v1/completions", input_file_id=upload(files, "acme").id)

@@ -61,6 +61,9 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Guardrails": {
         "guardrails": ("guardrail",),
     },
+    "Privacy": {
+        "encryption": ("encryption",),
+    },
 }
 """The commands of each file, by panel of the help, in the order of the help."""
 

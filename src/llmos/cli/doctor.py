@@ -213,6 +213,32 @@ def check_packed(settings: Settings) -> Iterable[Finding]:
     yield Finding("packed", True, f"{files} of packed weights, {readable_size(num_bytes)}, all digests match")
 
 
+def check_encryption(settings: Settings) -> Iterable[Finding]:
+    """Open the key ring with the master key, and count what isn't encrypted."""
+    from llmos.core.encryption.opening import open_encryption
+    from llmos.data.files import Files
+    from llmos.data.plain_data import PlainData
+    from llmos.models import open_registry
+
+    try:
+        database = open_registry(settings).database
+        encryption = open_encryption(settings, database)
+        if encryption.ring.is_new() and not encryption.has_objects():
+            yield Finding("encryption", True, "no master key yet: the first start of the server makes it")
+            return
+        encryption.start()
+        where = f"{encryption.ring.masters.where} opens the key ring {encryption.ring.where}"
+        num_plain = PlainData(Files(database, settings.files_path, encryption)).count()
+    except LLMOSError as error:
+        yield Finding("encryption", False, error.message)
+        return
+    if num_plain:
+        found = f"{where}; not encrypted: {num_plain} responses and files of an earlier version"
+        yield Finding("encryption", False, found, "Run: llmos encryption encrypt")
+    else:
+        yield Finding("encryption", True, where)
+
+
 CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_python,
     check_cpu,
@@ -221,6 +247,7 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_port,
     check_home,
     check_store,
+    check_encryption,
     check_packed,
 )
 

@@ -62,14 +62,14 @@ class _Providers:
         self._clients: ProviderClients | None = None
 
     def open(self, model: "ProviderModel") -> Backend:
+        from llmos.core.encryption.opening import open_encryption
         from llmos.deployments.providers.backend import ProviderBackend
         from llmos.deployments.providers.clients import ProviderClients
         from llmos.deployments.providers.providers import Providers
-        from llmos.security.secrets import Secrets
 
         if self._clients is None:
-            secrets = Secrets(self._settings.master_key_path)
-            self._clients = ProviderClients(Providers(self._registry.database, secrets))
+            encryption = open_encryption(self._settings, self._registry.database)
+            self._clients = ProviderClients(Providers(self._registry.database, encryption))
         return ProviderBackend(model, self._clients)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from llmos.client.answers import Answer, Embeddings, ModelInfo
 from llmos.client.async_control import (
     AsyncAliases,
     AsyncDeployments,
+    AsyncEncryption,
     AsyncGuardrails,
     AsyncJobs,
     AsyncKeys,
@@ -67,6 +68,7 @@ class AsyncClient:
         self.policies = AsyncPolicies(self)
         self.projects = AsyncProjects(self)
         self.guardrails = AsyncGuardrails(self)
+        self.encryption = AsyncEncryption(self)
         self.providers = AsyncProviders(self)
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)

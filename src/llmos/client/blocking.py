@@ -15,6 +15,7 @@ from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_option
 from llmos.client.control import (
     Aliases,
     Deployments,
+    Encryption,
     Guardrails,
     Jobs,
     Keys,
@@ -71,6 +72,7 @@ class Client:
         self.policies = Policies(self)
         self.projects = Projects(self)
         self.guardrails = Guardrails(self)
+        self.encryption = Encryption(self)
         self.providers = Providers(self)
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)

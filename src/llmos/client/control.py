@@ -11,6 +11,7 @@ from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
@@ -210,6 +211,22 @@ class Projects(Noun):
     def remove(self, name: str) -> None:
         """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
         self._client._request(calls.remove_project(name))
+
+
+class Encryption(Noun):
+    """The keys that encrypt what is kept."""
+
+    def status(self) -> EncryptionDescription:
+        """Return where the keys are, and how much is encrypted."""
+        return self._client._request(calls.get_encryption())
+
+    def rotate(self, project: str | None = None) -> RotationDescription:
+        """Replace the master key, or the key of a project. No data are written again."""
+        return self._client._request(calls.rotate_encryption(project))
+
+    def encrypt(self) -> EncryptionDescription:
+        """Encrypt what an earlier version kept plain."""
+        return self._client._request(calls.encrypt_kept())
 
 
 class Guardrails(Noun):

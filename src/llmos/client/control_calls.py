@@ -10,6 +10,7 @@ from llmos.client.call import Call, json_object, read_as, read_each, read_nothin
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
@@ -227,6 +228,22 @@ def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any
     if unknown := given.keys() - known.keys():
         raise TypeError(f"There is no setting {min(unknown)!r} of {whose}. Settings: {', '.join(known)}.")
     return given
+
+
+# Encryption
+
+
+def get_encryption() -> Call[EncryptionDescription]:
+    return Call(method="GET", path="/llmos/v1/encryption", read=read_one(EncryptionDescription))
+
+
+def rotate_encryption(project: str | None) -> Call[RotationDescription]:
+    body = {"project": project}
+    return Call(method="POST", path="/llmos/v1/encryption/rotate", body=body, read=read_one(RotationDescription))
+
+
+def encrypt_kept() -> Call[EncryptionDescription]:
+    return Call(method="POST", path="/llmos/v1/encryption/encrypt", read=read_one(EncryptionDescription))
 
 
 # Projects

@@ -7,6 +7,12 @@ LLMOS_OWNER_KEY      the owner's key                                  created at
 LLMOS_API_KEY        key that the CLI and the client send             the owner's key, on a loopback endpoint
 LLMOS_ENDPOINT       server that the CLI and the client connect to    LLMOS_PORT on this machine
 LLMOS_PORT           port of `llmos serve`                            8000
+LLMOS_MASTER_KEY     the key that encrypts what is kept, in base64    LLMOS_HOME/keys/master, made at the first start
+LLMOS_OLD_MASTER_KEY the one before it, until `llmos encryption       none
+                     rotate` has passed on
+LLMOS_VAULT_KEY      MOUNT/NAME of a key in Vault's transit engine    none
+                     that takes the master key's place
+VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE: where Vault is, and who asks
 LLMOS_CATALOG        path of another catalog file                     the catalog that LLMOS ships
 LLMOS_LOG            the server's log of calls: text, json, off        text
 LLMOS_ISA            kernels to use: avx512, avx_vnni, avx2, portable the fastest that the CPU supports
@@ -62,6 +68,12 @@ class Settings:
     """True if LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
     catalog: Path | None = None
     log: LogFormat = "text"
+    master_key: str | None = None
+    old_master_key: str | None = None
+    vault_key: str | None = None
+    vault_address: str = ""
+    vault_token: str = ""
+    vault_namespace: str | None = None
     isa: str | None = None
     threads: int | None = None
     kv_bytes: int | None = None
@@ -126,8 +138,13 @@ class Settings:
 
     @property
     def master_key_path(self) -> Path:
-        """The key that encrypts the keys of providers."""
+        """The key that encrypts the keys of the key ring."""
         return self.home / "keys" / "master"
+
+    @property
+    def key_ring_path(self) -> Path:
+        """The keys of projects, encrypted; for a database on SQLite."""
+        return self.home / "keys" / "ring.db"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -148,6 +165,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
         catalog=Path(catalog) if catalog else None,
         log=cast(LogFormat, _one_of(environ, "LLMOS_LOG", get_args(LogFormat)) or "text"),
+        master_key=environ.get("LLMOS_MASTER_KEY") or None,
+        old_master_key=environ.get("LLMOS_OLD_MASTER_KEY") or None,
+        vault_key=environ.get("LLMOS_VAULT_KEY") or None,
+        vault_address=environ.get("VAULT_ADDR") or "",
+        vault_token=environ.get("VAULT_TOKEN") or "",
+        vault_namespace=environ.get("VAULT_NAMESPACE") or None,
         isa=_one_of(environ, "LLMOS_ISA", KNOWN_ISAS),
         threads=_whole_number(environ, "LLMOS_THREADS", None, 1, 1024),
         kv_bytes=_whole_number(environ, "LLMOS_KV_BYTES", None, 1, 1 << 50),

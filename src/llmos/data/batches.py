@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.encryption import queries as key_queries
+from llmos.core.encryption.data_key import DataKey
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.ids import new_id
 from llmos.data import queries
@@ -199,7 +201,7 @@ class Batches:
 
     def end(self, id: str, journal: Journal) -> Batch:
         """Make the journal's files the tenant's, and enter completed, cancelled or expired."""
-        journal.close()
+        journal.finish()
         final_statuses: dict[str, Status] = {
             "finalizing": "completed",
             "cancelling": "cancelled",
@@ -216,6 +218,7 @@ class Batches:
             row.usage = dict(journal.progress.usage)
             self._enter(row, final_statuses[row.status])
             batch = self._batch(row)
+            key_queries.remove_object_keys(session, set(_file_ids(id)) - set(kept))
         for file_id in set(_file_ids(id)) - set(kept):
             self._files.path(file_id).unlink(missing_ok=True)
         self.progress.pop(id, None)
@@ -224,13 +227,25 @@ class Batches:
     def journal(self, id: str, read: Read) -> Journal:
         """Open the batch's journal. Only one may be open at a time."""
         output, errors = (self._files.path(file_id) for file_id in _file_ids(id))
-        journal = Journal(output, errors, read)
+        output_key, error_key = (self._journal_key(id, file_id) for file_id in _file_ids(id))
+        journal = Journal(output, errors, read, (output_key, error_key))
         self.progress[id] = journal.progress
         return journal
 
     def sweep(self) -> None:
         """Delete what dead processes left of uploads and batches. No journal may be open."""
         self._files.sweep({file_id for batch in self.live() for file_id in _file_ids(batch.id)})
+
+    def _journal_key(self, batch_id: str, file_id: str) -> DataKey | None:
+        """Return the key of a file of the journal, which is created with the file. None for one that is plain."""
+        encryption, path = self._files.encryption, self._files.path(file_id)
+        key = encryption.find_key(file_id)
+        if key is None and not (path.exists() and path.stat().st_size):
+            key = encryption.new_key(file_id)
+            row = encryption.wrap(key, self.find(batch_id).tenant)
+            with self._database.transaction() as session:
+                session.add(row)
+        return key
 
     def _keep(self, session: Session, row: BatchRow, file_id: str, size: int) -> str | None:
         if not size:

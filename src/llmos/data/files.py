@@ -1,11 +1,14 @@
-"""Callers' files: the bytes in LLMOS_HOME/files, in a file named by the id, and a row in the database.
+"""Callers' files: the bytes in LLMOS_HOME/files, encrypted, in a file named by the id, and a row in the database.
 
 A file exists when its row does. The bytes are written first, and the writer holds a lock on them until the row is
 committed. So sweep() can distinguish what a dead process left from an upload in progress.
+
+Files that an earlier version kept may be plain; open() reads both.
 """
 
 import errno
 import fcntl
+import io
 import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -13,13 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.disk import sync_to_disk, write_all
+from llmos.core.disk import sync_to_disk
+from llmos.core.encryption import queries as key_queries
+from llmos.core.encryption.data_key import DataKey
+from llmos.core.encryption.encryption import Encryption
+from llmos.core.encryption.sealed_file import ChunkBuffer, SealedFile, SealedWriter, is_sealed
 from llmos.core.errors import Conflict, NotFound, StoreFailed
 from llmos.core.ids import new_id
 from llmos.data import queries
@@ -30,6 +37,8 @@ PURPOSES = ("batch", "batch_output")
 
 LIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 """The statuses of a batch that still needs its input file."""
+
+_READ_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
@@ -59,25 +68,29 @@ class Upload:
     Any thread may use it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, key: DataKey) -> None:
+        self.path, self.key = path, key
         self.size = 0
+        """The plain bytes."""
         self._is_open = True
         self._lock = threading.Lock()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = _create_locked(path)
+            self._chunks = ChunkBuffer(SealedWriter(self._handle, key))
 
     def write(self, data: bytes) -> None:
-        """Append data. Raises StoreFailed where the disk can't be written."""
+        """Append data; the last chunk stays in memory until sync(). Raises StoreFailed where the disk can't be
+        written."""
         with self._lock, disk_errors(self.path):
             if self._is_open:  # A cancelled caller may have discarded the upload.
-                write_all(self._handle, data)
+                self._chunks.write(data)
                 self.size += len(data)
 
     def sync(self) -> None:
-        """Wait until the bytes are on the disk. Raises StoreFailed."""
-        with disk_errors(self.path):
+        """Write the last chunk, and wait until the bytes are on the disk. Raises StoreFailed."""
+        with self._lock, disk_errors(self.path):
+            self._chunks.finish()
             os.fsync(self._handle)
             sync_to_disk(self.path.parent)
 
@@ -106,19 +119,22 @@ def _create_locked(path: Path) -> int:
 class Files:
     """The files of all tenants. Blocks on the disk and the database: call it from a thread."""
 
-    def __init__(self, database: Database, folder: Path, *, clock: Clock = utc_now) -> None:
-        self._database = database
-        self.folder = folder
+    def __init__(self, database: Database, folder: Path, encryption: Encryption, *, clock: Clock = utc_now) -> None:
+        self.database = database
+        self.folder, self.encryption = folder, encryption
         self._clock = clock
 
     def begin(self) -> Upload:
         """Start an upload. The caller ends it with finish(), or with discard() of the upload."""
-        return Upload(self.folder / new_id("file"))
+        id = new_id("file")
+        return Upload(self.folder / id, self.encryption.new_key(id))
 
     def finish(self, upload: Upload, *, tenant: str, purpose: str, filename: str) -> File:
         """Make an upload a file of the tenant. Raises StoreFailed."""
         upload.sync()
-        with self._database.transaction() as session:
+        key = self.encryption.wrap(upload.key, tenant)
+        with self.database.transaction() as session:
+            session.add(key)
             row = FileRow(id=upload.path.name, tenant=tenant, purpose=purpose, filename=filename, size=upload.size)
             row.created_at = self._clock()
             session.add(row)
@@ -129,12 +145,23 @@ class Files:
 
     def get(self, tenant: str, id: str) -> File:
         """Return a file. Raises NotFound for an unknown file and for another tenant's."""
-        with self._database.session() as session:
+        with self.database.session() as session:
             return _file(_owned(session, tenant, id))
 
     def path(self, id: str) -> Path:
-        """Return the path of a file's bytes."""
+        """Return the path of a file's bytes, which are encrypted."""
         return self.folder / id
+
+    def open(self, id: str) -> BinaryIO:
+        """Open a file's content. Raises FileNotFoundError, NotFound if its key was destroyed, and StoreFailed if it was
+        modified."""
+        path = self.path(id)
+        if not is_sealed(path):
+            return path.open("rb")
+        key = self.encryption.find_key(id)
+        if key is None:  # The file was deleted at this moment, or its row by other means.
+            raise FileNotFoundError(errno.ENOENT, "The file has no key", str(path))
+        return io.BufferedReader(SealedFile(path, key), buffer_size=_READ_BYTES)
 
     def list(
         self,
@@ -146,7 +173,7 @@ class Files:
         newest_first: bool = True,
     ) -> Page[File]:
         """Return a page of the tenant's files, after the file `after`. Raises NotFound where that one doesn't exist."""
-        with self._database.session() as session:
+        with self.database.session() as session:
             number = _owned(session, tenant, after).number if after is not None else None
             equal = {"purpose": purpose} if purpose is not None else {}
             rows = queries.page(
@@ -156,11 +183,12 @@ class Files:
 
     def delete(self, tenant: str, id: str) -> None:
         """Delete a file. Raises NotFound, and Conflict for the input of a batch that has not ended."""
-        with self._database.transaction(frees_space=True) as session:
+        with self.database.transaction(frees_space=True) as session:
             row = _owned(session, tenant, id, lock=True)
             if batches := queries.readers(session, id, LIVE_STATUSES):
                 raise Conflict(f"{batches[0].id} is reading {id}. Cancel that batch first, or wait until it has ended.")
             session.delete(row)
+            key_queries.remove_object_keys(session, [id])
         self.path(id).unlink(missing_ok=True)
 
     def sweep(self, keep: Collection[str] = ()) -> int:
@@ -182,7 +210,7 @@ class Files:
         return num_removed
 
     def _known(self) -> set[str]:
-        with self._database.session() as session:
+        with self.database.session() as session:
             return queries.file_ids(session)
 
 

@@ -5,15 +5,16 @@ died continues it: the lines in the files are recorded, and an incomplete last l
 known only to the `read` function.
 """
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from llmos.core.disk import sync_content, sync_to_disk, write_all
+from llmos.core.encryption.data_key import DataKey
 from llmos.data.files import disk_errors
+from llmos.data.line_file import LineFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ Read = Callable[[bytes, bool], Entry]
 """read(line, is_error): parse a line of the output or of the errors. Raises ValueError for an invalid line."""
 
 
+Keys = tuple[DataKey | None, DataKey | None]
+"""Of the output file and of the error file."""
+
+
 @dataclass(slots=True)
 class Progress:
     """Counts of the lines answered so far."""
@@ -45,27 +50,28 @@ class Progress:
 class Journal:
     """The journal of one batch. Blocks on the disk. Any thread may use it."""
 
-    def __init__(self, output: Path, errors: Path, read: Read) -> None:
-        """Open the two files, which may exist. Raises StoreFailed where the disk can't be written."""
+    def __init__(self, output: Path, errors: Path, read: Read, keys: Keys = (None, None)) -> None:
+        """Open the two files, which may exist. `keys`: of the two; None for a plain file.
+
+        Raises StoreFailed where the disk can't be written.
+        """
         self.recorded: set[int] = set()
         """The numbers of the input lines whose answers are on the disk."""
         self.progress = Progress()
         self._writing = threading.Lock()
-        self._handles: list[int] = []
-        self._sizes: list[int] = []
-        self._paths = (output, errors)
-        for is_error, path in enumerate(self._paths):
+        self._files: list[LineFile] = []
+        self._sizes = (0, 0)
+        for is_error, (path, key) in enumerate(zip((output, errors), keys, strict=True)):
             with disk_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._handles.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-                self._sizes.append(self._recover(path, bool(is_error), read))
-                os.ftruncate(self._handles[-1], self._sizes[-1])
-                sync_to_disk(path.parent)
+                file = LineFile(path, key)
+                self._files.append(file)
+                file.recover(partial(self._recover, bool(is_error), read))
+        self._keep_sizes()
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """The bytes of the output file and of the error file."""
-        return self._sizes[0], self._sizes[1]
+        """The plain bytes of the output file and of the error file."""
+        return self._sizes
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write entries and return when they are on the disk. Skips input lines that are recorded already.
@@ -74,44 +80,51 @@ class Journal:
         cancelled task may still have a thread in this call.
         """
         with self._writing:
-            entries = [entry for entry in entries if self._handles and entry.number not in self.recorded]
-            before = list(self._sizes)
+            entries = [entry for entry in entries if self._files and entry.number not in self.recorded]
+            before = [file.state for file in self._files]
             try:
-                for i, handle in enumerate(self._handles):
+                for i, file in enumerate(self._files):
                     data = b"".join(entry.line + b"\n" for entry in entries if entry.is_error == i)
                     if data:
-                        with disk_errors(self._paths[i]):
-                            write_all(handle, data)
-                            sync_content(handle)
-                        self._sizes[i] += len(data)
+                        with disk_errors(file.path):
+                            file.append(data)
             except BaseException:
-                self._sizes = before
-                for handle, size in zip(self._handles, before, strict=True):
-                    os.ftruncate(handle, size)
+                for file, state in zip(self._files, before, strict=True):
+                    file.cut(state)
                 raise
             for entry in entries:
                 self._count(entry)
+            self._keep_sizes()
+
+    def finish(self) -> None:
+        """Mark the end of the files, so that one that is cut off is noticed, and close them."""
+        with self._writing:
+            for file in self._files:
+                with disk_errors(file.path):
+                    file.finish()
+        self.close()
 
     def close(self) -> None:
         with self._writing:
-            for handle in self._handles:
-                os.close(handle)
-            self._handles.clear()
+            for file in self._files:
+                file.close()
+            self._files.clear()
 
-    def _recover(self, path: Path, is_error: bool, read: Read) -> int:
-        """Count the complete lines of a file, and return their bytes."""
-        size = 0
-        with path.open("rb") as lines:
-            for line in lines:
-                try:
-                    entry = read(line, is_error)
-                except ValueError:
-                    break
-                if not line.endswith(b"\n"):
-                    break
-                self._count(entry)
-                size += len(line)
-        return size
+    def _keep_sizes(self) -> None:
+        if self._files:
+            output, errors = self._files
+            self._sizes = (output.size, errors.size)
+
+    def _recover(self, is_error: bool, read: Read, line: bytes) -> bool:
+        """Count a line of a file. Returns False for one that isn't complete."""
+        try:
+            entry = read(line, is_error)
+        except ValueError:
+            return False
+        if not line.endswith(b"\n"):
+            return False
+        self._count(entry)
+        return True
 
     def _count(self, entry: Entry) -> None:
         self.recorded.add(entry.number)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from llmos.core.encryption.tables import ObjectKeyRow
 from llmos.data.tables import BatchRow, FileRow, ResponseRow
 
 R = TypeVar("R", FileRow, BatchRow)
@@ -81,6 +82,38 @@ def response(session: Session, tenant: str, id: str, now: datetime) -> ResponseR
     ).one_or_none()
 
 
+def num_plain_responses(session: Session) -> int:
+    """Return the number of responses that aren't encrypted."""
+    return session.scalars(select(func.count()).select_from(ResponseRow).where(ResponseRow.sealed.is_(None))).one()
+
+
+def plain_responses(session: Session, limit: int) -> Sequence[ResponseRow]:
+    """Return up to `limit` of them."""
+    return session.scalars(select(ResponseRow).where(ResponseRow.sealed.is_(None)).limit(limit)).all()
+
+
+def plain_response(session: Session, id: str) -> ResponseRow | None:
+    """Return one of them, locked until the transaction ends."""
+    statement = select(ResponseRow).where(ResponseRow.id == id, ResponseRow.sealed.is_(None))
+    return session.scalars(statement.with_for_update()).one_or_none()
+
+
+def files_with_tenants(session: Session) -> Sequence[tuple[str, str]]:
+    """Return (id, tenant) of every file."""
+    return [(row[0], row[1]) for row in session.execute(select(FileRow.id, FileRow.tenant))]
+
+
+def remove_encrypted(session: Session) -> Sequence[str]:
+    """Delete the responses and files that are encrypted, of all tenants. Return the ids of the files."""
+    encrypted = select(ObjectKeyRow.object_id)
+    ids = session.scalars(select(FileRow.id).where(FileRow.id.in_(encrypted))).all()
+    session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
+    session.execute(delete(ResponseRow).where(ResponseRow.sealed.is_not(None)))
+    return ids
+
+
 def remove_expired_responses(session: Session, now: datetime) -> None:
-    """Delete the responses of all tenants that have expired."""
+    """Delete the responses of all tenants that have expired, and their keys."""
+    expired = select(ResponseRow.id).where(ResponseRow.expires_at <= now)
+    session.execute(delete(ObjectKeyRow).where(ObjectKeyRow.object_id.in_(expired)))
     session.execute(delete(ResponseRow).where(ResponseRow.expires_at <= now))

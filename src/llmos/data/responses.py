@@ -1,12 +1,16 @@
-"""Stored responses: each is an answer together with the whole conversation that led to it."""
+"""Stored responses: each is an answer together with the whole conversation that led to it, encrypted."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 from sqlalchemy.exc import DatabaseError
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.encryption import queries as key_queries
+from llmos.core.encryption.data_key import modified
+from llmos.core.encryption.encryption import Encryption
 from llmos.core.errors import NotFound, StoreFailed
 from llmos.data import queries
 from llmos.data.tables import ResponseRow
@@ -32,24 +36,20 @@ class KeptResponse:
 class KeptResponses:
     """The stored responses of all tenants. A tenant can't see or detect those of others. Any thread may use it."""
 
-    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, encryption: Encryption, *, clock: Clock = utc_now) -> None:
+        self._database, self._encryption, self._clock = database, encryption, clock
 
     def keep(self, tenant: str, response: KeptResponse) -> None:
         """Store a response for 30 days, and delete expired ones. Raises StoreFailed where it can't be written."""
         now = self._clock()
-        row = ResponseRow(
-            id=response.id,
-            tenant=tenant,
-            created_at=now,
-            expires_at=now + KEPT_FOR,
-            body=response.body,
-            items=response.items,
-        )
+        row = ResponseRow(id=response.id, tenant=tenant, created_at=now, expires_at=now + KEPT_FOR, body="", items="")
         try:
+            key = self._encryption.new_key(response.id)
+            row.sealed = key.seal(sealed_content(response))
+            key_row = self._encryption.wrap(key, tenant)
             with self._database.transaction() as session:
                 queries.remove_expired_responses(session, now)
-                session.add(row)
+                session.add_all([key_row, row])
         except (DatabaseError, StoreFailed) as error:
             reason = error.message if isinstance(error, StoreFailed) else f"{error.orig}."
             raise StoreFailed(
@@ -60,9 +60,15 @@ class KeptResponses:
         """Return a response. Raises NotFound for an unknown or expired one, and for another tenant's."""
         with self._database.session() as session:
             row = queries.response(session, tenant, id, self._clock())
-        if row is None:
-            raise _not_found(id)
-        return KeptResponse(id=row.id, body=row.body, items=row.items)
+            if row is None:
+                raise _not_found(id)
+            if row.sealed is None:  # An earlier version kept it.
+                return KeptResponse(id=row.id, body=row.body, items=row.items)
+            key = self._encryption.key_of(session, id)
+        if key is None:
+            raise modified(id)
+        body, items = msgspec.msgpack.decode(key.open(row.sealed), type=tuple[str, str])
+        return KeptResponse(id=row.id, body=body, items=items)
 
     def remove(self, tenant: str, id: str) -> None:
         """Delete a response. Raises NotFound as get() does."""
@@ -71,6 +77,12 @@ class KeptResponses:
             if row is None:
                 raise _not_found(id)
             session.delete(row)
+            key_queries.remove_object_keys(session, [id])
+
+
+def sealed_content(response: KeptResponse) -> bytes:
+    """Return the bytes that are encrypted."""
+    return msgspec.msgpack.encode((response.body, response.items))
 
 
 def _not_found(id: str) -> NotFound:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core.database import Base, Time
@@ -21,6 +21,9 @@ class ResponseRow(Base):
     expires_at: Mapped[datetime] = mapped_column(Time)
     body: Mapped[str] = mapped_column(Text)
     items: Mapped[str] = mapped_column(Text)
+    """Both empty if the response is encrypted."""
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The body and the items, encrypted under the object's key. NULL for a response that an earlier version kept."""
 
 
 class FileRow(Base):

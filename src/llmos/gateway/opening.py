@@ -3,6 +3,7 @@
 from functools import partial
 
 from llmos.core.config import Settings
+from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
@@ -37,7 +38,6 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
-from llmos.security.secrets import Secrets
 from llmos.security.tokens import Pepper
 
 
@@ -46,8 +46,11 @@ def open_services(settings: Settings) -> Services:
     registry = open_registry(settings, discards_changes=True)
     routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
-    providers = Providers(registry.database, Secrets(settings.master_key_path))
-    files = Files(registry.database, settings.files_path)
+    owner_key = open_owner_key(settings)
+    encryption = open_encryption(settings, registry.database)
+    encryption.start()
+    providers = Providers(registry.database, encryption)
+    files = Files(registry.database, settings.files_path, encryption)
     timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.wait_seconds, check=guard.check)
     deployments = open_deployments(registry, settings)
@@ -78,7 +81,8 @@ def open_services(settings: Settings) -> Services:
         ),
         files=files,
         batches=Batches(registry.database, files),
-        responses=KeptResponses(registry.database),
+        responses=KeptResponses(registry.database, encryption),
+        encryption=encryption,
         jobs=(jobs := Jobs(registry.database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,
@@ -92,7 +96,7 @@ def open_services(settings: Settings) -> Services:
         ),
         log=log,
         request_log=request_log,
-        owner_key=open_owner_key(settings),
+        owner_key=owner_key,
         limits=limits,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,

@@ -29,6 +29,8 @@ from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
+from llmos.gateway.jobs.upkeep import Upkeep
+from llmos.gateway.kept_encryption import KeptEncryption
 from llmos.gateway.listening import listen
 from llmos.gateway.opening import open_services
 from llmos.gateway.services import Services
@@ -97,6 +99,8 @@ class Server(uvicorn.Server):
         self._batches = BatchRunner(app, services.batches, services.files, services.admission, services.keys)
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
+        kept = KeptEncryption(services.files, services.providers, services.projects)
+        self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations)
         self._background_tasks: list[asyncio.Task[None]] = []
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,6 +109,7 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._services.reconciler.run(), name="deployments"),
             asyncio.create_task(self._rollouts.run(), name="rollouts"),
             asyncio.create_task(self._jobs.run(), name="jobs"),
+            asyncio.create_task(self._upkeep.run(), name="upkeep"),
         ]
         for task in self._background_tasks:
             task.add_done_callback(_log_error)

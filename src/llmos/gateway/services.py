@@ -8,6 +8,7 @@ from functools import partial
 from starlette.requests import Request
 
 from llmos.core.config import Settings
+from llmos.core.encryption.encryption import Encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
@@ -55,6 +56,7 @@ class Services:
     files: Files
     batches: Batches
     responses: KeptResponses
+    encryption: Encryption
     jobs: Jobs
     attached_jobs: AttachedJobs
     evidence: Evidence = field(default_factory=Evidence)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, Unauthenticated
 from llmos.core.home import make_private_home
+from llmos.core.key_file import make_key, read_key
 from llmos.core.server_proof import prove
 from llmos.security.callers import Caller, owner
-from llmos.security.key_file import make_key, read_key
 
 _SENDABLE = re.compile(r"[!-~]+")
 """Keys that an HTTP header can carry."""

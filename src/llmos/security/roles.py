@@ -60,6 +60,8 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.GUARDRAILS_READ,
     Permission.METRICS_READ,
     Permission.PROJECTS_WRITE,
+    Permission.ENCRYPTION_READ,
+    Permission.ENCRYPTION_WRITE,
 }
 """Permissions over what all projects share, and over what is counted for all of them together."""
 

@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 
 from llmos.core.errors import StoreFailed
-from llmos.security.key_file import make_key, read_key
+from llmos.core.key_file import make_key, read_key
 
 PREFIX = "llmos_"
 

@@ -3,11 +3,12 @@
 import pytest
 from sqlalchemy import text
 
+from llmos.core.encryption.masters import Masters, MasterSettings, make_master_file
 from llmos.core.errors import BadRequest, Conflict, NotFound, StoreFailed
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.routing.routes import Routes
 from llmos.deployments.tables import ProviderRow
-from llmos.security.secrets import Secrets
+from support.encryption import open_test_encryption
 
 KEY = "sk-a-key-that-nobody-sees"
 
@@ -18,8 +19,8 @@ def master(tmp_path):
 
 
 @pytest.fixture
-def providers(registry, master):
-    return Providers(registry.database, Secrets(master))
+def providers(registry, tmp_path):
+    return Providers(registry.database, open_test_encryption(registry.database, tmp_path))
 
 
 @pytest.fixture
@@ -54,13 +55,41 @@ def test_a_key_that_was_moved_elsewhere_can_not_be_read(providers, openai, regis
         providers.key_of(providers.get("openai"))
 
 
-def test_a_lost_master_key_is_told(providers, openai, master):
+def test_a_lost_master_key_is_told(providers, openai, registry, master, tmp_path):
+    def restarted():
+        return Providers(registry.database, open_test_encryption(registry.database, tmp_path))
+
     master.unlink()
-    with pytest.raises(StoreFailed, match=r"master key .* is missing"):
-        providers.key_of(openai)
+    with pytest.raises(StoreFailed, match=r"master key .* is missing.*llmos provider add openai"):
+        restarted().key_of(openai)
     master.write_text("nonsense")
     with pytest.raises(StoreFailed, match="is not a master key"):
-        providers.key_of(openai)
+        restarted().key_of(openai)
+
+
+def test_a_key_of_an_earlier_version_is_read_and_encrypted_anew_before_the_master_key_is_rotated(
+    providers, registry, master
+):
+    """It was encrypted under the master key itself."""
+    make_master_file(master)
+    local = Masters(MasterSettings(path=master)).current()
+    bound_to = b"provider\nopenai\nopenai\nhttps://api.openai.com/v1"
+    providers.add("openai", kind="openai", base_url="https://api.openai.com/v1", key=None)
+    with registry.database.transaction() as session:
+        session.get(ProviderRow, "openai").sealed_key = local.wrap(KEY.encode(), bound_to)
+    assert providers.key_of(providers.get("openai")) == KEY
+    assert providers.num_old_keys() == providers.reseal_old_keys() == 1
+    assert providers.num_old_keys() == providers.reseal_old_keys() == 0
+    providers._encryption.ring.rotate_master()
+    assert providers.key_of(providers.get("openai")) == KEY
+
+
+def test_keys_that_cannot_be_read_are_discarded_and_their_providers_stay(providers, openai):
+    providers.add("local", kind="openai", base_url="http://127.0.0.1:8001/v1", key=None)
+    assert providers.discard_unreadable_keys() == []
+    providers._encryption.ring.discard_all()
+    assert providers.discard_unreadable_keys() == ["openai"]
+    assert not providers.get("openai").has_key
 
 
 def test_a_provider_may_ask_for_no_key(providers):

@@ -20,7 +20,7 @@ from llmos.deployments.rollouts.rollout import RolloutPlan, check_steps, shares_
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.route import RouteSettings, Shadow
 from llmos.deployments.routing.routes import Routes
-from llmos.security.secrets import Secrets
+from support.encryption import open_test_encryption
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HOLDS = Judgement("holds", "all is well")
@@ -186,7 +186,7 @@ def test_a_first_step_below_the_current_percent_is_refused(rollouts, routes):
 
 
 def test_a_route_with_the_most_targets_possible_begins_no_rollout(rollouts, routes, registry, tmp_path):
-    Providers(registry.database, Secrets(tmp_path / "key")).add(
+    Providers(registry.database, open_test_encryption(registry.database, tmp_path)).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
     routes.set("chat", "old@1", RouteSettings(fallbacks=[f"remote:far/{i}" for i in range(31)]), actor="ada")
@@ -217,7 +217,7 @@ def test_a_step_that_waits_says_for_what(rollouts):
 
 
 def test_a_relative_score_is_refused_when_a_provider_answered_before(rollouts, routes, registry, tmp_path):
-    Providers(registry.database, Secrets(tmp_path / "key")).add(
+    Providers(registry.database, open_test_encryption(registry.database, tmp_path)).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
     routes.set("chat", "remote:far/big", actor="ada")

@@ -99,7 +99,7 @@ async def requests(pool: FakePool, number: int) -> None:
 def ids(services: Services, file_id: str | None) -> list[str]:
     if file_id is None:
         return []
-    lines = services.files.path(file_id).read_text().splitlines()
+    lines = services.files.open(file_id).read().decode().splitlines()
     return sorted((json.loads(line)["custom_id"] for line in lines), key=lambda id: int(id.split()[1]))
 
 
@@ -257,7 +257,7 @@ async def test_a_bug_is_that_lines_error(
     await runner.run_batch(batch)
     done = look(services, batch)
     assert (done.num_completed, done.num_failed) == (2, 1)
-    error = json.loads(services.files.path(done.error_file_id or "").read_text())
+    error = json.loads(services.files.open(done.error_file_id or "").read().decode())
     assert error["response"]["status_code"] == 500
     assert "a bug" not in json.dumps(error)
 
@@ -271,7 +271,7 @@ async def test_lines_without_an_answer_in_time_expire(
     done = look(services, batch)
     assert (done.status, done.num_failed, done.output_file_id) == ("expired", 5, None)
     assert ids(services, done.error_file_id) == [f"line {i}" for i in range(5)]
-    assert "batch_expired" in services.files.path(done.error_file_id or "").read_text()
+    assert "batch_expired" in services.files.open(done.error_file_id or "").read().decode()
 
 
 async def test_a_batch_cancelled_before_it_starts_runs_nothing(
@@ -372,7 +372,7 @@ async def test_lines_run_with_the_rights_of_the_key_that_created_the_batch(
     assert look(services, batch).num_completed == 1
     await runner.run_batch(batch := create_with(services, bound.id))
     assert (look(services, batch).num_completed, look(services, batch).num_failed) == (0, 1)
-    assert "may not ask for 'dialogue'" in services.files.path(str(look(services, batch).error_file_id)).read_text()
+    assert "may not ask for 'dialogue'" in services.files.open(str(look(services, batch).error_file_id)).read().decode()
     assert len(pool.requests) == 1
 
 
@@ -381,7 +381,7 @@ async def test_a_batch_does_not_outlive_its_key(runner: BatchRunner, services: S
     services.keys.revoke(key.id)
     await runner.run_batch(batch := create_with(services, key.id, 2))
     assert look(services, batch).num_failed == 2
-    errors = services.files.path(str(look(services, batch).error_file_id)).read_text()
+    errors = services.files.open(str(look(services, batch).error_file_id)).read().decode()
     assert f"{key.id} was revoked" in errors
     assert "invalid_api_key" in errors
     assert pool.requests == []

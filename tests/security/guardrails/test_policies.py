@@ -12,6 +12,7 @@ from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.projects import Projects
+from support.encryption import open_test_encryption
 
 SHORT = {"both": [{"guardrail": "max_length", "characters": 9}]}
 LONG = {"both": [{"guardrail": "max_length", "characters": 99}]}
@@ -42,7 +43,8 @@ def test_a_version_is_new_if_its_digest_is(policies: GuardrailPolicies) -> None:
 def test_calls_are_screened_by_what_applies_to_them_in_its_last_version(
     policies: GuardrailPolicies, database: Database, tmp_path: Path
 ) -> None:
-    Projects(database, ProjectData(database, Files(database, tmp_path))).create("acme")
+    files = Files(database, tmp_path, open_test_encryption(database, tmp_path))
+    Projects(database, ProjectData(database, files)).create("acme")
     for name in ("of-all", "of-acme", "of-chat"):
         policies.set(name, SHORT)
     assert screening(policies) == []

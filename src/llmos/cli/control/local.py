@@ -9,6 +9,8 @@ from llmos.cli.control import local_deployments, local_models, local_security
 from llmos.core.config import Settings
 
 if TYPE_CHECKING:
+    from llmos.core.encryption.encryption import Encryption
+    from llmos.data.files import Files
     from llmos.deployments.desired.deployments import Deployments
     from llmos.deployments.routing.routes import Routes
     from llmos.models.registry import Registry
@@ -29,6 +31,7 @@ class LocalControl:
         self.routes = local_deployments.LocalRoutes(self)
         self.projects = local_security.LocalProjects(self)
         self.guardrails = local_security.LocalGuardrails(self)
+        self.encryption = local_security.LocalEncryption(self)
         self.providers = local_deployments.LocalProviders(self)
         self.rollouts = local_deployments.LocalRollouts(self)
         self.deployments = local_deployments.LocalDeployments(self)
@@ -38,6 +41,18 @@ class LocalControl:
         from llmos.models import open_registry
 
         return open_registry(self.settings)
+
+    @cached_property
+    def keys_of_data(self) -> "Encryption":
+        from llmos.core.encryption.opening import open_encryption
+
+        return open_encryption(self.settings, self.registry.database)
+
+    @cached_property
+    def files(self) -> "Files":
+        from llmos.data.files import Files
+
+        return Files(self.registry.database, self.settings.files_path, self.keys_of_data)
 
     @cached_property
     def route_table(self) -> "Routes":

@@ -122,9 +122,8 @@ class LocalProviders:
     @property
     def _providers(self) -> "Providers":
         from llmos.deployments.providers.providers import Providers
-        from llmos.security.secrets import Secrets
 
-        return Providers(self._control.registry.database, Secrets(self._control.settings.master_key_path))
+        return Providers(self._control.registry.database, self._control.keys_of_data)
 
 
 class LocalRollouts:

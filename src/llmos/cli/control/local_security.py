@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.projects import ProjectDescription
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from llmos.cli.control.local import LocalControl
     from llmos.client.control_calls import KeySettings, Limits
+    from llmos.gateway.kept_encryption import Discarded, KeptEncryption
     from llmos.security.guardrails.policies import GuardrailPolicies
     from llmos.security.keys import Keys
     from llmos.security.projects import Projects
@@ -27,33 +29,32 @@ class LocalProjects:
     def create(self, name: str, *, description: str = "", limits: "Limits | None" = None) -> ProjectDescription:
         from llmos.security.limits import Limits as Checked
 
-        created = self._projects.create(
+        created = self.projects.create(
             name, description=description, limits=Checked(**(limits or {})), actor=this_user()
         )
         return describe.describe_project(created)
 
     def list(self) -> Sequence[ProjectDescription]:
-        return [describe.describe_project(project) for project in self._projects.list()]
+        return [describe.describe_project(project) for project in self.projects.list()]
 
     def get(self, name: str) -> ProjectDescription:
-        return describe.describe_project(self._projects.get(name))
+        return describe.describe_project(self.projects.get(name))
 
     def set_limits(self, name: str, **limits: "Unpack[Limits]") -> ProjectDescription:
         from llmos.security.limits import Limits as Checked
 
-        return describe.describe_project(self._projects.set_limits(name, Checked(**limits)))
+        return describe.describe_project(self.projects.set_limits(name, Checked(**limits)))
 
     def remove(self, name: str) -> None:
-        self._projects.remove(name, actor=this_user())
+        self.projects.remove(name, actor=this_user())
 
     @property
-    def _projects(self) -> "Projects":
-        from llmos.data.files import Files
+    def projects(self) -> "Projects":
         from llmos.data.project_data import ProjectData
         from llmos.security.projects import Projects
 
         database = self._control.registry.database
-        return Projects(database, ProjectData(database, Files(database, self._control.settings.files_path)))
+        return Projects(database, ProjectData(database, self._control.files))
 
 
 class LocalKeys:
@@ -95,6 +96,33 @@ class LocalKeys:
         from llmos.security.tokens import Pepper
 
         return Keys(self._control.registry.database, Pepper(self._control.settings.pepper_path))
+
+
+class LocalEncryption:
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    def status(self) -> EncryptionDescription:
+        return self._kept.status()
+
+    def rotate(self, project: str | None = None) -> RotationDescription:
+        return self._kept.rotate(project)
+
+    def encrypt(self) -> EncryptionDescription:
+        return self._kept.encrypt()
+
+    def discard(self) -> "Discarded":
+        """Delete what is encrypted under a lost key."""
+        return self._kept.discard()
+
+    @property
+    def _kept(self) -> "KeptEncryption":
+        from llmos.deployments.providers.providers import Providers
+        from llmos.gateway.kept_encryption import KeptEncryption
+
+        control = self._control
+        providers = Providers(control.registry.database, control.keys_of_data)
+        return KeptEncryption(control.files, providers, control.projects.projects)
 
 
 class LocalGuardrails:

@@ -58,6 +58,7 @@ class ServerControl:
         self.policies = self._client.policies
         self.routes = self._client.routes
         self.projects = self._client.projects
+        self.encryption = self._client.encryption
         self.guardrails = self._client.guardrails
         self.providers = self._client.providers
         self.rollouts = self._client.rollouts

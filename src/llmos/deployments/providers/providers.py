@@ -1,7 +1,7 @@
 """Providers: servers elsewhere that run models, and their API keys, encrypted.
 
 A key is bound to its provider's name, kind and base URL. Somebody who can write to the database, but has no master key,
-cannot have it sent to another address.
+cannot have it sent to another address. Each has a data key, under the key of the installation's own project.
 """
 
 from collections.abc import Sequence
@@ -11,21 +11,24 @@ from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.encryption import queries as key_queries
+from llmos.core.encryption.encryption import Encryption
+from llmos.core.encryption.tables import ObjectKeyRow
+from llmos.core.errors import BadRequest, Conflict, NotFound, StoreFailed
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.providers.provider_model import KINDS, Provider
 from llmos.deployments.tables import ProviderRow
 from llmos.deployments.targets import remote_name
 from llmos.models.names import check_name
-from llmos.security.secrets import Secrets
+from llmos.security.callers import OWNER
 
 MAX_KEY_LENGTH = 8192
 
 
 class Providers:
-    def __init__(self, database: Database, secrets: Secrets, *, clock: Clock = utc_now) -> None:
-        self._database, self._secrets, self._clock = database, secrets, clock
+    def __init__(self, database: Database, encryption: Encryption, *, clock: Clock = utc_now) -> None:
+        self._database, self._encryption, self._clock = database, encryption, clock
 
     def add(self, name: str, *, kind: str, base_url: str, key: str | None) -> Provider:
         """Add a provider, or change the one of this name; routes that lead to it stay. Raises BadRequest."""
@@ -34,8 +37,12 @@ class Providers:
         if found_kind is None:
             raise BadRequest(f"`kind` is {kind!r:.80}; it takes {' or '.join(KINDS)}.", param="kind")
         base_url = check_base_url(base_url)
-        sealed = None if key is None else self._secrets.seal(_check_key(key), _bound_to(name, found_kind, base_url))
+        bound_to = _bound_to(name, found_kind, base_url)
+        sealed, object_key = (None, None) if key is None else self._seal(_check_key(key), name, bound_to)
         with self._database.transaction() as session:
+            key_queries.remove_object_keys(session, [_object_id(name)])
+            if object_key is not None:
+                session.add(object_key)
             row = queries.provider(session, name)
             if row is None:
                 row = ProviderRow(name=name, created_at=self._clock())
@@ -65,16 +72,70 @@ class Providers:
                     param="name",
                 )
             session.delete(queries.provider(session, name))
+            key_queries.remove_object_keys(session, [_object_id(name)])
 
     def key_of(self, provider: Provider) -> str | None:
         """Return the decrypted key, for the request header. Raises StoreFailed if it can't be decrypted."""
         if provider.sealed_key is None:
             return None
         bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
-        advice = (
-            f"Enter it again: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+        try:
+            key = self._encryption.find_key(_object_id(provider.name))
+            if key is None:  # An earlier version has encrypted it under the master key.
+                return self._encryption.ring.masters.unseal(provider.sealed_key, bound_to).decode()
+            return key.open(provider.sealed_key, bound_to).decode()
+        except (NotFound, StoreFailed) as error:
+            raise StoreFailed(
+                f"The key of the provider {provider.name} can't be read. {error.message} Or enter it again:"
+                f" llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+            ) from error
+
+    def reseal_old_keys(self) -> int:
+        """Encrypt the keys that an earlier version has encrypted under the master key anew. Return how many.
+
+        Raises StoreFailed for one that can't be read.
+        """
+        num_sealed = 0
+        for provider in self.list():
+            if provider.sealed_key is None or self._encryption.find_key(_object_id(provider.name)) is not None:
+                continue
+            key = self.key_of(provider)
+            assert key is not None, "it has one"
+            bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
+            sealed, object_key = self._seal(key, provider.name, bound_to)
+            with self._database.transaction() as session:
+                row = queries.provider(session, provider.name)
+                if row is not None and row.sealed_key == provider.sealed_key:  # Nobody has changed it meanwhile.
+                    row.sealed_key = sealed
+                    session.add(object_key)
+                    num_sealed += 1
+        return num_sealed
+
+    def num_old_keys(self) -> int:
+        """Return how many keys an earlier version has encrypted under the master key."""
+        return sum(
+            provider.sealed_key is not None and self._encryption.find_key(_object_id(provider.name)) is None
+            for provider in self.list()
         )
-        return self._secrets.open(provider.sealed_key, bound_to, f"The key of the provider {provider.name}", advice)
+
+    def discard_unreadable_keys(self) -> Sequence[str]:
+        """Remove the keys that can't be decrypted, and return the names of their providers, which stay."""
+        discarded = []
+        for provider in self.list():
+            try:
+                self.key_of(provider)
+            except StoreFailed:
+                with self._database.transaction(frees_space=True) as session:
+                    row = queries.provider(session, provider.name)
+                    if row is not None:
+                        row.sealed_key = None
+                    key_queries.remove_object_keys(session, [_object_id(provider.name)])
+                discarded.append(provider.name)
+        return discarded
+
+    def _seal(self, key: str, name: str, bound_to: bytes) -> tuple[bytes, ObjectKeyRow]:
+        data_key = self._encryption.new_key(_object_id(name))
+        return data_key.seal(key.encode(), bound_to), self._encryption.wrap(data_key, OWNER)
 
 
 def provider_of(session: Session, name: str) -> Provider:
@@ -120,6 +181,10 @@ def _check_key(key: str) -> str:
             "The key can't be sent in an HTTP header: it takes printable ASCII characters without spaces.", param="key"
         )
     return key
+
+
+def _object_id(name: str) -> str:
+    return f"provider/{name}"
 
 
 def _bound_to(name: str, kind: str, base_url: str) -> bytes:

@@ -1,9 +1,8 @@
 """The lines of a batch's input, output and error files, in OpenAI's format. An invalid line is one error, no more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import msgspec
 
@@ -29,9 +28,9 @@ class Line:
     """The reason why the request can't be sent, or None."""
 
 
-def read_lines(path: Path, endpoint: str) -> Iterator[Line]:
+def read_lines(open_file: Callable[[], BinaryIO], endpoint: str) -> Iterator[Line]:
     """Yield the requests of a batch for `endpoint`. Empty lines are skipped."""
-    with path.open("rb") as file:
+    with open_file() as file:
         for number, text in _texts(file):
             if text is None:
                 yield Line(number, None, refusal=BadRequest(f"The line is longer than {_MAX_LINE_BYTES:,} bytes."))

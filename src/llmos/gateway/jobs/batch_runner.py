@@ -226,7 +226,7 @@ class BatchRunner:
         return replace(caller, permissions=caller.permissions & permissions, is_background=True)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:
-        return read_lines(self._files.path(batch.input_file_id), batch.endpoint)
+        return read_lines(partial(self._files.open, batch.input_file_id), batch.endpoint)
 
 
 def _check(lines: Iterator[Line]) -> tuple[int, list[Problem]]:

@@ -1,6 +1,7 @@
 """Files are uploaded and downloaded with the official client, through the disk and never in memory."""
 
 import asyncio
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,36 @@ def test_a_file_is_returned_unchanged(client: openai.OpenAI, services: Services,
     for look in (client.files.retrieve, client.files.content, client.files.delete):
         with pytest.raises(openai.NotFoundError, match="There is no file"):
             look(file.id)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "begin", "end"),
+    [
+        ("bytes=0-4", 206, 0, 5),
+        ("bytes=3-", 206, 3, None),
+        ("bytes=-4", 206, -4, None),
+        ("bytes=2-999999", 206, 2, None),
+        ("bytes=-999999", 206, 0, None),
+        ("bytes=5-4", 200, 0, None),
+        ("bytes=0-1,3-4", 200, 0, None),
+        ("lines=1-2", 200, 0, None),
+        ("bytes=-", 200, 0, None),
+        ("bytes=999999-", 416, 0, 0),
+    ],
+)
+def test_a_range_of_a_file_is_read(
+    client: openai.OpenAI, served: str, asked: str, status: int, begin: int, end: int | None
+) -> None:
+    file = client.files.create(file=("lines.jsonl", LINES), purpose="batch")
+    headers = {"authorization": f"Bearer {KEY}", "range": asked}
+    reply = httpx.get(f"{served}/v1/files/{file.id}/content", headers=headers)
+    assert (reply.status_code, reply.content) == (status, LINES[begin:end])
+    if status == 206:
+        first = begin % len(LINES)
+        last = first + len(reply.content) - 1
+        assert reply.headers["content-range"] == f"bytes {first}-{last}/{len(LINES)}"
+    later = httpx.get(f"{served}/v1/files/{file.id}/content", headers=headers | {"if-range": '"another"'})
+    assert (later.status_code, later.content) == (200, LINES)
 
 
 def test_a_file_that_is_deleted_at_this_moment_is_missing(client: openai.OpenAI, services: Services) -> None:
@@ -188,7 +219,8 @@ async def test_a_large_file_is_never_held_in_memory(http: httpx.AsyncClient, ser
         tracemalloc.stop()
     assert reply.json()["bytes"] == num_pieces * len(piece)
     assert peak < 16 * len(piece)
-    assert services.files.path(reply.json()["id"]).stat().st_size == num_pieces * len(piece)
+    with services.files.open(reply.json()["id"]) as content:
+        assert content.seek(0, os.SEEK_END) == num_pieces * len(piece)
 
 
 @pytest.mark.anyio

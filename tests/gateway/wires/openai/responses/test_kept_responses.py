@@ -45,7 +45,7 @@ async def test_a_stored_response_survives_a_restart(
 ) -> None:
     response = (await http.post(PATH, json=ASKED)).json()
     reopened = Database(database_url)
-    restarted = create_app(dataclasses.replace(services, responses=KeptResponses(reopened)))
+    restarted = create_app(dataclasses.replace(services, responses=KeptResponses(reopened, services.encryption)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(restarted), base_url="http://llmos") as later:
         reply = await later.get(f"{PATH}/{response['id']}", headers={"x-api-key": KEY})
     reopened.close()

@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, NotFound
 from llmos.data.files import PURPOSES
 from llmos.gateway.http import openapi
+from llmos.gateway.http.content import ContentResponse, attachment
 from llmos.gateway.http.multipart import read_form
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
@@ -112,12 +113,12 @@ async def get_file(request: Request, file_id: str) -> Response:
 async def get_file_content(request: Request, file_id: str) -> Response:
     files = services_of(request).files
     file = await asyncio.to_thread(files.get, caller_of(request).project, file_id)
-    path = files.path(file.id)
     try:
-        status = await asyncio.to_thread(path.stat)
+        content = await asyncio.to_thread(files.open, file.id)
     except FileNotFoundError:  # It was deleted at this moment.
         raise NotFound(f"There is no file {file_id!r:.100}.", param="file_id") from None
-    return FileResponse(path, stat_result=status, media_type="application/octet-stream", filename=file.filename)
+    headers = {"etag": f'"{file.id}"', "content-disposition": attachment(file.filename)}
+    return ContentResponse(content, file.size, request.headers, headers)
 
 
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))

@@ -1,0 +1,117 @@
+"""Measure what encryption adds to responses and files: python benchmarks/encryption.py [--file-mb 100] [--json]
+
+Compares KeptResponses and Files with the same database rows and the same writes and reads of plain bytes, interleaved.
+Prints medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from llmos.core.clock import utc_now
+from llmos.core.config import load_settings
+from llmos.core.database import Database
+from llmos.core.encryption.opening import open_encryption
+from llmos.data.files import Files
+from llmos.data.responses import KeptResponse, KeptResponses
+from llmos.data.tables import ResponseRow
+
+NUM_RESPONSES, NUM_FILES = 200, 5
+RESPONSE_BYTES, PIECE_BYTES = 8_000, 1 << 20
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def measure_responses(database: Database, responses: KeptResponses) -> dict[str, float]:
+    """Return the milliseconds to keep and to get a response, plain and encrypted."""
+    text = json.dumps("x" * RESPONSE_BYTES)
+    seconds: dict[str, list[float]] = {"keep plain": [], "keep": [], "get plain": [], "get": []}
+
+    def keep_plain(id: str) -> None:
+        now = utc_now()
+        with database.transaction() as session:
+            row = ResponseRow(id=id, tenant="owner", created_at=now, expires_at=now + timedelta(days=30))
+            row.body, row.items = text, text
+            session.add(row)
+
+    for index in range(NUM_RESPONSES):
+        plain, sealed = f"plain_{index}", KeptResponse(id=f"resp_{index}", body=text, items=text)
+        seconds["keep plain"].append(timed(lambda id=plain: keep_plain(id)))  # type: ignore[misc]
+        seconds["keep"].append(timed(lambda kept=sealed: responses.keep("owner", kept)))  # type: ignore[misc]
+        seconds["get plain"].append(timed(lambda id=plain: responses.get("owner", id)))  # type: ignore[misc]
+        seconds["get"].append(timed(lambda id=sealed.id: responses.get("owner", id)))  # type: ignore[misc]
+    return {name: statistics.median(each) * 1000 for name, each in seconds.items()}
+
+
+def measure_files(files: Files, folder: Path, num_mb: int) -> dict[str, float]:
+    """Return the seconds to write and to read a file, plain and encrypted, synced to the disk."""
+    piece = os.urandom(PIECE_BYTES)
+    seconds: dict[str, list[float]] = {"write plain": [], "write": [], "read plain": [], "read": []}
+    path, ids = folder / "plain", []
+
+    def write_plain() -> None:
+        with path.open("wb") as file:
+            for _ in range(num_mb):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write() -> None:
+        upload = files.begin()
+        for _ in range(num_mb):
+            upload.write(piece)
+        ids.append(files.finish(upload, tenant="owner", purpose="batch", filename="file").id)
+
+    def read_plain() -> None:
+        with path.open("rb") as file:
+            while file.read(PIECE_BYTES):
+                pass
+
+    def read() -> None:
+        with files.open(ids[-1]) as file:
+            while file.read(PIECE_BYTES):
+                pass
+
+    for _ in range(NUM_FILES):
+        for name, work in (("write plain", write_plain), ("write", write), ("read plain", read_plain), ("read", read)):
+            seconds[name].append(timed(work))
+        files.delete("owner", ids[-1])
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--file-mb", type=int, default=100)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = load_settings({"LLMOS_HOME": name})
+        database = Database(settings.database_url)
+        database.upgrade()
+        encryption = open_encryption(settings, database)
+        encryption.start()
+        responses = measure_responses(database, KeptResponses(database, encryption))
+        files = measure_files(Files(database, settings.files_path, encryption), folder, args.file_mb)
+        database.close()
+    if args.json:
+        print(json.dumps({"responses_ms": responses, "files_seconds": files}))
+        return
+    for name, milliseconds in responses.items():
+        print(f"response, {name:<10} {milliseconds:7.2f} ms")
+    for name, taken in files.items():
+        print(f"file of {args.file_mb} MB, {name:<11} {taken:6.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""llmos encryption status, rotate, encrypt, discard: the keys that encrypt what is kept."""
+
+from typing import Annotated
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import print_facts, print_json, stdout
+from llmos.core.config import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Manage the keys that encrypt stored responses, files, batches and the keys of providers.",
+    )
+    group.command("status")(status)
+    group.command("rotate")(rotate)
+    group.command("encrypt")(encrypt)
+    group.command("discard")(discard)
+    app.add_typer(group, name="encryption")
+
+
+def status(as_json: options.AsJson = False) -> None:
+    """Show where the keys are, and how much is encrypted."""
+    with open_control(load_settings()) as control:
+        found = control.encryption.status()
+    if as_json:
+        print_json(found)
+        return
+    print_facts(
+        {
+            "master key": f"{found.master_key} ({found.master_key_id})",
+            "key ring": found.key_ring,
+            "project keys": found.num_project_keys,
+            "keys of persons": found.num_subject_keys,
+            "encrypted": found.num_objects,
+            "not encrypted": f"{found.num_plain}, encrypt them: llmos encryption encrypt" if found.num_plain else 0,
+        }
+    )
+
+
+def rotate(
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Replace this project's key instead.", show_default=False)
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Replace the master key, or the key of a project. The keys below it are wrapped anew; no data are rewritten."""
+    with open_control(load_settings()) as control:
+        done = control.encryption.rotate(project)
+    if as_json:
+        print_json(done)
+        return
+    if project is None:
+        stdout().print(
+            f"The master key is now {done.master_key_id}; project keys wrapped anew: {done.num_keys}."
+            " Backups of the key ring from before need the old one."
+        )
+    else:
+        stdout().print(f"{project} has a new key; objects whose keys were wrapped anew: {done.num_keys}.")
+
+
+def encrypt(as_json: options.AsJson = False) -> None:
+    """Encrypt what an earlier version of LLMOS kept. A server does it when it starts."""
+    with open_control(load_settings()) as control:
+        found = control.encryption.encrypt()
+    if as_json:
+        print_json(found)
+        return
+    stdout().print(f"Encrypted objects: {found.num_objects}; not encrypted: {found.num_plain}.")
+
+
+def discard(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete everything that is encrypted, with its keys: when the master key or the key ring is lost for good.
+
+    Stop the server before. Models, routes, projects and API keys stay. The keys of providers must be entered again.
+    """
+    from llmos.cli.control.local import LocalControl
+    from llmos.cli.control.opening import check_local
+
+    settings = load_settings()
+    check_local(settings, "encryption discard")
+    if not yes:
+        typer.confirm(
+            "Delete all stored responses, files and providers' keys that are encrypted?", abort=True, err=True
+        )
+    with LocalControl(settings) as control:
+        discarded = control.encryption.discard()
+    stdout().print(f"Deleted encrypted objects: {discarded.num_objects}. New ones are encrypted under new keys.")
+    for name in discarded.providers:
+        stdout().print(f"Enter the key of the provider {name} again: llmos provider add {name} …")

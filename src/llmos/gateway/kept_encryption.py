@@ -1,0 +1,85 @@
+"""KeptEncryption: the encryption of everything that is kept, as operators see and rotate it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmos.core.encryption import queries as key_queries
+from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.data import queries
+from llmos.data.files import Files
+from llmos.data.plain_data import PlainData
+from llmos.deployments.providers.providers import Providers
+from llmos.security.projects import Projects
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What was encrypted under a lost key."""
+
+    num_objects: int
+    providers: Sequence[str]
+    """Those whose keys are gone."""
+
+
+class KeptEncryption:
+    """Any thread may use it."""
+
+    def __init__(self, files: Files, providers: Providers, projects: Projects) -> None:
+        self._database, self._files, self._encryption = files.database, files, files.encryption
+        self._providers, self._projects = providers, projects
+        self._plain = PlainData(files)
+
+    def status(self) -> EncryptionDescription:
+        """Raises StoreFailed if the master key or the key ring is lost."""
+        self._encryption.start()
+        ring = self._encryption.ring
+        counts = ring.counts()
+        with self._database.session() as session:
+            num_objects = key_queries.num_objects(session)
+        return EncryptionDescription(
+            master_key=ring.masters.where,
+            master_key_id=ring.master_id() or "",
+            key_ring=ring.where,
+            num_project_keys=counts.get("project", 0),
+            num_subject_keys=counts.get("subject", 0),
+            num_objects=num_objects,
+            num_plain=self._plain.count() + self._providers.num_old_keys(),
+        )
+
+    def rotate(self, project: str | None = None) -> RotationDescription:
+        """Replace the master key, or the key of a project. Raises NotFound for an unknown project, and StoreFailed."""
+        self._encryption.start()
+        ring = self._encryption.ring
+        if project is not None:
+            self._projects.get(project)
+            num_keys = self._encryption.rotate_project(project)
+            return RotationDescription(project=project, master_key_id=ring.master_id() or "", num_keys=num_keys)
+        # What is encrypted under the master key itself would be lost with it.
+        self._providers.reseal_old_keys()
+        master_key_id = ring.rotate_master()
+        return RotationDescription(master_key_id=master_key_id, num_keys=ring.counts().get("project", 0))
+
+    def encrypt(self) -> EncryptionDescription:
+        """Encrypt what an earlier version kept plain. Raises StoreFailed."""
+        self._encryption.start()
+        self._plain.encrypt()
+        self._providers.reseal_old_keys()
+        return self.status()
+
+    def finish_rotations(self) -> None:
+        """Continue rotations that a crash has interrupted, and destroy the keys that they replaced long enough ago."""
+        for project in self._encryption.ring.projects():
+            self._encryption.finish_rotation(project)
+
+    def discard(self) -> Discarded:
+        """Delete what is encrypted, with its keys, and begin with new ones: for a lost master key or key ring."""
+        self._encryption.ring.discard_all()
+        with self._database.transaction(frees_space=True) as session:
+            num_objects = key_queries.num_objects(session)
+            ids = queries.remove_encrypted(session)
+            key_queries.remove_all_object_keys(session)
+        for id in ids:
+            self._files.path(id).unlink(missing_ok=True)
+        self._encryption.ring.masters.set_aside()
+        self._encryption.start()
+        return Discarded(num_objects, self._providers.discard_unreadable_keys())
