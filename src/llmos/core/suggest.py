@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Collection, Iterable
 
 
-def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """Return up to `limit` of the known names that look most like `name`, best first."""
-    return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], limit: int = 3, cutoff: float = 0.5) -> list[str]:
+    """Return up to `limit` of the known names that look most like `name`, best first. A `cutoff` of 1: equal names."""
+    return difflib.get_close_matches(name, list(known), n=limit, cutoff=cutoff)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -35,7 +35,6 @@ def refused(body: bytes | dict[str, Any], kind: Any = ChatRequest) -> BadRequest
         (b'{"model": ', "not valid JSON"),
         (b'{"model": "m"} {}', "not valid JSON"),
         (b'{"temperature": NaN}', "not valid JSON"),
-        (b'{"model": "\\ud800"}', "not valid JSON"),
         (b'{"model": "\xff\xfe"}', "UTF-8"),
         (b"\xff", "not valid JSON"),
         (b"[" * 1_000_000, "nested too deeply"),
@@ -43,11 +42,44 @@ def refused(body: bytes | dict[str, Any], kind: Any = ChatRequest) -> BadRequest
         (b"[]", "must be a JSON object; this one is an array"),
         (b'"text"', "a string"),
         (b"null", "null"),
-        (b"1e999", "not valid JSON"),
+        (b"1e999", "not valid JSON: number out of range."),
     ],
 )
 def test_a_body_that_is_not_a_json_object_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
     assert reason in refused(body).message
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"\ud83d and more", "\ufffd and more"),
+        (r"\udc00\ud83d\ude00\uD83D", "\ufffd😀\ufffd"),
+        (r"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (r"\\\ud83d\"\n", '\\\ufffd"\n'),
+        (r"\ud83d\u0041", "\ufffdA"),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_the_replacement_character(sent: str, read: str) -> None:
+    """JavaScript programs that cut a text inside an emoji send one, and keep it in the history of the conversation."""
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "%b"}]}' % sent.encode()
+    assert decode(body, ChatRequest).messages[0].content == read
+
+
+def test_only_fields_that_are_taken_are_suggested() -> None:
+    assert refused(HELLO | {"predictions": 1}).message == "There is no field `predictions`. Leave it out."
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "accepted"),
+    [
+        ({"response_format": {"type": "json"}}, "response_format.type", "json_object, json_schema, text"),
+        ({"reasoning_effort": "ultra"}, "reasoning_effort", "high, low, max, medium, minimal, none, xhigh"),
+    ],
+)
+def test_a_value_that_is_none_of_a_fields_names_them(fields: dict[str, Any], param: str, accepted: str) -> None:
+    error = refused(HELLO | fields)
+    assert (error.param, error.message.partition("; ")[2]) == (param, f"it accepts {accepted}.")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,20 @@ LOOKED = [
         {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "A cat:"}, PICTURE]},
     ]},
 ]  # fmt: skip
+SEARCHED: list[Any] = [
+    *LOOKED[:2],
+    {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "look"}]},
+    ]},
+]  # fmt: skip
+ENCRYPTED: list[Any] = [
+    USER,
+    {"role": "assistant", "content": [
+        {"type": "redacted_thinking", "data": "x"},
+        {"type": "text", "text": "Hello"},
+    ]},
+    USER,
+]  # fmt: skip
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}}
 SHOWN: list[Any] = [
     USER,
@@ -62,8 +76,16 @@ SHOWN: list[Any] = [
             "system.cache_control",
         ),
         ("/v1/messages", MESSAGES, {"messages": LOOKED, "tools": [TOOL]}, "messages.content.content.image"),
+        ("/v1/messages", MESSAGES, {"messages": ENCRYPTED}, "messages.content.redacted_thinking"),
+        ("/v1/messages", MESSAGES, {"messages": SEARCHED, "tools": [TOOL]}, "messages.content.content.tool_reference"),
         ("/v1/responses", RESPONSE, {"input": SHOWN, "tools": [FUNCTION]}, "input.output.input_image"),
         ("/v1/chat/completions", CHAT, {"num_ctx": 4096, "keep_alive": "5m"}, "num_ctx, keep_alive"),
+        (
+            "/v1/chat/completions",
+            CHAT | {"stream": True},
+            {"stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+            "stream_options.continuous_usage_stats",
+        ),
         ("/v1/completions", {"model": "dialogue", "prompt": "a"}, {"use_mmap": True, "mirostat": 0}, "use_mmap"),
         ("/api/chat", OLLAMA, {"options": {"num_ctx": 32768}}, "options.num_ctx"),
         ("/api/chat", OLLAMA, {"options": {"reasoning_effort": "low"}}, "options.reasoning_effort"),

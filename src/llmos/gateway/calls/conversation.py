@@ -7,7 +7,9 @@ Every wire format has its own form of messages and turns them into the dicts tha
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from llmos.core.errors import BadRequest
 
@@ -97,6 +99,10 @@ def check_functions(
             )
 
 
+NoArguments = Annotated[list[Any], Meta(max_length=0)]
+"""An empty list in the place of an empty object: PHP has one type for both."""
+
+
 def left_out(what: str) -> str:
     """Return the text that stands for a part of a tool's result that the model can't read, such as a picture."""
     return f"[A {what} was here. It was left out, since this model reads text only.]"
@@ -105,6 +111,8 @@ def left_out(what: str) -> str:
 def check_arguments(text: str, path: str) -> str:
     """Return the arguments of a call as a message for a chat template carries them: JSON, or the piece of it that was
     written before the answer was cut off. Raises BadRequest naming `path`.
+
+    null and [] stand for no arguments: Go and PHP programs write empty objects so.
     """
     try:
         arguments = json.loads(text or "{}")
@@ -112,6 +120,8 @@ def check_arguments(text: str, path: str) -> str:
         return text
     except RecursionError:
         raise _wrong(path, "is nested too deeply.") from None
+    if arguments in (None, [], ""):
+        return "{}"
     if not isinstance(arguments, dict):
         raise _wrong(path, "must be a JSON object, such as {}.")
     return text or "{}"

@@ -46,7 +46,7 @@ class SamplingFields(CallerFields, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: Annotated[int, Int64] | None = None
-    """0: all tokens."""
+    """0, or -1 as in vLLM: all tokens."""
     min_p: float | None = None
     repetition_penalty: float | None = None
     presence_penalty: float = 0.0
@@ -62,6 +62,8 @@ class SamplingFields(CallerFields, kw_only=True):
     def sampling(self, **more: Any) -> Sampling:
         """Return the sampling parameters. `more`: fields of SamplingParams that the API names otherwise."""
         given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
+        if self.top_k == -1:
+            given["top_k"] = 0
         params = SamplingParams(
             may_exceed_context=True,
             presence_penalty=self.presence_penalty,

@@ -10,7 +10,9 @@ import msgspec
 from starlette.requests import Request
 
 from llmos.core.errors import BadRequest, TooLarge
+from llmos.core.json_text import read_json
 from llmos.core.suggest import nearest
+from llmos.gateway.http.allowed_values import allowed_values
 from llmos.gateway.http.compression import find_encoding, unpack
 from llmos.gateway.http.ignored import IgnoredFields, ignored_fields
 
@@ -177,7 +179,7 @@ def convert(
         cleaned = _clean(fields, kind, where, IgnoredFields() if ignored is None else ignored)
         converted = msgspec.convert(cleaned, kind, str_keys=True, strict=not is_text)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), where) from None
+        raise _explain(str(error), where, kind) from None
     if is_text and (nulls := [name for name in fields if getattr(converted, name, "") is None]):
         raise BadRequest(f"`{nulls[0]}` is {fields[nulls[0]]!r:.100}: leave it out instead.", param=nulls[0])
     return converted
@@ -188,13 +190,13 @@ def _parse(body: bytes) -> Any:
     if not body.strip():
         raise BadRequest("The body is empty; send a JSON object.")
     try:
-        return msgspec.json.decode(body)
+        return read_json(body)[0]
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not valid UTF-8: {error.reason}.") from None
     except msgspec.MsgspecError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
+        reason = str(error).removeprefix("JSON is malformed: ").partition(" - at ")[0]
         raise BadRequest(f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}.") from None
 
 
@@ -210,7 +212,7 @@ def _clean(fields: Mapping[str, Any], kind: type[RequestObject], where: str, ign
             cleaned[name] = _clean_value(name, value, kind, path, ignored)
             continue
         if name not in kind.unsupported:
-            raise _unknown(name, [*known, *kind.unsupported], path)
+            raise _unknown(name, [*known], path)
         use = kind.unsupported[name]
         if value in use.neutral:
             continue
@@ -255,14 +257,14 @@ def _clean_variant(value: Any, variants: Variants, path: str, ignored: IgnoredFi
             ignored.add(f"{path}.{name}")
             return _LEFT_OUT if variants.leaves_out else dict(variants.replaced[name])
         advice = variants.refused.get(name) if isinstance(name, str) else None
-        advice = advice or variants.refused.get("") or f"It accepts {', '.join(variants.kinds)}."
+        advice = advice or variants.refused.get("") or f"it accepts {', '.join(variants.kinds)}."
         raise BadRequest(f"`{path}.type` is {name!r}: {advice}", param=f"{path}.type")
     rest = {key: item for key, item in value.items() if key != "type"}
     return {"type": name, **_clean(rest, kind, f"{path}.", ignored)}
 
 
 def _unknown(name: str, known: list[str], path: str) -> BadRequest:
-    near = nearest(name, known, limit=1)
+    near = nearest(name, known, limit=1, cutoff=0.6)
     advice = f"Did you mean `{near[0]}`?" if near else "Leave it out."
     return BadRequest(f"There is no field `{path}`. {advice}", param=path)
 
@@ -276,7 +278,7 @@ def _json_type(value: Any) -> str:
     return words.get(type(value), "null")
 
 
-def _explain(message: str, where: str) -> BadRequest:
+def _explain(message: str, where: str, kind: type[RequestObject]) -> BadRequest:
     """Convert "Expected `float`, got `str` - at `$.temperature`" into a BadRequest about temperature."""
     reason, _, location = message.partition(" - at ")
     path = location.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
@@ -285,6 +287,10 @@ def _explain(message: str, where: str) -> BadRequest:
     if missing:
         path = f"{path}.{missing[1]}" if path else missing[1]
         return BadRequest(f"`{path}` is missing.", param=path)
+    if (wrong := re.match(r"Invalid enum value (.*)", reason)) and (
+        values := allowed_values(kind, location.strip("`"))
+    ):
+        return BadRequest(f"`{path}` is {wrong[1]:.100}; it accepts {', '.join(values)}.", param=path)
     reason = re.sub(r"\b(str|int|float|bool|dict)\b", lambda word: _JSON_WORDS[word[0]], reason).replace("`", "")
     reason = reason.replace(" | null", "")  # A null counts as missing.
     return BadRequest(

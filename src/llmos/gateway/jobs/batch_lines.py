@@ -7,6 +7,7 @@ from typing import IO, Any, BinaryIO
 import msgspec
 
 from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.json_text import read_json
 from llmos.data.journal import Entry
 from llmos.gateway.http.requests import MAX_BODY_BYTES
 from llmos.gateway.jobs.internal_requests import Reply
@@ -55,7 +56,7 @@ def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
 
 def _line(number: int, text: bytes, endpoint: str) -> Line:
     try:
-        fields = msgspec.json.decode(text)
+        fields, text = read_json(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error).removeprefix("JSON is malformed: ")
         return Line(number, None, refusal=BadRequest(f"The line is not valid JSON: {reason}."))
@@ -70,7 +71,7 @@ def _line(number: int, text: bytes, endpoint: str) -> Line:
         return Line(number, None, refusal=refusal)
     if (wrong := _refusal(fields, endpoint)) is not None:
         return Line(number, custom_id, refusal=wrong)
-    # Decoded again for the raw body: the endpoint must get exactly the bytes of the file, to the last digit.
+    # Decoded again for the raw body: the endpoint must get the bytes of the file, to the last digit.
     return Line(number, custom_id, bytes(msgspec.json.decode(text, type=_Body).body))
 
 

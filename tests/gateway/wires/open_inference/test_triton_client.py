@@ -266,6 +266,7 @@ async def test_invalid_fields_are_rejected_by_name(
         ([{"name": "sampling_parameters", "shape": [1], "datatype": "BYTES", "data": ["[1]"]}], "JSON object"),
         ([{"name": "max_tokens", "shape": [2], "datatype": "INT32", "data": [1, 2]}], r"must be \[1\]"),
         ([{"name": "max_tokens", "shape": [1], "datatype": "INT32", "data": [1]}] * 2, "given twice"),
+        ([TEXT], "`text_input` is given twice"),
     ],
 )
 async def test_an_invalid_additional_input_is_rejected(http: httpx.AsyncClient, more: list[Any], reason: str) -> None:

@@ -220,6 +220,13 @@ def test_a_line_that_the_endpoint_rejects_has_the_endpoints_error(
     assert (error["response"]["body"]["error"]["code"], error["response"]["body"]["error"]["param"]) == (code, param)
 
 
+def test_half_a_character_in_a_line_is_replaced(client: openai.OpenAI, carry_out: Carry, model: FakeModel) -> None:
+    text = json.dumps(line("a", hello(messages=[{"role": "user", "content": "half"}])))
+    batch = carry_out(text.replace("half", r"\ud83d").encode())
+    assert lines_of(client, batch.output_file_id).keys() == {"a"}
+    assert model.requests[-1].messages == [{"role": "user", "content": "\ufffd"}]
+
+
 def test_a_line_that_is_too_long_fails_alone(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,11 @@ def test_openais_and_vllms_words(fields: dict[str, Any], kind: str, text: str) -
     assert decode(json.dumps(completion).encode(), CompletionRequest).call(owner()).grammar == chat(**fields)
 
 
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+def test_a_schema_may_stand_where_llamacpp_takes_it(kind: str) -> None:
+    assert chat(response_format={"type": kind, "schema": SCHEMA}) == chat(response_format=as_openai(SCHEMA))
+
+
 def test_a_schema_keeps_the_order_of_its_properties() -> None:
     for grammar in (
         chat(response_format=as_openai(SCHEMA, strict=True, description="A thing.")),
@@ -80,6 +85,8 @@ def test_nothing_asked_is_nothing_held() -> None:
             "response_format.json_schema.schema",
         ),
         ({"response_format": {"type": "json_object", "json_schema": {"schema": {}}}}, "response_format.json_schema"),
+        ({"response_format": {"type": "text", "schema": SCHEMA}}, "response_format.schema"),
+        ({"response_format": as_openai(SCHEMA) | {"schema": SCHEMA}}, "response_format.schema"),
         ({"response_format": as_openai(SCHEMA, schemata={})}, "response_format.json_schema.schemata"),
         ({"response_format": as_openai([1])}, "response_format.json_schema.schema"),
         ({"structured_outputs": {}}, "structured_outputs"),

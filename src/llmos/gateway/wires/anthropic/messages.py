@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import left_out
+from llmos.gateway.calls.conversation import NoArguments, left_out
 from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants, described
 
 _ROLES = ("user", "assistant", "system")
@@ -21,7 +21,6 @@ _REFUSED = {
     "document": f"{_TEXT_ONLY} Send the document's text in a text block.",
     "search_result": f"{_TEXT_ONLY} Send the result's text in a text block.",
     "container_upload": _TEXT_ONLY,
-    "redacted_thinking": "only Anthropic can decrypt it. Leave the block out.",
     "server_tool_use": _SERVER_TOOL,
     "web_search_tool_result": _SERVER_TOOL,
     "web_fetch_tool_result": _SERVER_TOOL,
@@ -35,8 +34,11 @@ _REFUSED = {
 _LEFT_OUT = {
     kind: {"type": "text", "text": left_out(what)}
     for kind, what in (("image", "picture"), ("document", "document"), ("search_result", "search result"))
-}
+} | {"tool_reference": {"type": "text", "text": "[A tool was named here. It is among the tools that can be called.]"}}
 """The text in the place of a tool's result that the model can't read: the conversation keeps it for ever."""
+
+_ENCRYPTED = {"redacted_thinking": {"type": "thinking", "thinking": ""}}
+"""Reasoning that only Anthropic can decrypt, in conversations that began there."""
 
 
 class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):
@@ -62,7 +64,7 @@ class ThinkingBlock(AnthropicBlock, tag="thinking", kw_only=True):
 class ToolUseBlock(AnthropicBlock, tag="tool_use", kw_only=True):
     id: str
     name: str
-    input: dict[str, Any]
+    input: dict[str, Any] | NoArguments
 
     unsupported: ClassVar = {
         **AnthropicBlock.unsupported,
@@ -96,6 +98,7 @@ class AnthropicMessage(RequestObject, kw_only=True):
         "content": Variants(
             {"text": TextBlock, "thinking": ThinkingBlock, "tool_use": ToolUseBlock, "tool_result": ToolResultBlock},
             _REFUSED,
+            replaced=_ENCRYPTED,
         )
     }
 
@@ -181,10 +184,10 @@ def _assistant(turn: _Turn) -> dict[str, Any]:
             case TextBlock():
                 text += block.text if is_after_call or not text or not block.text else f"\n{block.text}"
                 is_after_call = False
-            case ThinkingBlock():
+            case ThinkingBlock() if block.thinking:
                 reasoning.append(block.thinking)
             case ToolUseBlock():
-                function = {"name": block.name, "arguments": msgspec.json.encode(block.input).decode()}
+                function = {"name": block.name, "arguments": msgspec.json.encode(block.input or {}).decode()}
                 calls.append({"id": block.id, "type": "function", "function": function})
                 is_after_call = True
     converted: dict[str, Any] = {"role": "assistant", "content": text}

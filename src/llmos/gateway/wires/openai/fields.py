@@ -38,11 +38,31 @@ OLLAMA_OPTIONS: dict[str, Hint | Unsupported] = {
 """Ollama's options, which Open WebUI sends to every server once its user sets them. Those of loading are hints."""
 
 
+_SPACES = "a text is decoded as the model's tokenizer does it. Leave it out."
+
+VLLM_OPTIONS = {
+    "use_beam_search": Unsupported("tokens are sampled. Leave it out.", (False,)),
+    "length_penalty": Unsupported("it belongs to beam search. Leave it out.", (1,)),
+    "early_stopping": Unsupported("it belongs to beam search. Leave it out.", (False,)),
+    "skip_special_tokens": Unsupported("control tokens are left out of texts. Leave it out.", (True,)),
+    "spaces_between_special_tokens": Unsupported(_SPACES, (True,)),
+    "include_stop_str_in_output": Unsupported("send `include_stop`.", (False,)),
+    "prompt_logprobs": Unsupported("the tokens of a prompt have no log probabilities. Leave it out."),
+}
+"""vLLM's options, whose defaults some programs send with each request."""
+
+NO_LIMIT = -1
+"""The value of max_tokens that LM Studio and llama.cpp have for no limit."""
+
+
 class StreamOptions(RequestObject, kw_only=True):
     include_usage: bool = False
     """Send the usage in an additional last event, which has no choices."""
 
-    unsupported: ClassVar = {"include_obfuscation": Hint((False,))}
+    unsupported: ClassVar = {
+        "include_obfuscation": Hint((False,)),
+        "continuous_usage_stats": Hint((False,)),  # vLLM's: the usage comes in the last event
+    }
 
 
 class StreamFields(SamplingFields, kw_only=True):

@@ -22,11 +22,20 @@ class JSONSchema(RequestObject, kw_only=True):
 class ResponseFormat(RequestObject, kw_only=True):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JSONSchema | None = None
+    schema: dict[str, Any] | None = None
+    """The schema as llama.cpp takes it, instead of `json_schema`."""
 
     objects: ClassVar = {"json_schema": JSONSchema}
 
     def grammar(self) -> Grammar | None:
         """Return the grammar, or None for any text. Raises BadRequest for a missing or superfluous schema."""
+        if self.schema is not None:
+            if self.json_schema is not None or self.type == "text":
+                raise BadRequest(
+                    "`response_format.schema` belongs to the types json_object and json_schema, without `json_schema`.",
+                    param="response_format.schema",
+                )
+            return json_schema(self.schema, "response_format")
         if self.type == "json_schema":
             if self.json_schema is None:
                 raise BadRequest("`response_format.json_schema` is missing.", param="response_format.json_schema")

@@ -35,6 +35,12 @@ def chat(**more: Any) -> ChatRequest:
         {"repeat_last_n": 64},
         {"think": False},
         {"format": "json"},
+        {"prompt": "Hello"},
+        {"enable_thinking": True},
+        {"reasoning": {"effort": "low"}},
+        {"extra_body": {"top_k": 5}},
+        {"echo": True},
+        {"use_beam_search": True},
     ],
 )
 def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None:
@@ -57,6 +63,9 @@ def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None
         {"tool_choice": "none"},
         {"response_format": {"type": "text"}},
         {"modalities": ["text"]},
+        {"use_beam_search": False, "length_penalty": 1.0, "skip_special_tokens": True, "early_stopping": False},
+        {"max_tokens": -1},
+        {"max_completion_tokens": -1},
         {"tools": None, "response_format": None, "temperature": None, "stop": None, "seed": None, "zzz": None},
     ],
 )
@@ -143,3 +152,33 @@ def test_repeat_penalty_is_another_name_of_repetition_penalty() -> None:
     assert chat(repeat_penalty=1.1).call(owner()) == chat(repetition_penalty=1.1).call(owner())
     assert chat(repeat_penalty=1.1, repetition_penalty=1.1).call(owner()).sampling.params.repetition_penalty == 1.1
     assert refused(HELLO | {"repeat_penalty": 1.1, "repetition_penalty": 1.2}).param == "repeat_penalty"
+
+
+def test_top_k_minus_one_is_vllms_name_of_all_tokens() -> None:
+    assert chat(top_k=-1).call(owner()) == chat(top_k=0).call(owner())
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", "[]", '""', "{}"])
+def test_no_arguments_may_be_written_in_several_ways(arguments: str) -> None:
+    """Go programs write null, and PHP programs [], where others write {}."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    turns = [*HELLO["messages"], {"role": "assistant", "tool_calls": [call]}]
+    result = {"role": "tool", "tool_call_id": "c", "content": "done"}
+    (prompt,) = chat(messages=[*turns, result]).call(owner()).prompts
+    assert prompt.messages is not None
+    assert prompt.messages[1]["tool_calls"][0]["function"]["arguments"].strip() in ("", "{}")
+
+
+def test_an_earlier_answer_is_taken_back_as_other_servers_name_its_parts() -> None:
+    said = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "reasoning": "Hm.",
+            "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}  # fmt: skip
+    asked = {"role": "user", "content": "Why?", "cache_control": {"type": "ephemeral"}}
+    (prompt,) = chat(messages=[*HELLO["messages"], said, asked]).call(owner()).prompts
+    assert prompt.messages is not None
+    assert prompt.messages[1] == {"role": "assistant", "content": "No.", "reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize(("kind", "advice"), [("image_url", "text only"), ("input_text", "it accepts text")])
+def test_other_parts_of_a_message_are_rejected_by_their_type(kind: str, advice: str) -> None:
+    error = refused(HELLO | {"messages": [{"role": "user", "content": [{"type": kind, "text": "Hello"}]}]})
+    assert (error.param, advice in error.message) == ("messages[0].content[0].type", True)

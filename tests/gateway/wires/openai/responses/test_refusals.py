@@ -43,7 +43,7 @@ RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
         ({"input": [RESULT]}, "input[0].call_id", "no such call"),
         ({"input": [CALL, {"role": "user", "content": "x"}]}, "input[0]", "no result"),
         ({"input": [CALL, RESULT, RESULT]}, "input[2]", "call_1"),
-        ({"input": [CALL | {"arguments": "[]"}, RESULT]}, "input[0].arguments", "JSON object"),
+        ({"input": [CALL | {"arguments": "[1]"}, RESULT]}, "input[0].arguments", "JSON object"),
         ({"input": [{"type": "custom_tool_call", "call_id": "c"}]}, "input[0].type", "function_call_output"),
         ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0].encrypted_content", "replaces"),
         ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice", "no `tools`"),

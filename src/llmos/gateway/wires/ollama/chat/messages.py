@@ -7,14 +7,14 @@ import msgspec
 from msgspec import field
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import check_conversation, left_out
+from llmos.gateway.calls.conversation import NoArguments, check_conversation, left_out
 from llmos.gateway.http.requests import RequestObject, described
 from llmos.gateway.wires.ollama.fields import NO_IMAGES
 
 
 class OllamaCalledFunction(RequestObject, kw_only=True):
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] | NoArguments = field(default_factory=dict)
 
     harmless = frozenset({"index", "description"})
 
@@ -73,7 +73,7 @@ def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
                 call_id = call.id or f"call_{num_calls}"
                 num_calls += 1
                 waiting[call_id] = call.function.name
-                arguments = msgspec.json.encode(call.function.arguments).decode()
+                arguments = msgspec.json.encode(call.function.arguments or {}).decode()
                 function = {"name": call.function.name, "arguments": arguments}
                 turn["tool_calls"].append({"id": call_id, "type": "function", "function": function})
         if message.role == "tool":

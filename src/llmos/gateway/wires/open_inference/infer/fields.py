@@ -108,6 +108,8 @@ def _object(text: str) -> dict[str, Any]:
 
 def _check_input(name: str, index: int) -> None:
     """Raise BadRequest for an input that is no parameter."""
+    if name == TEXT:
+        raise BadRequest(f"The input `{TEXT}` is given twice. Send all texts in one.", param=f"inputs[{index}].name")
     known = [TEXT, SAMPLING, *InferParameters.__struct_fields__, *InferParameters.unsupported]
     if name not in known[1:]:
         near = nearest(name, known, limit=1)

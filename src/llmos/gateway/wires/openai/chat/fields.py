@@ -11,11 +11,26 @@ from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http.requests import Hint, Int64, Unsupported, described
 from llmos.gateway.wires.openai.chat.messages import TEXT_ONLY, Message, to_template
 from llmos.gateway.wires.openai.chat.tools import TOOLS, NamedToolChoice, Tool, parse_tools
-from llmos.gateway.wires.openai.fields import HINTS, OLLAMA_OPTIONS, StreamOptions
+from llmos.gateway.wires.openai.fields import HINTS, NO_LIMIT, OLLAMA_OPTIONS, VLLM_OPTIONS, StreamOptions
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
 _TOOLS_INSTEAD = "it is deprecated. Send `tools` and `tool_choice`."
+
+
+_REASONING = 'send `reasoning_effort`, or `chat_template_kwargs`: {"enable_thinking": …}.'
+_COMPLETIONS = "/v1/completions accepts it."
+
+_OTHER_NAMES = {
+    "prompt": Unsupported(f"send `messages`. {_COMPLETIONS}"),
+    "input": Unsupported("send `messages`. /v1/responses accepts it."),
+    "system": Unsupported("send a message with the role system."),
+    **dict.fromkeys(("reasoning", "thinking", "enable_thinking"), Unsupported(_REASONING)),
+    **dict.fromkeys(("suffix", "echo", "best_of"), Unsupported(_COMPLETIONS)),
+    **dict.fromkeys(("max_output_tokens", "n_predict", "num_predict"), Unsupported("send `max_completion_tokens`.")),
+    "extra_body": Unsupported("OpenAI's client puts its fields into the body itself. Send them there."),
+}
+"""Fields of other APIs."""
 
 
 class ChatRequest(FormatFields, kw_only=True):
@@ -23,7 +38,7 @@ class ChatRequest(FormatFields, kw_only=True):
     """A route or a model. GET /v1/models lists them."""
     messages: list[Message]
     max_completion_tokens: Annotated[int, Int64] | None = None
-    """Without it, the limit is the context window."""
+    """Without it, or with -1, the limit is the model's own, or the context window."""
     max_tokens: Annotated[int, Int64] | None = None
     """The deprecated name of max_completion_tokens."""
     logprobs: bool = False
@@ -50,6 +65,8 @@ class ChatRequest(FormatFields, kw_only=True):
     unsupported: ClassVar = {
         **HINTS,
         **OLLAMA_OPTIONS,
+        **VLLM_OPTIONS,
+        **_OTHER_NAMES,
         **OLDER_NAMES,
         "functions": Unsupported(_TOOLS_INSTEAD, ([],)),
         "function_call": Unsupported(_TOOLS_INSTEAD, ("none", "auto")),
@@ -65,7 +82,7 @@ class ChatRequest(FormatFields, kw_only=True):
         self.check_stream()
         if self.top_logprobs is not None and not self.logprobs:
             raise BadRequest("`top_logprobs` requires `logprobs` to be true.", param="top_logprobs")
-        limits = {self.max_tokens, self.max_completion_tokens} - {None}
+        limits = {self.max_tokens, self.max_completion_tokens} - {None, NO_LIMIT}
         if len(limits) > 1:
             raise BadRequest(
                 "`max_tokens` and `max_completion_tokens` are two names of one limit and differ: send one of them.",

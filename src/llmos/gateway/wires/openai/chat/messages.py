@@ -16,10 +16,14 @@ _LEFT_OUT = {"image_url": "picture", "input_audio": "recording", "file": "file"}
 _TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as messages with the role tool."
 
 
+_MEDIA = frozenset({*_LEFT_OUT, "video_url", "audio_url", "image"})
+
+
 class ContentPart(msgspec.Struct):
     type: str
-    """`text`; other types are rejected."""
+    """`text`, or `refusal` in an assistant's message; other types are rejected."""
     text: str | None = None
+    refusal: str | None = None
 
 
 class CalledFunction(RequestObject, kw_only=True):
@@ -53,7 +57,11 @@ class Message(RequestObject, kw_only=True):
     reasoning_content: str | None = None
     """The assistant's reasoning. The model's chat template decides whether the model sees it again."""
 
-    harmless = frozenset({"annotations", "parsed"})
+    reasoning: str | None = None
+    """The name that vLLM and OpenRouter have for reasoning_content."""
+
+    # The beginning of every prompt is cached anyway. OpenRouter's details repeat the reasoning.
+    harmless = frozenset({"annotations", "parsed", "cache_control", "reasoning_details"})
     lists: ClassVar = {"tool_calls": MessageToolCall}
     unsupported: ClassVar = {
         "function_call": Unsupported(_TOOLS_INSTEAD),
@@ -82,9 +90,9 @@ def _to_template(message: Message, path: str) -> dict[str, Any]:
         converted["tool_calls"] = [
             _call_to_template(call, f"{path}.tool_calls[{j}]") for j, call in enumerate(message.tool_calls)
         ]
-    for name in ("name", "tool_call_id", "reasoning_content"):
-        if (value := getattr(message, name)) is not None:
-            converted[name] = value
+    reasoning = message.reasoning if message.reasoning_content is None else message.reasoning_content
+    more = {"name": message.name, "tool_call_id": message.tool_call_id, "reasoning_content": reasoning}
+    converted |= {name: value for name, value in more.items() if value is not None}
     return converted
 
 
@@ -103,8 +111,11 @@ def _text(content: str | list[ContentPart], path: str, *, is_result: bool) -> st
     for i, part in enumerate(content):
         if is_result and part.type in _LEFT_OUT:
             part.text = left_out(_LEFT_OUT[part.type])
+        elif part.type == "refusal":
+            part.text = part.refusal
         elif part.type != "text":
-            raise BadRequest(f"`{path}[{i}]` has the type {part.type!r}: {TEXT_ONLY}", param=f"{path}[{i}].type")
+            advice = TEXT_ONLY if part.type in _MEDIA else "it accepts text."
+            raise BadRequest(f"`{path}[{i}]` has the type {part.type!r:.100}: {advice}", param=f"{path}[{i}].type")
         if part.text is None:
             raise BadRequest(f"`{path}[{i}].text` is missing.", param=f"{path}[{i}].text")
     return "\n".join(part.text or "" for part in content)

@@ -13,6 +13,7 @@ from llmos.gateway.wires.openai.tools import ONLY_FUNCTIONS, FunctionDefinition,
 class Tool(RequestObject, tag_field="type", tag="function", kw_only=True):
     function: FunctionDefinition
 
+    harmless = frozenset({"cache_control"})  # The beginning of every prompt is cached anyway.
     objects: ClassVar = {"function": FunctionDefinition}
 
 

@@ -9,7 +9,7 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http.fields import MAX_CHOICES
 from llmos.gateway.http.requests import Int64
-from llmos.gateway.wires.openai.fields import HINTS, OLLAMA_OPTIONS, StreamOptions, TokenId
+from llmos.gateway.wires.openai.fields import HINTS, NO_LIMIT, OLLAMA_OPTIONS, VLLM_OPTIONS, StreamOptions, TokenId
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
@@ -20,6 +20,7 @@ class CompletionRequest(FormatFields, kw_only=True):
     prompt: str | list[str | TokenId | list[TokenId]]
     """A text, a list of texts, a list of token ids, or a list of such lists. Each prompt gets n choices."""
     max_tokens: Annotated[int, Int64] = 16
+    """-1: the model's own limit, or the context window."""
     suffix: str = ""
     """The text after the answer: for models that were trained to fill in the middle, with one text as the prompt."""
     parse_special: bool = True
@@ -32,7 +33,7 @@ class CompletionRequest(FormatFields, kw_only=True):
     """Must equal n: choices are not ranked."""
 
     objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
-    unsupported: ClassVar = {**HINTS, **OLLAMA_OPTIONS, **OLDER_NAMES}
+    unsupported: ClassVar = {**HINTS, **OLLAMA_OPTIONS, **VLLM_OPTIONS, **OLDER_NAMES}
 
     def call(self, caller: Caller) -> Call:
         """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
@@ -49,7 +50,9 @@ class CompletionRequest(FormatFields, kw_only=True):
             raise BadRequest(
                 "`echo` and `logprobs` can't be combined: the tokens of a prompt have no logprobs.", param="echo"
             )
-        sampling = self.sampling(max_tokens=self.max_tokens, n=self.n, logprobs=self.logprobs)
+        sampling = self.sampling(
+            max_tokens=None if self.max_tokens == NO_LIMIT else self.max_tokens, n=self.n, logprobs=self.logprobs
+        )
         return Call(
             model=self.model,
             prompts=prompts,
