@@ -142,7 +142,7 @@ def served(app: FastAPI, services: Services) -> Iterator[str]:
     thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
     thread.start()
     yield f"http://{host}:{port}"
-    server.should_exit = True
+    server.stop()
     thread.join()
 
 

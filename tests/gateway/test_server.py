@@ -1,7 +1,9 @@
 """Addresses, ports and the shutdown of the server."""
 
+import asyncio
 import socket
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -9,6 +11,7 @@ from llmos.core.errors import BadRequest, Conflict
 from llmos.gateway.listening import listen
 from llmos.gateway.server import Server
 from llmos.gateway.services import Services
+from support.scripted import KEY, FakePool
 
 
 def test_port_0_chooses_a_free_port() -> None:
@@ -44,3 +47,33 @@ def test_a_draining_server_accepts_no_connection(app: FastAPI, services: Service
     server.drain()
     assert server.should_exit
     assert services.readiness.is_draining
+
+
+def test_a_server_that_is_stopped_before_it_starts_ends_at_once(app: FastAPI, services: Services) -> None:
+    server = Server(app, services)
+    server.stop()
+    asyncio.run(server.serve(sockets=[listen("127.0.0.1", 0)]))
+    assert not server.servers[0].is_serving()
+
+
+def test_a_stopped_server_sends_the_answer_that_has_begun(app: FastAPI, services: Services, pool: FakePool) -> None:
+    async def stop_during_an_answer() -> tuple[httpx.Response, Server]:
+        goes_on = asyncio.Event()
+        pool.enqueue("Hel", goes_on, "lo")
+        server, listener = Server(app, services), listen("127.0.0.1", 0)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+        body = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}]}
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as client:
+            asking = asyncio.create_task(client.post(url, json=body))
+            await pool.someone_came.wait()
+            server.stop()
+            await asyncio.sleep(0)
+            goes_on.set()
+            reply = await asking
+        await serving
+        return reply, server
+
+    reply, server = asyncio.run(stop_during_an_answer())
+    assert reply.json()["choices"][0]["message"]["content"] == "Hello"
+    assert not server.server_state.connections

@@ -62,7 +62,7 @@ def inspect_hardware() -> Hardware:
     return Hardware(
         cpu=fields.get("model name") or os.uname().machine,
         features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
-        num_cores=_num_cores(),
+        num_cores=num_cores(),
         memory_bytes=total,
         available_bytes=available,
     )
@@ -107,7 +107,8 @@ def num_usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """Return the number of cores that this process may use at once; see Hardware.num_cores."""
     usable = num_usable_cores()
     # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000" is no limit.
     quota, _, period = _text(_CGROUP / "cpu.max").partition(" ")

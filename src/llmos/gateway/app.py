@@ -36,6 +36,35 @@ class Mount:
 
 def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     """Return the application. It doesn't own `services`: who opens them closes them."""
+    endpoints = _endpoints(tuple(endpoint_modules()))
+    app = FastAPI(openapi_url=None)  # /openapi.json is one of the endpoints.
+    app.openapi = endpoints.openapi  # type: ignore[method-assign]
+    app.router.routes.extend(endpoints.routes)
+    app.state.services = services
+    app.state.error_formats = endpoints.state.error_formats
+    for mount in mounts:
+        app.mount(mount.path, mount.app, mount.name)
+    errors.install(app)
+    app.state.cors = Cors(services.settings.allow_origins)
+    app.add_middleware(
+        Door,
+        authenticator=Authenticator(services.owner_key, services.keys),
+        readiness=services.readiness,
+        metrics=services.metrics,
+        methods=endpoints.state.path_methods,
+        cors=app.state.cors,
+        log=services.request_log,
+        mounted=[mount.path for mount in mounts],
+    )
+    return app
+
+
+@cache
+def _endpoints(modules: tuple[ModuleType, ...]) -> FastAPI:
+    """Return an application with the endpoints alone. All others share its routes, which take long to make."""
+    routers = [module.router for module in modules if hasattr(module, "router")]
+    if missing := undeclared(route for router in routers for route in router.routes):
+        raise RuntimeError(f"These endpoints declare no permission: {', '.join(missing)}. See http/permissions.py.")
     # The interactive docs load scripts from elsewhere and could not send the key: /openapi.json is the document.
     app = FastAPI(
         title="LLMOS",
@@ -45,29 +74,11 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.services = services
-    modules = endpoint_modules()
-    app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
-    routers = [module.router for module in modules if hasattr(module, "router")]
-    if missing := undeclared(route for router in routers for route in router.routes):
-        raise RuntimeError(f"These endpoints declare no permission: {', '.join(missing)}. See http/permissions.py.")
     for router in sorted(routers, key=_rank):
         app.include_router(router)
-    for mount in mounts:
-        app.mount(mount.path, mount.app, mount.name)
+    app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
+    app.state.path_methods = PathMethods([*app.routes, *(route for router in routers for route in router.routes)])
     openapi.install(app)
-    errors.install(app)
-    app.state.cors = Cors(services.settings.allow_origins)
-    app.add_middleware(
-        Door,
-        authenticator=Authenticator(services.owner_key, services.keys),
-        readiness=services.readiness,
-        metrics=services.metrics,
-        methods=PathMethods([*app.routes, *(route for router in routers for route in router.routes)]),
-        cors=app.state.cors,
-        log=services.request_log,
-        mounted=[mount.path for mount in mounts],
-    )
     return app
 
 

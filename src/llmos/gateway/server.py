@@ -90,8 +90,18 @@ def http_config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
+_DATE_SECONDS = 1.0
+"""The `Date` of answers is renewed this often."""
+
+_CLOSING_SECONDS = 0.005
+"""While it shuts down, the server looks this often whether answers and connections have ended."""
+
+
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which end the process by the signal instead of with status 0."""
+    """uvicorn without its signal handlers, which end the process by the signal instead of with status 0.
+
+    It stops as soon as it can, where uvicorn looks ten times a second whether it should, and an idle server sleeps.
+    """
 
     def __init__(self, app: FastAPI, services: Services) -> None:
         super().__init__(http_config(app))
@@ -102,8 +112,11 @@ class Server(uvicorn.Server):
         kept = KeptEncryption(services.files, services.providers, services.projects)
         self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations)
         self._background_tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         self._background_tasks = [
             asyncio.create_task(self._batches.run(), name="batches"),
             asyncio.create_task(self._services.reconciler.run(), name="deployments"),
@@ -125,9 +138,31 @@ class Server(uvicorn.Server):
 
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""
-        self.should_exit = True
         self._services.readiness.is_draining = True
         self._stop_background_tasks()
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop after the last answer. Any thread may call this, also before the server has started."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # Which renews the date.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DATE_SECONDS):
+                    await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(_CLOSING_SECONDS)
 
     def _stop_background_tasks(self) -> None:
         self._services.jobs.close()

@@ -74,7 +74,7 @@ def client(real: Services) -> Iterator[httpx.Client]:
     thread.start()
     with client_of(f"http://{host}:{port}") as client:
         yield client
-    server.should_exit = True
+    server.stop()
     thread.join()
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from llmos.core.clock import utc_now
 from llmos.core.errors import LLMOSError, NotFound
-from llmos.core.hardware import inspect_hardware
+from llmos.core.hardware import num_cores
 from llmos.deployments.desired.autoscaling import Demand, Scale, rescale
 from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
 from llmos.deployments.desired.deployments import Deployments
@@ -111,7 +111,7 @@ class Reconciler:
         self._pending_events: list[_Event] = []
         self._discarding: dict[str, asyncio.Task[None]] = {}
         self._problems: dict[str, str] = {}
-        self._num_cores = inspect_hardware().num_cores
+        self._num_cores = num_cores()
         self._wake_up = asyncio.Event()
         """Set when the next pass must not wait for the poll."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from llmos.core.hardware import inspect_hardware
+from llmos.core.hardware import num_cores
 from llmos.core.progress import Progress, no_progress
 from llmos.engine.architectures import Source
 from llmos.engine.checkpoint.checkpoint import Checkpoint, validate_files
@@ -69,7 +69,7 @@ def open_parent(files: Mapping[str, Path], *, threads: int | None, progress: Pro
     parent = Parent(
         spec=spec,
         tensors=checkpoint.tensors,
-        threads=threads or inspect_hardware().num_cores,
+        threads=threads or num_cores(),
         progress=progress,
         release_memory=opened.release_memory,
     )
