@@ -68,6 +68,7 @@ def far(cli: Any, monkeypatch: pytest.MonkeyPatch) -> FarServer:
     server = FarServer()
     transport = httpx.MockTransport(lambda request: server.answer(request))
     monkeypatch.setattr("llmos.client.Client", partial(Client, transport=transport, max_retries=0))
+    monkeypatch.setattr("llmos.client.control.sleep", lambda _: None)
     monkeypatch.setenv("LLMOS_ENDPOINT", "http://10.1.2.3:8000")
     return server
 

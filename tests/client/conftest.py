@@ -39,6 +39,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # The client would wait for 40 ms.
 
             def _serve(self) -> None:
                 data = self.rfile.read(int(self.headers.get("content-length", 0)))

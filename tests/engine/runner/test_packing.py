@@ -1,8 +1,10 @@
 """Packing: 4-bit weights stay exact, and others are fitted with the least error."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from llmos.engine import _native
@@ -132,14 +134,7 @@ ONE_COLUMN = replace(
 @pytest.mark.parametrize("isa", ISAS)
 def test_blocks_of_a_file_are_multiplied_with_their_exact_values(dtype: DType, isa: str, num_tokens: int) -> None:
     """With one column of the input set, whose byte is 127, each logit is one weight of the head, and nothing rounds."""
-    model = random_model(ONE_COLUMN, "F32")
-    ones = np.zeros((ONE_COLUMN.vocab_size, 512), np.float32)
-    np.fill_diagonal(ones, 1)
-    model["embed.weight"] = RawTensor("F32", ones.shape, ones.view(np.uint8))
-    model["final_norm.weight"] = RawTensor("F32", (512,), np.ones((1, 512), np.float32).view(np.uint8))
-    head = model["head.weight"] = random_tensor(np.random.default_rng(3), ones.shape, dtype)
-    runner = NativeRunner(ONE_COLUMN, model, num_blocks=64, isa=isa)
-    expected_VC = dequantize(head)
+    runner, expected_VC = runner_of_single_columns(dtype, isa)
     for first in range(0, 512, 37 if num_tokens < 64 else 64):
         tokens = [(first + i) % 512 for i in range(num_tokens)]
         logits_RV = runner.forward(batch_of([(0, tokens, list(range(8)))]))
@@ -149,19 +144,42 @@ def test_blocks_of_a_file_are_multiplied_with_their_exact_values(dtype: DType, i
         )
 
 
+@lru_cache(4)  # Tests whose parameters differ in the first one alone follow each other.
+def runner_of_single_columns(dtype: DType, isa: str) -> tuple[NativeRunner, npt.NDArray[np.float32]]:
+    """Return a runner in which token i sets column i of the head's input, and the weights of the head."""
+    ones = np.zeros((ONE_COLUMN.vocab_size, 512), np.float32)
+    np.fill_diagonal(ones, 1)
+    return runner_of_a_head(ones, random_tensor(np.random.default_rng(3), ones.shape, dtype), isa)
+
+
+@lru_cache(4)
+def runner_of_extremes(dtype: DType, isa: str) -> tuple[NativeRunner, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return a runner with the largest inputs and weights, the inputs of each token, and the weights of the head."""
+    signs = np.where(np.random.default_rng(4).random((ONE_COLUMN.vocab_size, 512)) < 0.5, -1, 1).astype(np.float32)
+    signs[:3] = np.ones(512), -np.ones(512), np.where(np.arange(512) % 2, -1, 1)
+    head = extreme_tensor(np.random.default_rng(5), *signs.shape, dtype)
+    runner, weights_VC = runner_of_a_head(signs, head, isa)
+    return runner, signs, weights_VC
+
+
+def runner_of_a_head(
+    inputs: npt.NDArray[np.float32], head: RawTensor, isa: str
+) -> tuple[NativeRunner, npt.NDArray[np.float32]]:
+    """Return a runner whose head has these inputs, one row for each token, and the weights of the head."""
+    model = random_model(ONE_COLUMN, "F32")
+    model["embed.weight"] = RawTensor("F32", inputs.shape, inputs.view(np.uint8))
+    model["final_norm.weight"] = RawTensor("F32", (512,), np.ones((1, 512), np.float32).view(np.uint8))
+    model["head.weight"] = head
+    return NativeRunner(ONE_COLUMN, model, num_blocks=64, isa=isa), dequantize(head)
+
+
 @pytest.mark.parametrize("num_tokens", [1, 2, 3, 9])
 @pytest.mark.parametrize("dtype", BLOCK_TYPES)
 @pytest.mark.parametrize("isa", ISAS)
 def test_sums_of_the_largest_weights_and_inputs_do_not_overflow(dtype: DType, isa: str, num_tokens: int) -> None:
     """Every byte of the inputs is 127 or -127, and every integer of a row the largest or the smallest that there is."""
-    model = random_model(ONE_COLUMN, "F32")
-    signs = np.where(np.random.default_rng(4).random((ONE_COLUMN.vocab_size, 512)) < 0.5, -1, 1).astype(np.float32)
-    signs[:3] = np.ones(512), -np.ones(512), np.where(np.arange(512) % 2, -1, 1)
-    model["embed.weight"] = RawTensor("F32", signs.shape, signs.view(np.uint8))
-    model["final_norm.weight"] = RawTensor("F32", (512,), np.ones((1, 512), np.float32).view(np.uint8))
-    head = model["head.weight"] = extreme_tensor(np.random.default_rng(5), *signs.shape, dtype)
-    runner = NativeRunner(ONE_COLUMN, model, num_blocks=64, isa=isa)
-    weights_VC = dequantize(head).astype(np.float64)
+    runner, signs, head_VC = runner_of_extremes(dtype, isa)
+    weights_VC = head_VC.astype(np.float64)
     logits_RV = runner.forward(batch_of([(0, list(range(num_tokens)), list(range(8)))]))
     most_V = np.abs(weights_VC).sum(axis=1)
     assert (np.abs(logits_RV - signs[:num_tokens] @ weights_VC.T) <= 1e-5 * most_V).all()

@@ -280,6 +280,7 @@ class Strange(BaseHTTPRequestHandler):
 
     answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
     asked: list[str]
+    disable_nagle_algorithm = True  # The client would wait for 40 ms.
 
     def do_POST(self) -> None:
         self.asked.append(self.path)

@@ -271,6 +271,7 @@ def hub(tmp_path: Path, settings: Settings) -> Iterator[Hub]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # The client would wait for 40 ms.
 
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")

@@ -28,6 +28,11 @@ def benchmark() -> Callable[..., Any]:
     return lambda run: run()
 
 
+@pytest.fixture
+def vcr() -> None:
+    """In place of pytest-recording's, which costs every other test time, too. The test that asks for it is skipped."""
+
+
 class OverOneServer(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
     def _served(self, running: Running) -> None:
