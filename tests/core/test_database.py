@@ -21,6 +21,7 @@ import llmos.deployments.tables
 import llmos.models.tables
 import llmos.security.guardrails.tables
 import llmos.security.tables
+import llmos.security.users.tables
 from llmos.core import commits
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed

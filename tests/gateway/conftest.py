@@ -37,8 +37,13 @@ from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
 from llmos.security.tokens import Pepper
+from llmos.security.users.sessions import Sessions
+from llmos.security.users.sign_in import SignIn
+from llmos.security.users.throttle import Throttle
+from llmos.security.users.users import Users
 from support.default_model import pull_stored
 from support.encryption import open_test_encryption
+from support.passwords import quick_passwords
 from support.pipelines import all_stages, pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
@@ -79,6 +84,7 @@ def services(
     clients = ProviderClients(providers)
     limits = LimitsHold(LimitCounts(database))
     guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
+    users, sessions = Users(database, quick_passwords()), Sessions(database)
     services = Services(
         settings=settings,
         encryption=encryption,
@@ -101,6 +107,9 @@ def services(
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
         limits=limits,
+        users=users,
+        sessions=sessions,
+        sign_in=SignIn(users, sessions, Throttle(database)),
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
         projects=Projects(database, ProjectData(database, files)),
     )

@@ -54,8 +54,9 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "bench": ("bench",),
         "doctor": ("doctor",),
     },
-    "Projects and keys": {
+    "Projects, users and keys": {
         "projects": ("project",),
+        "users": ("user",),
         "keys": ("key",),
     },
     "Guardrails": {

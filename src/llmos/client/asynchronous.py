@@ -23,6 +23,7 @@ from llmos.client.async_control import (
     AsyncRollouts,
     AsyncRoutes,
     AsyncSignatures,
+    AsyncUsers,
 )
 from llmos.client.call import Call, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions
@@ -73,6 +74,7 @@ class AsyncClient:
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)
         self.signatures = AsyncSignatures(self)
+        self.users = AsyncUsers(self)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -27,6 +27,7 @@ from llmos.client.control import (
     Rollouts,
     Routes,
     Signatures,
+    Users,
 )
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -77,6 +78,7 @@ class Client:
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)
         self.signatures = Signatures(self)
+        self.users = Users(self)
 
     def close(self) -> None:
         self._http.close()

@@ -22,6 +22,7 @@ from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
 if TYPE_CHECKING:
     from llmos.client.blocking import Client
@@ -268,6 +269,47 @@ class Guardrails(Noun):
     def remove(self, name: str) -> None:
         """Remove a policy. Raises Conflict while it applies somewhere. The name stays taken."""
         self._client._request(calls.remove_guardrail_policy(name))
+
+
+class Users(Noun):
+    """People who sign in with a browser."""
+
+    def create(
+        self, name: str, *, role: str = "developer", project: str = "owner", password: str | None = None
+    ) -> UserDescription:
+        """Create a user. Without a password, the user can't sign in until there is one."""
+        return self._client._request(calls.create_user(name, role, project, password))
+
+    def list(self, project: str | None = None) -> builtins.list[UserDescription]:
+        """Return the users of a project, or of all, by name."""
+        return self._client._request(calls.list_users(project))
+
+    def get(self, name: str) -> UserDescription:
+        return self._client._request(calls.get_user(name))
+
+    def set_password(self, name: str, password: str) -> UserDescription:
+        """Replace a user's password, and end the user's sessions."""
+        return self._client._request(calls.set_user_password(name, password))
+
+    def set_role(self, name: str, role: str, *, project: str | None = None) -> UserDescription:
+        """Change a user's role, and the project unless that is None."""
+        return self._client._request(calls.set_user_role(name, role, project))
+
+    def disable(self, name: str) -> UserDescription:
+        """Keep a user out until `enable`, and end the user's sessions."""
+        return self._client._request(calls.disable_user(name))
+
+    def enable(self, name: str) -> UserDescription:
+        """Let a disabled user sign in again."""
+        return self._client._request(calls.enable_user(name))
+
+    def sign_out(self, name: str) -> SignedOutDescription:
+        """End all sessions of a user."""
+        return self._client._request(calls.sign_user_out(name))
+
+    def remove(self, name: str) -> None:
+        """Remove a user, and end the user's sessions. The name stays taken."""
+        self._client._request(calls.remove_user(name))
 
 
 class Keys(Noun):

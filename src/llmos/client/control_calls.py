@@ -22,6 +22,7 @@ from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
 # Models
 
@@ -341,6 +342,53 @@ def revoke_key(id: str) -> Call[KeyDescription]:
 
 def _key_path(id: str) -> str:
     return f"/llmos/v1/keys/{quote(id, safe='')}"
+
+
+# Users
+
+
+def create_user(name: str, role: str, project: str, password: str | None) -> Call[UserDescription]:
+    body = {"name": name, "role": role, "project": project} | ({} if password is None else {"password": password})
+    return Call(method="POST", path="/llmos/v1/users", body=body, read=read_one(UserDescription))
+
+
+def list_users(project: str | None) -> Call[list[UserDescription]]:
+    query = "" if project is None else f"?{urlencode({'project': project})}"
+    return Call(method="GET", path=f"/llmos/v1/users{query}", read=read_each(UserDescription))
+
+
+def get_user(name: str) -> Call[UserDescription]:
+    return Call(method="GET", path=_user_path(name), read=read_one(UserDescription))
+
+
+def set_user_password(name: str, password: str) -> Call[UserDescription]:
+    body = {"password": password}
+    return Call(method="PUT", path=f"{_user_path(name)}/password", body=body, read=read_one(UserDescription))
+
+
+def set_user_role(name: str, role: str, project: str | None) -> Call[UserDescription]:
+    body = {"role": role} | ({} if project is None else {"project": project})
+    return Call(method="PUT", path=f"{_user_path(name)}/role", body=body, read=read_one(UserDescription))
+
+
+def disable_user(name: str) -> Call[UserDescription]:
+    return Call(method="POST", path=f"{_user_path(name)}/disable", body={}, read=read_one(UserDescription))
+
+
+def enable_user(name: str) -> Call[UserDescription]:
+    return Call(method="POST", path=f"{_user_path(name)}/enable", body={}, read=read_one(UserDescription))
+
+
+def sign_user_out(name: str) -> Call[SignedOutDescription]:
+    return Call(method="POST", path=f"{_user_path(name)}/sign-out", body={}, read=read_one(SignedOutDescription))
+
+
+def remove_user(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_user_path(name), read=read_nothing)
+
+
+def _user_path(name: str) -> str:
+    return f"/llmos/v1/users/{quote(name, safe='')}"
 
 
 # Guardrail policies

@@ -29,6 +29,14 @@ LLMOS_LOAD_SECONDS   time limit for loading a model                   600
 LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
 LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
                      separated by spaces or commas; * for all
+LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
+LLMOS_TRUSTED_PROXIES  networks whose X-Forwarded-For is believed     none
+LLMOS_SESSION_IDLE_SECONDS  a browser's session ends unused after     3600
+LLMOS_SESSION_SECONDS  and in any case after                          43200
+LLMOS_OIDC_ISSUER    OpenID Connect provider for signing in           none; see oidc_config.py
+LLMOS_OIDC_CLIENT_ID, LLMOS_OIDC_CLIENT_SECRET,
+LLMOS_OIDC_CLIENT_SECRET_FILE, LLMOS_OIDC_SCOPES,
+LLMOS_OIDC_GROUP_CLAIM, LLMOS_OIDC_ROLES
 HF_ENDPOINT          the Hugging Face hub or a mirror of it           https://huggingface.co
 HF_TOKEN             token for gated models on the hub                none
 DOCKER_CONFIG        folder of docker's config.json, which has the    ~/.docker
@@ -39,10 +47,12 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from llmos.core.errors import BadRequest
+from llmos.core.oidc_config import OidcConfig, check_https, read_oidc
 from llmos.core.suggest import nearest
 
 DEFAULT_PORT = 8000
@@ -52,6 +62,7 @@ KNOWN_ISAS = ("avx512", "avx_vnni", "avx2", "portable")
 LogFormat = Literal["text", "json", "off"]
 KNOWN_KV_DTYPES = ("int8", "f16", "f32")
 D = TypeVar("D", int, None)
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +98,11 @@ class Settings:
     load_seconds: int = 600
     wait_seconds: int = 60
     allow_origins: tuple[str, ...] = ()
+    public_url: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
+    session_idle_seconds: int = 3600
+    session_seconds: int = 43_200
+    oidc: OidcConfig | None = None
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
     docker_config: Path | None = None
@@ -154,6 +170,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     home = Path(environ.get("LLMOS_HOME") or "~/.llmos").expanduser().absolute()
     catalog = environ.get("LLMOS_CATALOG") or None
     port = _port(environ)
+    public_url = _public_url(environ)
     endpoint = DEFAULT_ENDPOINT if port == DEFAULT_PORT else f"http://127.0.0.1:{port}"
     return Settings(
         home=home,
@@ -183,6 +200,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
+        public_url=public_url,
+        trusted_proxies=_networks(environ, "LLMOS_TRUSTED_PROXIES"),
+        session_idle_seconds=_whole_number(environ, "LLMOS_SESSION_IDLE_SECONDS", 3600, 60, 31_536_000),
+        session_seconds=_whole_number(environ, "LLMOS_SESSION_SECONDS", 43_200, 60, 31_536_000),
+        oidc=read_oidc(environ, public_url),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,
@@ -209,7 +231,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*?#@]+")
 def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each variable that begins with LLMOS_ and isn't in the table above."""
     environ = os.environ if environ is None else environ
-    known = re.findall(r"^LLMOS_\w+", __doc__ or "", re.MULTILINE)
+    known = re.findall(r"^LLMOS_\w+|(?<=, )LLMOS_\w+", __doc__ or "", re.MULTILINE)
     sentences = []
     for name in sorted(environ):
         if name.startswith("LLMOS_") and known and name not in known and not name.startswith(_OTHERS_VARIABLES):
@@ -227,6 +249,22 @@ def _port(environ: Mapping[str, str]) -> int:
     # Kubernetes sets LLMOS_PORT=tcp://10.0.0.1:8000 for a service with the name llmos.
     is_of_kubernetes = environ.get("LLMOS_PORT", "").startswith("tcp://")
     return DEFAULT_PORT if is_of_kubernetes else _whole_number(environ, "LLMOS_PORT", DEFAULT_PORT, 1, 65535)
+
+
+def _public_url(environ: Mapping[str, str]) -> str:
+    url = environ.get("LLMOS_PUBLIC_URL", "").strip().rstrip("/")
+    return check_https(url, "LLMOS_PUBLIC_URL") if url else ""
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    texts = [each for each in re.split(r"[\s,]+", environ.get(name, "")) if each]
+    try:
+        return tuple(ip_network(each) for each in texts)
+    except ValueError as error:
+        raise BadRequest(
+            f"{name} is wrong: {error}. Write addresses or networks such as 10.0.0.0/8, separated by spaces or commas.",
+            param=name,
+        ) from None
 
 
 _SWITCHES = {"on": True, "off": False, None: None}

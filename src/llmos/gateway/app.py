@@ -49,6 +49,8 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     app.add_middleware(
         Door,
         authenticator=Authenticator(services.owner_key, services.keys),
+        sessions=services.sessions,
+        settings=services.settings,
         readiness=services.readiness,
         metrics=services.metrics,
         methods=endpoints.state.path_methods,

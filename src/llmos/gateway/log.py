@@ -1,9 +1,10 @@
-"""The server's log: a line for each call of a model, each other HTTP request and each event of a deployment, as text or
-as JSON.
+"""The server's log: a line for each call of a model, each other HTTP request, each sign-in and each event of a
+deployment, as text or as JSON.
 
     2026-11-29T14:36:42Z request answer-1f… owner smollm2 -> smollm2@1 generate 31+14 tokens 0.21 s 200
     2026-11-29T14:36:43Z http req_7c… owner PUT /llmos/v1/routes/gpt-3 0.01 s 200
     2026-11-29T14:36:44Z http req_90… nobody POST /v1/chat/completions 0.00 s 401 invalid_api_key
+    2026-11-29T14:36:45Z sign-in req_2b… ann password refused 203.0.113.7 invalid_api_key
     2026-11-29T14:36:40Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s.
 
 Lines are written by a thread of their own, so that a reader who doesn't keep up delays no answer. It loses lines then,
@@ -26,6 +27,7 @@ from llmos.core.config import LogFormat
 from llmos.core.errors import find_error_class
 from llmos.deployments.desired.deployment import DeploymentEvent
 from llmos.gateway.calls.record import Record, Sink
+from llmos.security.users.sign_in import SignInEvent
 
 Event = Mapping[str, Any]
 """The fields of one line, in the order of the JSON."""
@@ -204,6 +206,22 @@ def log_deployment_event(log: Log, ref: str, event: DeploymentEvent) -> None:
     )
 
 
+def log_sign_in(log: Log, event: SignInEvent) -> None:
+    log.write(
+        {
+            "time": _render_time(utc_now()),
+            "event": "sign-in",
+            "id": event.request_id,
+            "user": event.user,
+            "project": event.project,
+            "method": event.method,
+            "outcome": event.kind,
+            "address": event.address,
+            "error": event.reason or None,
+        }
+    )
+
+
 def _status_of(record: Record) -> int:
     """Return the HTTP status that the outcome has in every format. A stream that fails later has sent 200 already."""
     if record.outcome == "cancelled":
@@ -240,6 +258,9 @@ def _render_text(event: Event) -> str:
     elif event["event"] == "http":
         words += [event["id"], event["key"] or "nobody", event["method"], event["path"]]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
+    elif event["event"] == "sign-in":
+        words += [event["id"], event["user"] or "nobody", event["method"], event["outcome"]]
+        words += [event["address"] or "", event["error"] or ""]
     else:
         words += [event["deployment"], event["kind"], f"{event['actor'] or 'unknown'}:", event["reason"]]
     if "lost_lines" in event:

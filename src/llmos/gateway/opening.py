@@ -1,5 +1,6 @@
 """open_services: creates everything that a server works with, from the settings."""
 
+from datetime import timedelta
 from functools import partial
 
 from llmos.core.config import Settings
@@ -28,7 +29,7 @@ from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
-from llmos.gateway.log import Log, LogSink, RequestLog, log_deployment_event
+from llmos.gateway.log import Log, LogSink, RequestLog, log_deployment_event, log_sign_in
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
@@ -39,6 +40,10 @@ from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
 from llmos.security.tokens import Pepper
+from llmos.security.users.sessions import Sessions
+from llmos.security.users.sign_in import SignIn
+from llmos.security.users.throttle import Throttle
+from llmos.security.users.users import Users
 
 
 def open_services(settings: Settings) -> Services:
@@ -62,6 +67,9 @@ def open_services(settings: Settings) -> Services:
     limits = LimitsHold(LimitCounts(registry.database))
     guardrails = GuardrailPolicies(registry.database, routes=lambda: [route.name for route in routes.list()])
     stages = GuardrailStages(guardrails)
+    users = Users(registry.database)
+    idle, longest = (timedelta(0, each) for each in (settings.session_idle_seconds, settings.session_seconds))
+    sessions = Sessions(registry.database, idle=idle, longest=longest)
     services = Services(
         settings=settings,
         registry=registry,
@@ -101,6 +109,9 @@ def open_services(settings: Settings) -> Services:
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,
         projects=Projects(registry.database, ProjectData(registry.database, files)),
+        users=users,
+        sessions=sessions,
+        sign_in=SignIn(users, sessions, Throttle(registry.database), partial(log_sign_in, log)),
         admission=admission,
         call_counts=counts,
         evidence=evidence,

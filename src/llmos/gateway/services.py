@@ -34,6 +34,9 @@ from llmos.security.auth import OwnerKey
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.projects import Projects
+from llmos.security.users.sessions import Sessions
+from llmos.security.users.sign_in import SignIn
+from llmos.security.users.users import Users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +54,9 @@ class Services:
     keys: Keys
     limits: LimitsHold
     projects: Projects
+    users: Users
+    sessions: Sessions
+    sign_in: SignIn
     guardrails: GuardrailPolicies
     pipeline: Pipeline
     files: Files

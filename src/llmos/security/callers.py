@@ -10,6 +10,8 @@ from llmos.security.permissions import ALL_PERMISSIONS, Permission
 OWNER = "owner"
 """The id of the owner's key, and of the project that it belongs to."""
 
+_USER_PREFIX = "user:"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
@@ -18,6 +20,7 @@ class Caller:
     project: str
     """The tenant: files, batches and stored responses belong to it, and prompt prefixes are shared within it."""
     key_id: str
+    """The key's id; `user:NAME` for a user's session."""
     user: str = ""
     """The project's own end user, as named in the request; empty if none was named. Users take turns under load."""
     permissions: frozenset[Permission] = frozenset()
@@ -36,6 +39,12 @@ class Caller:
     def actor(self) -> str:
         """The name under which a change is recorded in a history."""
         return self.key_id
+
+    @property
+    def title(self) -> str:
+        """The key or the user, as messages call it."""
+        name = user_of_key_id(self.key_id)
+        return f"The key {self.key_id}" if name is None else f"The user {name}"
 
     @property
     def is_of_installation(self) -> bool:
@@ -63,7 +72,7 @@ class Caller:
         """Raise PermissionDenied unless the caller's key has the permission."""
         if permission not in self.permissions:
             raise PermissionDenied(
-                f"The key {self.key_id} doesn't have the permission {permission}. Use a key that has it."
+                f"{self.title} doesn't have the permission {permission}. Use a key that has it."
             )
 
     def may_ask_for(self, model: str) -> bool:
@@ -73,7 +82,7 @@ class Caller:
         """Raise PermissionDenied unless the key may ask for this name."""
         if not self.may_ask_for(model):
             raise PermissionDenied(
-                f"The key {self.key_id} may not ask for {model[:80]!r}. It may ask for"
+                f"{self.title} may not ask for {model[:80]!r}. It may ask for"
                 f" {', '.join(sorted(self.models))}.",
                 param="model",
             )
@@ -82,3 +91,13 @@ class Caller:
 def owner(*, is_background: bool = False) -> Caller:
     """Return the installation's owner, who may do everything."""
     return Caller(project=OWNER, key_id=OWNER, permissions=ALL_PERMISSIONS, is_background=is_background)
+
+
+def user_key_id(name: str) -> str:
+    """Return what stands for a user where a call has the id of its key. No key has such an id."""
+    return f"{_USER_PREFIX}{name}"
+
+
+def user_of_key_id(key_id: str) -> str | None:
+    """Return the user that the id of a key stands for; None for a key."""
+    return key_id.removeprefix(_USER_PREFIX) if key_id.startswith(_USER_PREFIX) else None

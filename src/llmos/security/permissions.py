@@ -49,6 +49,10 @@ class Permission(StrEnum):
     """List the keys of the key's own project; for keys of the project `owner`, of every project."""
     KEYS_WRITE = "keys:write"
     """Create, limit, rotate and revoke those keys."""
+    USERS_READ = "users:read"
+    """List the users of all projects."""
+    USERS_WRITE = "users:write"
+    """Create, change and remove users, and sign them out."""
 
 
 ALL_PERMISSIONS = frozenset(Permission)

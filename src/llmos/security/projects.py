@@ -19,6 +19,7 @@ from llmos.security import queries
 from llmos.security.callers import OWNER
 from llmos.security.limits import NO_LIMITS, Limits, check_limits, read_limits
 from llmos.security.tables import ProjectRow
+from llmos.security.users import queries as user_queries
 
 MAX_DESCRIPTION = 1000
 
@@ -105,7 +106,7 @@ class Projects:
         return self.get(name)
 
     def remove(self, name: str, *, actor: str | None = None) -> None:
-        """Revoke the project's keys and delete what is kept for it. Its name is never given again.
+        """Revoke the project's keys, remove its users, and delete what is kept for it. Its name is never given again.
 
         Raises NotFound; and Conflict for the project `owner`, and while a batch runs.
         """
@@ -122,6 +123,7 @@ class Projects:
             row = existing_project(session, name, lock=True)
             row.removed_at, row.removed_by = self._clock(), actor
             queries.revoke_keys(session, name, self._clock(), actor)
+            user_queries.remove_users(session, name, self._clock(), actor)
         self._data.remove(name)
 
 

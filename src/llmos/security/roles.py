@@ -62,6 +62,8 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.PROJECTS_WRITE,
     Permission.ENCRYPTION_READ,
     Permission.ENCRYPTION_WRITE,
+    Permission.USERS_READ,
+    Permission.USERS_WRITE,
 }
 """Permissions over what all projects share, and over what is counted for all of them together."""
 

@@ -25,6 +25,7 @@ class LocalControl:
         self.aliases = local_models.LocalAliases(self)
         self.jobs = local_deployments.LocalJobs(self)
         self.keys = local_security.LocalKeys(self)
+        self.users = local_security.LocalUsers(self)
         self.labels = local_models.LocalLabels(self)
         self.policies = local_models.LocalPolicies(self)
         self.signing = local_models.LocalSigning(self)

@@ -1,4 +1,4 @@
-"""Projects, API keys and guardrail policies in this machine's database."""
+"""Projects, users, API keys and guardrail policies in this machine's database."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -8,8 +8,10 @@ from llmos.core.schemas.encryption import EncryptionDescription, RotationDescrip
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.projects import ProjectDescription
+from llmos.core.schemas.users import SignedOutDescription, UserDescription
 from llmos.core.who import this_user
 from llmos.security import descriptions as describe
+from llmos.security.users.descriptions import describe_user
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from llmos.security.guardrails.policies import GuardrailPolicies
     from llmos.security.keys import Keys
     from llmos.security.projects import Projects
+    from llmos.security.users.sessions import Sessions
+    from llmos.security.users.users import User, Users
 
 
 class LocalProjects:
@@ -55,6 +59,62 @@ class LocalProjects:
 
         database = self._control.registry.database
         return Projects(database, ProjectData(database, self._control.files))
+
+
+class LocalUsers:
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    def create(
+        self, name: str, *, role: str = "developer", project: str = "owner", password: str | None = None
+    ) -> UserDescription:
+        created = self._users.create(name, role=role, project=project, password=password, actor=this_user())
+        return describe_user(created)
+
+    def list(self, project: str | None = None) -> Sequence[UserDescription]:
+        counts = self._sessions.counts()
+        return [describe_user(user, counts.get(user.name, 0)) for user in self._users.list(project)]
+
+    def get(self, name: str) -> UserDescription:
+        return self._describe(self._users.get(name))
+
+    def set_password(self, name: str, password: str) -> UserDescription:
+        return self._describe(self._users.set_password(name, password))
+
+    def set_role(self, name: str, role: str, *, project: str | None = None) -> UserDescription:
+        return self._describe(self._users.set_role(name, role, project=project))
+
+    def disable(self, name: str) -> UserDescription:
+        return self._describe(self._users.disable(name, actor=this_user()))
+
+    def enable(self, name: str) -> UserDescription:
+        return self._describe(self._users.enable(name))
+
+    def sign_out(self, name: str) -> SignedOutDescription:
+        user = self._users.get(name)
+        return SignedOutDescription(name=user.name, num_sessions=self._sessions.end_all(user.name))
+
+    def remove(self, name: str) -> None:
+        self._users.remove(name, actor=this_user())
+
+    def _describe(self, user: "User") -> UserDescription:
+        return describe_user(user, self._sessions.counts().get(user.name, 0))
+
+    @property
+    def _users(self) -> "Users":
+        from llmos.security.users.users import Users
+
+        return Users(self._control.registry.database)
+
+    @property
+    def _sessions(self) -> "Sessions":
+        from datetime import timedelta
+
+        from llmos.security.users.sessions import Sessions
+
+        settings = self._control.settings
+        idle, longest = (timedelta(0, each) for each in (settings.session_idle_seconds, settings.session_seconds))
+        return Sessions(self._control.registry.database, idle=idle, longest=longest)
 
 
 class LocalKeys:

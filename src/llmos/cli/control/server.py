@@ -59,6 +59,7 @@ class ServerControl:
         self.routes = self._client.routes
         self.projects = self._client.projects
         self.encryption = self._client.encryption
+        self.users = self._client.users
         self.guardrails = self._client.guardrails
         self.providers = self._client.providers
         self.rollouts = self._client.rollouts

@@ -15,21 +15,25 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unavailable
+from llmos.core.config import Settings
+from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
+from llmos.gateway.http.addresses import client_address
 from llmos.gateway.http.cors import Cors, is_preflight
 from llmos.gateway.http.error_formats import error_format_of
 from llmos.gateway.http.ignored import HEADER as IGNORED_HEADER
 from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.http.paths import PathMethods, normalize
+from llmos.gateway.http.session_cookies import CSRF_HEADER, check_csrf, session_token
 from llmos.gateway.log import RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.security.auth import presented_key
 from llmos.security.authenticator import Authenticator
 from llmos.security.callers import Caller
+from llmos.security.users.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ class Door:
         app: ASGIApp,
         *,
         authenticator: Authenticator,
+        sessions: Sessions,
+        settings: Settings,
         readiness: Readiness,
         metrics: Metrics,
         methods: PathMethods,
@@ -53,6 +59,7 @@ class Door:
         """Open for `app`. `mounted`: the paths of other applications below it."""
         self._app = app
         self._authenticator, self._readiness, self._metrics = authenticator, readiness, metrics
+        self._sessions, self._settings = sessions, settings
         self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +132,11 @@ class Door:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
             # from outside can't have one.
             if "caller" not in scope["state"]:
-                scope["state"]["caller"] = await self._caller(presented_key(headers), scope)
+                key = presented_key(headers)
+                token = session_token(scope, self._settings.public_url) if key is None else None
+                scope["state"]["caller"] = await (
+                    self._caller(key, scope) if token is None else self._user(token, scope, headers)
+                )
         except LLMOSError as error:
             return error
         scope["state"]["caller"] = replace(scope["state"]["caller"], request_id=scope["state"]["request_id"])
@@ -135,10 +146,18 @@ class Door:
 
     async def _caller(self, key: str | None, scope: Scope) -> Caller:
         """Return the caller that the key belongs to. Only a key that isn't known yet waits for the database."""
-        address = scope["client"][0] if scope.get("client") else None
+        address = client_address(scope, self._settings.trusted_proxies)
         if (caller := self._authenticator.remembered(key, address)) is not None:
             return caller
         return await asyncio.to_thread(self._authenticator.check, key, address)
+
+    async def _user(self, token: str, scope: Scope, headers: Headers) -> Caller:
+        """Return the caller in the session with this token. Raises Unauthenticated and PermissionDenied."""
+        found = await asyncio.to_thread(self._sessions.find, token)
+        if found is None:
+            raise Unauthenticated("Your session has ended. Sign in again: GET /llmos/v1/sign-in")
+        check_csrf(scope["method"], headers.get(CSRF_HEADER), token)
+        return found.user.caller()
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: a label must not grow with what callers send.

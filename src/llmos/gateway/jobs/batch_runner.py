@@ -29,8 +29,9 @@ from llmos.gateway.jobs import batch_lines, internal_requests
 from llmos.gateway.jobs.batch_lines import Line, read_lines
 from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
 from llmos.security.authenticator import caller_of, check_works
-from llmos.security.callers import OWNER, Caller
+from llmos.security.callers import OWNER, Caller, user_of_key_id
 from llmos.security.keys import Keys
+from llmos.security.users.users import Users
 from llmos.security.permissions import Permission
 
 _log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class BatchRunner:
         files: Files,
         admission: Admission,
         keys: Keys,
+        users: Users,
         *,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
@@ -73,7 +75,7 @@ class BatchRunner:
         self._batches = batches
         self._files = files
         self._slots = _Slots(admission)
-        self._keys = keys
+        self._keys, self._users = keys, users
         self._clock = clock
         self._pause = pause
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -213,16 +215,20 @@ class BatchRunner:
             journal.write(chunk)
 
     async def _caller_of(self, batch: Batch) -> Caller:
-        """Return the caller of a batch's lines: its key as it is now, with the permission to run models and no other.
+        """Return the caller of a batch's lines: its key or user as it is now, with the permission to run models and no
+        other.
 
         Raises NotFound and Unauthenticated if the key doesn't work any more: a batch doesn't outlive its key.
         """
         permissions = frozenset({Permission.INFERENCE})
         if batch.key_id is None or batch.key_id == OWNER:
             return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)
-        key = await asyncio.to_thread(partial(self._keys.get, batch.key_id, project=batch.tenant))
-        check_works(key, self._clock())
-        caller = caller_of(key)
+        if (user := user_of_key_id(batch.key_id)) is not None:
+            caller = await asyncio.to_thread(partial(self._users.caller, user, project=batch.tenant))
+        else:
+            key = await asyncio.to_thread(partial(self._keys.get, batch.key_id, project=batch.tenant))
+            check_works(key, self._clock())
+            caller = caller_of(key)
         return replace(caller, permissions=caller.permissions & permissions, is_background=True)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:

@@ -1,0 +1,49 @@
+"""A user, and the session in which a user has signed in."""
+
+from datetime import datetime
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class UserDescription(Description, frozen=True, kw_only=True):
+    name: str = ""
+    project: str = ""
+    role: str = ""
+    """viewer, developer, operator or owner."""
+    state: str = ""
+    """active or disabled."""
+    has_password: bool = False
+    issuer: str | None = None
+    """The OIDC provider that the user comes from; null for one that was created here."""
+    num_sessions: int = 0
+    """The browsers in which the user is signed in."""
+    created_at: datetime | None = None
+    created_by: str | None = None
+    disabled_at: datetime | None = None
+    signed_in_at: datetime | None = None
+
+
+class SignedOutDescription(Description, frozen=True, kw_only=True):
+    name: str = ""
+    num_sessions: int = 0
+    """The sessions that were ended."""
+
+
+class SessionDescription(Description, frozen=True, kw_only=True):
+    """The session of the browser that asks."""
+
+    user: str = ""
+    project: str = ""
+    role: str = ""
+    permissions: list[str] = msgspec.field(default_factory=list)
+    method: str = ""
+    """password or oidc."""
+    csrf_token: str = ""
+    """Goes into the header X-CSRF-Token of every request that isn't a GET."""
+    created_at: datetime | None = None
+    idle_ends_at: datetime | None = None
+    """When it ends if it isn't used."""
+    ends_at: datetime | None = None
+    """When it ends in any case."""

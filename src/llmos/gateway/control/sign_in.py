@@ -1,0 +1,151 @@
+"""/llmos/v1/sign-in, /sign-out and /session: a session in a browser, begun with a password.
+
+These paths need no key: they look for the session themselves. A form gets pages and redirects, JSON gets JSON.
+"""
+
+import asyncio
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from llmos.core.errors import LLMOSError, Unauthenticated
+from llmos.core.schemas.users import SessionDescription
+from llmos.gateway.http import openapi
+from llmos.gateway.http.addresses import client_address
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.http.requests import RequestObject, convert, decode, read_body
+from llmos.gateway.http.session_cookies import (
+    CSRF_HEADER,
+    check_csrf,
+    check_origin,
+    remove_session_cookie,
+    session_token,
+    set_session_cookie,
+)
+from llmos.gateway.http.sign_in_page import DEFAULT_NEXT, safe_next, sign_in_page, signed_in_page
+from llmos.gateway.services import services_of
+from llmos.security.users.descriptions import describe_session
+from llmos.security.users.sessions import SignedIn, csrf_token
+from llmos.security.users.sign_in import Visitor
+
+router = APIRouter(prefix="/llmos/v1", tags=["sign-in"])
+
+MAX_BODY_BYTES = 16 * 1024
+_FORM = "application/x-www-form-urlencoded"
+
+
+class SignInRequest(RequestObject, kw_only=True):
+    user: str
+    password: str
+    next: str | None = None
+    """The path that a form's browser goes to afterwards."""
+
+
+class SignOutForm(RequestObject, kw_only=True):
+    csrf_token: str | None = None
+
+
+R = TypeVar("R", bound=RequestObject)
+
+
+@router.get("/sign-in", include_in_schema=False)
+async def sign_in_form(request: Request) -> Response:
+    """Show the sign-in page, or who is signed in."""
+    token, found = await _session(request)
+    if token is not None and found is not None:
+        user = found.user
+        return signed_in_page(user.name, user.role, user.project, csrf_token(token))
+    services = services_of(request)
+    return sign_in_page(safe_next(request.query_params.get("next")), has_oidc=services.settings.oidc is not None)
+
+
+@router.post(
+    "/sign-in",
+    summary="Sign in with a password",
+    openapi_extra=openapi.body(SignInRequest, {"user": "ann", "password": "correct horse battery staple"}),
+    responses=openapi.answers(SessionDescription),
+)
+async def sign_in(request: Request) -> Response:
+    """Sets the session's cookie. 401 says the same whatever is wrong; 429 after too many failures."""
+    services, is_form = services_of(request), _is_form(request)
+    check_origin(request, services.settings.public_url)
+    body = await _body(request, SignInRequest)
+    next = safe_next(body.next)
+    try:
+        _, token = await asyncio.get_running_loop().run_in_executor(
+            services.sign_in.threads, services.sign_in.with_password, body.user, body.password, visitor_of(request)
+        )
+    except LLMOSError as error:
+        if not is_form:
+            raise
+        has_oidc = services.settings.oidc is not None
+        return sign_in_page(next, has_oidc=has_oidc, problem=error.message, status=error.status)
+    if is_form:
+        response: Response = RedirectResponse(next, 303, {"Cache-Control": "no-store"})
+    else:
+        found = await asyncio.to_thread(services.sessions.find, token)
+        if found is None:
+            raise Unauthenticated("Your session has ended. Sign in again: GET /llmos/v1/sign-in")
+        response = json_response(describe_session(found, csrf_token(token)))
+        response.headers["Cache-Control"] = "no-store"
+    await _end_session_before(request)
+    set_session_cookie(response, request, token, services.settings.public_url)
+    return response
+
+
+@router.post("/sign-out", summary="End the session of this browser", status_code=204)
+async def sign_out(request: Request) -> Response:
+    """Needs the CSRF token, in the header X-CSRF-Token or in a form's `csrf_token`."""
+    services, token = services_of(request), session_token(request.scope, services_of(request).settings.public_url)
+    if token is None:
+        raise Unauthenticated("This browser has no session, so there is nothing to end.")
+    presented = request.headers.get(CSRF_HEADER)
+    if presented is None and _is_form(request):
+        presented = (await _body(request, SignOutForm)).csrf_token
+    check_csrf(request.method, presented, token)
+    await asyncio.to_thread(services.sign_in.sign_out, token, visitor_of(request))
+    response = RedirectResponse(DEFAULT_NEXT, 303) if _is_form(request) else Response(status_code=204)
+    remove_session_cookie(response, request, services.settings.public_url)
+    return response
+
+
+@router.get("/session", summary="Who is signed in in this browser?", responses=openapi.answers(SessionDescription))
+async def get_session(request: Request) -> Response:
+    """401 without a session. Has the CSRF token that changes need."""
+    token, found = await _session(request)
+    if token is None or found is None:
+        raise Unauthenticated("Nobody is signed in in this browser. Sign in: GET /llmos/v1/sign-in")
+    response = json_response(describe_session(found, csrf_token(token)))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def visitor_of(request: Request) -> Visitor:
+    address = client_address(request.scope, services_of(request).settings.trusted_proxies)
+    return Visitor(address=address, request_id=request.state.request_id)
+
+
+async def _session(request: Request) -> tuple[str | None, SignedIn | None]:
+    services = services_of(request)
+    token = session_token(request.scope, services.settings.public_url)
+    return token, None if token is None else await asyncio.to_thread(services.sessions.find, token)
+
+
+async def _end_session_before(request: Request) -> None:
+    """End the session that this browser had, whose cookie is about to be replaced."""
+    services = services_of(request)
+    if (token := session_token(request.scope, services.settings.public_url)) is not None:
+        await asyncio.to_thread(services.sign_in.sign_out, token, visitor_of(request))
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+
+
+async def _body(request: Request, kind: type[R]) -> R:
+    body = await read_body(request, MAX_BODY_BYTES)
+    if not _is_form(request):
+        return decode(body, kind)
+    return convert(dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)), kind)

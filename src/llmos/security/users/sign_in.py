@@ -1,0 +1,119 @@
+"""SignIn: from a name and a password, or from the word of an OIDC provider, to a session.
+
+Every try and every end is reported to `on_event`, whatever its outcome: that is where a log or an audit trail listens.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from llmos.core.errors import LLMOSError, Unauthenticated
+from llmos.security.users.sessions import Sessions
+from llmos.security.users.throttle import Throttle
+from llmos.security.users.users import Identity, User, Users
+
+MAX_NAME_CHARACTERS = 256
+"""Of a name that somebody tries. Longer ones are cut: no user has such a name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignInEvent:
+    """A sign-in, a failed try or a sign-out."""
+
+    kind: str
+    """signed_in, refused or signed_out."""
+    method: str
+    """password, oidc or session."""
+    user: str | None
+    """None for a name that no user has: people type passwords where names belong."""
+    project: str | None = None
+    address: str | None = None
+    reason: str = ""
+    """The code of the error, for one that was refused."""
+    request_id: str = ""
+
+
+OnEvent = Callable[[SignInEvent], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visitor:
+    """Where a try comes from."""
+
+    address: str | None = None
+    request_id: str = ""
+
+
+class SignIn:
+    """Any thread may use it. Its calls block; run them in `threads`."""
+
+    def __init__(self, users: Users, sessions: Sessions, throttle: Throttle, on_event: OnEvent = lambda event: None) -> None:
+        self._users, self._sessions, self._throttle, self._on_event = users, sessions, throttle, on_event
+        # Two at a time: each hash takes 64 MiB, and whoever tries many must not keep other requests from the threads.
+        self.threads = ThreadPoolExecutor(2, thread_name_prefix="sign-in")
+
+    def with_password(self, name: str, password: str, visitor: Visitor) -> tuple[User, str]:
+        """Return the user and the token of a new session.
+
+        Raises RateLimited; and Unauthenticated, with the same words whatever is wrong.
+        """
+        name = name[:MAX_NAME_CHARACTERS]
+        try:
+            self._throttle.take(name, visitor.address)
+            user = self._users.sign_in(name, password)
+            if user is None:
+                raise Unauthenticated("The user name or the password is wrong.")
+        except LLMOSError as error:
+            known = name if self._users.has(name) else None
+            self._report("refused", "password", visitor, user=known, reason=error.code)
+            raise
+        self._throttle.give_back(name, visitor.address)
+        return self._begin(user, "password", visitor)
+
+    def with_identity(self, identity: Identity, visitor: Visitor) -> tuple[User, str]:
+        """Return the user and the token of a new session. Raises Unauthenticated for a disabled user, and NotFound for
+        a project that there is not."""
+        try:
+            user = self._users.sign_in_identity(identity)
+        except LLMOSError as error:
+            self._report("refused", "oidc", visitor, user=identity.name, reason=error.code)
+            raise
+        return self._begin(user, "oidc", visitor)
+
+    def refuse(self, method: str, error: LLMOSError, visitor: Visitor) -> None:
+        """Report a sign-in that failed before anybody was named."""
+        self._report("refused", method, visitor, reason=error.code)
+
+    def sign_out(self, token: str, visitor: Visitor) -> None:
+        """End the session with this token, if there is one."""
+        found = self._sessions.find(token)
+        self._sessions.end(token)
+        if found is not None:
+            self._report("signed_out", "session", visitor, user=found.user.name, project=found.user.project)
+
+    def _begin(self, user: User, method: str, visitor: Visitor) -> tuple[User, str]:
+        token = self._sessions.begin(user, method)
+        self._report("signed_in", method, visitor, user=user.name, project=user.project)
+        return user, token
+
+    def _report(
+        self,
+        kind: str,
+        method: str,
+        visitor: Visitor,
+        *,
+        user: str | None = None,
+        project: str | None = None,
+        reason: str = "",
+    ) -> None:
+        self._on_event(
+            SignInEvent(
+                kind=kind,
+                method=method,
+                user=user,
+                project=project,
+                address=visitor.address,
+                reason=reason,
+                request_id=visitor.request_id,
+            )
+        )
