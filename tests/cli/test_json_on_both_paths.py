@@ -109,6 +109,10 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("provider", "list"), ("provider", "test", "far"), ("job", "list"),
         ("project", "create", "acme", "--description", "A shop"), ("project", "list"), ("project", "show", "acme"),
         ("project", "limit", "acme", "--concurrent-requests", "4"),
+        ("user", "create", "ann", "--project", "acme", "--password-from-env", "ANNS_PASSWORD"), ("user", "list"),
+        ("user", "show", "ann"), ("user", "set-password", "ann", "--password-from-env", "ANNS_PASSWORD"),
+        ("user", "set-role", "ann", "--role", "viewer"), ("user", "disable", "ann"), ("user", "enable", "ann"),
+        ("user", "sign-out", "ann"),
         ("key", "create", "--project", "acme", "--expires", "90d", "--route", "chat", "--address", "10.0.0.0/8"),
         ("key", "list"), ("key", "show", LAST_KEY), ("key", "limit", LAST_KEY, "--requests-per-minute", "60"),
         ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
@@ -157,6 +161,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
         paths = Paths(folder, key_file(folder.parent), policy_file(folder.parent), served.url)
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
+        monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
         monkeypatch.setenv("LLMOS_API_KEY", owner_key)
         local = list(session(home, steps(paths, "local")))
         monkeypatch.setattr(config, "DEFAULT_ENDPOINT", served.url)

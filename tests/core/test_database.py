@@ -20,6 +20,7 @@ import llmos.data.tables
 import llmos.deployments.tables
 import llmos.models.tables
 import llmos.security.guardrails.tables
+import llmos.security.oidc.tables
 import llmos.security.tables
 import llmos.security.users.tables
 from llmos.core import commits

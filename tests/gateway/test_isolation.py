@@ -1,4 +1,7 @@
-"""No role reaches what another project keeps, and every endpoint asks for the permission that it declares."""
+"""No role reaches what another project keeps, and every endpoint asks for the permission that it declares.
+
+The same holds for keys and for sessions of users. A session changes nothing without its CSRF token.
+"""
 
 import re
 from collections.abc import Mapping
@@ -18,6 +21,7 @@ from llmos.gateway.services import Services
 from llmos.security.keys import Key, NewKey
 from llmos.security.permissions import Permission
 from llmos.security.roles import ROLES, permissions_of
+from llmos.security.users.sessions import csrf_token
 from support.scripted import FakePool
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +104,16 @@ def path_of(route: APIRoute, values: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)(?::\w+)?\}", value, route.path)
 
 
+def session_of(app: FastAPI, services: Services, project: str, role: str) -> tuple[httpx.AsyncClient, str]:
+    """A browser in which a user has signed in, and its CSRF token, which it doesn't send by itself."""
+    token = services.sessions.begin(
+        services.users.create(f"{role}-of-{project}", role=role, project=project), "password"
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    cookies = {"llmos_session": token}
+    return httpx.AsyncClient(transport=transport, base_url="http://llmos", cookies=cookies), csrf_token(token)
+
+
 async def ask(client: httpx.AsyncClient, route: APIRoute, path: str) -> httpx.Response:
     (method,) = route.methods
     return await client.request(method, path, json=None if method in ("GET", "DELETE") else {})
@@ -151,6 +165,33 @@ def without_ids(reply: httpx.Response, ids: Mapping[str, str]) -> str:
     for id in ids.values():
         text = text.replace(id, "ID")
     return text
+
+
+@pytest.mark.parametrize(("project", "role"), KEYS)
+async def test_a_session_may_do_what_a_key_of_its_role_may_and_changes_nothing_without_its_csrf_token(
+    app: FastAPI, services: Services, pool: FakePool, foreign: dict[str, str], project: str, role: str
+) -> None:
+    before = kept(services, foreign)
+    client, csrf = session_of(app, services, project, role)
+    permissions, num_changes = permissions_of(role, project), 0
+    async with client:
+        for route in ROUTES:
+            (method,) = route.methods
+            permission, path = required_permission(route), path_of(route, foreign)
+            if method != "GET":
+                client.headers.pop("x-csrf-token", None)
+                reply = await ask(client, route, path)
+                assert reply.status_code == 403, (path, reply.text)
+                assert "CSRF token" in reply.text, path
+                client.headers["x-csrf-token"] = csrf
+                num_changes += 1
+            if permission not in permissions:
+                reply = await ask(client, route, path)
+                assert reply.status_code == 403, (path, reply.text)
+                assert f"doesn't have the permission {permission}" in reply.text
+    assert kept(services, foreign) == before
+    assert pool.requests == []
+    assert num_changes > 40
 
 
 @pytest.mark.parametrize("project", ["acme", "owner"])

@@ -145,7 +145,7 @@ def _start_server() -> Iterator[URL]:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,  # Ctrl-C ends this process, which then ends the server.
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         try:
             url = URL.create("postgresql", username=_USER, database="postgres", query={"host": str(folder)})
@@ -196,7 +196,7 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", url: URL, log: Path) ->
                 raise RuntimeError(f"PostgreSQL doesn't start:\n{log.read_text(errors='replace')}") from error
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
 

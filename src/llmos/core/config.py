@@ -29,6 +29,7 @@ LLMOS_LOAD_SECONDS   time limit for loading a model                   600
 LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
 LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
                      separated by spaces or commas; * for all
+LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
 LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
 LLMOS_TRUSTED_PROXIES  networks whose X-Forwarded-For is believed     none
 LLMOS_SESSION_IDLE_SECONDS  a browser's session ends unused after     3600
@@ -98,6 +99,7 @@ class Settings:
     load_seconds: int = 600
     wait_seconds: int = 60
     allow_origins: tuple[str, ...] = ()
+    limits_url: str | None = None
     public_url: str = ""
     trusted_proxies: tuple[Network, ...] = ()
     session_idle_seconds: int = 3600
@@ -200,6 +202,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
+        limits_url=environ.get("LLMOS_LIMITS_URL") or None,
         public_url=public_url,
         trusted_proxies=_networks(environ, "LLMOS_TRUSTED_PROXIES"),
         session_idle_seconds=_whole_number(environ, "LLMOS_SESSION_IDLE_SECONDS", 3600, 60, 31_536_000),

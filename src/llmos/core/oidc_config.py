@@ -54,7 +54,7 @@ def read_oidc(environ: Mapping[str, str], public_url: str) -> OidcConfig | None:
     issuer, client_id = given["ISSUER"], given["CLIENT_ID"]
     if not issuer:
         if others := [name for name, value in given.items() if value]:
-            raise _wrong(f"LLMOS_OIDC_{others[0]}", "is set without LLMOS_OIDC_ISSUER. Set the provider's address, too.")
+            raise _wrong(f"LLMOS_OIDC_{others[0]}", "is set without LLMOS_OIDC_ISSUER, the provider's address.")
         return None
     check_https(issuer, "LLMOS_OIDC_ISSUER")
     if not client_id:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from llmos.core.config import Settings
+from llmos.core.database import Database
 from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
@@ -37,7 +38,8 @@ from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.security.auth import open_owner_key
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
-from llmos.security.limit_counts import LimitCounts
+from llmos.security.limit_counts import LimitCounter, LimitCounts
+from llmos.security.oidc.flow import OidcFlow
 from llmos.security.projects import Projects
 from llmos.security.tokens import Pepper
 from llmos.security.users.sessions import Sessions
@@ -64,7 +66,7 @@ def open_services(settings: Settings) -> Services:
     backends = build_backends(pool, registry, clients, guard.check)
     metrics, counts, evidence, log = Metrics(), CallCounts(), Evidence(), Log(settings.log)
     request_log = RequestLog(log)
-    limits = LimitsHold(LimitCounts(registry.database))
+    limits = LimitsHold(_open_limit_counts(settings, registry.database))
     guardrails = GuardrailPolicies(registry.database, routes=lambda: [route.name for route in routes.list()])
     stages = GuardrailStages(guardrails)
     users = Users(registry.database)
@@ -111,6 +113,7 @@ def open_services(settings: Settings) -> Services:
         projects=Projects(registry.database, ProjectData(registry.database, files)),
         users=users,
         sessions=sessions,
+        oidc=None if settings.oidc is None else OidcFlow(settings.oidc, registry.database),
         sign_in=SignIn(users, sessions, Throttle(registry.database), partial(log_sign_in, log)),
         admission=admission,
         call_counts=counts,
@@ -119,3 +122,12 @@ def open_services(settings: Settings) -> Services:
     )
     metrics.watch(pool.status, counts.by_version, admission.num_queued, services.batches.by_status)
     return services
+
+
+def _open_limit_counts(settings: Settings, database: Database) -> LimitCounter:
+    """Return where the use of limits is counted. Raises BadRequest for a Redis that can't be one."""
+    if settings.limits_url is None:
+        return LimitCounts(database)
+    from llmos.security.redis_limit_counts import RedisLimitCounts
+
+    return RedisLimitCounts(settings.limits_url)

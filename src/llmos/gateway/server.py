@@ -106,7 +106,9 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, services: Services) -> None:
         super().__init__(http_config(app))
         self._services = services
-        self._batches = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
+        self._batches = BatchRunner(
+            app, services.batches, services.files, services.admission, services.keys, services.users
+        )
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
         kept = KeptEncryption(services.files, services.providers, services.projects)

@@ -33,6 +33,7 @@ from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
+from llmos.security.oidc.flow import OidcFlow
 from llmos.security.projects import Projects
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
@@ -65,6 +66,8 @@ class Services:
     encryption: Encryption
     jobs: Jobs
     attached_jobs: AttachedJobs
+    oidc: OidcFlow | None = None
+    """Sign-in through an OpenID provider; None without one."""
     evidence: Evidence = field(default_factory=Evidence)
     admission: Admission = field(default_factory=Admission)
     call_counts: CallCounts = field(default_factory=CallCounts)

@@ -71,9 +71,7 @@ class Caller:
     def check(self, permission: Permission) -> None:
         """Raise PermissionDenied unless the caller's key has the permission."""
         if permission not in self.permissions:
-            raise PermissionDenied(
-                f"{self.title} doesn't have the permission {permission}. Use a key that has it."
-            )
+            raise PermissionDenied(f"{self.title} doesn't have the permission {permission}. Use a key that has it.")
 
     def may_ask_for(self, model: str) -> bool:
         return not self.models or model in self.models
@@ -82,8 +80,7 @@ class Caller:
         """Raise PermissionDenied unless the key may ask for this name."""
         if not self.may_ask_for(model):
             raise PermissionDenied(
-                f"{self.title} may not ask for {model[:80]!r}. It may ask for"
-                f" {', '.join(sorted(self.models))}.",
+                f"{self.title} may not ask for {model[:80]!r}. It may ask for {', '.join(sorted(self.models))}.",
                 param="model",
             )
 

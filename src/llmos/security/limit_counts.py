@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from llmos.core.database import Database
 from llmos.core.errors import RateLimited
@@ -50,6 +51,16 @@ class GiveBack:
     taken: Take
     num_tokens: int
     """The tokens that it used."""
+
+
+class LimitCounter(Protocol):
+    """Where the use of limits is counted: LimitCounts here, or RedisLimitCounts."""
+
+    def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
+        """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
+
+    def renew(self) -> None:
+        """Extend the lease of what this server holds."""
 
 
 @dataclass(slots=True)
@@ -111,9 +122,9 @@ class LimitCounts:
         for allowance in step.allowances:
             limits, scope = allowance.limits, allowance.scope
             if limits.requests_per_minute is not None:
-                self._use(counts, scope, "requests", _cost(1, limits.requests_per_minute), now)
+                self._use(counts, scope, "requests", cost(1, limits.requests_per_minute), now)
             if limits.tokens_per_minute is not None:
-                self._use(counts, scope, "tokens", _cost_of_call(step.num_tokens, limits.tokens_per_minute), now)
+                self._use(counts, scope, "tokens", cost_of_call(step.num_tokens, limits.tokens_per_minute), now)
             if limits.concurrent_requests is not None:
                 self._run(counts, scope, 1, now)
         return None
@@ -121,22 +132,17 @@ class LimitCounts:
     def _refusals(self, counts: _Counts, allowance: Allowance, num_tokens: int, now: int) -> list[RateLimited]:
         limits, scope, refusals = allowance.limits, allowance.scope, []
         if (limit := limits.requests_per_minute) is not None:
-            wait = self._wait(counts, scope, "requests", _cost(1, limit), now)
+            wait = self._wait(counts, scope, "requests", cost(1, limit), now)
             if wait > 0:
-                refusals.append(
-                    _refusal(f"{allowance.name} may make {limit:,} request{'s' * (limit != 1)} a minute", wait)
-                )
+                refusals.append(rate_refusal(allowance, "requests", wait))
         if (limit := limits.tokens_per_minute) is not None:
-            wait = self._wait(counts, scope, "tokens", _cost_of_call(num_tokens, limit), now)
+            wait = self._wait(counts, scope, "tokens", cost_of_call(num_tokens, limit), now)
             if wait > 0:
-                refusals.append(
-                    _refusal(f"{allowance.name} may use {limit:,} token{'s' * (limit != 1)} a minute", wait)
-                )
+                refusals.append(rate_refusal(allowance, "tokens", wait))
         if (limit := limits.concurrent_requests) is not None:
             own = counts.running.get(scope)
             if (own.num_running if own else 0) + counts.running_elsewhere[scope] >= limit:
-                what = f"{allowance.name} may have {limit:,} request{'s' * (limit != 1)} running at the same time"
-                refusals.append(RateLimited(f"{what}. Try again when one has ended.", retry_after_seconds=1))
+                refusals.append(running_refusal(allowance))
         return refusals
 
     def _give_back(self, counts: _Counts, step: GiveBack, now: int) -> None:
@@ -144,7 +150,7 @@ class LimitCounts:
             limits, scope = allowance.limits, allowance.scope
             if (limit := limits.tokens_per_minute) is not None:
                 # What a call used beyond what was taken is owed, and delays later calls.
-                owed = _cost(step.num_tokens, limit) - _cost_of_call(step.taken.num_tokens, limit)
+                owed = cost(step.num_tokens, limit) - cost_of_call(step.taken.num_tokens, limit)
                 self._use(counts, scope, "tokens", owed, now)
             if limits.concurrent_requests is not None:
                 self._run(counts, scope, -1, now)
@@ -167,16 +173,32 @@ class LimitCounts:
         row.num_running, row.expires_at = max(0, row.num_running + change), now + LEASE
 
 
-def _cost(number: int, limit: int) -> int:
+def cost(number: int, limit: int) -> int:
     """Return the time in which a bucket with this limit gets so many back."""
     return number * MINUTE // limit
 
 
-def _cost_of_call(num_tokens: int, limit: int) -> int:
+def cost_of_call(num_tokens: int, limit: int) -> int:
     """Return what a call takes before it begins: at least a token; at most what a bucket holds, or it never could."""
-    return _cost(min(max(1, num_tokens), limit), limit)
+    return cost(min(max(1, num_tokens), limit), limit)
 
 
-def _refusal(what: str, wait: int) -> RateLimited:
+def rate_refusal(allowance: Allowance, kind: str, wait: int) -> RateLimited:
+    """Return why a call must wait. `kind`: requests or tokens. `wait`: nanoseconds."""
+    is_requests, limits = kind == "requests", allowance.limits
+    limit = (limits.requests_per_minute if is_requests else limits.tokens_per_minute) or 0
+    what = f"may {'make' if is_requests else 'use'} {limit:,} {kind.removesuffix('s')}{'s' * (limit != 1)} a minute"
     seconds = -(-wait // 1_000_000_000)
-    return RateLimited(f"{what}. Try again in {seconds} second{'s' * (seconds != 1)}.", retry_after_seconds=seconds)
+    return RateLimited(
+        f"{allowance.name} {what}. Try again in {seconds} second{'s' * (seconds != 1)}.", retry_after_seconds=seconds
+    )
+
+
+def running_refusal(allowance: Allowance) -> RateLimited:
+    """Return why a call must wait for another one to end."""
+    limit = allowance.limits.concurrent_requests or 0
+    return RateLimited(
+        f"{allowance.name} may have {limit:,} request{'s' * (limit != 1)} running at the same time. Try again when one"
+        " has ended.",
+        retry_after_seconds=1,
+    )

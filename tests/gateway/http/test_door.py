@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from llmos.gateway.http import requests as wire
 from llmos.gateway.http.errors import known_paths
-from llmos.gateway.http.open_paths import OPEN_PATHS
+from llmos.gateway.http.open_paths import OPEN_PATHS, SIGN_IN_PATHS
 from llmos.gateway.services import Services
 from support.scripted import KEY, FakePool
 
@@ -28,6 +28,10 @@ async def test_only_health_endpoints_work_without_a_key(app: FastAPI, http: http
         if path.startswith(OPEN_PATHS):
             # An identity is proved to those who send a challenge.
             assert reply.status_code == (400 if path == "/health/identity" else 200)
+            continue
+        if path in SIGN_IN_PATHS:
+            # They look for a session, or for a body with a password.
+            assert reply.status_code == (400 if path == "/llmos/v1/sign-in" else 401), path
             continue
         assert reply.status_code == 401, path
         assert reply.headers["www-authenticate"] == "Bearer"

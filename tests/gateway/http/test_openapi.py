@@ -6,7 +6,7 @@ import httpx
 import msgspec
 import pytest
 
-from llmos.gateway.http.open_paths import OPEN_PATHS
+from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.wires.openai.chat.fields import ChatRequest
 
 pytestmark = pytest.mark.anyio
@@ -30,16 +30,20 @@ async def test_every_reference_has_a_schema(http: httpx.AsyncClient) -> None:
     assert names <= described["components"]["schemas"].keys()
 
 
+WITHOUT_BODY = ("/cancel", "/disable", "/enable", "/revoke", "/sign-out", "/sleep", "/wake")
+
+
 async def test_every_operation_documents_its_request_answer_and_authentication(http: httpx.AsyncClient) -> None:
     described = await document(http)
     assert described["security"] == [{"key": []}]
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], path
-            reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/revoke", "/sleep", "/wake"))
+            reads = method in ("post", "put", "patch") and not path.endswith(WITHOUT_BODY)
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
-            assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
+            assert (operation.get("security") == []) == is_open(path), path
             no_json: tuple[str, ...] = ("/metrics", "/health/identity", "/api/copy", "/v1/files/{file_id}/content")
+            no_json += ("/llmos/v1/sign-out",)
             no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
             if path not in no_json and method != "delete":
                 status = next(status for status in operation["responses"] if status.startswith("2"))

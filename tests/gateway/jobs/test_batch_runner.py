@@ -57,7 +57,9 @@ def make_runner(app: FastAPI, services: Services, pauses: list[float], **more: A
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    return BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users, pause=pause, **more)
+    return BatchRunner(
+        app, services.batches, services.files, services.admission, services.keys, services.users, pause=pause, **more
+    )
 
 
 @asynccontextmanager

@@ -40,9 +40,7 @@ def events() -> list[SignInEvent]:
 
 
 @pytest.fixture
-def sign_in(
-    users: Users, sessions: Sessions, throttle: Throttle, events: list[SignInEvent]
-) -> Iterator[SignIn]:
+def sign_in(users: Users, sessions: Sessions, throttle: Throttle, events: list[SignInEvent]) -> Iterator[SignIn]:
     made = SignIn(users, sessions, throttle, events.append)
     yield made
     made.threads.shutdown()

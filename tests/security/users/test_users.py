@@ -16,7 +16,9 @@ ISSUER = "https://id.example.com"
 
 
 def person(**changes: Any) -> Identity:
-    return Identity(**{"issuer": ISSUER, "subject": "7", "name": "Ann", "role": "viewer", "project": "owner", **changes})
+    return Identity(
+        **{"issuer": ISSUER, "subject": "7", "name": "Ann", "role": "viewer", "project": "owner", **changes}
+    )
 
 
 def test_a_user_is_created_listed_and_removed_and_the_name_stays_taken(users: Users) -> None:

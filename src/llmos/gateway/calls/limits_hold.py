@@ -3,7 +3,8 @@
 A call takes a request, a running call, and the tokens it is expected to use: an estimate for its prompts, and the
 longest answer it asks for. When it has ended, what it really used replaces that. A caller without limits costs nothing.
 
-Calls that begin and end at the same time are counted in one transaction of the database, in a thread.
+Calls that begin and end at the same time are counted in one transaction of the database, or by one script in Redis, in a
+thread.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
-from llmos.security.limit_counts import LEASE, GiveBack, LimitCounts, Take
+from llmos.security.limit_counts import LEASE, GiveBack, LimitCounter, Take
 from llmos.security.limits import Allowance
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ RENEW_SECONDS = LEASE / 3e9
 
 @dataclass(slots=True)
 class _Step:
-    """A step that waits for the database."""
+    """A step that waits to be counted."""
 
     what: Take | GiveBack
     outcome: "asyncio.Future[RateLimited | None] | None" = None
@@ -42,7 +43,7 @@ class _Step:
 class LimitsHold:
     """Belongs to the event loop's thread."""
 
-    def __init__(self, counts: LimitCounts) -> None:
+    def __init__(self, counts: LimitCounter) -> None:
         self._counts = counts
         self._waiting: list[_Step] = []
         self._worker: asyncio.Task[None] | None = None
@@ -119,7 +120,7 @@ class LimitsHold:
                     self._waiting.append(_Step(GiveBack(_taken(step), 0)))  # It went away meanwhile.
 
     def _fail(self, steps: list[_Step], error: Exception) -> None:
-        """Refuse the calls that the database couldn't count, and keep the ends of others for the next transaction."""
+        """Refuse the calls that couldn't be counted, and keep the ends of others for the next time."""
         _log.error("The use of limits can't be counted", exc_info=error)
         self._waiting = [step for step in steps if step.outcome is None] + self._waiting
         for step in steps:

@@ -58,7 +58,7 @@ async def sign_in_form(request: Request) -> Response:
         user = found.user
         return signed_in_page(user.name, user.role, user.project, csrf_token(token))
     services = services_of(request)
-    return sign_in_page(safe_next(request.query_params.get("next")), has_oidc=services.settings.oidc is not None)
+    return sign_in_page(safe_next(request.query_params.get("next")), has_oidc=services.oidc is not None)
 
 
 @router.post(
@@ -80,7 +80,7 @@ async def sign_in(request: Request) -> Response:
     except LLMOSError as error:
         if not is_form:
             raise
-        has_oidc = services.settings.oidc is not None
+        has_oidc = services.oidc is not None
         return sign_in_page(next, has_oidc=has_oidc, problem=error.message, status=error.status)
     if is_form:
         response: Response = RedirectResponse(next, 303, {"Cache-Control": "no-store"})

@@ -59,7 +59,7 @@ def sign_in_page(next: str, *, has_oidc: bool, problem: str = "", status: int = 
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <button>Sign in</button>
 </form>
-<p>There is no account yet? Whoever runs this server creates one: <code>llmos user create NAME --role owner</code></p>""",
+<p>No account yet? Whoever runs this server creates one: <code>llmos user create NAME --role owner</code></p>""",
         status,
     )
 

@@ -47,7 +47,9 @@ class Visitor:
 class SignIn:
     """Any thread may use it. Its calls block; run them in `threads`."""
 
-    def __init__(self, users: Users, sessions: Sessions, throttle: Throttle, on_event: OnEvent = lambda event: None) -> None:
+    def __init__(
+        self, users: Users, sessions: Sessions, throttle: Throttle, on_event: OnEvent = lambda event: None
+    ) -> None:
         self._users, self._sessions, self._throttle, self._on_event = users, sessions, throttle, on_event
         # Two at a time: each hash takes 64 MiB, and whoever tries many must not keep other requests from the threads.
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="sign-in")

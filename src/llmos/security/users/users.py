@@ -152,11 +152,11 @@ class Users:
             return _user(session, row)
 
     def set_role(self, name: str, role: str, *, project: str | None = None) -> User:
-        """Change the role, and the project unless that is None. Raises BadRequest, NotFound; Conflict for OIDC's users."""
+        """Change the role, and the project unless that is None. Raises BadRequest; NotFound; Conflict for OIDC's."""
         with self.database.transaction() as session:
             row = _existing(session, name, lock=True)
             if row.issuer is not None:
-                raise Conflict(f"The role of {name} follows from the groups at {row.issuer}. Change those.", param="name")
+                raise Conflict(f"The role of {name} follows from groups at {row.issuer}. Change those.", param="name")
             project = row.project if project is None else project
             check_role(role, project)
             if project != OWNER:
