@@ -1,4 +1,4 @@
-"""RedisLimitCounts: the use of limits in Redis, for all servers on it. LimitCounts with another place and the same rules.
+"""RedisLimitCounts: the use of limits in Redis, for all servers on it, by the rules of LimitCounts.
 
 One script (limits_script.lua) counts all steps that a server hands over, by Redis' clock. Everything in Redis has an
 expiry, and may be lost: buckets are then full, and each server says again how many calls it runs.

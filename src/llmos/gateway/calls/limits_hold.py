@@ -3,8 +3,8 @@
 A call takes a request, a running call, and the tokens it is expected to use: an estimate for its prompts, and the
 longest answer it asks for. When it has ended, what it really used replaces that. A caller without limits costs nothing.
 
-Calls that begin and end at the same time are counted in one transaction of the database, or by one script in Redis, in a
-thread.
+Calls that begin and end at the same time are counted in one transaction of the database, or by one script in Redis, in
+a thread.
 """
 
 import asyncio
