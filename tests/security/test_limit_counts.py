@@ -12,10 +12,7 @@ from llmos.core.database import Database
 from llmos.security.limit_counts import LEASE, MINUTE, GiveBack, LimitCounter, LimitCounts, Take
 from llmos.security.limits import Allowance, Limits
 from llmos.security.redis_limit_counts import RedisLimitCounts
-from support.databases import KINDS
 from support.redis_server import RedisServer, redis_server
-
-pytestmark = pytest.mark.process
 
 SECOND = MINUTE // 60
 MICROSECOND = 1_000  # Redis' clock knows nothing shorter.
@@ -34,7 +31,10 @@ def time() -> Nanoseconds:
     return Nanoseconds()
 
 
-@pytest.fixture(scope="module", params=[*KINDS, "redis"])
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", *(pytest.param(each, marks=pytest.mark.process) for each in ("postgresql", "redis"))],
+)
 def kind(request: pytest.FixtureRequest) -> str:
     """Where it is counted."""
     kind: str = request.param
