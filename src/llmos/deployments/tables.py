@@ -141,3 +141,19 @@ class RolloutEventRow(Base):
     """See DeploymentEventRow.actor."""
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class EvidenceRow(Base):
+    """The outcome of a call, or the comparison of a shadow's answer, that one of the servers saw."""
+
+    __tablename__ = "evidence"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server: Mapped[str] = mapped_column(String(32))
+    """The run of a server that wrote it: a restarted server is another one."""
+    route: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(256))
+    at: Mapped[datetime] = mapped_column(Time)
+    kind: Mapped[str] = mapped_column(String(16))
+    """outcome or comparison."""
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -21,12 +21,14 @@ from starlette.types import ASGIApp
 
 from llmos.core.config import Settings
 from llmos.core.errors import InsufficientMemory, LLMOSError
+from llmos.deployments.rollouts.kept_evidence import KeptEvidence
 from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fit_together, check_fits
 from llmos.gateway.app import create_app
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.evidence_keeper import EvidenceKeeper
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.jobs.upkeep import Upkeep
@@ -110,6 +112,7 @@ class Server(uvicorn.Server):
             app, services.batches, services.files, services.admission, services.keys, services.users
         )
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
+        self._evidence = EvidenceKeeper(KeptEvidence(services.registry.database, services.evidence))
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
         kept = KeptEncryption(services.files, services.providers, services.projects)
         self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations)
@@ -122,6 +125,7 @@ class Server(uvicorn.Server):
         self._background_tasks = [
             asyncio.create_task(self._batches.run(), name="batches"),
             asyncio.create_task(self._services.reconciler.run(), name="deployments"),
+            asyncio.create_task(self._evidence.run(), name="evidence"),
             asyncio.create_task(self._rollouts.run(), name="rollouts"),
             asyncio.create_task(self._jobs.run(), name="jobs"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
@@ -135,6 +139,7 @@ class Server(uvicorn.Server):
             await asyncio.wait(self._background_tasks)
             await self._services.pipeline.shadows.close()
             await self._services.limits.finish()
+            await self._evidence.sync()
             await self._services.provider_clients.close()
             self._services.log.close()
 

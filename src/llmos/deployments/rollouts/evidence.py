@@ -1,9 +1,12 @@
 """Evidence: the outcomes of calls, by route and target. The gates of rollouts are judged by it.
 
-Kept in memory: the last MAX_OUTCOMES of each target, for the MAX_KEYS targets that were used last. A window says
+Judged in memory: the last MAX_OUTCOMES of each target, for the MAX_KEYS targets that were used last. A window says
 whether it has every call since its beginning. Percentiles are exact (nearest rank). Any thread may call any method.
+
+kept_evidence.py keeps it in the database, and brings what other servers saw and what this one saw before its start.
 """
 
+import contextlib
 import math
 import threading
 from collections import Counter, OrderedDict, deque
@@ -19,6 +22,8 @@ from llmos.core.schemas.routes import ShadowEvidence, Spread, TargetEvidence
 
 MAX_OUTCOMES = 4096
 MAX_KEYS = 256
+MAX_NEW = 20_000
+"""Pieces of evidence that wait for the database, if it is away for a while."""
 
 MIN_TIMED_TOKENS = 8
 """The rate of an answer with fewer tokens after the first one says nothing: they may arrive together, in one step."""
@@ -61,17 +66,52 @@ class Comparison:
     """The code of the error in which the shadow ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of evidence."""
+
+    route: str
+    target: str
+    at: datetime
+    fact: CallOutcome | Comparison
+
+
 class Evidence:
     def __init__(self, *, clock: Clock = utc_now) -> None:
         self._clock = clock
         self._outcomes = _Recent[CallOutcome]()
         self._comparisons = _Recent[Comparison]()
+        self._new: deque[Item] = deque(maxlen=MAX_NEW)
 
     def record(self, route: str, target: str, outcome: CallOutcome) -> None:
-        self._outcomes.add(route, target, self._clock(), outcome)
+        self._record(Item(route, target, self._clock(), outcome))
 
     def record_comparison(self, route: str, shadow: str, comparison: Comparison) -> None:
-        self._comparisons.add(route, shadow, self._clock(), comparison)
+        self._record(Item(route, shadow, self._clock(), comparison))
+
+    def _record(self, item: Item) -> None:
+        self._new.append(item)
+        self.add(item)
+
+    def add(self, item: Item) -> None:
+        """Add what another server saw, or this one before it was started."""
+        if isinstance(item.fact, CallOutcome):
+            self._outcomes.add(item.route, item.target, item.at, item.fact)
+        else:
+            self._comparisons.add(item.route, item.target, item.at, item.fact)
+
+    def take_new(self) -> list[Item]:
+        """Return what was recorded here since the last call, oldest first; of very much, the newest."""
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._new.popleft())
+        return taken
+
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Let the next take_new() return these again: they could not be kept."""
+        room = MAX_NEW - len(self._new)
+        self._new.extendleft(reversed(items[-room:] if room else ()))
 
     def window(self, route: str, target: str, since: datetime | None = None) -> TargetEvidence:
         """Return the outcomes of the target's calls since a moment, or of all that are kept."""
