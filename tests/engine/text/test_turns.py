@@ -79,6 +79,10 @@ def prompt(smollm2_path: Path) -> Prompt:
         (NO_SYSTEM, [SYSTEM, USER], "[user] Be brief.\n\nHello"),
         (NO_SYSTEM, [SYSTEM, USER, SAID, SYSTEM], "[user] Be brief.\n\nHello[assistant] Hi[user] Be brief."),
         (NO_SYSTEM, [SYSTEM], "[user] Be brief."),
+        (NO_SYSTEM, [SYSTEM, SAID, USER], "[user] Be brief.[assistant] Hi[user] Hello"),
+        (ANYTHING, [SAID, USER], "[assistant] Hi[user] Hello"),
+        (STRICT, [SAID, USER], "[user] [assistant] Hi[user] Hello"),
+        (STRICT, [SAID, SAID], "[user] [assistant] Hi\n\nHi"),
         (STRICT, [SYSTEM, USER], "[user] Be brief.\n\nHello"),
         (SILENT, [SYSTEM, USER], "[user] Be brief.\n\nHello"),
         (SILENT, [USER, USER], "[user] Hello[user] Hello"),
@@ -111,7 +115,7 @@ def test_tools_and_a_system_message_go_to_the_user_where_there_is_no_system_role
 
 def test_a_conversation_that_no_form_mends_is_rejected_with_the_templates_own_words(prompt: Prompt) -> None:
     with pytest.raises(BadRequest, match="roles must alternate") as caught:
-        prompt(STRICT, [SAID, USER])
+        prompt(STRICT + "{{ raise_exception('never') }}", [USER, USER])
     assert caught.value.param == "messages"
 
 

@@ -2,6 +2,7 @@
 
 Some templates reject two turns of one role in a row, some a system message in the middle, some every system message.
 What such a template gets instead says the same: neighbours are merged, and the system's words go before the user's.
+A conversation that begins with the assistant, who greets or whose question was cut off, gets an empty turn before it.
 """
 
 import time
@@ -14,6 +15,8 @@ Message = dict[str, Any]
 
 SECONDS_TO_TRY = 1.0
 """After this much processor time no further form is tried: other requests wait for this thread."""
+
+_NOTHING_SAID: Message = {"role": "user", "content": ""}
 
 _BETWEEN = "\n\n"
 """The separator of the texts of merged messages."""
@@ -59,7 +62,11 @@ def _forms(messages: list[Message], *, shows_system: bool) -> Iterator[list[Mess
     plain = _merged([*map(_as_user, messages)])
     yield plain
     # Templates with a role of its own for results want the assistant's turn after them.
-    yield _with_words_in_results(plain)
+    in_results = _with_words_in_results(plain)
+    yield in_results
+    if plain and plain[0]["role"] == "assistant":
+        yield [_NOTHING_SAID, *plain]
+        yield [_NOTHING_SAID, *in_results]
 
 
 def _as_user(message: Message) -> Message:
