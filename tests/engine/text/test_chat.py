@@ -37,6 +37,13 @@ MISTRAL = (
     "{% elif m.role == 'tool' %}[TOOL_RESULTS]{{ m.content }} {{ m.tool_call_id }}{% else %}{{ m.content }}{% endif %}"
     "{% endfor %}"
 )
+GEMMA4 = (
+    "{% for tool in tools or [] %}<|tool>declaration:{{ tool.function.name }}<tool|>{% endfor %}"
+    "{% for m in messages %}<|turn>{{ m.role }}\n{% for call in m.tool_calls or [] %}"
+    "<|tool_call>{{ 'call:' + call.function.name + '{' }}{% for key, value in call.function.arguments | dictsort %}"
+    "{{ key }}:{{ '<|\"|>' + value + '<|\"|>' if value is string else value }}"
+    "{% endfor %}}<tool_call|>{% endfor %}{{ m.content }}<turn|>\n{% endfor %}"
+)
 THINKING = (
     "{% if enable_thinking is defined and not enable_thinking %}{% set end = '<think>\n\n</think>\n\n' %}{% else %}"
     "{% set end = '<think>\n' %}{% endif %}{% for m in messages %}{{ m.content }}"
@@ -101,7 +108,7 @@ def prompt_of(template, messages, functions=FUNCTIONS, **options):
 
 
 def test_the_tool_format_is_detected_from_the_template():
-    names = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": CHATML}
+    names = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "gemma4": GEMMA4, "generic": CHATML}
     assert {name: type(detect_tool_format(template)).__name__.lower() for name, template in names.items()} == {
         name: name for name in names
     }
@@ -229,6 +236,23 @@ def test_a_stop_string_ends_the_text_around_calls():
     assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS, sampling={"stop": ["."]}) == ("Wait", "", [], "stop")
     assert answer(CHATML, f"{CALLED}\nDone.", tools=TOOLS, sampling={"stop": ["one"]})[2:] == ([ROME], "tool_calls")
     assert answer(CHATML, f"{CALLED}", tools=TOOLS, sampling={"stop": ["<tool"]}) == ("", "", [], "stop")
+
+
+@pytest.mark.process
+def test_gemma4s_own_syntax_becomes_json():
+    called = '<|tool_call>call:clock{zone:<|"|>Rome<|"|>}<tool_call|>'
+    assert answer(GEMMA4, called, tools=TOOLS) == ("", "", [ROME], "tool_calls")
+    assert answer(GEMMA4, f"Wait.\n{called * 2}", tools=TOOLS) == ("Wait.", "", [ROME, ROME], "tool_calls")
+    cut = answer(GEMMA4, called, tools=TOOLS, sampling={"max_tokens": 34})
+    assert cut == ("", "", [("clock", '{"zone": "R')], "length")
+    assert answer(GEMMA4, called, tools=TOOLS, sampling={"max_tokens": 15}) == ("", "", [], "length")
+
+
+def test_gemma4s_template_gets_earlier_calls_and_their_results():
+    said = prompt_of(GEMMA4, [USER, asks(call(zone="Rome")), result()])
+    assert "<|tool>declaration:clock<tool|>" in said
+    assert '<|tool_call>call:clock{zone:<|"|>Rome<|"|>}<tool_call|>' in said
+    assert "<|turn>tool\nnoon" in said
 
 
 @pytest.mark.process

@@ -11,12 +11,13 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, ToolCallDelta, Tools
 from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags
 from llmos.engine.text.tools import call_parser, tools_grammar
+from llmos.engine.text.tools.gemma4 import GEMMA4
 from llmos.engine.text.tools.generic import GENERIC
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
 from llmos.engine.text.tools.mistral import MISTRAL
 
-FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC}
+FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC, "gemma4": GEMMA4}
 WEATHER = {
     "name": "weather",
     "parameters": {
@@ -31,7 +32,7 @@ THINK = ReasoningTags("<think>", "</think>")
 BYTES = LLTokenizer("byte", slices=[])
 CONTROL = {"[TOOL_CALLS]": 256, "<think>": 257, "</think>": 258}
 """The token ids of these tags if they are control tokens."""
-TEXTS = {number: text.encode() for text, number in CONTROL.items()}
+GEMMA4_CONTROL = {"<|tool_call>": 256, "<tool_call|>": 257, '<|"|>': 258}
 
 
 def tools(**options):
@@ -48,7 +49,7 @@ def no_control(text):
     return None
 
 
-def walk(grammar, seed, most=600):
+def walk(grammar, seed, most=600, control=CONTROL):
     """Return a random text that the grammar allows, ended early where it may end; None if it gets too long."""
     made, numbers, said = matcher(grammar), random.Random(seed), []
     while not made.is_stopped() and not (made.is_accepting() and said and numbers.random() < 0.3):
@@ -59,7 +60,8 @@ def walk(grammar, seed, most=600):
         assert made.consume_token(said[-1])
         if len(said) > most:
             return None
-    return b"".join(TEXTS.get(token, bytes([token & 255])) for token in said).decode("utf-8", "replace")
+    texts = {number: text.encode() for text, number in control.items()}
+    return b"".join(texts.get(token, bytes([token & 255])) for token in said).decode("utf-8", "replace")
 
 
 def accepts(grammar, text):
@@ -92,8 +94,9 @@ def calls_in(tool_format, text, asked):
 )
 def test_an_answer_that_must_call_does(name, options, is_control):
     tool_format, asked = FORMATS[name], tools(**options)
-    grammar = tools_grammar(tool_format, asked, CONTROL.get if is_control else no_control)
-    texts = [text for seed in range(12) if (text := walk(grammar, seed)) is not None]
+    control = GEMMA4_CONTROL if name == "gemma4" else CONTROL
+    grammar = tools_grammar(tool_format, asked, control.get if is_control else no_control)
+    texts = [text for seed in range(12) if (text := walk(grammar, seed, control=control)) is not None]
     assert len(texts) > 6
     for text in texts:
         rest, calls = calls_in(tool_format, text, asked)
@@ -110,6 +113,7 @@ CALL = {
     "generic": '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>',
     "llama3": '{"name": "clock", "parameters": {}}',
     "mistral": '[TOOL_CALLS] [{"name": "clock", "arguments": {}}, {"name": "weather", "arguments": {"city": "Rome"}}]',
+    "gemma4": '<|tool_call>call:weather{city:<|"|>Rome<|"|>,days:3}<tool_call|>',
 }
 
 
@@ -130,6 +134,12 @@ def test_an_answer_that_may_call_may_be_any_text(name):
         ("llama3", '{"name": "alarm'),
         ("llama3", '\n {"name": "weather", "parameters": {}}'),
         ("mistral", "[TOOL_CALLS] {"),
+        ("gemma4", "<|tool_call>call:alarm"),
+        ("gemma4", "Well: <|tool_call>call:clock{x"),
+        ("gemma4", "<|tool_call>call:weather{city:1"),
+        ("gemma4", '<|tool_call>call:weather{city:<|"|>Istanbul'),
+        ("gemma4", '<|tool_call>call:weather{city:<|"|>Rome<|"|>,days:10'),
+        ("gemma4", "<|tool_call>call:weather{days:1}"),
     ],
 )
 def test_a_call_that_has_begun_must_be_a_valid_call(name, text):
@@ -138,10 +148,10 @@ def test_a_call_that_has_begun_must_be_a_valid_call(name, text):
     assert begins(grammar, CALL[name][:-1])
 
 
-@pytest.mark.parametrize("name", ["hermes", "generic", "mistral"])
+@pytest.mark.parametrize("name", ["hermes", "generic", "mistral", "gemma4"])
 def test_after_the_last_call_none_may_begin(name):
     grammar = tools_grammar(FORMATS[name], tools(is_parallel=False), no_control)
-    call = CALL["hermes"] if name != "mistral" else '[TOOL_CALLS] [{"name": "clock", "arguments": {}}]'
+    call = '[TOOL_CALLS] [{"name": "clock", "arguments": {}}]' if name == "mistral" else CALL[name]
     opening = FORMATS[name].syntax.opening
     assert accepts(grammar, f"Hm.\n{call}\nDone. {opening[:-1]}")
     assert not begins(grammar, f"Hm.\n{call}\nDone. {opening}")

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmos.engine.messages import ToolCallDelta
+from llmos.engine.text.tools.gemma4 import GEMMA4
 from llmos.engine.text.tools.generic import GENERIC
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
@@ -15,7 +16,8 @@ from llmos.engine.text.tools.mistral import MISTRAL
 from llmos.engine.text.tools.parser import CallParser, CallSyntax
 
 NAMES = ["f", "rain"]
-FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC}
+JSON_FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC}
+FORMATS = {**JSON_FORMATS, "gemma4": GEMMA4}
 SYNTAXES = {name: each.syntax for name, each in FORMATS.items()}
 
 
@@ -68,6 +70,21 @@ CASES = [
         [("f", '{"a": "]"}'), ("f", "{}")],
     ),
     ("mistral", '[TOOL_CALLS][{"name": "f", "arguments": {}}]', "", [("f", "{}")]),
+    ("gemma4", "<|tool_call>call:f{}<tool_call|>", "", [("f", "{}")]),
+    (
+        "gemma4",
+        'Let me.\n<|tool_call>call:rain{city:<|"|>Zürich "}<|<|"|>,days:[1,-2.5e3,true,null,{}]}<tool_call|>',
+        "Let me.",
+        [("rain", '{"city": "Zürich \\"}<|", "days": [1, -2.5e3, true, null, {}]}')],
+    ),
+    (
+        "gemma4",
+        '<|tool_call>call:f{a:1}<tool_call|><|tool_call>call:f{<|"|>b:c<|"|>:{"d":"e\\n"}}<tool_call|>Done.',
+        "Done.",
+        [("f", '{"a": 1}'), ("f", '{"b:c": {"d": "e\\n"}}')],
+    ),
+    ("gemma4", "<|tool_call> call: f { a : [ 1 , 2 ] } <tool_call|>", "", [("f", '{"a": [1, 2]}')]),
+    ("gemma4", "<|tool_call>call:f{a:None,b:True}", "", [("f", '{"a": null, "b": true}')]),
 ]  # fmt: skip
 LOOKALIKES = [
     ("hermes", ""),
@@ -88,6 +105,12 @@ LOOKALIKES = [
     ("llama3", "<|python_tag|>print(1)"),
     ("mistral", '[TOOL_CALLS] {"name": "f", "arguments": {}}'),
     ("mistral", '[TOOL_CALLS] [{"name": "g", "arguments": {}}]'),
+    ("gemma4", "<|tool_call>call:unknown{}<tool_call|>"),
+    ("gemma4", "<|tool_call>f{a:1}<tool_call|>"),
+    ("gemma4", "<|tool_call>call:f(a=1)<tool_call|>"),
+    ("gemma4", '<|tool_call>{"name": "f", "arguments": {}}<tool_call|>'),
+    ("gemma4", "a <|tool_cal> <tool_call> call:f{}"),
+    ("gemma4", "<|tool_call>call:f"),
 ]
 
 
@@ -144,7 +167,7 @@ JSON = st.recursive(
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(sorted(FORMATS)),
+    st.sampled_from(sorted(JSON_FORMATS)),
     st.lists(st.tuples(st.sampled_from(NAMES), st.dictionaries(st.text(max_size=5), JSON)), min_size=1, max_size=3),
     st.booleans(),
     st.sampled_from([None, 1, 2]),
@@ -194,6 +217,7 @@ ANSWERS = {
     "generic": '<tool_call>\n{"name": "rain", "arguments": {}}\n</tool_call>',
     "llama3": '{"name": "f", "parameters": {"a": {}}}',
     "mistral": '[TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}}, {"name": "rain", "arguments": {}}]',
+    "gemma4": '<|tool_call>call:f{a:[1,<|"|>x<|"|>]}<tool_call|><|tool_call>call:rain{}<tool_call|>',
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 _END_TEXTS = (
     "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>",
     "<end_of_turn>", "<turn|>", "<end_of_utterance>", "<｜end▁of▁sentence｜>", "<|return|>", "<|call|>", "[EOT]",
-    "[EOS]", "< EOT >", "_<EOT>",
+    "[EOS]", "< EOT >", "_<EOT>", "<|tool_response>",
 )  # fmt: skip
 """Many files name one end token of several that the model was trained on. These end an answer in every family."""
 

@@ -29,7 +29,7 @@ def mark_cut_calls(
     if not texts:
         return messages, lambda prompt: prompt
     # A template that doesn't write JSON writes the key and the value in a form of its own.
-    written = re.compile(rf'\{{\s*"{marker}(\d+){marker}":\s*0\s*\}}|{marker}(\d+){marker}')
+    written = re.compile(rf'\{{\s*"?{marker}(\d+){marker}"?:\s*0\s*\}}|{marker}(\d+){marker}')
     return marked, lambda prompt: written.sub(lambda match: texts[int(match[1] or match[2])], prompt)
 
 

@@ -9,6 +9,7 @@ from llmos.engine.text.tools.arguments import CallableFunction, callable_functio
 from llmos.engine.text.tools.call_arguments import read_arguments
 from llmos.engine.text.tools.call_grammar import tools_grammar
 from llmos.engine.text.tools.formats import ToolFormat, call_parser
+from llmos.engine.text.tools.gemma4 import GEMMA4
 from llmos.engine.text.tools.generic import GENERIC
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
@@ -27,7 +28,7 @@ __all__ = [
     "tools_grammar",
 ]
 
-_TRAINED: tuple[ToolFormat, ...] = (HERMES, MISTRAL, LLAMA3)
+_TRAINED: tuple[ToolFormat, ...] = (HERMES, MISTRAL, LLAMA3, GEMMA4)
 """The formats that models are trained on."""
 
 

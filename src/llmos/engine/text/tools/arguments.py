@@ -1,6 +1,6 @@
 """The functions of a request, with the schemas of their arguments prepared for a grammar."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,13 @@ class CallableFunction:
     def dropped(self) -> list[str]:
         """The fields of the request that aren't enforced, such as tools[0].function.parameters.properties.a.pattern."""
         return [self.field + error.path.replace("/", ".") for error in self.arguments.dropped]
+
+    def drop(self, errors: Sequence[SchemaError]) -> None:
+        """Leave out further constraints of a tool that isn't strict. Raises BadRequest for a strict one."""
+        if errors and self.is_strict:
+            raise BadRequest(f"{self.field} can't be followed: in the JSON schema, {errors[0]}.", param=self.field)
+        known = {error.path for error in self.arguments.dropped}
+        self.arguments.dropped.extend(error for error in errors if error.path not in known)
 
 
 def callable_functions(tools: Tools) -> list[CallableFunction]:

@@ -6,15 +6,15 @@ templates render the calls of earlier turns.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.engine.text.reasoning import ReasoningTags
-from llmos.engine.text.schemas import JSON_OPTIONS, SchemaError, prepare_schema
+from llmos.engine.text.schemas import SchemaError, prepare_schema
 from llmos.engine.text.tools.arguments import CallableFunction, callable_functions
 from llmos.engine.text.tools.formats import ToolFormat
+from llmos.engine.text.tools.json_calls import json_rule
 
 MAX_CALLS = 32
 """Most calls in one answer: a small model that must call may never stop."""
@@ -43,7 +43,7 @@ def tools_grammar(
     must_call = tools.choice in ("required", "named")
     rules = [
         "%llguidance {}",
-        *_call_rules(tool_format, functions),
+        *tool_format.call_rules(functions, lambda text: _tag(text, control)),
         "TEXT: /(.|\\n)*/",
         *(_required_rules if must_call or content else _optional_rules)(tool_format, num_calls, control),
     ]
@@ -58,23 +58,14 @@ def tools_grammar(
     return Grammar("tools", "\n".join(rules), "tools")
 
 
-def _call_rules(tool_format: ToolFormat, functions: Sequence[CallableFunction]) -> list[str]:
-    names = " | ".join(f"call_{i}" for i in range(len(functions)))
-    opening = _text('{"name": ')
-    rules = [f'call: {opening} ({names}) "}}"']
-    for i, function in enumerate(functions):
-        head = f'{json.dumps(function.name)}, "{tool_format.arguments_key}": '
-        rules += [f"call_{i}: {_text(head)} arguments_{i}", f"arguments_{i}: {_json(function.arguments.schema)}"]
-    return rules
-
-
 def _required_rules(tool_format: ToolFormat, num_calls: int, control: ControlLookup) -> list[str]:
     """Rules for `calls`: one or more calls and nothing else."""
     syntax = tool_format.syntax
     opening, more = _tag(syntax.opening, control), num_calls - 1
     if syntax.repeats:
-        block = f'block: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}'
-        return [block, f'calls: block ("\\n" block){{0,{more}}}' if more else "calls: block"]
+        space = _text(syntax.space)
+        block = f"block: {opening} {space} call {space} {_tag(syntax.closing, control)}"
+        return [block, f"calls: block ({space} block){{0,{more}}}" if more else "calls: block"]
     return [f"calls: {opening} {_body(tool_format, more)}"]
 
 
@@ -97,7 +88,8 @@ def _optional_rules(tool_format: ToolFormat, num_calls: int, control: ControlLoo
     else:
         opening, rules = f"TEXT {_tag(syntax.opening, control)}", []
     if syntax.repeats:
-        rules += [f'calls: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}']
+        space = _text(syntax.space)
+        rules += [f"calls: {opening} {space} call {space} {_tag(syntax.closing, control)}"]
     else:
         rules += [f"calls: {opening} {_body(tool_format, num_calls - 1)}"]
     if num_calls == 1 or not syntax.repeats:
@@ -132,19 +124,13 @@ def _text(text: str) -> str:
     return json.dumps(text) if text else ""
 
 
-def _json(schema: Mapping[str, Any] | bool) -> str:
-    """Return the rule for JSON that follows a prepared schema."""
-    schema = schema if isinstance(schema, Mapping) else {"allOf": [schema]}
-    return "%json " + json.dumps({**schema, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
-
-
 def _content(content: Grammar) -> str:
     match content.kind:
         case "json_object":
-            return _json({"type": "object"})
+            return json_rule({"type": "object"})
         case "json_schema":
             try:
-                return _json(prepare_schema(json.loads(content.text), is_strict=True).schema)
+                return json_rule(prepare_schema(json.loads(content.text), is_strict=True).schema)
             except SchemaError as error:
                 message = f"{content.field} can't be followed: in the JSON schema, {error}."
                 raise BadRequest(message, param=content.field) from None

@@ -1,9 +1,10 @@
 """The interface of a tool format: how tools and calls are rendered for a model, and how the model writes its calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from llmos.engine.messages import Tools
+from llmos.engine.text.tools.arguments import CallableFunction
 from llmos.engine.text.tools.parser import CallParser, CallSyntax
 
 Message = dict[str, Any]
@@ -18,11 +19,16 @@ class ToolFormat(Protocol):
     """The strings around calls. The parser must see them as text even if they are control tokens."""
     is_parallel: ClassVar[bool]
     """An answer may have several calls."""
-    arguments_key: ClassVar[str]
-    """The key of the arguments in a call: {"name": ..., arguments_key: {...}}."""
 
     def matches(self, template: str) -> bool:
         """Return whether a chat template uses this format."""
+        ...
+
+    def call_rules(self, functions: Sequence[CallableFunction], tag: Callable[[str], str]) -> list[str]:
+        """Return rules for one call, the first of which is `call`, in llguidance's dialect of lark.
+
+        `tag` returns the term for a tag, which may be a control token.
+        """
         ...
 
     def render(

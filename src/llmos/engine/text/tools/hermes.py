@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.json_calls import JsonCalls
 from llmos.engine.text.tools.parser import CallSyntax
 
 
-class Hermes:
+class Hermes(JsonCalls):
     syntax: ClassVar = CallSyntax(opening="<tool_call>", closing="</tool_call>", repeats=True)
     tags: ClassVar[tuple[str, ...]] = ("<tool_call>", "</tool_call>")
     is_parallel: ClassVar = True
-    arguments_key: ClassVar = "arguments"
 
     def matches(self, template: str) -> bool:
         # Other formats write XML between the same tags: <function=…> (Qwen 3 Coder), <arg_key> (GLM).

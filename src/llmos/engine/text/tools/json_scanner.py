@@ -6,7 +6,7 @@ Strict, as RFC 8259 defines it. Numbers and literals are checked when they end.
 import re
 
 _SPACE = " \t\n\r"
-_SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
+SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
 _CLOSERS = {"{": "}", "[": "]"}
 
 
@@ -32,7 +32,7 @@ class JsonObjectScanner:
             if character not in ",]}" + _SPACE:
                 self._scalar += character
                 return True
-            if not _SCALAR.fullmatch(self._scalar):
+            if not SCALAR.fullmatch(self._scalar):
                 return False
             self._scalar = ""
         return character in _SPACE or self._push_structural(character)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.json_calls import JsonCalls
 from llmos.engine.text.tools.parser import CallSyntax
 
 
-class Llama3:
+class Llama3(JsonCalls):
     syntax: ClassVar = CallSyntax(tag="<|python_tag|>", separator=";")
     tags: ClassVar[tuple[str, ...]] = ("<|python_tag|>",)
     is_parallel: ClassVar = False

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.json_calls import JsonCalls
 from llmos.engine.text.tools.parser import CallSyntax
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-class Mistral:
+class Mistral(JsonCalls):
     syntax: ClassVar = CallSyntax(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
     tags: ClassVar[tuple[str, ...]] = ("[TOOL_CALLS]",)
     is_parallel: ClassVar = True
-    arguments_key: ClassVar = "arguments"
 
     def matches(self, template: str) -> bool:
         # Newer models write [TOOL_CALLS]name[ARGS]{…}, which is another format.

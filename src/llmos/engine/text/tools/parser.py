@@ -1,8 +1,8 @@
 """Parses tool calls out of a model's text while it arrives."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from llmos.core.ids import new_id
 from llmos.engine.messages import ToolCallDelta
@@ -11,6 +11,20 @@ from llmos.engine.text.tools.call_scanner import CallScanner
 
 Piece = str | ToolCallDelta
 _SPACE = " \t\n\r"
+
+
+class Scanner(Protocol):
+    """Scans one call while it arrives. See CallScanner for what its methods promise."""
+
+    name: str | None
+    is_complete: bool
+
+    @property
+    def is_known(self) -> bool: ...
+
+    def push(self, character: str) -> bool: ...
+
+    def take_arguments(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +46,10 @@ class CallSyntax:
     """"": one call per opening."""
     closing: str = ""
     repeats: bool = False
+    space: str = "\n"
+    """What the model writes between a tag and a call, and between calls."""
+    scanner: Callable[[Collection[str]], Scanner] | None = None
+    """Scans a call that isn't JSON, given the names of the functions. None: CallScanner."""
 
 
 class CallParser:
@@ -63,7 +81,7 @@ class CallParser:
         """All text since the last call, or since the beginning, is space."""
         self._raw = ""
         """The unreported text of the current call, with the space before it."""
-        self._scanner: CallScanner | None = None
+        self._scanner: Scanner | None = None
         self._is_reported = False
         """The name of the current call was reported."""
         self._pieces: list[Piece] = []
@@ -190,10 +208,13 @@ class CallParser:
 
     def _begin_call(self, raw: str, rest: str, *, begins_list: bool | None = None) -> None:
         self._state, self._raw, self._buffer, self._is_reported = "call", raw, rest, False
+        if self._syntax.scanner is not None:
+            self._scanner = self._syntax.scanner(self._names)
+            return
         begins_list = self._syntax.is_list if begins_list is None else begins_list
         self._scanner = CallScanner(self._names, begins_list=begins_list)
 
-    def _report_call(self, scanner: CallScanner) -> None:
+    def _report_call(self, scanner: Scanner) -> None:
         arguments, self._raw = scanner.take_arguments(), ""
         if not self._is_reported:
             assert scanner.name is not None
