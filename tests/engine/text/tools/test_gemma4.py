@@ -160,6 +160,26 @@ def test_other_arguments_may_come_where_the_schema_allows_them(is_control):
     assert not accepts(grammar, call({"a": True}), is_control=is_control)
 
 
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        ({"pattern": "b+"}, ["abc", "b", "b\n<"], ["", "ac"]),
+        ({"pattern": "^a/b"}, ["a/b", "a/bc"], ["xa/b", "a"]),
+        ({"pattern": "[a|b]$"}, ["xa", "|"], ["ax"]),
+        ({"pattern": "^(x|y)$", "maxLength": 3}, ["x", "y"], ["z", "xy"]),
+        ({"format": "date"}, ["2024-02-29"], ["2023-02-29", "today"]),
+        ({"format": "date-time"}, ["2024-02-29T10:00:00Z"], ["2024-02-29"]),
+        ({"minLength": 2}, ["ab"], ["a"]),
+    ],
+)
+@pytest.mark.parametrize("is_control", [False, True])
+def test_strings_follow_their_schema(schema, right, wrong, is_control):
+    parameters = {"properties": {"a": {"type": "string", **schema}}}
+    grammar = grammar_of(parameters, TAGS.get if is_control else None, strict=True)
+    assert all(accepts(grammar, call({"a": text}), is_control=is_control) for text in right)
+    assert not any(accepts(grammar, call({"a": text}), is_control=is_control) for text in wrong)
+
+
 def test_the_closing_quote_spelled_as_text_does_not_come_into_a_string():
     grammar = grammar_of({"properties": {"a": {"type": "string"}}}, TAGS.get)
     spelled = [256, *b"call:f{a:", 258, *QUOTE.encode()]

@@ -242,7 +242,13 @@ def _whole(pattern: str) -> str | None:
     without_classes = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", "", inner, flags=re.DOTALL)
     if "^" in without_classes or "$" in without_classes:
         return None
-    if "|" in re.sub(r"\([^()]*\)", "", without_classes) and (is_begun or is_ended):
+    if "|" in _without_groups(without_classes) and (is_begun or is_ended):
         return None  # an anchor may belong to one of several alternatives
     inner = re.sub(r"\\.|/", lambda match: "\\/" if match[0] == "/" else match[0], inner, flags=re.DOTALL)
     return f"{'' if is_begun else _ANY}({inner}){'' if is_ended else _ANY}".replace("\n", "\\n")
+
+
+def _without_groups(pattern: str) -> str:
+    while (shorter := re.sub(r"\([^()]*\)", "", pattern)) != pattern:
+        pattern = shorter
+    return pattern
