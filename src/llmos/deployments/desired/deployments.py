@@ -139,9 +139,18 @@ class Deployments:
                 self._record(session, ref_of(row), "slept", actor, reason)
         return deployment_of(row)
 
-    def wake(self, ref: str, *, actor: str, reason: str = "Woken.") -> Deployment:
-        """Run its replicas again. Raises NotFound."""
+    def slept_by(self, ref: str) -> str | None:
+        """Return who put it to sleep last. `ref`: of its version, with the number."""
+        with self.database.session() as session:
+            actors = [row.actor for row in queries.deployment_events(session, ref) if row.kind == "slept"]
+        return actors[-1] if actors else None
+
+    def wake(self, ref: str, *, actor: str, reason: str = "Woken.", everywhere: bool = True) -> Deployment:
+        """Run its replicas again. `everywhere`: on all servers with this database, also on those where it is idle.
+        Raises NotFound."""
         with self._changing(ref) as (session, row):
+            if everywhere:
+                row.updated_at = self._clock()
             if row.asleep:
                 row.asleep = False
                 self._record(session, ref_of(row), "woken", actor, reason)

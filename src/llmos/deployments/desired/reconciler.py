@@ -71,7 +71,8 @@ class _Tracked:
 
     scale: Scale
     slept_at: datetime | None = None
-    """`updated_at` of the deployment whose sleep this process has carried out. None while it is awake."""
+    """`updated_at` of the deployment whose sleep this process has carried out. None while it is awake here; other
+    servers with the same database may have woken it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +197,16 @@ class Reconciler:
         activity = self._pool.activity(ref)
         if deployment.asleep:
             # Also if a request has woken it since, and it was put to sleep again before that was recorded.
-            if tracked.slept_at != deployment.updated_at:
+            is_new = tracked.slept_at != deployment.updated_at
+            is_still_used = is_new and await self._is_still_used(deployment)
+            if is_new and not is_still_used:
                 self._put_to_sleep(tracked, deployment, files, config)
                 return
             if not activity.num_wanted:
                 return
-            await self._wake(ref)
+            await self._wake(ref, "Another server was idle; this one isn't." if is_still_used else "A request came.")
+        elif tracked.slept_at == deployment.updated_at and not activity.num_wanted:
+            return  # It was idle here. Another server with this database got a request, or never was idle.
         if tracked.slept_at is not None:
             tracked.slept_at, tracked.scale = None, _initial_scale(deployment)
         elif _is_idle(deployment, activity.num_wanted, activity.idle_seconds):
@@ -210,14 +215,23 @@ class Reconciler:
             if _is_idle(deployment, 1, self._pool.activity(ref).idle_seconds):
                 self._put_to_sleep(tracked, asleep, files, config)
                 return
-            await self._wake(ref)  # A request came while the sleep was committed.
+            await self._wake(ref, "A request came.")  # while the sleep was committed
         self._rescale(tracked, deployment)
         self._failpoint("scale")
         self._pool.scale(ref, files, tracked.scale.num_replicas, config)
         self._failpoint("scaled")
 
-    async def _wake(self, ref: str) -> None:
-        await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
+    async def _is_still_used(self, deployment: Deployment) -> bool:
+        """Return whether a deployment that was put to sleep because it was idle is not idle here: another server with
+        this database was idle, and nobody asked for the sleep."""
+        activity = self._pool.activity(deployment.ref)
+        if not activity.num_wanted or _is_idle(deployment, activity.num_wanted, activity.idle_seconds):
+            return False
+        return await asyncio.to_thread(self._deployments.slept_by, deployment.ref) == ACTOR
+
+    async def _wake(self, ref: str, reason: str) -> None:
+        wake = partial(self._deployments.wake, ref, actor=ACTOR, reason=reason, everywhere=False)
+        await self._commit("wake", wake)
 
     def _put_to_sleep(
         self, tracked: _Tracked, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
