@@ -158,20 +158,22 @@ def test_top_k_minus_one_is_vllms_name_of_all_tokens() -> None:
     assert chat(top_k=-1).call(owner()) == chat(top_k=0).call(owner())
 
 
-@pytest.mark.parametrize("arguments", ["", " ", "null", "[]", '""', "{}"])
-def test_no_arguments_may_be_written_in_several_ways(arguments: str) -> None:
+@pytest.mark.parametrize("arguments", [None, "", " ", "null", "[]", '""', "{}"])
+def test_no_arguments_may_be_written_in_several_ways(arguments: str | None) -> None:
     """Go programs write null, and PHP programs [], where others write {}."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     turns = [*HELLO["messages"], {"role": "assistant", "tool_calls": [call]}]
-    result = {"role": "tool", "tool_call_id": "c", "content": "done"}
+    result = {"role": "tool", "tool_call_id": "c", "content": None}
     (prompt,) = chat(messages=[*turns, result]).call(owner()).prompts
     assert prompt.messages is not None
     assert prompt.messages[1]["tool_calls"][0]["function"]["arguments"].strip() in ("", "{}")
+    assert prompt.messages[2]["content"] == ""
 
 
 def test_an_earlier_answer_is_taken_back_as_other_servers_name_its_parts() -> None:
     said = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "reasoning": "Hm.",
-            "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}  # fmt: skip
+            "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}],
+            "provider_specific_fields": {"refusal": None}, "extra_content": {"google": {}}}  # fmt: skip
     asked = {"role": "user", "content": "Why?", "cache_control": {"type": "ephemeral"}}
     (prompt,) = chat(messages=[*HELLO["messages"], said, asked]).call(owner()).prompts
     assert prompt.messages is not None

@@ -16,6 +16,9 @@ _LEFT_OUT = {"image_url": "picture", "input_audio": "recording", "file": "file"}
 _TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as messages with the role tool."
 
 
+_OTHER_SERVERS = ("extra_content", "provider_specific_fields")
+"""What Gemini and LiteLLM add to answers, for themselves alone. A conversation may have begun there."""
+
 _MEDIA = frozenset({*_LEFT_OUT, "video_url", "audio_url", "image"})
 
 
@@ -28,10 +31,10 @@ class ContentPart(msgspec.Struct):
 
 class CalledFunction(RequestObject, kw_only=True):
     name: str
-    arguments: str
+    arguments: str = ""
     """A JSON object, as a string."""
 
-    harmless = frozenset({"parsed_arguments"})
+    harmless = frozenset({"parsed_arguments", *_OTHER_SERVERS})
 
 
 class MessageToolCall(RequestObject, kw_only=True):
@@ -39,7 +42,7 @@ class MessageToolCall(RequestObject, kw_only=True):
     type: str = "function"
     function: CalledFunction | None = None
 
-    harmless = frozenset({"index"})
+    harmless = frozenset({"index", *_OTHER_SERVERS})
     objects: ClassVar = {"function": CalledFunction}
     unsupported: ClassVar = {"custom": Unsupported("functions are the only tools.")}
 
@@ -61,7 +64,7 @@ class Message(RequestObject, kw_only=True):
     """The name that vLLM and OpenRouter have for reasoning_content."""
 
     # The beginning of every prompt is cached anyway. OpenRouter's details repeat the reasoning.
-    harmless = frozenset({"annotations", "parsed", "cache_control", "reasoning_details"})
+    harmless = frozenset({"annotations", "parsed", "cache_control", "reasoning_details", *_OTHER_SERVERS})
     lists: ClassVar = {"tool_calls": MessageToolCall}
     unsupported: ClassVar = {
         "function_call": Unsupported(_TOOLS_INSTEAD),
@@ -83,8 +86,8 @@ def _to_template(message: Message, path: str) -> dict[str, Any]:
     role = "system" if message.role == "developer" else message.role
     is_result = role == "tool"
     content = None if message.content is None else _text(message.content, f"{path}.content", is_result=is_result)
-    if content is None and role == "assistant" and not message.tool_calls:
-        content = ""
+    if content is None and (is_result or (role == "assistant" and not message.tool_calls)):
+        content = ""  # a tool that gives nothing back, or an answer without words
     converted: dict[str, Any] = {"role": role, "content": content}
     if message.tool_calls:
         converted["tool_calls"] = [
