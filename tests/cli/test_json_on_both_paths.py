@@ -38,8 +38,8 @@ LAST_KEY = "the id of the last key"
 """An argument that stands for what the command before printed."""
 
 FREE_FORM = {
-    "after", "baseline", "before", "data", "errors", "model_tags", "options", "recipe", "request", "result", "sampling",
-    "scores", "tags",
+    "after", "baseline", "before", "data", "details", "errors", "model_tags", "options", "recipe", "request", "result",
+    "sampling", "scores", "tags",
 }  # fmt: skip
 """Fields that hold other people's keys."""
 
@@ -121,6 +121,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
         ("encryption", "encrypt"),
         ("guardrail", "history", "short"), ("guardrail", "unapply", "short", "--route", "chat"),
+        ("audit", "list"), ("audit", "verify"), ("receipt", "key"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 

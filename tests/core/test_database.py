@@ -19,6 +19,7 @@ import llmos.core.jobs.tables
 import llmos.data.tables
 import llmos.deployments.tables
 import llmos.models.tables
+import llmos.security.audit.tables
 import llmos.security.guardrails.tables
 import llmos.security.oidc.tables
 import llmos.security.tables

@@ -23,6 +23,7 @@ from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
+from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
@@ -31,11 +32,14 @@ from llmos.gateway.server import Server
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
+from llmos.security.audit.audit import open_audit
+from llmos.security.audit.sign_ins import event_of_sign_in
 from llmos.security.auth import OwnerKey
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
+from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
@@ -74,7 +78,7 @@ def backends() -> Backends | None:
 @pytest.fixture
 def services(
     pool: FakePool, backends: Backends | None, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Services:
+) -> Iterator[Services]:
     registry = FakeRegistry()
     monkeypatch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
     routes = FakeRoutes(registry)
@@ -85,6 +89,8 @@ def services(
     limits = LimitsHold(LimitCounts(database))
     guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
     users, sessions = Users(database, quick_passwords()), Sessions(database)
+    signing_key = SigningKey(tmp_path / "keys" / "signing")
+    audit = open_audit(database, signing_key, tmp_path / "audit" / "checkpoints.jsonl")
     services = Services(
         settings=settings,
         encryption=encryption,
@@ -96,7 +102,13 @@ def services(
         providers=providers,
         provider_clients=clients,
         **pipeline_parts(
-            routes, registry, pool, clients, backends=backends, stages=all_stages(guardrails, holds=(limits,))
+            routes,
+            registry,
+            pool,
+            clients,
+            backends=backends,
+            stages=all_stages(guardrails, holds=(limits,)),
+            sinks=[AuditSink(audit.recorder)],
         ),
         guardrails=guardrails,
         files=(files := Files(database, tmp_path / "files", encryption)),
@@ -109,12 +121,15 @@ def services(
         limits=limits,
         users=users,
         sessions=sessions,
-        sign_in=SignIn(users, sessions, Throttle(database)),
+        sign_in=SignIn(users, sessions, Throttle(database), lambda event: audit.recorder.add(event_of_sign_in(event))),
+        signing_key=signing_key,
+        audit=audit,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
         projects=Projects(database, ProjectData(database, files)),
     )
     watch(services)
-    return services
+    yield services
+    audit.recorder.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""Projects and keys in a database of each kind, and a clock that tests turn."""
+"""Projects, keys and an audit log in a database of each kind, and a clock that tests turn."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,16 @@ import pytest
 from llmos.core.database import Database
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
+from llmos.security.audit.audit import Audit
+from llmos.security.audit.checkpoints import Checkpoints
+from llmos.security.audit.log import AuditLog
+from llmos.security.audit.recorder import AuditRecorder
 from llmos.security.keys import Keys
 from llmos.security.projects import Projects
+from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
 from support.encryption import open_test_encryption
-
-
-@dataclass
-class Clock:
-    now: datetime = field(default_factory=lambda: datetime(2026, 11, 1, tzinfo=UTC))
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now.timestamp()
-
-    def advance(self, **time: float) -> None:
-        self.now += timedelta(**time)
+from support.turned_clock import Clock
 
 
 @pytest.fixture
@@ -47,3 +38,19 @@ def files(database: Database, tmp_path: Path) -> Files:
 @pytest.fixture
 def projects(database: Database, files: Files, clock: Clock) -> Projects:
     return Projects(database, ProjectData(database, files), clock=clock)
+
+
+@pytest.fixture
+def signing_key(tmp_path: Path) -> SigningKey:
+    return SigningKey(tmp_path / "keys" / "signing")
+
+
+@pytest.fixture
+def audit(database: Database, signing_key: SigningKey, clock: Clock, tmp_path: Path) -> Iterator[Audit]:
+    """The audit log of the database, attached to it."""
+    log = AuditLog(database, clock=clock)
+    log.attach()
+    recorder = AuditRecorder(log, monotonic=clock.monotonic)
+    checkpoints = Checkpoints(log, signing_key, tmp_path / "audit" / "checkpoints.jsonl")
+    yield Audit(log=log, recorder=recorder, checkpoints=checkpoints)
+    recorder.close()

@@ -25,9 +25,9 @@ def pipeline_parts(
     """Return the fields of Services that belong together: the pipeline, and what it counts in.
 
     `backends`: instead of those over the pool and the clients.
-    `given`: any of admission, call_counts, evidence, metrics, log; and the stages of the pipeline.
+    `given`: any of admission, call_counts, evidence, metrics, log; and the stages and further sinks of the pipeline.
     """
-    stages = given.pop("stages", None)
+    stages, sinks = given.pop("stages", None), given.pop("sinks", ())
     parts = {
         "admission": Admission(),
         "call_counts": CallCounts(),
@@ -43,7 +43,7 @@ def pipeline_parts(
         admission=parts["admission"],
         counts=parts["call_counts"],
         evidence=parts["evidence"],
-        sinks=[MetricsSink(parts["metrics"]), LogSink(parts["log"], requests=parts["request_log"])],
+        sinks=[MetricsSink(parts["metrics"]), LogSink(parts["log"], requests=parts["request_log"]), *sinks],
         stages=stages,
     )
     return {"pipeline": pipeline, **parts}

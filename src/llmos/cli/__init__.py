@@ -65,6 +65,10 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Privacy": {
         "encryption": ("encryption",),
     },
+    "Audit": {
+        "audit": ("audit",),
+        "receipts": ("receipt",),
+    },
 }
 """The commands of each file, by panel of the help, in the order of the help."""
 

@@ -155,6 +155,16 @@ def parse_moment(text: str) -> datetime:
         raise BadRequest(f"{text[:80]!r} is no moment. Write 90d, 12h, or a date such as 2027-01-31.") from None
 
 
+def parse_past(text: str) -> datetime:
+    """Return the moment that a text stands for: a time ago, or a date in this machine's time zone."""
+    if not _DURATION.fullmatch(text.strip()):
+        return parse_moment(text)
+    try:
+        return datetime.now(UTC) - parse_duration(text)
+    except OverflowError:
+        raise BadRequest(f"{text[:80]!r} is too long ago.") from None
+
+
 def _print_new(key: NewKeyDescription, *, as_json: bool) -> None:
     if as_json:
         print_json(key)

@@ -1,5 +1,7 @@
 """llmos sign, verify, trust: signatures of versions, and the keys that are trusted."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +76,8 @@ def add(
 ) -> None:
     """Trust a key."""
     check_local(load_settings(), "trust add")
-    key = _describe(_trusted().add(name, file))
+    with _recorded("trust.add", name):
+        key = _describe(_trusted().add(name, file))
     if as_json:
         print_json(key)
         return
@@ -94,8 +97,19 @@ def list_(as_json: options.AsJson = False) -> None:
 def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]) -> None:
     """Stop trusting a key. Versions that are running keep running until they are loaded again."""
     check_local(load_settings(), "trust rm")
-    _trusted().remove(name)
+    with _recorded("trust.remove", name):
+        _trusted().remove(name)
     stdout().print(f"{name} is not trusted any more.")
+
+
+@contextmanager
+def _recorded(action: str, name: str) -> Iterator[None]:
+    """Record in the audit log what the body does with a trusted key."""
+    from llmos.cli.control.local import LocalControl
+    from llmos.cli.control.recording import command
+
+    with LocalControl(load_settings()) as control, control.acting(command(action, name)):
+        yield
 
 
 def _describe(key: "Key") -> KeyDescription:

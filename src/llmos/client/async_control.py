@@ -3,13 +3,14 @@
 import builtins
 from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
@@ -22,6 +23,7 @@ from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.schemas.signing_keys import SigningKeyDescription
 from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
 if TYPE_CHECKING:
@@ -312,6 +314,42 @@ class AsyncUsers(AsyncNoun):
     async def remove(self, name: str) -> None:
         """Remove a user, and end the user's sessions. The name stays taken."""
         await self._client._request(calls.remove_user(name))
+
+
+class AsyncAudit(AsyncNoun):
+    """The audit log: who changed what, and who was refused."""
+
+    async def list(
+        self,
+        *,
+        since: datetime | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> builtins.list[AuditEntryDescription]:
+        """Return the newest entries first.
+
+        `actor`: the id of a key, or a user of the server's machine. `action`: one, such as key.revoke, or a noun: key.
+        `before`: the number of an entry: only older ones.
+        """
+        return await self._client._request(calls.list_audit_entries(since, actor, action, before, limit))
+
+    async def verify(self, *, checkpoints: Sequence[Mapping[str, Any]] = ()) -> AuditVerification:
+        """Have the server verify the whole log. `checkpoints`: those that you kept, besides its own."""
+        return await self._client._request(calls.verify_audit_log(checkpoints))
+
+    async def checkpoint(self) -> CheckpointDescription:
+        """Have the server sign a checkpoint of the newest entry. Keep it elsewhere."""
+        return await self._client._request(calls.make_checkpoint())
+
+
+class AsyncReceipts(AsyncNoun):
+    """Signed receipts of answers."""
+
+    async def signing_key(self) -> SigningKeyDescription:
+        """Return the public key that verifies the server's receipts and checkpoints."""
+        return await self._client._request(calls.get_signing_key())
 
 
 class AsyncKeys(AsyncNoun):

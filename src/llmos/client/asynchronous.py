@@ -10,6 +10,7 @@ from llmos.client import calls, control_calls, flows
 from llmos.client.answers import Answer, Embeddings, ModelInfo
 from llmos.client.async_control import (
     AsyncAliases,
+    AsyncAudit,
     AsyncDeployments,
     AsyncEncryption,
     AsyncGuardrails,
@@ -20,6 +21,7 @@ from llmos.client.async_control import (
     AsyncPolicies,
     AsyncProjects,
     AsyncProviders,
+    AsyncReceipts,
     AsyncRollouts,
     AsyncRoutes,
     AsyncSignatures,
@@ -70,6 +72,8 @@ class AsyncClient:
         self.projects = AsyncProjects(self)
         self.guardrails = AsyncGuardrails(self)
         self.encryption = AsyncEncryption(self)
+        self.audit = AsyncAudit(self)
+        self.receipts = AsyncReceipts(self)
         self.providers = AsyncProviders(self)
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)

@@ -14,6 +14,7 @@ from llmos.client.calls import CallOptions, ChatOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.control import (
     Aliases,
+    Audit,
     Deployments,
     Encryption,
     Guardrails,
@@ -24,6 +25,7 @@ from llmos.client.control import (
     Policies,
     Projects,
     Providers,
+    Receipts,
     Rollouts,
     Routes,
     Signatures,
@@ -74,6 +76,8 @@ class Client:
         self.projects = Projects(self)
         self.guardrails = Guardrails(self)
         self.encryption = Encryption(self)
+        self.audit = Audit(self)
+        self.receipts = Receipts(self)
         self.providers = Providers(self)
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)

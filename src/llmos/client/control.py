@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -10,6 +10,7 @@ from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
@@ -22,6 +23,7 @@ from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.schemas.signing_keys import SigningKeyDescription
 from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
 if TYPE_CHECKING:
@@ -310,6 +312,42 @@ class Users(Noun):
     def remove(self, name: str) -> None:
         """Remove a user, and end the user's sessions. The name stays taken."""
         self._client._request(calls.remove_user(name))
+
+
+class Audit(Noun):
+    """The audit log: who changed what, and who was refused."""
+
+    def list(
+        self,
+        *,
+        since: datetime | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> builtins.list[AuditEntryDescription]:
+        """Return the newest entries first.
+
+        `actor`: the id of a key, or a user of the server's machine. `action`: one, such as key.revoke, or a noun: key.
+        `before`: the number of an entry: only older ones.
+        """
+        return self._client._request(calls.list_audit_entries(since, actor, action, before, limit))
+
+    def verify(self, *, checkpoints: Sequence[Mapping[str, Any]] = ()) -> AuditVerification:
+        """Have the server verify the whole log. `checkpoints`: those that you kept, besides its own."""
+        return self._client._request(calls.verify_audit_log(checkpoints))
+
+    def checkpoint(self) -> CheckpointDescription:
+        """Have the server sign a checkpoint of the newest entry. Keep it elsewhere."""
+        return self._client._request(calls.make_checkpoint())
+
+
+class Receipts(Noun):
+    """Signed receipts of answers."""
+
+    def signing_key(self) -> SigningKeyDescription:
+        """Return the public key that verifies the server's receipts and checkpoints."""
+        return self._client._request(calls.get_signing_key())
 
 
 class Keys(Noun):

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from llmos.client.answers import DeploymentInfo, ModelInfo, RouteInfo
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
@@ -22,6 +23,7 @@ from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.schemas.signing_keys import SigningKeyDescription
 from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
 # Models
@@ -497,6 +499,32 @@ def remove_provider(name: str) -> Call[None]:
 
 def _provider_path(name: str) -> str:
     return f"/llmos/v1/providers/{quote(name, safe='')}"
+
+
+# The audit log, and receipts
+
+
+def list_audit_entries(
+    since: datetime | None, actor: str | None, action: str | None, before: int | None, limit: int
+) -> Call[list[AuditEntryDescription]]:
+    if since is not None and since.tzinfo is None:
+        since = since.astimezone()
+    given = {"since": since and since.isoformat(), "actor": actor, "action": action, "before": before, "limit": limit}
+    query = urlencode({name: value for name, value in given.items() if value is not None})
+    return Call(method="GET", path=f"/llmos/v1/audit?{query}", read=read_each(AuditEntryDescription))
+
+
+def verify_audit_log(checkpoints: Sequence[Mapping[str, Any]]) -> Call[AuditVerification]:
+    body = {"checkpoints": [dict(each) for each in checkpoints]}
+    return Call(method="POST", path="/llmos/v1/audit/verify", body=body, read=read_one(AuditVerification))
+
+
+def make_checkpoint() -> Call[CheckpointDescription]:
+    return Call(method="POST", path="/llmos/v1/audit/checkpoint", body={}, read=read_one(CheckpointDescription))
+
+
+def get_signing_key() -> Call[SigningKeyDescription]:
+    return Call(method="GET", path="/llmos/v1/signing-key", read=read_one(SigningKeyDescription))
 
 
 # Deployments

@@ -44,6 +44,7 @@ DOCKER_CONFIG        folder of docker's config.json, which has the    ~/.docker
                      credentials of OCI registries
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -153,6 +154,20 @@ class Settings:
     def pepper_path(self) -> Path:
         """The secret that API keys are hashed with."""
         return self.home / "keys" / "pepper"
+
+    @property
+    def signing_key_path(self) -> Path:
+        """The key that signs receipts and checkpoints of the audit log."""
+        return self.home / "keys" / "signing"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """The checkpoints of the audit log in this database: a file that can be shipped elsewhere."""
+        is_own = self.database_url == f"sqlite:///{self.home / 'llmos.db'}"
+        # The address without the password, which may change.
+        address = re.sub(r"//[^@/]*@", "//", self.database_url)
+        name = "checkpoints" if is_own else f"checkpoints-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+        return self.home / "audit" / f"{name}.jsonl"
 
     @property
     def master_key_path(self) -> Path:

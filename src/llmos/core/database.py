@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +124,8 @@ class Database:
             self._counting = self._engine.execution_options(isolation_level="READ COMMITTED")
             event.listen(self._counting, "begin", _lock_for_counting)
             self._commits = PostgreSQLCommits(self._engine)
+        self.before_commit: list[Callable[[Session], None]] = []
+        """Called with the session of every transaction() before it commits. What they raise rolls it back."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -155,6 +157,8 @@ class Database:
             session = held.enter_context(Session(self._writing, expire_on_commit=False))
             held.enter_context(session.begin())
             yield session
+            for add in self.before_commit:
+                add(session)
         self._commits.count_own()
 
     @contextmanager

@@ -19,6 +19,7 @@ from typing import Literal, cast
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
@@ -128,6 +129,7 @@ class Batches:
             )
             session.add(row)
             session.flush()
+            describe_action(row.id, endpoint=endpoint)
             batch = self._batch(row)
         self._notify()
         return batch

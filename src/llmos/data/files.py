@@ -20,6 +20,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.disk import sync_to_disk
@@ -139,6 +140,7 @@ class Files:
             row.created_at = self._clock()
             session.add(row)
             session.flush()
+            describe_action(row.id, purpose=purpose)
             file = _file(row)
         upload.close()
         return file

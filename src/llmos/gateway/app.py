@@ -17,7 +17,7 @@ from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.cors import Cors
 from llmos.gateway.http.door import Door
 from llmos.gateway.http.paths import PathMethods
-from llmos.gateway.http.permissions import undeclared
+from llmos.gateway.http.permissions import undeclared, unrecorded
 from llmos.gateway.services import Services
 from llmos.security.authenticator import Authenticator
 
@@ -41,6 +41,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     app.openapi = endpoints.openapi  # type: ignore[method-assign]
     app.router.routes.extend(endpoints.routes)
     app.state.services = services
+    app.state.audit = services.audit.recorder
     app.state.error_formats = endpoints.state.error_formats
     for mount in mounts:
         app.mount(mount.path, mount.app, mount.name)
@@ -49,6 +50,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     app.add_middleware(
         Door,
         authenticator=Authenticator(services.owner_key, services.keys),
+        audit=services.audit.recorder,
         sessions=services.sessions,
         settings=services.settings,
         readiness=services.readiness,
@@ -67,6 +69,8 @@ def _endpoints(modules: tuple[ModuleType, ...]) -> FastAPI:
     routers = [module.router for module in modules if hasattr(module, "router")]
     if missing := undeclared(route for router in routers for route in router.routes):
         raise RuntimeError(f"These endpoints declare no permission: {', '.join(missing)}. See http/permissions.py.")
+    if missing := unrecorded(route for router in routers for route in router.routes):
+        raise RuntimeError(f"These endpoints declare no action: {', '.join(missing)}. See http/permissions.py.")
     # The interactive docs load scripts from elsewhere and could not send the key: /openapi.json is the document.
     app = FastAPI(
         title="LLMOS",

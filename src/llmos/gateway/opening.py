@@ -22,6 +22,7 @@ from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
 from llmos.engine.config import EngineConfig
 from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.guardrails import GuardrailStages
@@ -35,15 +36,18 @@ from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.enforcement import open_signature_enforcer
+from llmos.security.audit.audit import open_audit
+from llmos.security.audit.sign_ins import event_of_sign_in
 from llmos.security.auth import open_owner_key
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounter, LimitCounts
 from llmos.security.oidc.flow import OidcFlow
 from llmos.security.projects import Projects
+from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
 from llmos.security.users.sessions import Sessions
-from llmos.security.users.sign_in import SignIn
+from llmos.security.users.sign_in import SignIn, SignInEvent
 from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Users
 
@@ -72,6 +76,13 @@ def open_services(settings: Settings) -> Services:
     users = Users(registry.database)
     idle, longest = (timedelta(0, each) for each in (settings.session_idle_seconds, settings.session_seconds))
     sessions = Sessions(registry.database, idle=idle, longest=longest)
+
+    def on_sign_in(event: SignInEvent) -> None:
+        log_sign_in(log, event)
+        audit.recorder.add(event_of_sign_in(event))
+
+    signing_key = SigningKey(settings.signing_key_path)
+    audit = open_audit(registry.database, signing_key, settings.checkpoints_path)
     services = Services(
         settings=settings,
         registry=registry,
@@ -86,7 +97,7 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
-            sinks=[MetricsSink(metrics), LogSink(log, requests=request_log)],
+            sinks=[MetricsSink(metrics), LogSink(log, requests=request_log), AuditSink(audit.recorder)],
             stages=Stages(holds=(limits,), checks=(stages.check,), filters=(stages.filter,)),
         ),
         files=files,
@@ -108,13 +119,15 @@ def open_services(settings: Settings) -> Services:
         request_log=request_log,
         owner_key=owner_key,
         limits=limits,
+        signing_key=signing_key,
+        audit=audit,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,
         projects=Projects(registry.database, ProjectData(registry.database, files)),
         users=users,
         sessions=sessions,
         oidc=None if settings.oidc is None else OidcFlow(settings.oidc, registry.database),
-        sign_in=SignIn(users, sessions, Throttle(registry.database), partial(log_sign_in, log)),
+        sign_in=SignIn(users, sessions, Throttle(registry.database), on_sign_in),
         admission=admission,
         call_counts=counts,
         evidence=evidence,

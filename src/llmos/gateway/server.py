@@ -28,6 +28,7 @@ from llmos.engine.sizing.fit import check_fit_together, check_fits
 from llmos.gateway.app import create_app
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.checkpoint_runner import keep_checkpoints
 from llmos.gateway.jobs.evidence_keeper import EvidenceKeeper
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
@@ -129,6 +130,7 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._rollouts.run(), name="rollouts"),
             asyncio.create_task(self._jobs.run(), name="jobs"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
+            asyncio.create_task(keep_checkpoints(self._services.audit.checkpoints), name="checkpoints"),
         ]
         for task in self._background_tasks:
             task.add_done_callback(_log_error)
@@ -141,6 +143,7 @@ class Server(uvicorn.Server):
             await self._services.limits.finish()
             await self._evidence.sync()
             await self._services.provider_clients.close()
+            await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
 
     def drain(self) -> None:

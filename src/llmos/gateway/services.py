@@ -30,11 +30,13 @@ from llmos.gateway.log import Log, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
+from llmos.security.audit.audit import Audit
 from llmos.security.auth import OwnerKey
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.oidc.flow import OidcFlow
 from llmos.security.projects import Projects
+from llmos.security.signing_key import SigningKey
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
 from llmos.security.users.users import Users
@@ -54,6 +56,8 @@ class Services:
     owner_key: OwnerKey
     keys: Keys
     limits: LimitsHold
+    signing_key: SigningKey
+    audit: Audit
     projects: Projects
     users: Users
     sessions: Sessions

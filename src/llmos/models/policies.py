@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, NotFound
@@ -69,6 +70,7 @@ class Policies:
                 row = PolicyRow(project=self._project, name=name)
                 session.add(row)
             row.value, row.updated_at, row.updated_by = checked, self._clock(), actor or this_user()
+            describe_action(value=str(checked))
             session.flush()
             return _policy(row)
 

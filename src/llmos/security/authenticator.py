@@ -107,6 +107,13 @@ class Authenticator:
         self._known[self._keys.pepper.hash(presented) or ""] = entry
         return self._checked(entry, address)
 
+    def id_of(self, presented: str | None) -> str:
+        """Return the id of the key with this text, if check() has read it lately, whether or not it works; else ""."""
+        if presented is None or not is_token(presented):
+            return ""
+        entry = self._known.get(self._keys.pepper.hash(presented) or "")
+        return "" if entry is None else entry.key.id
+
     def flush(self) -> None:
         """Return when the uses of keys so far are written."""
         self._uses.flush()

@@ -1,4 +1,4 @@
-"""The descriptions of projects, keys and guardrail policies."""
+"""The descriptions of projects, keys, guardrail policies and public keys."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,12 +10,14 @@ from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.limits import LimitsDescription
 from llmos.core.schemas.projects import ProjectDescription
+from llmos.core.schemas.signing_keys import SigningKeyDescription
 
 if TYPE_CHECKING:
     from llmos.security.guardrails.policies import StoredPolicy
     from llmos.security.keys import Key
     from llmos.security.limits import Limits
     from llmos.security.projects import Project
+    from llmos.security.signing_key import PublicKey
 
 
 def describe_project(project: "Project") -> ProjectDescription:
@@ -56,6 +58,10 @@ def describe_limits(limits: "Limits") -> LimitsDescription:
 
 def describe_new_key(key: "Key", text: str) -> NewKeyDescription:
     return NewKeyDescription(**msgspec.structs.asdict(describe_key(key)), key=text)
+
+
+def describe_signing_key(key: "PublicKey") -> SigningKeyDescription:
+    return SigningKeyDescription(id=key.id, pem=key.pem)
 
 
 def describe_guardrail_policy(policy: "StoredPolicy") -> GuardrailPolicyDescription:

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
@@ -130,6 +131,7 @@ class Keys:
             self._set_text(session, row, token)
             session.add(row)
             session.flush()
+            describe_action(row.id, project=new.project, role=new.role)
             key = _key(session, row)
         self.num_changes += 1
         return key, token
@@ -171,6 +173,7 @@ class Keys:
         with self.database.transaction() as session:
             row = _existing(session, id, project, lock=True)
             row.limits = limits.stored()
+            describe_action(**limits.stored())
             queries.remove_buckets(session, f"key:{id}")
             session.flush()
             key = _key(session, row)

@@ -53,6 +53,12 @@ class Permission(StrEnum):
     """List the users of all projects."""
     USERS_WRITE = "users:write"
     """Create, change and remove users, and sign them out."""
+    RECEIPTS_READ = "receipts:read"
+    """Read the receipts of the key's own project, and the public key that verifies them."""
+    AUDIT_READ = "audit:read"
+    """Read the audit log, as far as it is about the key's own project; for keys of the project `owner`, all of it."""
+    AUDIT_WRITE = "audit:write"
+    """Verify the whole audit log, and sign checkpoints of it."""
 
 
 ALL_PERMISSIONS = frozenset(Permission)

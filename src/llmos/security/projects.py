@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
@@ -72,6 +73,7 @@ class Projects:
                 )
             row = ProjectRow(name=name, description=description, created_at=self._clock(), created_by=actor)
             row.limits = limits.stored()
+            describe_action(name, **limits.stored())
             session.add(row)
             session.flush()
             return _project(row, 0)
@@ -102,6 +104,7 @@ class Projects:
             )
         with self._database.transaction() as session:
             existing_project(session, name, lock=True).limits = check_limits(limits).stored()
+            describe_action(**limits.stored())
             queries.remove_buckets(session, f"project:{name}")
         return self.get(name)
 

@@ -25,6 +25,7 @@ _VIEWER = frozenset(
         Permission.JOBS_READ,
         Permission.METRICS_READ,
         Permission.PROJECTS_READ,
+        Permission.RECEIPTS_READ,
     }
 )
 _DEVELOPER = _VIEWER | {
@@ -64,6 +65,7 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.ENCRYPTION_WRITE,
     Permission.USERS_READ,
     Permission.USERS_WRITE,
+    Permission.AUDIT_WRITE,
 }
 """Permissions over what all projects share, and over what is counted for all of them together."""
 

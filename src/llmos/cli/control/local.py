@@ -1,11 +1,14 @@
 """LocalControl: the control port on this machine's database. A server on this machine follows what changes there."""
 
 import socket
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from llmos.cli.control import local_deployments, local_models, local_security
+from llmos.cli.control import local_audit, local_deployments, local_models, local_security
+from llmos.cli.control.recording import recorded
+from llmos.core.actions import Action
 from llmos.core.config import Settings
 
 if TYPE_CHECKING:
@@ -14,28 +17,31 @@ if TYPE_CHECKING:
     from llmos.deployments.desired.deployments import Deployments
     from llmos.deployments.routing.routes import Routes
     from llmos.models.registry import Registry
+    from llmos.security.audit.audit import Audit
 
 
 class LocalControl:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.server_url = settings.endpoint
-        self.models = local_models.LocalModels(self)
-        self.cards = local_models.LocalCards(self)
-        self.aliases = local_models.LocalAliases(self)
-        self.jobs = local_deployments.LocalJobs(self)
-        self.keys = local_security.LocalKeys(self)
-        self.users = local_security.LocalUsers(self)
-        self.labels = local_models.LocalLabels(self)
-        self.policies = local_models.LocalPolicies(self)
-        self.signing = local_models.LocalSigning(self)
-        self.routes = local_deployments.LocalRoutes(self)
-        self.projects = local_security.LocalProjects(self)
-        self.guardrails = local_security.LocalGuardrails(self)
-        self.encryption = local_security.LocalEncryption(self)
-        self.providers = local_deployments.LocalProviders(self)
-        self.rollouts = local_deployments.LocalRollouts(self)
-        self.deployments = local_deployments.LocalDeployments(self)
+        self.models = recorded("models", local_models.LocalModels(self), self)
+        self.cards = recorded("cards", local_models.LocalCards(self), self)
+        self.aliases = recorded("aliases", local_models.LocalAliases(self), self)
+        self.jobs = recorded("jobs", local_deployments.LocalJobs(self), self)
+        self.keys = recorded("keys", local_security.LocalKeys(self), self)
+        self.users = recorded("users", local_security.LocalUsers(self), self)
+        self.labels = recorded("labels", local_models.LocalLabels(self), self)
+        self.policies = recorded("policies", local_models.LocalPolicies(self), self)
+        self.signing = recorded("signing", local_models.LocalSigning(self), self)
+        self.routes = recorded("routes", local_deployments.LocalRoutes(self), self)
+        self.projects = recorded("projects", local_security.LocalProjects(self), self)
+        self.guardrails = recorded("guardrails", local_security.LocalGuardrails(self), self)
+        self.encryption = recorded("encryption", local_security.LocalEncryption(self), self)
+        self.providers = recorded("providers", local_deployments.LocalProviders(self), self)
+        self.rollouts = recorded("rollouts", local_deployments.LocalRollouts(self), self)
+        self.deployments = recorded("deployments", local_deployments.LocalDeployments(self), self)
+        self.audit = recorded("audit", local_audit.LocalAudit(self), self)
+        self.receipts = recorded("receipts", local_audit.LocalReceipts(self), self)
 
     @cached_property
     def registry(self) -> "Registry":
@@ -54,6 +60,17 @@ class LocalControl:
         from llmos.data.files import Files
 
         return Files(self.registry.database, self.settings.files_path, self.keys_of_data)
+
+    @cached_property
+    def audit_room(self) -> "Audit":
+        from llmos.security.audit.audit import open_audit
+        from llmos.security.signing_key import SigningKey
+
+        key = SigningKey(self.settings.signing_key_path)
+        return open_audit(self.registry.database, key, self.settings.checkpoints_path)
+
+    def acting(self, action: Action) -> AbstractContextManager[Action]:
+        return self.audit_room.recorder.acting(action)
 
     @cached_property
     def route_table(self) -> "Routes":
@@ -75,6 +92,8 @@ class LocalControl:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if "audit_room" in self.__dict__:
+            self.audit_room.recorder.close()
         if "registry" in self.__dict__:
             self.registry.database.close()
 

@@ -5,12 +5,13 @@ One protocol per noun; where the client offers the same calls, they have the cli
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
@@ -31,6 +32,7 @@ from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignedDescription
+from llmos.core.schemas.signing_keys import SigningKeyDescription
 from llmos.core.schemas.transfers import ExportDescription, PushDescription
 from llmos.core.schemas.users import SignedOutDescription, UserDescription
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
+    from llmos.security.signing_key import PublicKey
 
 OnNotice = Callable[[str], None]
 """Called with a sentence when something didn't go as planned, such as a source that failed."""
@@ -226,6 +229,30 @@ class GuardrailsPort(Protocol):
     def remove(self, name: str) -> None: ...
 
 
+class AuditPort(Protocol):
+    def list(
+        self,
+        *,
+        since: datetime | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[AuditEntryDescription]: ...
+    def verify(
+        self, *, checkpoints: Sequence[Mapping[str, Any]] = (), keys: "Sequence[PublicKey]" = ()
+    ) -> AuditVerification:
+        """`checkpoints`: those that were kept elsewhere. `keys`: of other servers that may have signed them."""
+
+    def checkpoint(self) -> CheckpointDescription: ...
+    def export(self) -> Iterator[bytes]:
+        """Yield every entry, oldest first, each as a line of JSON."""
+
+
+class ReceiptsPort(Protocol):
+    def signing_key(self) -> SigningKeyDescription: ...
+
+
 class ProvidersPort(Protocol):
     def list(self) -> Sequence[ProviderDescription]: ...
     def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription: ...
@@ -305,6 +332,10 @@ class ControlPort(Protocol):
     def guardrails(self) -> GuardrailsPort: ...
     @property
     def encryption(self) -> EncryptionPort: ...
+    @property
+    def audit(self) -> AuditPort: ...
+    @property
+    def receipts(self) -> ReceiptsPort: ...
     @property
     def providers(self) -> ProvidersPort: ...
     @property

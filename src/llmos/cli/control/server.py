@@ -1,9 +1,11 @@
 """ServerControl: the control port on a server, through the client."""
 
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -16,6 +18,7 @@ from llmos.cli.output import stderr
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
+from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
@@ -34,8 +37,12 @@ if TYPE_CHECKING:
 
     from llmos.client import Client
     from llmos.client.control_calls import DeploymentSettings
+    from llmos.security.signing_key import PublicKey
 
 D = TypeVar("D", bound=Description)
+
+_PAGE = 1000
+"""The entries of the audit log that are asked for at once."""
 
 _READ_SECONDS = 30
 """No call of the control plane waits for a model."""
@@ -61,6 +68,8 @@ class ServerControl:
         self.encryption = self._client.encryption
         self.users = self._client.users
         self.guardrails = self._client.guardrails
+        self.audit = ServerAudit(self._client)
+        self.receipts = self._client.receipts
         self.providers = self._client.providers
         self.rollouts = self._client.rollouts
 
@@ -73,6 +82,45 @@ class ServerControl:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
+
+
+class ServerAudit:
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def list(
+        self,
+        *,
+        since: datetime | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[AuditEntryDescription]:
+        return self._client.audit.list(since=since, actor=actor, action=action, before=before, limit=limit)
+
+    def verify(
+        self, *, checkpoints: Sequence[Mapping[str, Any]] = (), keys: "Sequence[PublicKey]" = ()
+    ) -> AuditVerification:
+        """With keys, the entries are verified here, and the server isn't trusted with it."""
+        if not keys:
+            return self._client.audit.verify(checkpoints=checkpoints)
+        from llmos.security.audit.entries import read_line
+        from llmos.security.audit.verification import verify
+
+        return verify(map(read_line, self.export()), checkpoints, keys)
+
+    def checkpoint(self) -> CheckpointDescription:
+        return self._client.audit.checkpoint()
+
+    def export(self) -> Iterator[bytes]:
+        pages: list[Sequence[AuditEntryDescription]] = []
+        while not pages or pages[-1]:
+            before = pages[-1][-1].number if pages else None
+            pages.append(self._client.audit.list(before=before, limit=_PAGE))
+        for page in reversed(pages):
+            for entry in reversed(page):
+                yield json.dumps(entry.raw, ensure_ascii=False).encode() + b"\n"
 
 
 class ServerModels:

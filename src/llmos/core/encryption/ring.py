@@ -17,6 +17,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import apart
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import ring_queries as queries
@@ -66,7 +67,7 @@ class KeyRing:
         with self._database.session() as session:
             is_made = queries.has_table(session) and queries.key(session, _INDEX) is not None
         if not is_made:
-            with self._database.transaction() as session:
+            with apart(), self._database.transaction() as session:
                 queries.make_table(session)
                 if queries.key(session, _INDEX) is None:  # Another process may have been faster.
                     master = self.masters.current(may_create=True)
@@ -97,7 +98,7 @@ class KeyRing:
         with self._database.session() as session:
             row = queries.current(session, "project", project)
         if row is None:
-            with self._database.transaction() as session:
+            with apart(), self._database.transaction() as session:
                 row = queries.current(session, "project", project) or self._add_project_key(session, project)
         return self._opened(row)
 
@@ -107,7 +108,7 @@ class KeyRing:
         with self._database.session() as session:
             row = queries.current(session, "subject", project, subject)
         if row is None:
-            with self._database.transaction() as session:
+            with apart(), self._database.transaction() as session:
                 row = queries.current(session, "subject", project, subject)
                 if row is None:
                     row = self._add(session, new_id("key"), "subject", parent, project=project, subject=subject)

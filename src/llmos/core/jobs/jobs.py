@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import Conflict, LLMOSError, NotFound, error_of_code
@@ -154,6 +155,8 @@ class Jobs:
                 session.flush()
             elif not is_attached:
                 row.is_attached = False
+            model = request.get("model") or request.get("location")
+            describe_action(row.id, kind=kind, **({"model": model} if isinstance(model, str) else {}))
             job = self._job(row)
         self._changed()
         return job

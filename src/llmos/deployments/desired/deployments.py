@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
@@ -91,6 +92,7 @@ class Deployments:
                 reason, data = f"Forced although: {' '.join(failures)}", data | {"reasons": failures}
             if data:
                 self._record(session, version.ref, kind, actor, reason, data)
+            describe_action(version=version.ref, **({"forced": " ".join(failures)} if failures else {}))
             session.flush()
             deployment = deployment_of(row)
         self._notify()

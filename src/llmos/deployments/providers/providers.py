@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
@@ -49,6 +50,7 @@ class Providers:
                 session.add(row)
             row.kind, row.base_url, row.sealed_key, row.updated_at = found_kind, base_url, sealed, self._clock()
             session.flush()
+            describe_action(kind=found_kind, base_url=base_url)
             return _provider(row)
 
     def get(self, name: str) -> Provider:

@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import Action, Detail, add_decision, describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
@@ -193,6 +194,7 @@ class Rollouts:
         )
         session.add(row)
         session.flush()
+        describe_action(route.name, version=ref, rollout=row.id)
         percents = ", ".join(f"{step:g} %" for step in plan.steps)
         self._record(session, row, "began", actor, f"{ref} takes over {route.name}: {percents}; gate: {plan.gate}")
         return rollout_of(row)
@@ -232,6 +234,9 @@ class Rollouts:
         reason: str,
         data: Mapping[str, Any] | None = None,
     ) -> None:
+        if actor == ACTOR:
+            details: dict[str, Detail] = {"version": row.target, "rollout": row.id, "reason": reason}
+            add_decision(session, Action(f"rollout.{kind}", user=ACTOR, object=row.route, details=details))
         session.add(
             RolloutEventRow(
                 rollout=row.id, at=self._clock(), kind=kind, actor=actor, reason=reason, data=dict(data or {})

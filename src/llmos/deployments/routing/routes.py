@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, ModelNotFound
 from llmos.deployments import queries
@@ -153,6 +154,7 @@ class Routes(NameResolver):
     def _put(self, session: Session, row: RouteRow | None, route: Route, reason: str | None, actor: str) -> Route:
         before = None if row is None else route_of(row)
         write(session, row, route)
+        describe_action(targets=", ".join(f"{target} {share:g} %" for target, share in route.percent_of.items()))
         if before is None or before.snapshot() != route.snapshot():
             self._record_move(session, before, route, reason, actor)
         return route

@@ -50,7 +50,7 @@ async def list_aliases(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(AliasTarget, {"version": "smollm2@1"}),
     responses=openapi.answers(AliasMoveDescription),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "alias.set")
 async def set_alias(request: Request, name: str, alias: str) -> Response:
     body = await parse_body(request, AliasTarget)
     registry, actor = services_of(request).registry, caller_of(request).actor
@@ -62,7 +62,7 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
 
 
 @router.delete("/{alias}", summary="Remove an alias", status_code=204)
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "alias.remove")
 async def remove_alias(request: Request, name: str, alias: str) -> Response:
     """Its history stays. 409 if a deployment or a Route needs it."""
     registry, actor = services_of(request).registry, caller_of(request).actor

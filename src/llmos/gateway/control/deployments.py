@@ -66,7 +66,7 @@ async def get_deployment(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(DeploymentRequest, {"min_replicas": 0, "max_replicas": 3, "idle_seconds": 300}),
     responses=openapi.answers(DeploymentDescription),
 )
-@requires(Permission.DEPLOYMENTS_WRITE)
+@requires(Permission.DEPLOYMENTS_WRITE, "deployment.set")
 async def put_deployment(request: Request, name: str) -> Response:
     """The body replaces all settings: a field that is left out gets its default."""
     body = await parse_body(request, DeploymentRequest)
@@ -99,7 +99,7 @@ async def get_deployment_history(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(ScaleRequest, {"replicas": 2}),
     responses=openapi.answers(DeploymentDescription),
 )
-@requires(Permission.DEPLOYMENTS_WRITE)
+@requires(Permission.DEPLOYMENTS_WRITE, "deployment.scale")
 async def scale_deployment(request: Request, name: str) -> Response:
     """`replicas`, or one or both of the limits. A limit that is left out keeps its value."""
     body = await parse_body(request, ScaleRequest)
@@ -120,7 +120,7 @@ async def scale_deployment(request: Request, name: str) -> Response:
 @router.post(
     "/{name}/sleep", summary="Unload a Version until the next request", responses=openapi.answers(DeploymentDescription)
 )
-@requires(Permission.DEPLOYMENTS_WRITE)
+@requires(Permission.DEPLOYMENTS_WRITE, "deployment.sleep")
 async def sleep_deployment(request: Request, name: str) -> Response:
     """Its running requests finish first. The next request loads it again. A Version that isn't deployed is stopped."""
     services, caller = services_of(request), caller_of(request)
@@ -135,7 +135,7 @@ async def sleep_deployment(request: Request, name: str) -> Response:
 
 
 @router.post("/{name}/wake", summary="Load a Version that is asleep", responses=openapi.answers(DeploymentDescription))
-@requires(Permission.DEPLOYMENTS_WRITE)
+@requires(Permission.DEPLOYMENTS_WRITE, "deployment.wake")
 async def wake_deployment(request: Request, name: str) -> Response:
     services = services_of(request)
     overview = _overview(services)
@@ -145,7 +145,7 @@ async def wake_deployment(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Undeploy a Version, and stop it", status_code=204)
-@requires(Permission.DEPLOYMENTS_WRITE)
+@requires(Permission.DEPLOYMENTS_WRITE, "deployment.remove")
 async def remove_deployment(request: Request, name: str) -> Response:
     """`name` is a Version, a Route or a reference. Replies after its running requests have finished and its processes
     have ended. The next request loads it again, on demand."""

@@ -33,7 +33,7 @@ async def get_encryption(request: Request) -> Response:
     openapi_extra=openapi.body(RotationRequest, {"project": "owner"}),
     responses=openapi.answers(RotationDescription),
 )
-@requires(Permission.ENCRYPTION_WRITE)
+@requires(Permission.ENCRYPTION_WRITE, "encryption.rotate")
 async def rotate_encryption(request: Request) -> Response:
     """The keys below it are wrapped anew. No data are written again."""
     body, kept = await parse_body(request, RotationRequest), _kept(services_of(request))
@@ -41,7 +41,7 @@ async def rotate_encryption(request: Request) -> Response:
 
 
 @router.post("/encrypt", summary="Encrypt what isn't", responses=openapi.answers(EncryptionDescription))
-@requires(Permission.ENCRYPTION_WRITE)
+@requires(Permission.ENCRYPTION_WRITE, "encryption.encrypt")
 async def encrypt_kept(request: Request) -> Response:
     """Responses, files and providers' keys that an earlier version kept. New ones are encrypted from the beginning."""
     return json_response(await asyncio.to_thread(_kept(services_of(request)).encrypt))

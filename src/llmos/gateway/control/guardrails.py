@@ -85,7 +85,7 @@ async def guardrail_policy_history(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(GuardrailPolicyRequest, _EXAMPLE),
     responses=openapi.answers(GuardrailPolicyDescription),
 )
-@requires(Permission.GUARDRAILS_WRITE)
+@requires(Permission.GUARDRAILS_WRITE, "guardrail.set")
 async def set_guardrail_policy(request: Request, name: str) -> Response:
     """Stores a new version, unless the last one is the same. It screens the calls that begin from now."""
     body, actor = await parse_body(request, GuardrailPolicyRequest), caller_of(request).actor
@@ -101,7 +101,7 @@ async def set_guardrail_policy(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(PlaceRequest, {"scope": "route", "target": "dialogue"}),
     responses=openapi.answers(GuardrailPolicyDescription),
 )
-@requires(Permission.GUARDRAILS_WRITE)
+@requires(Permission.GUARDRAILS_WRITE, "guardrail.apply")
 async def apply_guardrail_policy(request: Request, name: str) -> Response:
     """Makes it screen the calls of a route or of a project, or all calls. 404 for one that there isn't."""
     body, actor = await parse_body(request, PlaceRequest), caller_of(request).actor
@@ -116,7 +116,7 @@ async def apply_guardrail_policy(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(PlaceRequest, {"scope": "route", "target": "dialogue"}),
     responses=openapi.answers(GuardrailPolicyDescription),
 )
-@requires(Permission.GUARDRAILS_WRITE)
+@requires(Permission.GUARDRAILS_WRITE, "guardrail.unapply")
 async def unapply_guardrail_policy(request: Request, name: str) -> Response:
     """404 if it doesn't apply there."""
     body = await parse_body(request, PlaceRequest)
@@ -125,7 +125,7 @@ async def unapply_guardrail_policy(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Remove a guardrail policy", status_code=204)
-@requires(Permission.GUARDRAILS_WRITE)
+@requires(Permission.GUARDRAILS_WRITE, "guardrail.remove")
 async def remove_guardrail_policy(request: Request, name: str) -> Response:
     """409 while it applies somewhere. The name stays taken."""
     guardrails, actor = services_of(request).guardrails, caller_of(request).actor

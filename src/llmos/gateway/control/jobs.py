@@ -52,7 +52,7 @@ class JobsQuery(RequestObject, kw_only=True):
     ),
     responses=openapi.answers(JobDescription),
 )
-@requires(Permission.JOBS_WRITE)
+@requires(Permission.JOBS_WRITE, "job.create")
 async def create_job(request: Request) -> Response:
     """`kind` says what it does; the other fields are those of its kind. Returns the job with the same request that
     hasn't ended, if there is one. A request that can't succeed, such as one for an unknown model, fails at once."""
@@ -97,7 +97,7 @@ async def get_job(request: Request, id: str) -> Response:
 
 
 @router.post("/{id}/cancel", summary="Cancel a job", responses=openapi.answers(JobDescription))
-@requires(Permission.JOBS_WRITE)
+@requires(Permission.JOBS_WRITE, "job.cancel")
 async def cancel_job(request: Request, id: str) -> Response:
     """The bytes that a pull has received are kept for the next attempt. 409 for a job that has ended otherwise."""
     cancel = partial(services_of(request).jobs.cancel, id, project=_project(request))

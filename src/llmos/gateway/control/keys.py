@@ -67,7 +67,7 @@ class KeyDescriptions(msgspec.Struct):
     openapi_extra=openapi.body(KeyRequest, {"name": "CI", "role": "developer"}),
     responses=openapi.answers(NewKeyDescription),
 )
-@requires(Permission.KEYS_WRITE)
+@requires(Permission.KEYS_WRITE, "key.create")
 async def create_key(request: Request) -> Response:
     """`key` in the reply is the key's text, which can't be read again."""
     body, caller, keys = await parse_body(request, KeyRequest), caller_of(request), services_of(request).keys
@@ -111,7 +111,7 @@ async def get_key(request: Request, id: str) -> Response:
     openapi_extra=openapi.body(RotateRequest, {"overlap_seconds": 3600}),
     responses=openapi.answers(NewKeyDescription),
 )
-@requires(Permission.KEYS_WRITE)
+@requires(Permission.KEYS_WRITE, "key.rotate")
 async def rotate_key(request: Request, id: str) -> Response:
     """The old text works for `overlap_seconds` more. 409 for a key that is revoked or expired."""
     body = await parse_body(request, RotateRequest)
@@ -126,7 +126,7 @@ async def rotate_key(request: Request, id: str) -> Response:
     openapi_extra=openapi.body(LimitsRequest, {"requests_per_minute": 60, "tokens_per_minute": 100_000}),
     responses=openapi.answers(KeyDescription),
 )
-@requires(Permission.KEYS_WRITE)
+@requires(Permission.KEYS_WRITE, "key.set_limits")
 async def limit_key(request: Request, id: str) -> Response:
     """Calls that run already aren't stopped."""
     limits = (await parse_body(request, LimitsRequest)).limits()
@@ -135,7 +135,7 @@ async def limit_key(request: Request, id: str) -> Response:
 
 
 @router.post("/{id}/revoke", summary="Revoke an API key", responses=openapi.answers(KeyDescription))
-@requires(Permission.KEYS_WRITE)
+@requires(Permission.KEYS_WRITE, "key.revoke")
 async def revoke_key(request: Request, id: str) -> Response:
     """It stops at once on this server, and within seconds on others that share the database."""
     keys, caller = services_of(request).keys, caller_of(request)

@@ -47,7 +47,7 @@ async def get_labels(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(LabelsChange, {"description": "Answers our customers", "tags": {"team": "search"}}),
     responses=openapi.answers(LabelsDescription),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "label.change")
 async def change_labels(request: Request, name: str) -> Response:
     """Tags and a description that aren't named stay."""
     body = await parse_body(request, LabelsChange)

@@ -92,7 +92,7 @@ async def get_version(request: Request, name: str) -> Response:
     summary="Remove a model, a Version or an alias",
     responses=openapi.answers(RemovalDescription),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "model.remove")
 async def remove_model(request: Request, name: str) -> Response:
     """NAME, NAME@NUMBER or NAME:ALIAS. Replicas of removed Versions are stopped after their running requests finish."""
     services, caller = services_of(request), caller_of(request)

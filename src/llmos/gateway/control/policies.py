@@ -40,7 +40,7 @@ async def list_policies(request: Request) -> Response:
     openapi_extra=openapi.body(PolicyValue, {"value": True}),
     responses=openapi.answers(PolicyDescription),
 )
-@requires(Permission.POLICIES_WRITE)
+@requires(Permission.POLICIES_WRITE, "policy.set")
 async def set_policy(request: Request, name: str) -> Response:
     body, actor = await parse_body(request, PolicyValue), caller_of(request).actor
     policy = await asyncio.to_thread(lambda: _policies(request).set(name, body.value, actor=actor))
@@ -48,7 +48,7 @@ async def set_policy(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Unset a policy", status_code=204)
-@requires(Permission.POLICIES_WRITE)
+@requires(Permission.POLICIES_WRITE, "policy.remove")
 async def unset_policy(request: Request, name: str) -> Response:
     await asyncio.to_thread(_policies(request).unset, name)
     return Response(status_code=204)

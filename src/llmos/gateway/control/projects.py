@@ -42,7 +42,7 @@ class ProjectDescriptions(msgspec.Struct):
     openapi_extra=openapi.body(ProjectRequest, {"name": "acme", "description": "The shop's assistant"}),
     responses=openapi.answers(ProjectDescription),
 )
-@requires(Permission.PROJECTS_WRITE)
+@requires(Permission.PROJECTS_WRITE, "project.create")
 async def create_project(request: Request) -> Response:
     """409 for a name that is or was taken."""
     body, actor = await parse_body(request, ProjectRequest), caller_of(request).actor
@@ -77,7 +77,7 @@ async def get_project(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(LimitsRequest, {"requests_per_minute": 600, "concurrent_requests": 10}),
     responses=openapi.answers(ProjectDescription),
 )
-@requires(Permission.PROJECTS_WRITE)
+@requires(Permission.PROJECTS_WRITE, "project.set_limits")
 async def limit_project(request: Request, name: str) -> Response:
     """All keys of the project share them. Calls that run already aren't stopped."""
     services, limits = services_of(request), (await parse_body(request, LimitsRequest)).limits()
@@ -87,7 +87,7 @@ async def limit_project(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Remove a project with its keys and what is kept for it", status_code=204)
-@requires(Permission.PROJECTS_WRITE)
+@requires(Permission.PROJECTS_WRITE, "project.remove")
 async def remove_project(request: Request, name: str) -> Response:
     """Deletes its files, batches and stored responses. 409 while a batch of it runs. The name stays taken."""
     services, actor = services_of(request), caller_of(request).actor

@@ -51,7 +51,7 @@ async def get_provider(request: Request, name: str) -> Response:
     ),
     responses=openapi.answers(ProviderDescription),
 )
-@requires(Permission.PROVIDERS_WRITE)
+@requires(Permission.PROVIDERS_WRITE, "provider.set")
 async def put_provider(request: Request, name: str) -> Response:
     """Routes may then have the target `remote:NAME/MODEL`."""
     body = await parse_body(request, ProviderRequest)
@@ -70,7 +70,7 @@ async def list_provider_models(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Remove a provider and its key", status_code=204)
-@requires(Permission.PROVIDERS_WRITE)
+@requires(Permission.PROVIDERS_WRITE, "provider.remove")
 async def remove_provider(request: Request, name: str) -> Response:
     """409 while a Route has a target at it."""
     await asyncio.to_thread(services_of(request).providers.remove, name)

@@ -78,7 +78,7 @@ async def list_rollouts(request: Request) -> Response:
     ),
     responses=openapi.answers(RolloutDescription),
 )
-@requires(Permission.ROLLOUTS_WRITE)
+@requires(Permission.ROLLOUTS_WRITE, "rollout.create")
 async def promote(request: Request) -> Response:
     """The Version is loaded beside the current one and tries the cases. Then it gets more calls in each step, while the
     gate's condition holds."""
@@ -119,7 +119,7 @@ async def get_rollout_history(request: Request, id: RolloutId) -> Response:
     summary="Roll back the last Rollout of a Route",
     responses=openapi.answers(RolloutDescription),
 )
-@requires(Permission.ROLLOUTS_WRITE)
+@requires(Permission.ROLLOUTS_WRITE, "rollout.roll_back")
 async def roll_back(request: Request, name: str) -> Response:
     """Restores the weights from before the Rollout, whether it still runs or has finished."""
     rollouts = services_of(request).rollouts

@@ -103,7 +103,7 @@ async def list_routes(request: Request) -> Response:
     openapi_extra=openapi.body(WeightsRequest, {"targets": [{"target": "smollm2", "percent": 100}], "reason": "…"}),
     responses=openapi.answers(RouteDescription),
 )
-@requires(Permission.ROUTES_WRITE)
+@requires(Permission.ROUTES_WRITE, "route.set_weights")
 async def set_weights(request: Request, name: str) -> Response:
     """Replaces all weights at once. Fallbacks, shadow and the other settings stay."""
     body = await parse_body(request, WeightsRequest)
@@ -149,7 +149,7 @@ async def get_route(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(RouteRequest, {"target": "smollm2"}),
     responses=openapi.answers(RouteDescription),
 )
-@requires(Permission.ROUTES_WRITE)
+@requires(Permission.ROUTES_WRITE, "route.set")
 async def set_route(request: Request, name: str) -> Response:
     """The body replaces targets, fallbacks, shadow and all other settings. The history keeps the former ones."""
     body = await parse_body(request, RouteRequest)
@@ -171,7 +171,7 @@ async def set_route(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name:path}", summary="Remove a Route", status_code=204)
-@requires(Permission.ROUTES_WRITE)
+@requires(Permission.ROUTES_WRITE, "route.remove")
 async def remove_route(request: Request, name: str) -> Response:
     await asyncio.to_thread(services_of(request).routes.remove, name, actor=caller_of(request).actor)
     return Response(status_code=204)

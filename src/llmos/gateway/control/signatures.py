@@ -38,7 +38,7 @@ async def list_signatures(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(NewSignature, {"signature": '{"mediaType": …}'}),
     responses=openapi.answers(SignatureDescriptions),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "signature.add")
 async def add_signature(request: Request, name: str) -> Response:
     """It isn't verified now, but when the Version is loaded, with the keys that the server's machine trusts."""
     body, registry = await parse_body(request, NewSignature), services_of(request).registry

@@ -74,7 +74,7 @@ async def get_record(request: Request, ref: str) -> Response:
     status_code=201,
     responses=openapi.answers(StoredVersion, status=201, also={202: Missing}),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "model.push")
 async def put_record(request: Request, ref: str) -> Response:
     """`ref` is the model's name, the body a record. 202 lists the digests of the missing blobs: upload those, then
     repeat the request."""
@@ -113,7 +113,7 @@ async def get_blob(request: Request, digest: str) -> Response:
 
 
 @router.put("/blobs/{digest}", summary="Upload a blob, or continue its upload", openapi_extra=_BINARY, status_code=204)
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "blob.upload")
 async def put_blob(request: Request, digest: str) -> Response:
     """Content-Range gives the bytes of the body, which reaches to the blob's end: `bytes FIRST-LAST/SIZE`, or
     `bytes */0`. Bytes that arrive before the connection breaks are kept. GET tells how many: continue from there."""

@@ -1,6 +1,8 @@
 """/llmos/v1/users: people who sign in. Keys and users of the project `owner` manage those of all projects."""
 
 import asyncio
+from contextvars import copy_context
+from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -54,14 +56,22 @@ class UserDescriptions(msgspec.Struct):
     openapi_extra=openapi.body(UserRequest, {"name": "ann", "role": "operator"}),
     responses=openapi.answers(UserDescription),
 )
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.create")
 async def create_user(request: Request) -> Response:
     """409 for a name that is or was taken."""
     body, services, actor = await parse_body(request, UserRequest), services_of(request), caller_of(request).actor
     created = await asyncio.get_running_loop().run_in_executor(
         services.sign_in.threads,
-        lambda: services.users.create(
-            body.name, role=body.role, project=body.project, password=body.password, actor=actor
+        partial(
+            copy_context().run,  # The audit log's entry is stored by the same transaction.
+            partial(
+                services.users.create,
+                body.name,
+                role=body.role,
+                project=body.project,
+                password=body.password,
+                actor=actor,
+            ),
         ),
     )
     return json_response(describe_user(created))
@@ -91,12 +101,12 @@ async def get_user(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(PasswordRequest, {"password": "correct horse battery staple"}),
     responses=openapi.answers(UserDescription),
 )
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.set_password")
 async def set_password(request: Request, name: str) -> Response:
     """Ends the user's sessions. 409 for a user of an OIDC provider."""
     body, services = await parse_body(request, PasswordRequest), services_of(request)
     changed = await asyncio.get_running_loop().run_in_executor(
-        services.sign_in.threads, services.users.set_password, name, body.password
+        services.sign_in.threads, copy_context().run, services.users.set_password, name, body.password
     )
     return await _reply(services, changed)
 
@@ -107,7 +117,7 @@ async def set_password(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(RoleRequest, {"role": "viewer"}),
     responses=openapi.answers(UserDescription),
 )
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.set_role")
 async def set_role(request: Request, name: str) -> Response:
     """It counts for sessions that there are already. 409 for a user of an OIDC provider, whose groups decide."""
     body, services = await parse_body(request, RoleRequest), services_of(request)
@@ -116,7 +126,7 @@ async def set_role(request: Request, name: str) -> Response:
 
 
 @router.post("/{name}/disable", summary="Keep a user out", responses=openapi.answers(UserDescription))
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.disable")
 async def disable_user(request: Request, name: str) -> Response:
     """Ends the user's sessions."""
     services, actor = services_of(request), caller_of(request).actor
@@ -124,14 +134,14 @@ async def disable_user(request: Request, name: str) -> Response:
 
 
 @router.post("/{name}/enable", summary="Let a disabled user in again", responses=openapi.answers(UserDescription))
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.enable")
 async def enable_user(request: Request, name: str) -> Response:
     services = services_of(request)
     return await _reply(services, await asyncio.to_thread(services.users.enable, name))
 
 
 @router.post("/{name}/sign-out", summary="End all sessions of a user", responses=openapi.answers(SignedOutDescription))
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.sign_out")
 async def sign_user_out(request: Request, name: str) -> Response:
     services = services_of(request)
     user = await asyncio.to_thread(services.users.get, name)
@@ -140,7 +150,7 @@ async def sign_user_out(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Remove a user", status_code=204)
-@requires(Permission.USERS_WRITE)
+@requires(Permission.USERS_WRITE, "user.remove")
 async def remove_user(request: Request, name: str) -> Response:
     """Ends the user's sessions. The name stays taken."""
     services, actor = services_of(request), caller_of(request).actor

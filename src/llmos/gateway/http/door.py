@@ -30,6 +30,8 @@ from llmos.gateway.http.session_cookies import CSRF_HEADER, check_csrf, session_
 from llmos.gateway.log import RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
+from llmos.security.audit.entries import Event
+from llmos.security.audit.recorder import AuditRecorder
 from llmos.security.auth import presented_key
 from llmos.security.authenticator import Authenticator
 from llmos.security.callers import Caller
@@ -49,6 +51,7 @@ class Door:
         authenticator: Authenticator,
         sessions: Sessions,
         settings: Settings,
+        audit: AuditRecorder,
         readiness: Readiness,
         metrics: Metrics,
         methods: PathMethods,
@@ -61,6 +64,7 @@ class Door:
         self._authenticator, self._readiness, self._metrics = authenticator, readiness, metrics
         self._sessions, self._settings = sessions, settings
         self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,6 +102,8 @@ class Door:
             raise
         finally:
             seconds = time.perf_counter() - began
+            if status == PermissionDenied.status:
+                self._record_refusal(scope)
             self._count(scope, status, seconds)
             self._log.write(scope, status, seconds)
 
@@ -132,11 +138,7 @@ class Door:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
             # from outside can't have one.
             if "caller" not in scope["state"]:
-                key = presented_key(headers)
-                token = session_token(scope, self._settings.public_url) if key is None else None
-                scope["state"]["caller"] = await (
-                    self._caller(key, scope) if token is None else self._user(token, scope, headers)
-                )
+                scope["state"]["caller"] = await self._signed_in(headers, scope)
         except LLMOSError as error:
             return error
         scope["state"]["caller"] = replace(scope["state"]["caller"], request_id=scope["state"]["request_id"])
@@ -144,9 +146,56 @@ class Door:
             return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
         return None
 
-    async def _caller(self, key: str | None, scope: Scope) -> Caller:
+    async def _signed_in(self, headers: Headers, scope: Scope) -> Caller:
+        """Return who sends the request, and record that, or that nobody may with this key."""
+        key: str | None = None
+        address = client_address(scope, self._settings.trusted_proxies) or ""
+        scope["state"]["address"] = address
+        try:
+            key = presented_key(headers)
+            token = session_token(scope, self._settings.public_url) if key is None else None
+            if token is not None:
+                return await self._user(token, scope, headers)
+            caller = await self._caller(key, address)
+        except (Unauthenticated, PermissionDenied) as error:
+            # A known key that doesn't work is named. An unknown one isn't: it may be a typing error, or another secret.
+            id = self._authenticator.id_of(key)
+            request_id = scope["state"]["request_id"]
+            self._audit.add(
+                Event(
+                    action="sign_in",
+                    outcome="refused",
+                    object=id,
+                    address=address,
+                    request_id=request_id,
+                    error=error.code,
+                )
+            )
+            raise
+        self._audit.sign_in(caller.project, caller.key_id, address)
+        return caller
+
+    def _record_refusal(self, scope: Scope) -> None:
+        """Record that a key may not do what it asked for, unless that was recorded as a refused sign-in or action."""
+        state = scope["state"]
+        caller: Caller | None = state.get("caller")
+        if caller is None or state.get("is_audited"):
+            return
+        self._audit.add(
+            Event(
+                action=str(state.get("permission", "none")),
+                outcome="refused",
+                project=caller.project,
+                key=caller.key_id,
+                object=":".join(map(str, scope.get("path_params", {}).values())),
+                address=state.get("address", ""),
+                request_id=caller.request_id,
+                error=state.get("error_code", PermissionDenied.code),
+            )
+        )
+
+    async def _caller(self, key: str | None, address: str) -> Caller:
         """Return the caller that the key belongs to. Only a key that isn't known yet waits for the database."""
-        address = client_address(scope, self._settings.trusted_proxies)
         if (caller := self._authenticator.remembered(key, address)) is not None:
             return caller
         return await asyncio.to_thread(self._authenticator.check, key, address)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock
 from llmos.core.database import Database
 from llmos.core.errors import Conflict, NotFound
@@ -67,6 +68,7 @@ class Aliases:
             if expected is not None:
                 self._check_expected(session, model, alias, self._number(session, model, alias, expected))
             move(session, model, alias, number, self._clock(), actor)
+            describe_action(f"{model}:{alias}", **({} if number is None else {"version": f"{model}@{number}"}))
             return _moves(queries.alias_moves(session, model, alias))[-1]
 
     def list(self, model: str) -> Mapping[str, AliasMove]:

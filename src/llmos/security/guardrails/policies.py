@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, Unavailable
@@ -79,6 +80,7 @@ class GuardrailPolicies:
                 )
                 session.add(last)
                 session.flush()
+            describe_action(version=last.version, digest=digest)
             return _stored(last, queries.applied(session, name))
 
     def list(self) -> Sequence[StoredPolicy]:
@@ -127,6 +129,7 @@ class GuardrailPolicies:
             raise NotFound(f"There is no route {target[:80]!r}. {hint}", param="target")
         with self._database.transaction() as session:
             row = _existing(session, name)
+            describe_action(scope=scope, target=target)
             if scope == "project":
                 _check_project(session, target)
             if queries.applied_to(session, name, scope, target) is None:
@@ -147,6 +150,7 @@ class GuardrailPolicies:
             if applied is None:
                 places = ", ".join(map(_place, queries.applied(session, name))) or "nothing"
                 raise NotFound(f"{name} doesn't apply there, but to {places}.", param="target")
+            describe_action(scope=scope, target=target)
             queries.remove_applied(session, applied.number)
             return _stored(row, queries.applied(session, name))
 

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.actions import describe_action
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
 from llmos.deployments.removing import remove
 from llmos.gateway.calls.names import served_models
@@ -82,11 +83,12 @@ async def ollama_ps(request: Request) -> Response:
     openapi_extra=openapi.body(CopyRequest, {"source": "dialogue", "destination": "my-model"}),
     response_class=Response,
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "route.set")
 async def ollama_copy(request: Request) -> Response:
     """Create a route to the version that the source stands for now. No files are copied."""
     body = await parse_body(request, CopyRequest)
     services = services_of(request)
+    describe_action(strip_latest(body.destination))
     found = await asyncio.to_thread(services.routes.resolve_primary, strip_latest(body.source))
     await asyncio.to_thread(
         services.routes.set, strip_latest(body.destination), found.ref, actor=caller_of(request).actor
@@ -100,11 +102,12 @@ async def ollama_copy(request: Request) -> Response:
     openapi_extra=openapi.body(ModelRequest, {"model": "a-model"}),
     response_class=Response,
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "model.remove")
 async def ollama_delete(request: Request) -> Response:
     """Delete a route, or a model with its versions and the files that no other model needs. Stops running versions."""
     name = (await parse_body(request, ModelRequest)).model_name()
     services = services_of(request)
+    describe_action(name)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
         await asyncio.to_thread(services.routes.remove, name, actor=caller_of(request).actor)
         return Response(status_code=200)

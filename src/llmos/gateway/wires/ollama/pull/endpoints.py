@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.actions import describe_action
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
@@ -23,8 +24,9 @@ router = APIRouter()
     openapi_extra=openapi.body(PullRequest, {"model": "smollm2", "stream": False}),
     responses=openapi.answers(PullProgress, PullProgress, MEDIA_TYPE),
 )
-@requires(Permission.MODELS_WRITE)
+@requires(Permission.MODELS_WRITE, "model.pull")
 async def ollama_pull(request: Request) -> Response:
     body = await parse_body(request, PullRequest)
     actor = caller_of(request).actor
+    describe_action(body.model_name())
     return PullResponse(services_of(request), body.model_name(), actor, stream=body.stream)

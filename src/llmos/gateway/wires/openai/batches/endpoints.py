@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
     ),
     responses=openapi.answers(BatchObject),
 )
-@requires(Permission.BATCHES_WRITE)
+@requires(Permission.BATCHES_WRITE, "batch.create")
 async def create_batch(request: Request) -> Response:
     body = await parse_body(request, BatchRequest)
     body.check([path for path in ENDPOINTS if path in known_paths(request.app)])
@@ -63,7 +63,7 @@ async def get_batch(request: Request, batch_id: str) -> Response:
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=openapi.answers(BatchObject))
-@requires(Permission.BATCHES_WRITE)
+@requires(Permission.BATCHES_WRITE, "batch.cancel")
 async def cancel_batch(request: Request, batch_id: str) -> Response:
     """Answers that are complete stay. The batch is `cancelling` until its files are written, and then `cancelled`."""
     batch = await asyncio.to_thread(services_of(request).batches.cancel, caller_of(request).project, batch_id)

@@ -41,7 +41,7 @@ _UPLOAD: dict[str, Any] = {
 
 
 @router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
-@requires(Permission.FILES_WRITE)
+@requires(Permission.FILES_WRITE, "file.create")
 async def upload_file(request: Request) -> Response:
     """`file`: requests, one JSON object per line. It is written to disk while it arrives."""
     services = services_of(request)
@@ -122,7 +122,7 @@ async def get_file_content(request: Request, file_id: str) -> Response:
 
 
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
-@requires(Permission.FILES_WRITE)
+@requires(Permission.FILES_WRITE, "file.remove")
 async def delete_file(request: Request, file_id: str) -> Response:
     await asyncio.to_thread(services_of(request).files.delete, caller_of(request).project, file_id)
     return json_response(FileDeleted(id=file_id))

@@ -120,7 +120,7 @@ async def get_response(request: Request, response_id: str) -> HTTPResponse:
 
 
 @router.delete("/{response_id}", summary="Delete a response", responses=openapi.answers(ResponseDeleted))
-@requires(Permission.INFERENCE)
+@requires(Permission.INFERENCE, "response.remove")
 async def delete_response(request: Request, response_id: str) -> HTTPResponse:
     services = services_of(request)
     await asyncio.to_thread(services.responses.remove, caller_of(request).project, response_id)

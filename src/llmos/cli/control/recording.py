@@ -1,0 +1,125 @@
+"""Records what commands change on this machine's database in its audit log, as the server does for requests."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any, Protocol, TypeVar, cast
+
+from llmos.core.actions import Action
+from llmos.core.who import this_user
+
+N = TypeVar("N")
+
+OWNER = "owner"
+
+ACTIONS: Mapping[str, Mapping[str, str]] = {
+    "models": {
+        "pull": "model.pull",
+        "import_path": "model.import",
+        "merge_adapter": "model.import",
+        "make": "model.make",
+        "remove": "model.remove",
+    },
+    "cards": {"measure": "card.measure"},
+    "aliases": {"set": "alias.set", "remove": "alias.remove"},
+    "jobs": {"cancel": "job.cancel"},
+    "keys": {
+        "create": "key.create",
+        "set_limits": "key.set_limits",
+        "rotate": "key.rotate",
+        "revoke": "key.revoke",
+    },
+    "labels": {"change": "label.change"},
+    "policies": {"set": "policy.set", "unset": "policy.remove"},
+    "signing": {"sign": "signature.add"},
+    "routes": {"set": "route.set", "set_weights": "route.set_weights", "remove": "route.remove"},
+    "projects": {"create": "project.create", "set_limits": "project.set_limits", "remove": "project.remove"},
+    "guardrails": {
+        "set": "guardrail.set",
+        "apply": "guardrail.apply",
+        "unapply": "guardrail.unapply",
+        "remove": "guardrail.remove",
+    },
+    "providers": {"add": "provider.set", "remove": "provider.remove"},
+    "rollouts": {"promote": "rollout.create", "roll_back": "rollout.roll_back"},
+    "deployments": {
+        "deploy": "deployment.set",
+        "scale": "deployment.scale",
+        "sleep": "deployment.sleep",
+        "wake": "deployment.wake",
+        "remove": "deployment.remove",
+    },
+    "receipts": {},
+    "users": {
+        "create": "user.create",
+        "set_password": "user.set_password",
+        "set_role": "user.set_role",
+        "disable": "user.disable",
+        "enable": "user.enable",
+        "sign_out": "user.sign_out",
+        "remove": "user.remove",
+    },
+    "encryption": {"rotate": "encryption.rotate", "encrypt": "encryption.encrypt", "discard": "encryption.discard"},
+    "audit": {"checkpoint": "audit.checkpoint", "verify": "audit.verify"},
+}
+"""The methods of the control port that change something, with the names of their actions on a server."""
+
+UNRECORDED: Mapping[str, tuple[str, ...]] = {
+    "models": ("list", "get", "details", "catalog", "push", "export", "stop_removed"),
+    "cards": ("get", "related"),
+    "aliases": ("list", "history"),
+    "jobs": ("list", "get", "follow"),
+    "keys": ("list", "get"),
+    "labels": ("get", "history"),
+    "policies": ("list",),
+    "signing": ("verify",),
+    "routes": ("list", "get", "history", "evidence"),
+    "projects": ("list", "get"),
+    "guardrails": ("list", "get", "history"),
+    "providers": ("list", "models"),
+    "rollouts": ("list", "get", "history"),
+    "deployments": ("list", "running", "history", "stop"),
+    "audit": ("list", "export"),
+    "receipts": ("signing_key",),
+    "users": ("list", "get"),
+    "encryption": ("status",),
+}
+"""The others. `stop` asks the server, which records it."""
+
+
+class Recording(Protocol):
+    def acting(self, action: Action) -> AbstractContextManager[Action]:
+        """Record what the body does."""
+
+
+def recorded(name: str, noun: N, control: Recording) -> N:
+    """Return the noun of the control port, whose methods that change something are recorded."""
+    return cast(N, _Recorded(noun, ACTIONS[name], control))
+
+
+def command(name: str, object: str) -> Action:
+    """Return an action of the user of this machine."""
+    return Action(name, project=OWNER, user=this_user(), object=object)
+
+
+class _Recorded:
+    def __init__(self, noun: object, actions: Mapping[str, str], control: Recording) -> None:
+        self._noun, self._actions, self._control = noun, actions, control
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._noun, name)
+        if (action := self._actions.get(name)) is None:
+            return method
+
+        @wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._control.acting(command(action, _object(arguments))):
+                return method(*arguments, **named)
+
+        return call
+
+
+def _object(arguments: tuple[Any, ...]) -> str:
+    """Return what a method is called for: its first argument. The room may say more; see core/actions.py."""
+    first = arguments[0] if arguments else ""
+    return str(getattr(first, "model", first))
