@@ -30,7 +30,7 @@ async def test_every_reference_has_a_schema(http: httpx.AsyncClient) -> None:
     assert names <= described["components"]["schemas"].keys()
 
 
-WITHOUT_BODY = ("/cancel", "/disable", "/enable", "/revoke", "/sign-out", "/sleep", "/wake")
+WITHOUT_BODY = ("/cancel", "/disable", "/enable", "/encrypt", "/revoke", "/sign-out", "/sleep", "/wake")
 
 
 async def test_every_operation_documents_its_request_answer_and_authentication(http: httpx.AsyncClient) -> None:
