@@ -54,6 +54,10 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "bench": ("bench",),
         "doctor": ("doctor",),
     },
+    "Privacy": {
+        "encryption": ("encryption",),
+        "forget": ("forget",),
+    },
     "Projects, users and keys": {
         "projects": ("project",),
         "users": ("user",),
@@ -61,9 +65,6 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Guardrails": {
         "guardrails": ("guardrail",),
-    },
-    "Privacy": {
-        "encryption": ("encryption",),
     },
     "Audit": {
         "audit": ("audit",),

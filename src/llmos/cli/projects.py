@@ -9,6 +9,7 @@ from llmos.cli.control import open_control
 from llmos.cli.limits import facts_of, readable_limits
 from llmos.cli.output import print_facts, print_json, print_table, stdout
 from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
     from llmos.client.control_calls import Limits
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("limit")(limit)
+    group.command("retention")(retention)
     group.command("remove")(remove)
     app.add_typer(group, name="project")
 
@@ -73,6 +75,31 @@ def limit(name: _Name, as_json: options.AsJson = False, *, limits: "Limits") -> 
         print_json(project)
         return
     stdout().print(f"The limits of {name}: {readable_limits(project.limits)}.")
+
+
+def retention(
+    name: _Name,
+    days: Annotated[int | None, typer.Option(min=1, help="Keep everything this long.", show_default=False)] = None,
+    nothing: Annotated[bool, typer.Option("--nothing", help="Keep nothing at all.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Keep everything until somebody deletes it.")] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="Keep responses for 30 days, and files until somebody deletes them.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Set how long responses, files and batches of a project are kept. What is older is deleted at once."""
+    chosen = [
+        text for text, is_chosen in (("nothing", nothing), ("forever", forever), ("default", default)) if is_chosen
+    ]
+    chosen += [] if days is None else [f"{days}d"]
+    if len(chosen) != 1:
+        raise BadRequest("Choose one of --days N, --nothing, --forever and --default.")
+    with open_control(load_settings()) as control:
+        project = control.projects.set_retention(name, chosen[0])
+    if as_json:
+        print_json(project)
+        return
+    stdout().print(f"The retention of {name}: {project.retention}.")
 
 
 def remove(

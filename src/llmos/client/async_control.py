@@ -13,6 +13,7 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
@@ -213,6 +214,10 @@ class AsyncProjects(AsyncNoun):
         """Replace the limits of a project, which all its keys share. One that isn't given is removed."""
         return await self._client._request(calls.limit_project(name, limits))
 
+    async def set_retention(self, name: str, retention: str) -> ProjectDescription:
+        """Set how long what is kept stays: default, forever, nothing, or days such as 30d. Deletes what is older."""
+        return await self._client._request(calls.set_project_retention(name, retention))
+
     async def remove(self, name: str) -> None:
         """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
         await self._client._request(calls.remove_project(name))
@@ -232,6 +237,18 @@ class AsyncEncryption(AsyncNoun):
     async def encrypt(self) -> EncryptionDescription:
         """Encrypt what an earlier version kept plain."""
         return await self._client._request(calls.encrypt_kept())
+
+
+class AsyncErasures(AsyncNoun):
+    """Erasures of persons' data."""
+
+    async def forget(self, subject: str, *, project: str | None = None) -> ErasureCertificate:
+        """Delete a person's responses and lines of batches in a project, or in all, and destroy the person's keys.
+
+        `subject`: what the requests called the person. Returns a signed certificate of what was removed. Raises
+        Conflict while a batch with data of the person runs.
+        """
+        return await self._client._request(calls.forget(subject, project))
 
 
 class AsyncGuardrails(AsyncNoun):

@@ -13,6 +13,7 @@ from llmos.client.async_control import (
     AsyncAudit,
     AsyncDeployments,
     AsyncEncryption,
+    AsyncErasures,
     AsyncGuardrails,
     AsyncJobs,
     AsyncKeys,
@@ -72,6 +73,7 @@ class AsyncClient:
         self.projects = AsyncProjects(self)
         self.guardrails = AsyncGuardrails(self)
         self.encryption = AsyncEncryption(self)
+        self.erasures = AsyncErasures(self)
         self.audit = AsyncAudit(self)
         self.receipts = AsyncReceipts(self)
         self.providers = AsyncProviders(self)

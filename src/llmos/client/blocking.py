@@ -17,6 +17,7 @@ from llmos.client.control import (
     Audit,
     Deployments,
     Encryption,
+    Erasures,
     Guardrails,
     Jobs,
     Keys,
@@ -76,6 +77,7 @@ class Client:
         self.projects = Projects(self)
         self.guardrails = Guardrails(self)
         self.encryption = Encryption(self)
+        self.erasures = Erasures(self)
         self.audit = Audit(self)
         self.receipts = Receipts(self)
         self.providers = Providers(self)

@@ -12,6 +12,7 @@ from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, C
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
@@ -233,6 +234,14 @@ def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any
     return given
 
 
+# Erasures
+
+
+def forget(subject: str, project: str | None) -> Call[ErasureCertificate]:
+    body = {"subject": subject, "project": project}
+    return Call(method="POST", path="/llmos/v1/erasures", body=body, read=read_one(ErasureCertificate))
+
+
 # Encryption
 
 
@@ -281,6 +290,11 @@ def get_project(name: str) -> Call[ProjectDescription]:
 def limit_project(name: str, limits: Limits) -> Call[ProjectDescription]:
     body = _given(limits, Limits, "A project")
     return Call(method="PUT", path=f"{_project_path(name)}/limits", body=body, read=read_one(ProjectDescription))
+
+
+def set_project_retention(name: str, retention: str) -> Call[ProjectDescription]:
+    path, body = f"{_project_path(name)}/retention", {"retention": retention}
+    return Call(method="PUT", path=path, body=body, read=read_one(ProjectDescription))
 
 
 def remove_project(name: str) -> Call[None]:

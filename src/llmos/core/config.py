@@ -175,6 +175,11 @@ class Settings:
         return self.home / "keys" / "master"
 
     @property
+    def certificate_key_path(self) -> Path:
+        """The key that signs certificates of erasures."""
+        return self.home / "keys" / "certificates"
+
+    @property
     def key_ring_path(self) -> Path:
         """The keys of projects, encrypted; for a database on SQLite."""
         return self.home / "keys" / "ring.db"

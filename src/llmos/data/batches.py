@@ -29,6 +29,7 @@ from llmos.core.ids import new_id
 from llmos.data import queries
 from llmos.data.files import LIVE_STATUSES, Files, Page
 from llmos.data.journal import Journal, Progress, Read
+from llmos.data.retention import Retentions
 from llmos.data.tables import BatchRow, FileRow
 
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
@@ -94,8 +95,13 @@ class Batches:
         key_id: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Batch:
-        """Create a batch. Raises NotFound for an unknown file, and BadRequest for one with another purpose."""
+        """Create a batch.
+
+        Raises NotFound for an unknown file, BadRequest for one with another purpose, and Conflict where nothing is kept
+        for the tenant.
+        """
         now = self._clock()
+        Retentions(self._database).check_keeps(tenant)
         with self._database.transaction() as session:
             # The lock keeps the file from being deleted meanwhile.
             file = queries.owned(session, FileRow, tenant, input_file_id, lock=True)

@@ -11,7 +11,7 @@ import fcntl
 import io
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.disk import sync_to_disk
+from llmos.core.disk import sync_to_disk, write_all
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.encryption import Encryption
@@ -31,6 +31,8 @@ from llmos.core.encryption.sealed_file import ChunkBuffer, SealedFile, SealedWri
 from llmos.core.errors import Conflict, NotFound, StoreFailed
 from llmos.core.ids import new_id
 from llmos.data import queries
+from llmos.data.erased_contents import ErasedContents, digest_of
+from llmos.data.retention import Retentions
 from llmos.data.tables import FileRow
 
 PURPOSES = ("batch", "batch_output")
@@ -131,8 +133,13 @@ class Files:
         return Upload(self.folder / id, self.encryption.new_key(id))
 
     def finish(self, upload: Upload, *, tenant: str, purpose: str, filename: str) -> File:
-        """Make an upload a file of the tenant. Raises StoreFailed."""
+        """Make an upload a file of the tenant.
+
+        Raises StoreFailed; Conflict where nothing is kept for the tenant, and for a content that was erased.
+        """
+        Retentions(self.database).check_keeps(tenant)
         upload.sync()
+        self._check_not_erased(tenant, upload)
         key = self.encryption.wrap(upload.key, tenant)
         with self.database.transaction() as session:
             session.add(key)
@@ -144,6 +151,40 @@ class Files:
             file = _file(row)
         upload.close()
         return file
+
+    def _check_not_erased(self, tenant: str, upload: Upload) -> None:
+        erased = ErasedContents(self.database, self.encryption.ring)
+        if not erased.has_any(tenant):
+            return
+        with io.BufferedReader(SealedFile(upload.path, upload.key), buffer_size=_READ_BYTES) as content:
+            if erased.are_blocked(tenant, [digest_of(content)]):
+                raise Conflict(
+                    "This file was erased at the request of a person whose data it has, and can't be uploaded again."
+                    " Leave that person's lines out.",
+                    param="file",
+                )
+
+    def rewrite(self, id: str, lines: Iterable[bytes]) -> None:
+        """Replace the content of a file, which stays complete until then. Raises StoreFailed."""
+        path, key = self.path(id), self.encryption.find_key(id)
+        scratch = path.with_name(f".{id}.rewriting")
+        with disk_errors(scratch):
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            size = 0
+            try:
+                chunks = None if key is None else ChunkBuffer(SealedWriter(handle, key))
+                for line in lines:
+                    size += len(line)
+                    write_all(handle, line) if chunks is None else chunks.write(line)
+                if chunks is not None:
+                    chunks.finish()
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.replace(scratch, path)
+            sync_to_disk(path.parent)
+        with self.database.transaction() as session:
+            queries.set_file_size(session, id, size)
 
     def get(self, tenant: str, id: str) -> File:
         """Return a file. Raises NotFound for an unknown file and for another tenant's."""

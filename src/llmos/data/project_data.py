@@ -1,21 +1,37 @@
 """The data that are kept for one project: its files, batches and stored responses."""
 
+from collections.abc import Mapping
+
+from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
 from llmos.data import queries
 from llmos.data.files import LIVE_STATUSES, Files
+from llmos.data.retention import Retention, Retentions
+from llmos.data.sweep import Sweep
 
 
 class ProjectData:
     """Any thread may use it."""
 
-    def __init__(self, database: Database, files: Files) -> None:
-        self._database, self._files = database, files
+    def __init__(self, database: Database, files: Files, *, clock: Clock = utc_now) -> None:
+        self._database, self._files, self._clock = database, files, clock
+        self._retentions = Retentions(database, clock=clock)
 
     def num_live_batches(self, project: str) -> int:
         """Return how many batches of the project haven't ended."""
         with self._database.session() as session:
             return queries.num_batches_of(session, project, LIVE_STATUSES)
+
+    def retentions(self) -> Mapping[str, str]:
+        """Return {project: its retention} of those that have one of their own."""
+        return {project: retention.text for project, retention in self._retentions.all().items()}
+
+    def set_retention(self, project: str, text: str, actor: str | None) -> None:
+        """Set how long what is kept stays, and delete what is too old. Raises BadRequest."""
+        retention = Retention.parse(text)
+        self._retentions.set(project, retention, actor=actor)
+        Sweep(self._files, clock=self._clock).run()
 
     def remove(self, project: str) -> None:
         """Delete all of it, and destroy the keys, without which it can't be read in any backup."""

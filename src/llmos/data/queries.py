@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
-from llmos.core.encryption.tables import ObjectKeyRow
-from llmos.data.tables import BatchRow, FileRow, ResponseRow
+from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
+from llmos.data.tables import BatchRow, ErasedContentRow, ErasureRow, FileRow, ResponseRow, RetentionRow
 
 R = TypeVar("R", FileRow, BatchRow)
 
@@ -115,5 +115,86 @@ def remove_encrypted(session: Session) -> Sequence[str]:
 def remove_expired_responses(session: Session, now: datetime) -> None:
     """Delete the responses of all tenants that have expired, and their keys."""
     expired = select(ResponseRow.id).where(ResponseRow.expires_at <= now)
-    session.execute(delete(ObjectKeyRow).where(ObjectKeyRow.object_id.in_(expired)))
+    for kind in (ObjectKeyRow, ObjectSubjectRow):
+        session.execute(delete(kind).where(kind.object_id.in_(expired)))
     session.execute(delete(ResponseRow).where(ResponseRow.expires_at <= now))
+
+
+def retentions(session: Session) -> Sequence[RetentionRow]:
+    return session.scalars(select(RetentionRow).order_by(RetentionRow.project)).all()
+
+
+def responses_of(session: Session, tenant: str) -> Sequence[ResponseRow]:
+    """Return the tenant's responses, without their content."""
+    columns = load_only(ResponseRow.id, ResponseRow.created_at, ResponseRow.expires_at)
+    return session.scalars(select(ResponseRow).where(ResponseRow.tenant == tenant).options(columns)).all()
+
+
+def remove_responses(session: Session, tenant: str, ids: Collection[str]) -> Sequence[str]:
+    """Delete those of the tenant's responses that have these ids. Return their ids."""
+    found = session.scalars(select(ResponseRow.id).where(ResponseRow.tenant == tenant, ResponseRow.id.in_(ids))).all()
+    session.execute(delete(ResponseRow).where(ResponseRow.id.in_(found)))
+    return found
+
+
+def remove_batches_before(session: Session, tenant: str, oldest: datetime, live: Collection[str]) -> int:
+    """Delete the tenant's batches that were created before and have ended. Return how many."""
+    old = [row for row in batches_of(session, tenant) if row.created_at <= oldest and row.status not in live]
+    for row in old:
+        session.delete(row)
+    return len(old)
+
+
+def batches_of(session: Session, tenant: str) -> Sequence[BatchRow]:
+    """Return the tenant's batches, oldest first."""
+    return session.scalars(select(BatchRow).where(BatchRow.tenant == tenant).order_by(BatchRow.number)).all()
+
+
+def files_of(session: Session, tenant: str) -> Sequence[FileRow]:
+    """Return the tenant's files, oldest first."""
+    return session.scalars(select(FileRow).where(FileRow.tenant == tenant).order_by(FileRow.number)).all()
+
+
+def files_before(session: Session, tenant: str, oldest: datetime, live: Collection[str]) -> Sequence[str]:
+    """Return the ids of the tenant's files that were created before and that no running batch reads."""
+    read = select(BatchRow.input_file_id).where(BatchRow.tenant == tenant, BatchRow.status.in_(live))
+    statement = select(FileRow.id).where(FileRow.tenant == tenant, FileRow.created_at <= oldest)
+    return session.scalars(statement.where(FileRow.id.not_in(read))).all()
+
+
+def remove_files(session: Session, ids: Collection[str]) -> None:
+    session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
+
+
+def set_file_size(session: Session, id: str, size: int) -> None:
+    for row in session.scalars(select(FileRow).where(FileRow.id == id)):
+        row.size = size
+
+
+def tenants(session: Session) -> Sequence[str]:
+    """Return every tenant for which something is kept."""
+    kinds = (FileRow, BatchRow, ResponseRow)
+    return sorted({tenant for kind in kinds for tenant in session.scalars(select(kind.tenant).distinct())})
+
+
+def blocked(session: Session, hmacs: Collection[str]) -> set[str]:
+    """Return which of these contents were erased."""
+    return set(session.scalars(select(ErasedContentRow.hmac).where(ErasedContentRow.hmac.in_(hmacs))))
+
+
+def has_blocked(session: Session, project: str) -> bool:
+    """Return whether any content of the project was erased."""
+    return (
+        session.scalars(select(ErasedContentRow.hmac).where(ErasedContentRow.project == project).limit(1)).first()
+        is not None
+    )
+
+
+def newest_erasure(session: Session) -> int:
+    """Return the number of the newest erasure; 0 if there is none."""
+    return session.scalars(select(func.max(ErasureRow.number))).one() or 0
+
+
+def projects_erased_after(session: Session, number: int) -> set[str]:
+    """Return the projects with an erasure after this one."""
+    return set(session.scalars(select(ErasureRow.project).where(ErasureRow.number > number)))

@@ -1,7 +1,7 @@
 """Stored responses: each is an answer together with the whole conversation that led to it, encrypted."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 import msgspec
 from sqlalchemy.exc import DatabaseError
@@ -11,11 +11,11 @@ from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.data_key import modified
 from llmos.core.encryption.encryption import Encryption
+from llmos.core.encryption.tables import ObjectSubjectRow
 from llmos.core.errors import NotFound, StoreFailed
 from llmos.data import queries
+from llmos.data.retention import Retentions
 from llmos.data.tables import ResponseRow
-
-KEPT_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +31,10 @@ class KeptResponse:
     """The answer as it was sent, in JSON."""
     items: str
     """The conversation before the answer, from its beginning, in JSON."""
+    users: Collection[str] = ()
+    """What the request calls the persons on whose behalf it was made. Not returned."""
+    previous_id: str | None = None
+    """The response whose conversation it continues. Not returned."""
 
 
 class KeptResponses:
@@ -38,18 +42,37 @@ class KeptResponses:
 
     def __init__(self, database: Database, encryption: Encryption, *, clock: Clock = utc_now) -> None:
         self._database, self._encryption, self._clock = database, encryption, clock
+        self._retentions = Retentions(database, clock=clock)
+
+    def keeps(self, tenant: str) -> bool:
+        """Return whether responses of the tenant are stored at all."""
+        return not self._retentions.of(tenant).keeps_nothing
 
     def keep(self, tenant: str, response: KeptResponse) -> None:
-        """Store a response for 30 days, and delete expired ones. Raises StoreFailed where it can't be written."""
-        now = self._clock()
-        row = ResponseRow(id=response.id, tenant=tenant, created_at=now, expires_at=now + KEPT_FOR, body="", items="")
+        """Store a response as long as its project keeps it, and delete expired ones.
+
+        Raises StoreFailed where it can't be written, and BadRequest for a conversation of too many persons.
+        """
+        now, retention = self._clock(), self._retentions.of(tenant)
+        if retention.keeps_nothing:
+            return
+        subjects = self._subjects(tenant, response)
+        row = ResponseRow(
+            id=response.id,
+            tenant=tenant,
+            created_at=now,
+            expires_at=retention.response_expires_at(now),
+            body="",
+            items="",
+        )
         try:
             key = self._encryption.new_key(response.id)
             row.sealed = key.seal(sealed_content(response))
-            key_row = self._encryption.wrap(key, tenant)
+            key_row = self._encryption.wrap(key, tenant, subjects=subjects)
+            named = [ObjectSubjectRow(object_id=row.id, subject=each, project=tenant) for each in subjects]
             with self._database.transaction() as session:
                 queries.remove_expired_responses(session, now)
-                session.add_all([key_row, row])
+                session.add_all([key_row, row, *named])
         except (DatabaseError, StoreFailed) as error:
             reason = error.message if isinstance(error, StoreFailed) else f"{error.orig}."
             raise StoreFailed(
@@ -79,6 +102,14 @@ class KeptResponses:
             session.delete(row)
             key_queries.remove_object_keys(session, [id])
 
+    def _subjects(self, tenant: str, response: KeptResponse) -> Collection[str]:
+        """Return the HMACs of the persons whose data the response has: also those of the conversation before it."""
+        subjects = {self._encryption.ring.index("subject", tenant, user) for user in response.users}
+        if response.previous_id is not None:
+            with self._database.session() as session:
+                subjects.update(key_queries.subjects_of(session, response.previous_id))
+        return subjects
+
 
 def sealed_content(response: KeptResponse) -> bytes:
     """Return the bytes that are encrypted."""
@@ -87,6 +118,6 @@ def sealed_content(response: KeptResponse) -> bytes:
 
 def _not_found(id: str) -> NotFound:
     return NotFound(
-        f"There is no response {id[:80]!r}. Responses are stored for 30 days, unless `store` was false, the request"
-        " failed, or the client disconnected."
+        f"There is no response {id[:80]!r}. Responses are stored for 30 days, or as long as the project keeps them,"
+        " unless `store` was false, the request failed, or the client disconnected."
     )

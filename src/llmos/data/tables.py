@@ -42,6 +42,41 @@ class FileRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
 
 
+class RetentionRow(Base):
+    """How long what is kept for a project stays, if that was set. The project `owner` has no row of its own."""
+
+    __tablename__ = "retentions"
+
+    project: Mapped[str] = mapped_column(String(64), primary_key=True)
+    retention: Mapped[str] = mapped_column(String(16))
+    changed_at: Mapped[datetime] = mapped_column(Time)
+    changed_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class ErasureRow(Base):
+    """An erasure of a person's data. The certificate isn't kept, because it names the person."""
+
+    __tablename__ = "erasures"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    project: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(64))
+    """HMAC of what the requests called the person."""
+    created_at: Mapped[datetime] = mapped_column(Time)
+    created_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class ErasedContentRow(Base):
+    """A content that was erased and isn't taken again."""
+
+    __tablename__ = "erased_contents"
+
+    hmac: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project: Mapped[str] = mapped_column(String(64))
+    erasure_id: Mapped[str] = mapped_column(String(64))
+
+
 class BatchRow(Base):
     """A batch. It has no foreign keys to its files, because it stays when they are deleted."""
 

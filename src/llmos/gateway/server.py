@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from llmos.core.config import Settings
 from llmos.core.errors import InsufficientMemory, LLMOSError
+from llmos.data.sweep import Sweep
 from llmos.deployments.rollouts.kept_evidence import KeptEvidence
 from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
@@ -116,7 +117,7 @@ class Server(uvicorn.Server):
         self._evidence = EvidenceKeeper(KeptEvidence(services.registry.database, services.evidence))
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
         kept = KeptEncryption(services.files, services.providers, services.projects)
-        self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations)
+        self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations, Sweep(services.files).run)
         self._background_tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -26,6 +26,7 @@ def describe_project(project: "Project") -> ProjectDescription:
         description=project.description,
         num_keys=project.num_keys,
         limits=describe_limits(project.limits),
+        retention=project.retention,
         created_at=project.created_at,
         created_by=project.created_by,
     )

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     """See guardrail policies, with the phrases and tokens that they look for."""
     GUARDRAILS_WRITE = "guardrails:write"
     """Set, apply and remove guardrail policies."""
+    ERASURES_WRITE = "erasures:write"
+    """Erase the data of a person in the key's own project; for keys of the project `owner`, in every project."""
     ENCRYPTION_READ = "encryption:read"
     """See where the keys are, and how much is encrypted."""
     ENCRYPTION_WRITE = "encryption:write"

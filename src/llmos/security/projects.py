@@ -4,8 +4,8 @@ The project `owner` is the installation's own: it has no row, can't be removed, 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -38,12 +38,20 @@ class Project:
     limits: Limits = NO_LIMITS
     """The limits of all its keys together."""
     created_by: str | None = None
+    retention: str = "default"
+    """How long what is kept for it stays: default, forever, nothing, or days such as 30d."""
 
 
 class ProjectData(Protocol):
     """The data that are kept for projects."""
 
     def num_live_batches(self, project: str) -> int: ...
+    def retentions(self) -> Mapping[str, str]:
+        """Return {project: how long what is kept for it stays} of those that have a retention of their own."""
+
+    def set_retention(self, project: str, text: str, actor: str | None) -> None:
+        """Raises BadRequest."""
+
     def remove(self, project: str) -> None:
         """Delete the files, batches and stored responses of a project."""
 
@@ -83,13 +91,16 @@ class Projects:
         with self._database.session() as session:
             counts = queries.num_keys(session, self._clock())
             others = [_project(row, counts.get(row.name, 0)) for row in queries.projects(session)]
-            return [_own_project(counts.get(OWNER, 0)), *others]
+            projects = [_own_project(counts.get(OWNER, 0)), *others]
+        retentions = self._data.retentions()
+        return [replace(each, retention=retentions.get(each.name, "default")) for each in projects]
 
     def get(self, name: str) -> Project:
         """Raises NotFound, with the nearest names."""
         with self._database.session() as session:
             num_keys = queries.num_keys(session, self._clock()).get(name, 0)
-            return _own_project(num_keys) if name == OWNER else _project(existing_project(session, name), num_keys)
+            found = _own_project(num_keys) if name == OWNER else _project(existing_project(session, name), num_keys)
+        return replace(found, retention=self._data.retentions().get(name, "default"))
 
     def set_limits(self, name: str, limits: Limits) -> Project:
         """Replace the limits of a project, of which nothing counts as used then.
@@ -106,6 +117,12 @@ class Projects:
             existing_project(session, name, lock=True).limits = check_limits(limits).stored()
             describe_action(**limits.stored())
             queries.remove_buckets(session, f"project:{name}")
+        return self.get(name)
+
+    def set_retention(self, name: str, retention: str, *, actor: str | None = None) -> Project:
+        """Set how long what is kept for a project stays, and delete what is too old. Raises BadRequest, NotFound."""
+        self.get(name)
+        self._data.set_retention(name, retention, actor)
         return self.get(name)
 
     def remove(self, name: str, *, actor: str | None = None) -> None:

@@ -37,6 +37,7 @@ class LocalControl:
         self.projects = recorded("projects", local_security.LocalProjects(self), self)
         self.guardrails = recorded("guardrails", local_security.LocalGuardrails(self), self)
         self.encryption = recorded("encryption", local_security.LocalEncryption(self), self)
+        self.erasures = recorded("erasures", local_security.LocalErasures(self), self)
         self.providers = recorded("providers", local_deployments.LocalProviders(self), self)
         self.rollouts = recorded("rollouts", local_deployments.LocalRollouts(self), self)
         self.deployments = recorded("deployments", local_deployments.LocalDeployments(self), self)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.projects import ProjectDescription
@@ -48,6 +49,9 @@ class LocalProjects:
         from llmos.security.limits import Limits as Checked
 
         return describe.describe_project(self.projects.set_limits(name, Checked(**limits)))
+
+    def set_retention(self, name: str, retention: str) -> ProjectDescription:
+        return describe.describe_project(self.projects.set_retention(name, retention, actor=this_user()))
 
     def remove(self, name: str) -> None:
         self.projects.remove(name, actor=this_user())
@@ -183,6 +187,22 @@ class LocalEncryption:
         control = self._control
         providers = Providers(control.registry.database, control.keys_of_data)
         return KeptEncryption(control.files, providers, control.projects.projects)
+
+
+class LocalErasures:
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    def forget(self, *, subject: str, project: str | None = None) -> ErasureCertificate:
+        # By its name only: the audit log names what the first argument says.
+        from llmos.gateway.erasing import Erasing
+        from llmos.security.certificates import CertificateKey
+
+        control = self._control
+        if project is not None:
+            control.projects.get(project)
+        erasing = Erasing(control.files, CertificateKey(control.settings.certificate_key_path))
+        return erasing.forget(subject, project=project, actor=this_user())
 
 
 class LocalGuardrails:

@@ -33,7 +33,13 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
     "policies": {"set": "policy.set", "unset": "policy.remove"},
     "signing": {"sign": "signature.add"},
     "routes": {"set": "route.set", "set_weights": "route.set_weights", "remove": "route.remove"},
-    "projects": {"create": "project.create", "set_limits": "project.set_limits", "remove": "project.remove"},
+    "projects": {
+        "create": "project.create",
+        "set_limits": "project.set_limits",
+        "set_retention": "project.set_retention",
+        "remove": "project.remove",
+    },
+    "erasures": {"forget": "erasure.create"},
     "guardrails": {
         "set": "guardrail.set",
         "apply": "guardrail.apply",
@@ -83,6 +89,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
     "receipts": ("signing_key",),
     "users": ("list", "get"),
     "encryption": ("status",),
+    "erasures": (),
 }
 """The others. `stop` asks the server, which records it."""
 

@@ -67,6 +67,7 @@ class ServerControl:
         self.projects = self._client.projects
         self.encryption = self._client.encryption
         self.users = self._client.users
+        self.erasures = self._client.erasures
         self.guardrails = self._client.guardrails
         self.audit = ServerAudit(self._client)
         self.receipts = self._client.receipts

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from llmos.core.encryption.tables import ObjectKeyRow
+from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
 
 
 def object_key(session: Session, object_id: str) -> ObjectKeyRow | None:
@@ -21,13 +21,29 @@ def wrapped_under(session: Session, key_id: str, limit: int) -> Sequence[ObjectK
     return session.scalars(select(ObjectKeyRow).where(ObjectKeyRow.key_id == key_id).limit(limit)).all()
 
 
+def subjects_of(session: Session, object_id: str) -> Sequence[str]:
+    """Return the HMACs of the persons whose data an object has."""
+    return session.scalars(select(ObjectSubjectRow.subject).where(ObjectSubjectRow.object_id == object_id)).all()
+
+
+def objects_of(session: Session, project: str, subject: str) -> Sequence[str]:
+    """Return the ids of the objects with a person's data."""
+    statement = select(ObjectSubjectRow.object_id).where(
+        ObjectSubjectRow.project == project, ObjectSubjectRow.subject == subject
+    )
+    return session.scalars(statement.order_by(ObjectSubjectRow.object_id)).all()
+
+
 def remove_object_keys(session: Session, object_ids: Collection[str]) -> None:
-    session.execute(delete(ObjectKeyRow).where(ObjectKeyRow.object_id.in_(object_ids)))
+    for kind in (ObjectKeyRow, ObjectSubjectRow):
+        session.execute(delete(kind).where(kind.object_id.in_(object_ids)))
 
 
 def remove_object_keys_of(session: Session, project: str) -> None:
-    session.execute(delete(ObjectKeyRow).where(ObjectKeyRow.project == project))
+    for kind in (ObjectKeyRow, ObjectSubjectRow):
+        session.execute(delete(kind).where(kind.project == project))
 
 
 def remove_all_object_keys(session: Session) -> None:
-    session.execute(delete(ObjectKeyRow))
+    for kind in (ObjectKeyRow, ObjectSubjectRow):
+        session.execute(delete(kind))

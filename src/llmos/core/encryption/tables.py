@@ -22,6 +22,18 @@ class ObjectKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
 
 
+class ObjectSubjectRow(Base):
+    """A person whose data an object has."""
+
+    __tablename__ = "object_subjects"
+    __table_args__ = (Index(None, "project", "subject"),)
+
+    object_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """HMAC of what the request calls the person."""
+    project: Mapped[str] = mapped_column(String(64))
+
+
 class RingBase(DeclarativeBase):
     """The base of the key ring's table.
 

@@ -32,6 +32,11 @@ class ProjectRequest(RequestObject, kw_only=True):
     objects: ClassVar = {"limits": LimitsRequest}
 
 
+class RetentionRequest(RequestObject, kw_only=True):
+    retention: str
+    """default (responses 30 days, files until they are deleted), forever, nothing, or days such as 30d."""
+
+
 class ProjectDescriptions(msgspec.Struct):
     data: list[ProjectDescription]
 
@@ -83,6 +88,21 @@ async def limit_project(request: Request, name: str) -> Response:
     services, limits = services_of(request), (await parse_body(request, LimitsRequest)).limits()
     project = await asyncio.to_thread(services.projects.set_limits, name, limits)
     services.keys.forget()
+    return json_response(describe_project(project))
+
+
+@router.put(
+    "/{name}/retention",
+    summary="Set how long what is kept for a project stays",
+    openapi_extra=openapi.body(RetentionRequest, {"retention": "30d"}),
+    responses=openapi.answers(ProjectDescription),
+)
+@requires(Permission.PROJECTS_WRITE, "project.set_retention")
+async def set_project_retention(request: Request, name: str) -> Response:
+    """What is older is deleted at once; with `nothing`, all of it."""
+    body, actor = await parse_body(request, RetentionRequest), caller_of(request).actor
+    projects = services_of(request).projects
+    project = await asyncio.to_thread(lambda: projects.set_retention(name, body.retention, actor=actor))
     return json_response(describe_project(project))
 
 

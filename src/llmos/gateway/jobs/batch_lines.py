@@ -6,11 +6,12 @@ from typing import IO, Any, BinaryIO
 
 import msgspec
 
-from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.core.json_text import read_json
 from llmos.data.journal import Entry
 from llmos.gateway.http.requests import MAX_BODY_BYTES
 from llmos.gateway.jobs.internal_requests import Reply
+from llmos.gateway.jobs.personal_lines import body_digest
 
 MAX_CUSTOM_ID_LENGTH = 512
 
@@ -29,14 +30,22 @@ class Line:
     """The reason why the request can't be sent, or None."""
 
 
-def read_lines(open_file: Callable[[], BinaryIO], endpoint: str) -> Iterator[Line]:
-    """Yield the requests of a batch for `endpoint`. Empty lines are skipped."""
+def read_lines(
+    open_file: Callable[[], BinaryIO], endpoint: str, is_erased: Callable[[bytes], bool] | None = None
+) -> Iterator[Line]:
+    """Yield the requests of a batch for `endpoint`. Empty lines are skipped.
+
+    `is_erased`: says of the SHA-256 of a request whether it was erased; see personal_lines.body_digest.
+    """
     with open_file() as file:
         for number, text in _texts(file):
             if text is None:
                 yield Line(number, None, refusal=BadRequest(f"The line is longer than {_MAX_LINE_BYTES:,} bytes."))
             elif text.strip():
-                yield _line(number, text, endpoint)
+                line = _line(number, text, endpoint)
+                if is_erased is not None and line.body and is_erased(body_digest(msgspec.json.decode(line.body))):
+                    line = Line(number, line.custom_id, refusal=_ERASED)
+                yield line
 
 
 def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -73,6 +82,9 @@ def _line(number: int, text: bytes, endpoint: str) -> Line:
         return Line(number, custom_id, refusal=wrong)
     # Decoded again for the raw body: the endpoint must get the bytes of the file, to the last digit.
     return Line(number, custom_id, bytes(msgspec.json.decode(text, type=_Body).body))
+
+
+_ERASED = Conflict("This request was erased at the request of the person whose data it has, and isn't run again.")
 
 
 class _Body(msgspec.Struct):

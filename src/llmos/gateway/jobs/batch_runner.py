@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import LLMOSError
 from llmos.data.batches import Batch, Batches, Problem
+from llmos.data.erased_contents import ErasedContents
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
@@ -232,7 +233,8 @@ class BatchRunner:
         return replace(caller, permissions=caller.permissions & permissions, is_background=True)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:
-        return read_lines(partial(self._files.open, batch.input_file_id), batch.endpoint)
+        erased = ErasedContents(self._files.database, self._files.encryption.ring)
+        return read_lines(partial(self._files.open, batch.input_file_id), batch.endpoint, erased.checker(batch.tenant))
 
 
 def _check(lines: Iterator[Line]) -> tuple[int, list[Problem]]:

@@ -51,9 +51,19 @@ async def create_response(request: Request) -> AnswerResponse:
     if set(body.include) - {LOGPROBS}:
         ignored_fields(request.scope).add("include")
 
+    if body.store:
+        # Where nothing is kept, the answer says so.
+        body.store = await asyncio.to_thread(services.responses.keeps, caller.project)
+
     async def store(id: str, response: bytes) -> None:
         conversation = msgspec.json.encode([*history, *items])
-        stored = KeptResponse(id=id, body=response.decode(), items=conversation.decode())
+        stored = KeptResponse(
+            id=id,
+            body=response.decode(),
+            items=conversation.decode(),
+            users=body.users(),
+            previous_id=body.previous_response_id,
+        )
         await asyncio.to_thread(services.responses.keep, caller.project, stored)
 
     renderer = ResponseRenderer(body, store if body.store else None)

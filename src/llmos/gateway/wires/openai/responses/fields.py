@@ -197,6 +197,10 @@ class ResponseRequest(SamplingFields, kw_only=True):
         if self.top_logprobs is not None and not self.wants_logprobs:
             raise BadRequest(f"`top_logprobs` requires {LOGPROBS!r} in `include`.", param="top_logprobs")
 
+    def users(self) -> set[str]:
+        """Return what the request calls the person on whose behalf it was made."""
+        return {self.user, self.safety_identifier or "", self.metadata.get("user_id", "")} - {""}
+
     def call(self, history: Sequence[Item], items: Sequence[Item], caller: Caller) -> Call:
         """Return the call that answers `items` after `history`. Raises BadRequest for an invalid conversation."""
         check_calls([*history, *items], len(history))

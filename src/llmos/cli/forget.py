@@ -1,0 +1,86 @@
+"""llmos forget: erase a person's data, and check certificates of that."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import print_json, stdout
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+
+
+def register(app: typer.Typer) -> None:
+    app.command("forget")(forget)
+
+
+def forget(
+    subject: Annotated[
+        str, typer.Option(metavar="ID", help="What the requests called the person.", show_default=False)
+    ] = "",
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only in this project.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the certificate there.", show_default=False)
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check a certificate instead.", show_default=False)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Erase a person's data: stored responses and lines of batches whose requests named the person.
+
+    Their keys are destroyed, so that backups of stored responses can't be read either, and the same contents are
+    refused from now on. The signed certificate says what was removed.
+    """
+    if verify is not None:
+        _verify(verify, as_json=as_json)
+        return
+    if not subject:
+        raise BadRequest("Say whose data: llmos forget --subject ID", param="subject")
+    if not (yes or as_json):
+        typer.confirm(f"Erase the data of {subject} in {project or 'all projects'}?", abort=True, err=True)
+    with open_control(load_settings()) as control:
+        certificate = control.erasures.forget(subject=subject, project=project)
+    if output is not None:
+        import msgspec
+
+        output.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
+    if as_json:
+        print_json(certificate)
+        return
+    for each in certificate.projects:
+        num_lines = sum(file.num_lines for file in each.files)
+        stdout().print(
+            f"{each.project}: responses {len(each.responses)}, lines of batches {num_lines}, keys destroyed"
+            f" {each.num_keys_destroyed}, contents refused from now on {each.num_contents_blocked}"
+        )
+    if not certificate.projects:
+        stdout().print(f"Nothing of {subject} is kept.")
+    if output is not None:
+        stdout().print(f"The certificate is in {output}. To check it: llmos forget --verify {output}")
+
+
+def _verify(path: Path, *, as_json: bool) -> None:
+    import msgspec
+
+    from llmos.core.schemas.base import read_description
+    from llmos.core.schemas.erasures import ErasureCertificate
+    from llmos.security.certificates import check_signature
+
+    try:
+        certificate = read_description(ErasureCertificate, msgspec.json.decode(path.read_bytes()))
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        raise BadRequest(f"{path} is no certificate of an erasure.", param="verify") from None
+    check_signature(certificate)
+    if as_json:
+        print_json(certificate)
+    else:
+        stdout().print(
+            f"The certificate is unchanged. It was signed by {certificate.public_key} on"
+            f" {certificate.issued_at:%Y-%m-%d %H:%M} UTC."
+        )

@@ -1,0 +1,40 @@
+"""The certificate of an erasure: what was removed of a person's data. Signed by the installation."""
+
+from datetime import datetime
+
+from msgspec import field
+
+from llmos.core.schemas.base import Description
+
+
+class ErasedFile(Description, frozen=True, kw_only=True):
+    id: str = ""
+    num_lines: int = 0
+    """The lines about the person, which were taken out of the file."""
+
+
+class ErasedInProject(Description, frozen=True, kw_only=True):
+    project: str = ""
+    erasure_id: str = ""
+    responses: list[str] = field(default_factory=list)
+    """The ids of stored responses that were deleted."""
+    files: list[ErasedFile] = field(default_factory=list)
+    """Files of batches."""
+    num_keys_destroyed: int = 0
+    """The keys that the person's responses were encrypted under. Without them, no backup of the data can be read."""
+    num_contents_blocked: int = 0
+    """Contents that are refused if somebody uploads them again."""
+
+
+class ErasureCertificate(Description, frozen=True, kw_only=True):
+    format: str = "llmos-erasure/1"
+    issued_at: datetime | None = None
+    subject: str = ""
+    """What the requests called the person."""
+    projects: list[ErasedInProject] = field(default_factory=list)
+    backups: str = ""
+    """What the erasure means for backups."""
+    public_key: str = ""
+    """The installation's Ed25519 key, in base64."""
+    signature: str = ""
+    """Over the certificate without this field, as JSON with sorted keys and without spaces, in base64."""
