@@ -24,6 +24,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_PORT` | the port of `llmos serve` | 8000 |
 | `LLMOS_ENDPOINT` | the server that `run`, `chat` and `ps` ask | `LLMOS_PORT` on this machine |
 | `LLMOS_API_KEY` | the key that they send | the owner's, to a server on this machine |
+| `LLMOS_CA` | the certificates that they trust instead | the system's, and the server's own of this home |
 | `LLMOS_OWNER_KEY` | the owner's key | made at the first start, kept in `LLMOS_HOME/keys/owner` |
 | `LLMOS_DATABASE_URL` | the database, as an SQLAlchemy URL | SQLite in `LLMOS_HOME` |
 | `LLMOS_MASTER_KEY` | the key that encrypts what is kept | made at the first start, kept in `LLMOS_HOME/keys/master` |
@@ -42,10 +43,14 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
 | `LLMOS_LIMITS_URL` | Redis that counts the use of [limits](security.md#in-redis) | the database counts it |
-| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the [proxy](sign-in.md#behind-a-proxy) in front | none |
+| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the [proxy](operations.md#reverse-proxy) in front: the server's address for browsers, and whose `X-Forwarded-For` is believed | none |
 | `LLMOS_SESSION_IDLE_SECONDS` | when a [session](sign-in.md#sessions) ends that isn't used | 3600 |
 | `LLMOS_SESSION_SECONDS` | when it ends in any case | 43200 |
 | `LLMOS_OIDC_ISSUER` and others | an [OpenID Connect provider](sign-in.md#openid-connect) for signing in | none |
+| `LLMOS_TLS_CERT`, `LLMOS_TLS_KEY` | certificate and key of `llmos serve`, PEM files | none: plain HTTP |
+| `LLMOS_TLS_SELF_SIGNED` | `on`: `llmos serve` makes its certificate itself | `off` |
+| `LLMOS_ALLOW_INSECURE_NETWORK` | `on`: serve other machines without TLS | `off` |
+| `LLMOS_MAX_CONNECTIONS` | open connections of `llmos serve`; more are refused | 1000 |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
 | `LLMOS_LOG` | the server's log of calls and deployments: `text`, `json`, `off` | `text` |
 | `LLMOS_ISA` | a kernel path: `avx2`, `portable`, or another of [Platforms](platforms.md) | the best that the CPU has |

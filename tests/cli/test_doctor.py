@@ -228,3 +228,46 @@ def test_packed_weights_are_read_and_a_changed_bit_is_named(examine, cli, model,
     assert finding["advice"].startswith(f"rm {packed}")
     assert cli("rm", "mine").status == 0
     assert list((home / "packed").iterdir()) == [], "they go with their version"
+
+
+def test_a_certificate_that_expires_soon_or_does_not_fit_is_reported(examine, home, monkeypatch, tmp_path):
+    from llmos.core.clock import utc_now
+    from llmos.security.tls_certificates import RENEW_BEFORE, VALID_FOR, ensure_self_signed
+    from support.certificates import write_certificate
+
+    assert "tls" not in examine()
+    pair = home / "keys" / "tls.pem", home / "keys" / "tls.key"
+    ensure_self_signed(*pair, "localhost")
+    assert examine()["tls"]["ok"]
+    pair[0].unlink()
+    long_ago = utc_now() - VALID_FOR + RENEW_BEFORE / 2
+    ensure_self_signed(*pair, "localhost", clock=lambda: long_ago)
+    finding = examine(1)["tls"]
+    assert "valid until" in finding["found"]
+    assert "SIGHUP" in finding["advice"]
+    ensure_self_signed(*pair, "localhost")
+    monkeypatch.setenv("LLMOS_TLS_CERT", str(write_certificate(tmp_path / "other.pem")))
+    assert "only one of" in examine(1)["tls"]["found"]
+    monkeypatch.setenv("LLMOS_TLS_KEY", str(pair[1]))
+    assert "doesn't belong" in examine(1)["tls"]["found"]
+
+
+def test_a_certificates_key_that_others_can_read_is_reported(examine, monkeypatch, tmp_path):
+    from llmos.security.tls_certificates import ensure_self_signed
+
+    pair = tmp_path / "own.pem", tmp_path / "own.key"
+    ensure_self_signed(*pair, "localhost")
+    pair[1].chmod(0o644)
+    monkeypatch.setenv("LLMOS_TLS_CERT", str(pair[0]))
+    monkeypatch.setenv("LLMOS_TLS_KEY", str(pair[1]))
+    finding = examine(1)["tls"]
+    assert "can be read by other users" in finding["found"]
+    assert finding["advice"] == f"chmod 600 {pair[1]}"
+
+
+def test_a_pepper_that_others_could_read_is_reported(examine, home):
+    pepper = home / "keys" / "pepper"
+    pepper.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pepper.write_text("secret")
+    pepper.chmod(0o640)
+    assert f"{pepper} could be read by other users" in examine(1)["private"]["found"]

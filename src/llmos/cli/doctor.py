@@ -22,6 +22,7 @@ from llmos.cli import options
 from llmos.cli.doctor_store import PackedCheck, doctor_store
 from llmos.cli.output import print_json, readable_size, stdout
 from llmos.cli.progress import progress_bar
+from llmos.core.clock import utc_now
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
@@ -239,6 +240,33 @@ def check_encryption(settings: Settings) -> Iterable[Finding]:
         yield Finding("encryption", True, where)
 
 
+def check_tls(settings: Settings) -> Iterable[Finding]:
+    """Report certificates that a server couldn't use, or soon can't."""
+    from llmos.security.tls_certificates import RENEW_BEFORE, check_pair
+
+    pairs = []
+    if settings.tls_cert is not None or settings.tls_key is not None:
+        if settings.tls_cert is None or settings.tls_key is None:
+            yield Finding("tls", False, "only one of LLMOS_TLS_CERT and LLMOS_TLS_KEY is set", "Set both, or none.")
+        else:
+            pairs.append((settings.tls_cert, settings.tls_key, "Renew it, then: kill -HUP the server."))
+    own = settings.self_signed_certificate_path
+    if os.path.exists(own):  # Path.exists raises PermissionError; check_home reports that.
+        advice = "`llmos serve --tls-self-signed` makes a new one when it starts, or on SIGHUP."
+        pairs.append((own, settings.self_signed_key_path, advice))
+    for certificate, key, advice in pairs:
+        try:
+            found = check_pair(certificate, key)
+        except BadRequest as error:
+            yield Finding("tls", False, error.message, advice)
+            continue
+        is_soon = found.expires_at - utc_now() <= RENEW_BEFORE
+        text = f"{certificate} is valid until {found.expires_at:%Y-%m-%d}"
+        yield Finding("tls", not is_soon, text, advice if is_soon else "")
+        if stat.S_IMODE(key.stat().st_mode) & 0o077:
+            yield Finding("tls", False, f"{key} can be read by other users", f"chmod 600 {key}")
+
+
 CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_python,
     check_cpu,
@@ -246,6 +274,7 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_engine,
     check_port,
     check_home,
+    check_tls,
     check_store,
     check_encryption,
     check_packed,
@@ -265,8 +294,12 @@ def _check_private(home: Path, exposed: Sequence[tuple[Path, int]]) -> Iterable[
 def _answers_as_llmos(endpoint: str) -> bool:
     import httpx
 
+    from llmos.client.connection import trusted_certificates
+    from llmos.client.endpoint import resolve_endpoint
+
     try:
+        trusted = trusted_certificates(resolve_endpoint(endpoint))
         # Not through a proxy: the question is which program uses the port of this machine.
-        return httpx.get(f"{endpoint}/health/live", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        return httpx.get(f"{endpoint}/health/live", timeout=2, trust_env=False, verify=trusted).status_code == 200
+    except (httpx.HTTPError, LLMOSError):
         return False

@@ -1,6 +1,7 @@
 """llmos serve: run a server on this machine."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,40 @@ def serve(
             "repeatable. Pages of this machine always may.  [env var: LLMOS_ALLOW_ORIGIN]",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Serve HTTPS with this certificate: PEM, with the chain.  [env var: LLMOS_TLS_CERT]"
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The certificate's key: PEM, without a password.  [env var: LLMOS_TLS_KEY]"),
+    ] = None,
+    tls_self_signed: Annotated[
+        bool,
+        typer.Option(
+            "--tls-self-signed",
+            help="Serve HTTPS with a certificate that LLMOS makes itself, in LLMOS_HOME/keys.  "
+            "[env var: LLMOS_TLS_SELF_SIGNED]",
+        ),
+    ] = False,
+    allow_insecure_network: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure-network",
+            help="Listen on other addresses than this machine's own without TLS: behind a proxy, on a network that you "
+            "trust.  [env var: LLMOS_ALLOW_INSECURE_NETWORK]",
+        ),
+    ] = False,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Proxy in front of the server, or its network, whose X-Forwarded-For or Forwarded is believed; "
+            "repeatable.  [env var: LLMOS_TRUSTED_PROXIES]",
+        ),
+    ] = None,
     log: Annotated[
         LogFormat | None,
         typer.Option(help="Log of calls and of deployments' events. By default LLMOS_LOG, or text."),
@@ -37,16 +72,28 @@ def serve(
 ) -> None:
     """Serve models over HTTP until Ctrl-C.
 
+    Other machines reach it with --host, and then it needs TLS: --tls-cert and --tls-key, or --tls-self-signed.
+    SIGHUP reads the certificate again.
+
     Models of the catalog that aren't stored yet are downloaded first. Other models are loaded at their first request.
     """
     from llmos.cli.backends import find_or_pull
-    from llmos.core.config import load_settings, parse_origins
+    from llmos.core.config import load_settings, parse_networks, parse_origins
     from llmos.deployments.routing.resolution import DEFAULT_ROUTE
     from llmos.gateway.server import run
 
     settings = load_settings()
     if allow_origin:
         settings = replace(settings, allow_origins=parse_origins(" ".join(allow_origin)))
+    if trusted_proxy:
+        settings = replace(settings, trusted_proxies=parse_networks(" ".join(trusted_proxy), "--trusted-proxy"))
+    if tls_self_signed:
+        settings = replace(settings, tls_self_signed=True, tls_cert=tls_cert, tls_key=tls_key)
+    elif tls_cert is not None or tls_key is not None:
+        # A pair: a key from the environment belongs to the certificate there.
+        settings = replace(settings, tls_self_signed=False, tls_cert=tls_cert, tls_key=tls_key)
+    if allow_insecure_network:
+        settings = replace(settings, allow_insecure_network=True)
     if log is not None:
         settings = replace(settings, log=log)
     wanted = models or [DEFAULT_ROUTE]

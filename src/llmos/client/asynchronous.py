@@ -2,6 +2,7 @@
 
 from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
@@ -52,12 +53,13 @@ class AsyncClient:
         endpoint: str | None = None,
         *,
         api_key: str | None = None,
+        ca: str | Path | None = None,
         timeout_seconds: float = READ_SECONDS,
         connect_timeout_seconds: float = CONNECT_SECONDS,
         max_retries: int = 2,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        server = resolve_endpoint(endpoint, api_key)
+        server = resolve_endpoint(endpoint, api_key, ca)
         self.endpoint = server.url
         self._options = client_options(server, timeout_seconds, max_retries)
         self._http = httpx.AsyncClient(

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from time import sleep
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
@@ -48,6 +49,7 @@ class Client:
 
     endpoint: LLMOS_ENDPOINT, else http://127.0.0.1:8000.
     api_key: LLMOS_API_KEY, else the owner's key if the endpoint is this machine.
+    ca: file of the certificates to trust; LLMOS_CA, else the system's and this home's self-signed one.
     Calls raise the errors of `llmos.core.errors`, after `max_retries` retries of errors that may be temporary.
     """
 
@@ -56,12 +58,13 @@ class Client:
         endpoint: str | None = None,
         *,
         api_key: str | None = None,
+        ca: str | Path | None = None,
         timeout_seconds: float = READ_SECONDS,
         connect_timeout_seconds: float = CONNECT_SECONDS,
         max_retries: int = 2,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        server = resolve_endpoint(endpoint, api_key)
+        server = resolve_endpoint(endpoint, api_key, ca)
         self.endpoint = server.url
         self._options = client_options(server, timeout_seconds, max_retries)
         self._http = httpx.Client(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)

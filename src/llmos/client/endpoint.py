@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 
@@ -16,10 +17,15 @@ class Endpoint:
     is_owner_key: bool
     """True if nobody chose the key: it is the owner's, found on this machine. It goes to no other program."""
     is_loopback: bool
+    ca: Path | None = None
+    """The file of the certificates to trust instead of the system's."""
+    own_certificate: Path | None = None
+    """The self-signed certificate of this LLMOS_HOME, trusted besides the system's."""
 
 
-def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) -> Endpoint:
-    """Return the server's address (argument, LLMOS_ENDPOINT, this machine) and the key to send to it.
+def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None, ca: str | Path | None = None) -> Endpoint:
+    """Return the server's address (argument, LLMOS_ENDPOINT, this machine), the key to send to it, and the certificates
+    to trust (argument, LLMOS_CA, the system's and this home's own).
 
     The key is the argument, LLMOS_API_KEY or, for a server on this machine and for no other, the owner's.
     Raises BadRequest for an address that isn't an http URL.
@@ -32,7 +38,12 @@ def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) ->
     if is_owner_key:
         key = _owner_key(settings)
     return Endpoint(
-        url=str(url).rstrip("/"), api_key=key, is_owner_key=is_owner_key and key is not None, is_loopback=is_loopback
+        url=str(url).rstrip("/"),
+        api_key=key,
+        is_owner_key=is_owner_key and key is not None,
+        is_loopback=is_loopback,
+        ca=settings.ca if ca is None else Path(ca),
+        own_certificate=settings.self_signed_certificate_path,
     )
 
 

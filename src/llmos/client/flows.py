@@ -203,14 +203,23 @@ def _retry_after_seconds(response: httpx.Response) -> float | None:
 
 def _describe_failure(failure: httpx.RequestError, options: ClientOptions, has_emitted: bool) -> str:
     reason = str(failure) or type(failure).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return (
+            f"The certificate of {options.endpoint} isn't trusted ({reason}). If it is your server, set ca=… or "
+            "LLMOS_CA to the file of its certificate, or of the authority that signed it."
+        )
+    if "[SSL: " in reason:
+        return f"{options.endpoint} doesn't speak TLS ({reason}). If the server has no certificate, write http://."
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
         return (
             f"No server answers at {options.endpoint} ({reason}). Start one with `llmos serve`, "
             "or set endpoint=… or LLMOS_ENDPOINT to another."
         )
     where = "during the answer" if has_emitted else "before an answer arrived"
+    is_plain = options.endpoint.startswith("http:") and not has_emitted
+    hint = "If it serves HTTPS, write https://. " if is_plain and isinstance(failure, httpx.RemoteProtocolError) else ""
     return (
-        f"The connection to {options.endpoint} was lost {where} ({reason}). "
+        f"The connection to {options.endpoint} was lost {where} ({reason}). {hint}"
         "Run `llmos ps` to check whether the server is running; `llmos serve` starts one."
     )
 

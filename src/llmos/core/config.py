@@ -6,6 +6,8 @@ LLMOS_DATABASE_URL   SQLAlchemy URL of the database                   SQLite in 
 LLMOS_OWNER_KEY      the owner's key                                  created at the first start, LLMOS_HOME/keys/owner
 LLMOS_API_KEY        key that the CLI and the client send             the owner's key, on a loopback endpoint
 LLMOS_ENDPOINT       server that the CLI and the client connect to    LLMOS_PORT on this machine
+LLMOS_CA             file of certificates that the client trusts      the system's, and the server's own
+                     instead                                          self-signed one in LLMOS_HOME
 LLMOS_PORT           port of `llmos serve`                            8000
 LLMOS_MASTER_KEY     the key that encrypts what is kept, in base64    LLMOS_HOME/keys/master, made at the first start
 LLMOS_OLD_MASTER_KEY the one before it, until `llmos encryption       none
@@ -27,11 +29,18 @@ LLMOS_MAX_QUEUED     choices that may wait for a model, then 429      512; one c
 LLMOS_STUCK_SECONDS  restart a model that is silent for this long     10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS   time limit for loading a model                   600
 LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
+LLMOS_TLS_CERT       certificate of `llmos serve`, a PEM file         none: plain HTTP
+LLMOS_TLS_KEY        its key, a PEM file                              none
+LLMOS_TLS_SELF_SIGNED make a certificate in LLMOS_HOME: on, off       off
+LLMOS_ALLOW_INSECURE_NETWORK                                          off
+                     serve others than this machine without TLS: on, off
+LLMOS_MAX_CONNECTIONS open connections of `llmos serve`, then 503     1000
 LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
                      separated by spaces or commas; * for all
 LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
 LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
-LLMOS_TRUSTED_PROXIES  networks whose X-Forwarded-For is believed     none
+LLMOS_TRUSTED_PROXIES  networks of proxies whose X-Forwarded-For,     none
+                     X-Forwarded-Proto and Forwarded are believed
 LLMOS_SESSION_IDLE_SECONDS  a browser's session ends unused after     3600
 LLMOS_SESSION_SECONDS  and in any case after                          43200
 LLMOS_OIDC_ISSUER    OpenID Connect provider for signing in           none; see oidc_config.py
@@ -106,6 +115,12 @@ class Settings:
     session_idle_seconds: int = 3600
     session_seconds: int = 43_200
     oidc: OidcConfig | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_self_signed: bool = False
+    allow_insecure_network: bool = False
+    max_connections: int = 1000
+    ca: Path | None = None
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
     docker_config: Path | None = None
@@ -170,6 +185,15 @@ class Settings:
         return self.home / "audit" / f"{name}.jsonl"
 
     @property
+    def self_signed_certificate_path(self) -> Path:
+        """The certificate that `llmos serve --tls-self-signed` makes, and that clients of this home trust."""
+        return self.home / "keys" / "tls.pem"
+
+    @property
+    def self_signed_key_path(self) -> Path:
+        return self.home / "keys" / "tls.key"
+
+    @property
     def master_key_path(self) -> Path:
         """The key that encrypts the keys of the key ring."""
         return self.home / "keys" / "master"
@@ -193,7 +217,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     catalog = environ.get("LLMOS_CATALOG") or None
     port = _port(environ)
     public_url = _public_url(environ)
-    endpoint = DEFAULT_ENDPOINT if port == DEFAULT_PORT else f"http://127.0.0.1:{port}"
+    self_signed = _SWITCHES[_one_of(environ, "LLMOS_TLS_SELF_SIGNED", ("on", "off"))] is True
+    has_tls = self_signed or bool(environ.get("LLMOS_TLS_CERT"))
+    endpoint = f"{'https' if has_tls else 'http'}://127.0.0.1:{port}"
     return Settings(
         home=home,
         database_url=environ.get("LLMOS_DATABASE_URL") or f"sqlite:///{home / 'llmos.db'}",
@@ -224,10 +250,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
         limits_url=environ.get("LLMOS_LIMITS_URL") or None,
         public_url=public_url,
-        trusted_proxies=_networks(environ, "LLMOS_TRUSTED_PROXIES"),
+        trusted_proxies=parse_networks(environ.get("LLMOS_TRUSTED_PROXIES", ""), "LLMOS_TRUSTED_PROXIES"),
         session_idle_seconds=_whole_number(environ, "LLMOS_SESSION_IDLE_SECONDS", 3600, 60, 31_536_000),
         session_seconds=_whole_number(environ, "LLMOS_SESSION_SECONDS", 43_200, 60, 31_536_000),
         oidc=read_oidc(environ, public_url),
+        tls_cert=_path(environ, "LLMOS_TLS_CERT"),
+        tls_key=_path(environ, "LLMOS_TLS_KEY"),
+        tls_self_signed=self_signed,
+        allow_insecure_network=_SWITCHES[_one_of(environ, "LLMOS_ALLOW_INSECURE_NETWORK", ("on", "off"))] is True,
+        max_connections=_whole_number(environ, "LLMOS_MAX_CONNECTIONS", 1000, 1, 100_000),
+        ca=_path(environ, "LLMOS_CA"),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,
@@ -246,6 +278,17 @@ def parse_origins(text: str) -> tuple[str, ...]:
                 param="LLMOS_ALLOW_ORIGIN",
             )
     return origins
+
+
+def parse_networks(text: str, name: str) -> tuple[Network, ...]:
+    """Return the addresses and networks in `text`. Raises BadRequest, naming the setting `name`, for what is none."""
+    try:
+        return tuple(ip_network(each) for each in re.split(r"[\s,]+", text) if each)
+    except ValueError as error:
+        raise BadRequest(
+            f"{name} is wrong: {error}. Write addresses or networks such as 10.0.0.0/8, separated by spaces or commas.",
+            param=name,
+        ) from None
 
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*?#@]+")
@@ -279,18 +322,12 @@ def _public_url(environ: Mapping[str, str]) -> str:
     return check_https(url, "LLMOS_PUBLIC_URL") if url else ""
 
 
-def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
-    texts = [each for each in re.split(r"[\s,]+", environ.get(name, "")) if each]
-    try:
-        return tuple(ip_network(each) for each in texts)
-    except ValueError as error:
-        raise BadRequest(
-            f"{name} is wrong: {error}. Write addresses or networks such as 10.0.0.0/8, separated by spaces or commas.",
-            param=name,
-        ) from None
-
-
 _SWITCHES = {"on": True, "off": False, None: None}
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    value = environ.get(name)
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _one_of(environ: Mapping[str, str], name: str, words: Collection[str]) -> str | None:

@@ -16,6 +16,7 @@ LLMOSError                        500 internal_error
 ├── Conflict                      409 conflict
 │   └── InsufficientMemory        409 insufficient_memory
 ├── TooLarge                      413 request_too_large
+├── UriTooLong                    414 uri_too_long
 ├── UnsupportedMediaType          415 unsupported_media_type
 ├── RateLimited                   429 rate_limit_exceeded
 │   └── Overloaded                429 overloaded
@@ -121,6 +122,10 @@ class InsufficientMemory(Conflict):
 
 class TooLarge(LLMOSError):
     status, code, type = 413, "request_too_large", "invalid_request_error"
+
+
+class UriTooLong(LLMOSError):
+    status, code, type = 414, "uri_too_long", "invalid_request_error"
 
 
 class UnsupportedMediaType(LLMOSError):

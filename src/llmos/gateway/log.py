@@ -3,7 +3,7 @@ deployment, as text or as JSON.
 
     2026-11-29T14:36:42Z request answer-1f… owner smollm2 -> smollm2@1 generate 31+14 tokens 0.21 s 200
     2026-11-29T14:36:43Z http req_7c… owner PUT /llmos/v1/routes/gpt-3 0.01 s 200
-    2026-11-29T14:36:44Z http req_90… nobody POST /v1/chat/completions 0.00 s 401 invalid_api_key
+    2026-11-29T14:36:44Z http req_90… nobody@192.0.2.7 POST /v1/chat/completions 0.00 s 401 invalid_api_key
     2026-11-29T14:36:45Z sign-in req_2b… ann password refused 203.0.113.7 invalid_api_key
     2026-11-29T14:36:40Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s.
 
@@ -142,6 +142,7 @@ class RequestLog:
                 "id": state["request_id"],
                 "project": None if caller is None else caller.project,
                 "key": None if caller is None else caller.key_id,
+                "address": scope["client"][0] if scope.get("client") else None,
                 "method": scope["method"],
                 "path": scope["path"][:_MAX_PATH],
                 "status": status,
@@ -256,7 +257,8 @@ def _render_text(event: Event) -> str:
         words += [f"invalid-tool-calls={event['warnings']}"] if event["warnings"] else []
         words += [_render_finding(found) for found in event["guardrails"]]
     elif event["event"] == "http":
-        words += [event["id"], event["key"] or "nobody", event["method"], event["path"]]
+        who = event["key"] or f"nobody@{event['address'] or 'unknown'}"
+        words += [event["id"], who, event["method"], event["path"]]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
     elif event["event"] == "sign-in":
         words += [event["id"], event["user"] or "nobody", event["method"], event["outcome"]]

@@ -2,6 +2,7 @@
 
 SIGTERM or SIGINT   no new requests, running requests finish, exit status 0
 a second signal     everything stops at once, exit status 1
+SIGHUP              with TLS: the certificate is read again, for new connections
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import uvicorn
@@ -27,7 +29,9 @@ from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fit_together, check_fits
 from llmos.gateway.app import create_app
+from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
 from llmos.gateway.http.protocol import HttpProtocol
+from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.jobs.checkpoint_runner import keep_checkpoints
 from llmos.gateway.jobs.evidence_keeper import EvidenceKeeper
@@ -35,11 +39,13 @@ from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.jobs.upkeep import Upkeep
 from llmos.gateway.kept_encryption import KeptEncryption
-from llmos.gateway.listening import listen
+from llmos.gateway.listening import allow_open_files, check_exposure, listen
 from llmos.gateway.opening import open_services
 from llmos.gateway.services import Services
+from llmos.gateway.tls import Tls, open_tls
 from llmos.models.versions.versions import Loadable
 from llmos.security.callers import owner
+from llmos.security.tls_certificates import Certificate
 
 _log = logging.getLogger(__name__)
 
@@ -47,18 +53,24 @@ _log = logging.getLogger(__name__)
 def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve `models`, or the default model, until a signal. Port 0 chooses a free port.
 
-    Raises LLMOSError before it listens: for a model that is missing or too large for this machine, and for an address
-    that is in use. Raises LLMOSError later if a model can't be loaded, and SystemExit(1) if a second signal cut running
-    answers short.
+    Raises LLMOSError before it listens: for a model that is missing or too large for this machine, for an address that
+    is in use or that others reach without TLS, and for a certificate that can't be used. Raises LLMOSError later if a
+    model can't be loaded, and SystemExit(1) if a second signal cut running answers short.
     """
+    has_tls = settings.tls_self_signed or settings.tls_cert is not None
+    warning = check_exposure(host, has_tls=has_tls, is_allowed=settings.allow_insecure_network)
     services = open_services(settings)
+    tls = open_tls(settings, host)
     versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.local_versions(name)]
     # Requests carry their adapters, so the base version of an adapter is loaded.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     _check_fits([*wanted.values()], settings)
     services.readiness.wanted.extend(wanted)
     listener = listen(host, port)
-    if uvloop.run(_serve(services, list(wanted.values()), listener)) == "cut short":
+    allow_open_files(settings.max_connections)
+    if warning is not None:
+        services.log.print(f"\n{warning}\n")
+    if uvloop.run(_serve(services, list(wanted.values()), listener, tls)) == "cut short":
         raise SystemExit(1)
 
 
@@ -78,19 +90,25 @@ def _check_fits(wanted: Sequence[Loadable], settings: Settings) -> None:
     check_fit_together(readable, config)
 
 
-def http_config(app: ASGIApp) -> uvicorn.Config:
+def http_config(app: ASGIApp, tls: Tls | None = None, limits: ConnectionLimits = DEFAULT_LIMITS) -> uvicorn.Config:
     """Return how `app` is served over HTTP."""
+    headers = [*EVERYWHERE]
+    # Browsers heed it from a certificate that they trust only, and for a self-signed one it would bind localhost.
+    if tls is not None and not tls.is_self_signed:
+        headers.append(STRICT_TRANSPORT_SECURITY)
     return uvicorn.Config(
         app,
         loop="none",
-        http=HttpProtocol,
+        http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        headers=headers,
         timeout_keep_alive=75,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
     )
 
 
@@ -107,8 +125,9 @@ class Server(uvicorn.Server):
     It stops as soon as it can, where uvicorn looks ten times a second whether it should, and an idle server sleeps.
     """
 
-    def __init__(self, app: FastAPI, services: Services) -> None:
-        super().__init__(http_config(app))
+    def __init__(self, app: FastAPI, services: Services, tls: Tls | None = None) -> None:
+        self._limits = ConnectionLimits(max_connections=services.settings.max_connections)
+        super().__init__(http_config(app, tls, self._limits))
         self._services = services
         self._batches = BatchRunner(
             app, services.batches, services.files, services.admission, services.keys, services.users
@@ -146,6 +165,21 @@ class Server(uvicorn.Server):
             await self._services.provider_clients.close()
             await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections. uvicorn's own gives a TLS handshake a minute, in which it counts for no limit."""
+        create = partial(
+            HttpProtocol, limits=self._limits, config=self.config, server_state=self.server_state, app_state={}
+        )
+        seconds = None if self.config.ssl is None else self._limits.handshake_seconds
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                create, sock=each, ssl=self.config.ssl, ssl_handshake_timeout=seconds, backlog=self.config.backlog
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
 
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""
@@ -186,9 +220,9 @@ class Server(uvicorn.Server):
 
 
 async def _serve(
-    services: Services, loadables: Sequence[Loadable], listener: socket.socket
+    services: Services, loadables: Sequence[Loadable], listener: socket.socket, tls: Tls | None
 ) -> Literal["finished", "cut short"]:
-    server = Server(create_app(services), services)
+    server = Server(create_app(services), services, tls)
     # Deployments are in place before the first request.
     await services.reconciler.reconcile()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -203,7 +237,9 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    _print_address(services, listener)
+    if tls is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, tls, services)
+    _print_address(services, listener, tls)
     await asyncio.wait([serving])
     loading.cancel()
     await services.pool.close(drain=not serving.cancelled())
@@ -235,12 +271,31 @@ def _log_error(task: "asyncio.Task[None]") -> None:
         _log.error("The background task for %s has stopped", task.get_name(), exc_info=error)
 
 
-def _print_address(services: Services, listener: socket.socket) -> None:
+def _reload(tls: Tls, services: Services) -> None:
+    try:
+        found = tls.reload()
+    except LLMOSError as error:
+        services.log.print(f"The certificate is not reloaded; the one before stays in use. {error.message}")
+    else:
+        services.log.print(f"Reloaded the certificate. {_described(found)}")
+
+
+def _described(certificate: Certificate) -> str:
+    return f"It expires on {certificate.expires_at:%Y-%m-%d}. SHA-256 {certificate.fingerprint}"
+
+
+def _print_address(services: Services, listener: socket.socket, tls: Tls | None) -> None:
     host, port = listener.getsockname()[:2]
     # The server listens on every address; print one that a program on this machine can use.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     key_path = shlex.quote(str(services.settings.owner_key_path))
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    services.log.print(f"LLMOS is listening on {url}; the API key is in {key_path}. Try:\n")
-    services.log.print(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
+    scheme, curl = "http" if tls is None else "https", "curl"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    services.log.print(f"LLMOS is listening on {url}; the API key is in {key_path}.")
+    if tls is not None:
+        services.log.print(f"The certificate is in {tls.certificate_path}. {_described(tls.certificate)}")
+        services.log.print(f"The CLI and clients on this machine need: export LLMOS_ENDPOINT={url}")
+        if tls.is_self_signed:
+            curl += f" --cacert {shlex.quote(str(tls.certificate_path))}"
+    services.log.print(f"""Try:\n\n{curl} {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
   -d '{{"model": "{DEFAULT_ROUTE}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'\n""")

@@ -22,6 +22,7 @@ from llmos.security.keys import Key, Keys
 from llmos.security.limits import NO_LIMITS, Allowance
 from llmos.security.roles import permissions_of
 from llmos.security.tokens import is_token
+from llmos.security.wrong_keys import WrongKeys
 
 _log = logging.getLogger(__name__)
 
@@ -64,25 +65,27 @@ class Authenticator:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._owner_key, self._keys, self._clock, self._monotonic = owner_key, keys, clock, monotonic
+        self._wrong_keys = WrongKeys(monotonic=monotonic)
         self._known: dict[str, _Entry] = {}
         self._uses = _Uses(keys, monotonic)
 
     def remembered(self, presented: str | None, address: str | None) -> Caller | None:
         """Return the caller, or None if the database must be asked: with check().
 
-        Raises as check() does. `address`: the peer's IP address.
+        Raises as check() does. `address`: the client's IP address.
         """
+        self._wrong_keys.check(address, presented)
         if presented is None or not is_token(presented) or self._owner_key.is_it(presented):
-            return self._owner_key.check(presented)
+            return self._owner(presented, address)
         # The pepper is in memory once a key was found.
         entry = self._known.get(self._keys.pepper.hash(presented) or "")
-        return None if entry is None or not self._is_current(entry) else self._checked(entry, address)
+        return None if entry is None or not self._is_current(entry) else self._checked(entry, presented, address)
 
     def check(self, presented: str | None, address: str | None) -> Caller:
         """Return the caller that the key belongs to. May read the database.
 
-        Raises Unauthenticated for a missing, unknown, expired or revoked key, and PermissionDenied for one that may not
-        be used from this address.
+        Raises Unauthenticated for a missing, unknown, expired or revoked key, PermissionDenied for one that may not be
+        used from this address, and RateLimited for an address that has sent too many wrong keys.
         """
         if (caller := self.remembered(presented, address)) is not None:
             return caller
@@ -92,7 +95,7 @@ class Authenticator:
         num_changes, state, now = self._keys.num_changes, self._keys.database.state(), self._monotonic()
         found = self._keys.find(presented)
         if found is None:
-            return self._owner_key.check(presented)  # Raises, with the same words as for any other wrong key.
+            return self._owner(presented, address)  # Raises, with the same words as for any other wrong key.
         entry = _Entry(
             caller_of(found.key),
             found.key,
@@ -105,7 +108,7 @@ class Authenticator:
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         self._known[self._keys.pepper.hash(presented) or ""] = entry
-        return self._checked(entry, address)
+        return self._checked(entry, presented, address)
 
     def id_of(self, presented: str | None) -> str:
         """Return the id of the key with this text, if check() has read it lately, whether or not it works; else ""."""
@@ -124,7 +127,18 @@ class Authenticator:
         is_recent = self._monotonic() - entry.read_at < REREAD_SECONDS
         return is_recent or (entry.state is not None and entry.state == self._keys.database.state())
 
-    def _checked(self, entry: _Entry, address: str | None) -> Caller:
+    def _owner(self, presented: str | None, address: str | None) -> Caller:
+        """Return the owner. Raises Unauthenticated, and counts a wrong key, unless it is the owner's key."""
+        try:
+            caller = self._owner_key.check(presented)
+        except Unauthenticated:
+            if presented:
+                self._wrong_keys.failed(address)
+            raise
+        self._wrong_keys.worked(address, presented)
+        return caller
+
+    def _checked(self, entry: _Entry, presented: str, address: str | None) -> Caller:
         """Return the entry's caller. Raises what is wrong with the key: whoever knows its whole text may know that."""
         key, now = entry.key, self._clock()
         check_works(key, now)
@@ -138,6 +152,7 @@ class Authenticator:
                 f"The API key {key.id} may not be used from {address or 'an unknown address'}. Use it from a machine"
                 " that it was made for, or create a key for this one."
             )
+        self._wrong_keys.worked(address, presented)
         self._uses.record(key.id)
         return entry.caller
 

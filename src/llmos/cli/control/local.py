@@ -102,8 +102,9 @@ class LocalControl:
 def accepts_connections(endpoint: str) -> bool:
     """Return True if a program listens at the endpoint. Imports no HTTP library, which most commands don't need."""
     address = urlsplit(endpoint)
+    default_port = 443 if address.scheme == "https" else 80
     try:
-        with socket.create_connection((address.hostname or "", address.port or 80), timeout=1):
+        with socket.create_connection((address.hostname or "", address.port or default_port), timeout=1):
             return True
     except OSError:
         return False

@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse
 from llmos.core.errors import LLMOSError, Unauthenticated
 from llmos.core.schemas.users import SessionDescription
 from llmos.gateway.http import openapi
-from llmos.gateway.http.addresses import client_address
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import RequestObject, convert, decode, read_body
 from llmos.gateway.http.session_cookies import (
@@ -123,7 +122,7 @@ async def get_session(request: Request) -> Response:
 
 
 def visitor_of(request: Request) -> Visitor:
-    address = client_address(request.scope, services_of(request).settings.trusted_proxies)
+    address = request.client.host if request.client else None
     return Visitor(address=address, request_id=request.state.request_id)
 
 

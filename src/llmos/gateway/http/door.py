@@ -16,17 +16,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmos.core.config import Settings
-from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
-from llmos.gateway.http.addresses import client_address
 from llmos.gateway.http.cors import Cors, is_preflight
 from llmos.gateway.http.error_formats import error_format_of
 from llmos.gateway.http.ignored import HEADER as IGNORED_HEADER
 from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.http.paths import PathMethods, normalize
+from llmos.gateway.http.security_headers import headers_of_content
 from llmos.gateway.http.session_cookies import CSRF_HEADER, check_csrf, session_token
+from llmos.gateway.http.trusted_proxies import TrustedProxies
 from llmos.gateway.log import RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
@@ -65,6 +66,7 @@ class Door:
         self._sessions, self._settings = sessions, settings
         self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
         self._audit = audit
+        self._proxies = TrustedProxies(settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,11 +90,17 @@ class Door:
                 status = message["status"]
                 ignored = ignored_fields(scope).header().encode("ascii", "replace")
                 ignored_headers = [(IGNORED_HEADER.encode(), ignored)] if ignored else []
-                message["headers"] = [*message.get("headers", ()), *more_headers, *ignored_headers]
+                own = list(message.get("headers", ()))
+                message["headers"] = [*own, *more_headers, *headers_of_content(own), *ignored_headers]
             await send(message)
 
         try:
-            response = await self._response(scope, headers)
+            try:
+                scope = self._proxies.resolve(scope, headers)
+            except BadRequest as error:
+                response: Response | None = errors.respond(error, scope)
+            else:
+                response = await self._response(scope, headers)
             await (response or self._app)(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # In the middle of its own request: there is nobody left to answer.
@@ -149,7 +157,7 @@ class Door:
     async def _signed_in(self, headers: Headers, scope: Scope) -> Caller:
         """Return who sends the request, and record that, or that nobody may with this key."""
         key: str | None = None
-        address = client_address(scope, self._settings.trusted_proxies) or ""
+        address = scope["client"][0] if scope.get("client") else ""
         scope["state"]["address"] = address
         try:
             key = presented_key(headers)

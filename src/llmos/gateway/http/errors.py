@@ -15,6 +15,7 @@ from llmos.core.errors import BadRequest, LLMOSError, MethodNotAllowed, NotFound
 from llmos.core.suggest import nearest
 from llmos.gateway.http import error_formats
 from llmos.gateway.http.compression import DECOMPRESSORS
+from llmos.gateway.http.security_headers import headers_of_content
 
 
 def install(app: FastAPI) -> None:
@@ -87,7 +88,7 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
 async def _internal_error(request: Request, error: Exception) -> Response:
     # This handler runs outside the door, which therefore can't add its headers.
     response = respond(internal_error(request.scope), request.scope)
-    response.raw_headers += request.app.state.cors.headers(request.headers)
+    response.raw_headers += request.app.state.cors.headers(request.headers) + headers_of_content(response.raw_headers)
     for name in {"x-request-id", error_formats.error_format_of(request.scope).id_header}:
         response.headers[name] = request.state.request_id
     return response

@@ -116,7 +116,7 @@ class AnswerResponse(Response):
     def _stream_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         stream_type = self._renderer.stream_type.encode()
         version = (VERSION_HEADER.encode(), answer.served.ref.encode())
-        plain = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        plain = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
         return [(b"content-type", stream_type), version, *plain]
 
 

@@ -50,7 +50,7 @@ class PullResponse(Response):
     async def _send_line(self, send: Send, line: Any, *, is_last: bool = False) -> None:
         if not self._has_begun:
             media_type = MEDIA_TYPE if self._stream else "application/json"
-            headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-cache")]
+            headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             self._has_begun = True
         await send({"type": "http.response.body", "body": encode_line(line), "more_body": not is_last})
