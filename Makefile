@@ -3,6 +3,8 @@
 # check  lint, types, import contract       test  the tests
 # test-fast  the tests that need no torch, process or database server
 # wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
+# audit  licences, a bill of materials and known vulnerabilities of what a release needs
+# fuzz   a search for inputs that break the readers of files and messages; make fuzz FUZZ_SECONDS=600
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
 PYTHON ?= python3
@@ -13,7 +15,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check test test-fast wheel bench bench-peers clean
+.PHONY: setup serve check test test-fast wheel audit fuzz bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -36,6 +38,15 @@ $(VENV)/.test: $(VENV)/.llmos
 	@echo "Installing what the tests need, torch among it …"
 	@$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.llmos
+	@$(PIP) install --quiet --constraint constraints.txt cyclonedx-python-lib pip-audit
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[postgresql,presidio,s3,signing]"
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PIP) install --quiet --constraint constraints.txt atheris
 	@touch $@
 
 setup: $(VENV)/.llmos
@@ -76,6 +87,17 @@ wheel: $(VENV)/.environment
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist packaging/client
 	@ls dist
+
+audit: $(VENV)/.audit
+	@$(BIN)/python scripts/audit.py
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.fuzz
+	@for target in gguf safetensors packed frames http; do \
+	  echo "Fuzzing $$target for $(FUZZ_SECONDS) s …"; \
+	  $(BIN)/python tests/fuzz/run.py $$target --seconds $(FUZZ_SECONDS) || exit 1; \
+	done
+	@$(BIN)/python tests/fuzz/native.py --seconds $(FUZZ_SECONDS)
 
 bench: setup
 	$(BIN)/python benchmarks/engine.py
