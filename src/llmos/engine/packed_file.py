@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from llmos.core.disk import reserve
@@ -167,7 +168,8 @@ def read_footer(path: Path) -> PackedFile:
     try:
         fields = json.loads(text)
         found = PackedFile(sources=tuple(Source(*each) for each in fields.pop("sources")), **fields)
-    except (ValueError, TypeError, KeyError):
+        msgspec.convert(asdict(found), PackedFile)  # Checks the types.
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError):
         raise Damaged("another version of LLMOS has written it") from None
     if found.num_bytes != begin:
         raise Damaged("its payload has another length")

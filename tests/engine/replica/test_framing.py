@@ -63,3 +63,16 @@ def test_messages_survive_any_cut(cuts, kind):
 def test_an_invalid_message_is_an_error():
     with pytest.raises(msgspec.DecodeError):
         list(FrameReader[Event](Event).feed(b"\0\0\0\1\x01"))
+
+
+@pytest.mark.parametrize(
+    "message", [b"\x83\xa1\x9b", b"\x91" * 5000 + b"\xc0", b"\xd9\x02\xff\xff"], ids=["no text", "nested", "no UTF-8"]
+)
+def test_a_malformed_message_is_one_kind_of_error(message):
+    with pytest.raises(msgspec.DecodeError):
+        list(FrameReader[Frame](Frame).feed(len(message).to_bytes(4, "big") + message))
+
+
+def test_a_frame_that_claims_gigabytes_is_refused_at_once():
+    with pytest.raises(msgspec.DecodeError, match="claims 4,294,967,295 bytes"):
+        list(FrameReader[Frame](Frame).feed(b"\xff\xff\xff\xff"))

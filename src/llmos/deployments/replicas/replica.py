@@ -5,6 +5,7 @@ Knows no restarts; see slot.py.
 
 import asyncio
 import dataclasses
+import logging
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import cast
+
+import msgspec
 
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.cpu_activity import CpuActivity
@@ -42,6 +45,8 @@ from llmos.engine.messages import (
     Tokenized,
 )
 from llmos.engine.replica.framing import FrameReader, FrameWriter
+
+logger = logging.getLogger(__name__)
 
 WORKER_COMMAND = (sys.executable, "-m", "llmos.engine")
 
@@ -317,9 +322,15 @@ class _Connection(asyncio.Protocol):
         self._replica._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        for frame in self._frames.feed(data):
-            for event in frame.events:
-                self._on_event(event)
+        try:
+            for frame in self._frames.feed(data):
+                for event in frame.events:
+                    self._on_event(event)
+        except msgspec.DecodeError as error:
+            logger.error("A replica sent what is no message, and is ended: %s", error)
+            transport = self._replica._transport
+            if transport is not None:
+                transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._replica._on_connection_lost()

@@ -6,6 +6,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 HEADER_BYTES = 4
+MAX_FRAME_BYTES = 1 << 29
+"""Longer frames are refused: no message comes near, and a broken peer must not fill the memory."""
+
 T = TypeVar("T")
 
 
@@ -32,16 +35,25 @@ class FrameReader(Generic[T]):
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[T]:
-        """Add a chunk and yield the messages that are complete. Raises msgspec.ValidationError for an unknown type."""
+        """Add a chunk and yield the messages that are complete. Raises msgspec.DecodeError for what is no message."""
         self._buffer += data
         position, end = 0, len(self._buffer)
         try:
             while end - position >= HEADER_BYTES:
                 start = position + HEADER_BYTES
-                stop = start + int.from_bytes(self._buffer[position:start], "big")
+                num_bytes = int.from_bytes(self._buffer[position:start], "big")
+                if num_bytes > MAX_FRAME_BYTES:
+                    raise msgspec.DecodeError(f"A frame claims {num_bytes:,} bytes; the limit is {MAX_FRAME_BYTES:,}.")
+                stop = start + num_bytes
                 if stop > end:
                     break
                 position = stop
-                yield self._decoder.decode(self._buffer[start:stop])
+                yield self._decode(self._buffer[start:stop])
         finally:
             del self._buffer[:position]
+
+    def _decode(self, message: bytearray) -> T:
+        try:
+            return self._decoder.decode(message)
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise msgspec.DecodeError(f"A message is malformed: {error}.") from None

@@ -1,0 +1,78 @@
+"""Valid inputs to begin with. A fuzzer that begins with nothing never gets past the first length."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import gguf
+import numpy as np
+from safetensors.numpy import save
+
+from engine.replica.test_framing import COMMANDS, EVENTS
+from fuzz.targets import join_folder
+from llmos.engine.formats.gguf_header import DTYPES
+from llmos.engine.messages import Frame
+from llmos.engine.packed_file import LAYOUT
+from llmos.engine.replica.framing import FrameWriter
+from llmos.engine.tensors import BLOCK_BYTES
+from support.tiny_folders import write_folder
+from support.tiny_gguf import write_gguf
+
+
+def seeds_of(target: str) -> list[bytes]:
+    """Return seeds of a target of targets.py."""
+    return list(
+        {"gguf": _gguf, "safetensors": _safetensors, "packed": _packed, "frames": _frames, "http": _http}[target]()
+    )
+
+
+def _gguf() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield write_gguf(Path(folder) / "tiny.gguf").read_bytes()
+        for number, dtype in DTYPES.items():
+            path = Path(folder) / f"{dtype}.gguf"
+            writer = gguf.GGUFWriter(str(path), "llama")
+            writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+            blocks = np.full((2, BLOCK_BYTES[dtype]), 0x5A, dtype=np.uint8)
+            kind = gguf.GGMLQuantizationType(number)
+            writer.add_tensor("t", blocks, raw_dtype=kind)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+            yield path.read_bytes()
+
+
+def _safetensors() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_folder(Path(name) / "tiny")
+        weights = next(folder.glob("*.safetensors")).read_bytes()
+        yield join_folder((folder / "config.json").read_bytes(), weights)
+    small = {"a": np.zeros((2, 3), np.float32), "b": np.ones((4,), np.float16)}
+    for config in ({"model_type": "llama"}, {"model_type": "bert", "hidden_size": 8}):
+        yield join_folder(json.dumps(config).encode(), save(small, metadata={"llmos.names": "canonical"}))
+
+
+def _packed() -> Iterator[bytes]:
+    source = ["model.gguf", "/a/model.gguf", 1, 2]
+    yield json.dumps({"layout": LAYOUT, "key": "k", "sources": [source], "num_bytes": 0, "sha256": "0" * 64}).encode()
+    yield b"[]"
+
+
+def _frames() -> Iterator[bytes]:
+    pack = FrameWriter().pack
+    for command in COMMANDS:
+        yield b"\x41" + pack(command)
+    for event in EVENTS:
+        yield b"\x40" + pack(Frame([event]))
+
+
+def _http() -> Iterator[bytes]:
+    head = b"POST /v1/completions?a=b HTTP/1.1\r\nHost: x\r\n"
+    yield b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /two HTTP/1.1\r\nHost: x\r\n\r\n"
+    yield head + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n\xfftext"
+    yield head + b"Transfer-Encoding: chunked\r\n\r\n4\r\ntext\r\n0\r\nTrailer: x\r\n\r\n"
+    yield head + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\ntext"
+    yield b"GET http://host//a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    yield b"CONNECT a:1 HTTP/1.1\r\n\r\n"
