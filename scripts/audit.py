@@ -6,7 +6,7 @@ licences         every package has one that packaging/licenses.toml allows; else
 SBOM             CycloneDX 1.6, JSON: every package with version, licence and what it needs
 vulnerabilities  pip-audit asks PyPI; status 1 for a known one. Where PyPI can't be reached, it says so
 
-The packages are those that `pip install llmos[postgresql,presidio,s3,signing]` installs, in the versions of this environment.
+The packages are those that `pip install llmos[postgresql,presidio,s3,signing]` installs, in the versions that are here.
 """
 
 import argparse
