@@ -9,13 +9,13 @@ import gguf
 import numpy as np
 from safetensors.numpy import save
 
-from engine.replica.test_framing import COMMANDS, EVENTS
 from fuzz.targets import join_folder
 from llmos.engine.formats.gguf_header import DTYPES
 from llmos.engine.messages import Frame
 from llmos.engine.packed_file import LAYOUT
 from llmos.engine.replica.framing import FrameWriter
 from llmos.engine.tensors import BLOCK_BYTES
+from support.frames import COMMANDS, EVENTS
 from support.tiny_folders import write_folder
 from support.tiny_gguf import write_gguf
 

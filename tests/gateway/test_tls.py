@@ -16,7 +16,6 @@ import httpx
 import pytest
 import uvicorn
 
-from gateway.http.test_protocol import echo
 from llmos.client import AsyncClient, Client
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, ConnectionFailed
@@ -25,6 +24,7 @@ from llmos.gateway.server import http_config, run
 from llmos.gateway.tls import Tls, open_tls
 from llmos.security.tls_certificates import ensure_self_signed
 from support.certificates import write_certificate
+from support.http_peer import echo
 from support.real_server import KEY, lines_until, start
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.http.test_protocol import GET, Peer, echo, post
 from llmos.gateway.http.connection_limits import ConnectionLimits
 from llmos.gateway.listening import listen
 from llmos.gateway.server import http_config
+from support.http_peer import GET, Peer, echo, post
 
 IMPATIENT = ConnectionLimits(head_seconds=0.05, body_seconds=0.05, write_seconds=0.05)
 
