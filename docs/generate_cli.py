@@ -43,7 +43,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
 | `LLMOS_LIMITS_URL` | Redis that counts the use of [limits](security.md#in-redis) | the database counts it |
-| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the [proxy](operations.md#reverse-proxy) in front: the server's address for browsers, and whose `X-Forwarded-For` is believed | none |
+| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the [proxy](operations.md#reverse-proxy) in front | none |
 | `LLMOS_SESSION_IDLE_SECONDS` | when a [session](sign-in.md#sessions) ends that isn't used | 3600 |
 | `LLMOS_SESSION_SECONDS` | when it ends in any case | 43200 |
 | `LLMOS_OIDC_ISSUER` and others | an [OpenID Connect provider](sign-in.md#openid-connect) for signing in | none |
