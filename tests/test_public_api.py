@@ -52,8 +52,8 @@ def test_the_client_room_offers_these_names() -> None:
 @pytest.mark.parametrize("kind", [client.Client, client.AsyncClient])
 def test_a_client_takes_these_options(kind: Any) -> None:
     assert parameters_of(kind) == [
-        "endpoint=None", "*", "api_key=None", "timeout_seconds=600.0", "connect_timeout_seconds=5.0", "max_retries=2",
-        "transport=None",
+        "endpoint=None", "*", "api_key=None", "ca=None", "timeout_seconds=600.0", "connect_timeout_seconds=5.0",
+        "max_retries=2", "transport=None",
     ]  # fmt: skip
 
 
