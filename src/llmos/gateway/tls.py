@@ -1,4 +1,4 @@
-"""Tls: the certificate that a server shows, and how it is read again. See security/tls_certificates.py for the files."""
+"""Tls: the certificate that a server shows, and how it is read again. The files: security/tls_certificates.py."""
 
 import ssl
 from collections.abc import Callable
