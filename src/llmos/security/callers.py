@@ -22,7 +22,8 @@ class Caller:
     key_id: str
     """The key's id; `user:NAME` for a user's session."""
     user: str = ""
-    """The project's own end user, as named in the request; empty if none was named. Users take turns under load."""
+    """The project's own end user, as named in the request; else the user whose session it is; else empty. Users take
+    turns under load."""
     permissions: frozenset[Permission] = frozenset()
     models: frozenset[str] = frozenset()
     """The names that the key may ask for; empty: all."""
@@ -62,8 +63,8 @@ class Caller:
         return f"\n{account}" if self.is_background else account
 
     def on_behalf_of(self, user: str, priority: int) -> Self:
-        """Return this caller with the user and the priority that a request names."""
-        return replace(self, user=user, priority=priority)
+        """Return this caller with the user and the priority that a request names. No user: the caller's own stays."""
+        return replace(self, user=user or self.user, priority=priority)
 
     def in_background(self) -> Self:
         return replace(self, is_background=True)

@@ -139,6 +139,41 @@ async def test_signing_in_again_replaces_the_session(browser: httpx.AsyncClient,
     assert services.sessions.counts() == {"ann": 1}
 
 
+async def test_a_user_changes_the_own_password_and_only_with_the_current_one(
+    browser: httpx.AsyncClient, app: FastAPI
+) -> None:
+    path, new = "/llmos/v1/session/password", "another password entirely"
+    body = {"current_password": PASSWORD, "password": new}
+    assert (await browser.post(path, json=body)).status_code == 401
+    session = await sign_in(browser)
+    assert (await browser.post(path, json=body)).status_code == 403
+    headers = {"x-csrf-token": session["csrf_token"]}
+    for changes, param in [({"current_password": "wrong"}, "current_password"), ({"password": "short"}, "password")]:
+        reply = await browser.post(path, json={**body, **changes}, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    async with browser_of(app) as elsewhere:
+        await sign_in(elsewhere)
+        changed = await browser.post(path, json=body, headers=headers)
+        assert changed.status_code == 200, changed.text
+        assert changed.json()["csrf_token"] != session["csrf_token"]
+        assert (await elsewhere.get("/llmos/v1/session")).status_code == 401
+    assert (await browser.get("/llmos/v1/session")).status_code == 200
+    await sign_in(browser, password=new)
+    for _ in range(NAME_RATE.at_once + 1):
+        headers = {"x-csrf-token": (await browser.get("/llmos/v1/session")).json()["csrf_token"]}
+        reply = await browser.post(path, json={**body, "current_password": "wrong"}, headers=headers)
+    assert reply.status_code == 429, "whoever finds an open browser guesses no faster"
+
+
+async def test_calls_in_a_session_are_the_users_unless_the_request_names_another(
+    browser: httpx.AsyncClient, pool: FakePool
+) -> None:
+    headers = {"x-csrf-token": (await sign_in(browser))["csrf_token"]}
+    for body in (CHAT, {**CHAT, "user": "customer-7"}):
+        assert (await browser.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
+    assert [each.caller for each in pool.requests] == ["owner\nann", "owner\ncustomer-7"]
+
+
 async def test_the_owner_signs_a_user_out_everywhere(browser: httpx.AsyncClient, http: httpx.AsyncClient) -> None:
     await sign_in(browser)
     assert (await http.get("/llmos/v1/users/ann")).json()["num_sessions"] == 1

@@ -18,6 +18,7 @@ from llmos.gateway.app import create_app
 from llmos.gateway.listening import listen
 from llmos.gateway.services import Services
 from llmos.security.oidc.flow import OidcFlow
+from llmos.security.users.throttle import ADDRESS_RATE
 from support.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider, oidc_provider
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +175,16 @@ async def test_a_provider_that_is_away_is_said_on_the_page(services: Services, d
         assert reply.status_code == 502
         assert "reached" in reply.text
         assert 'name="password"' in reply.text
+
+
+async def test_tries_through_a_provider_are_throttled_by_address(
+    browser: httpx.AsyncClient, provider: OidcProvider
+) -> None:
+    for _ in range(ADDRESS_RATE.at_once + 1):
+        state, _ = provider.authorize(await begin(browser))
+        reply = await browser.get(CALLBACK, params={"state": state, "code": "guessed"})
+    assert reply.status_code == 429
+    assert provider.asked.count("/token") == ADDRESS_RATE.at_once
 
 
 async def test_without_a_provider_there_is_no_such_way(http: httpx.AsyncClient) -> None:

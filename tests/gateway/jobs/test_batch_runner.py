@@ -378,6 +378,19 @@ async def test_lines_run_with_the_rights_of_the_key_that_created_the_batch(
     assert len(pool.requests) == 1
 
 
+async def test_a_batch_of_a_user_runs_with_the_rights_that_the_user_has_now(
+    runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    services.users.create("ann", role="developer")
+    await runner.run_batch(create_with(services, "user:ann"))
+    assert [each.caller for each in pool.requests] == ["\nowner\nann"]
+    services.users.disable("ann")
+    await runner.run_batch(batch := create_with(services, "user:ann", 2))
+    assert len(pool.requests) == 1
+    errors = services.files.open(str(look(services, batch).error_file_id)).read().decode()
+    assert "The user ann is disabled" in errors
+
+
 async def test_a_batch_does_not_outlive_its_key(runner: BatchRunner, services: Services, pool: FakePool) -> None:
     key, _ = services.keys.create(NewKey())
     services.keys.revoke(key.id)

@@ -14,7 +14,7 @@ from llmos.core.errors import LLMOSError, Unauthenticated
 from llmos.core.schemas.users import SessionDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response
-from llmos.gateway.http.requests import RequestObject, convert, decode, read_body
+from llmos.gateway.http.requests import RequestObject, convert, decode, parse_body, read_body
 from llmos.gateway.http.session_cookies import (
     CSRF_HEADER,
     check_csrf,
@@ -40,6 +40,12 @@ class SignInRequest(RequestObject, kw_only=True):
     password: str
     next: str | None = None
     """The path that a form's browser goes to afterwards."""
+
+
+class ChangeRequest(RequestObject, kw_only=True):
+    current_password: str
+    password: str
+    """The new one, with at least 12 characters."""
 
 
 class SignOutForm(RequestObject, kw_only=True):
@@ -84,11 +90,7 @@ async def sign_in(request: Request) -> Response:
     if is_form:
         response: Response = RedirectResponse(next, 303, {"Cache-Control": "no-store"})
     else:
-        found = await asyncio.to_thread(services.sessions.find, token)
-        if found is None:
-            raise Unauthenticated("Your session has ended. Sign in again: GET /llmos/v1/sign-in")
-        response = json_response(describe_session(found, csrf_token(token)))
-        response.headers["Cache-Control"] = "no-store"
+        response = await _session_response(request, token)
     await _end_session_before(request)
     set_session_cookie(response, request, token, services.settings.public_url)
     return response
@@ -110,20 +112,61 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
+@router.post(
+    "/session/password",
+    summary="Change one's own password",
+    openapi_extra=openapi.body(
+        ChangeRequest,
+        {"current_password": "correct horse battery staple", "password": "another password entirely"},
+    ),
+    responses=openapi.answers(SessionDescription),
+)
+async def change_password(request: Request) -> Response:
+    """Ends the user's sessions, and begins another one in this browser. Needs the CSRF token."""
+    services, (token, found) = services_of(request), await _session(request)
+    if token is None or found is None:
+        raise _nobody()
+    check_csrf(request.method, request.headers.get(CSRF_HEADER), token)
+    body = await parse_body(request, ChangeRequest)
+    new_token = await asyncio.get_running_loop().run_in_executor(
+        services.sign_in.threads,
+        services.sign_in.change_password,
+        found.user.name,
+        body.current_password,
+        body.password,
+        visitor_of(request),
+    )
+    response = await _session_response(request, new_token)
+    set_session_cookie(response, request, new_token, services.settings.public_url)
+    return response
+
+
 @router.get("/session", summary="Who is signed in in this browser?", responses=openapi.answers(SessionDescription))
 async def get_session(request: Request) -> Response:
     """401 without a session. Has the CSRF token that changes need."""
-    token, found = await _session(request)
-    if token is None or found is None:
-        raise Unauthenticated("Nobody is signed in in this browser. Sign in: GET /llmos/v1/sign-in")
-    response = json_response(describe_session(found, csrf_token(token)))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    token = session_token(request.scope, services_of(request).settings.public_url)
+    if token is None:
+        raise _nobody()
+    return await _session_response(request, token)
 
 
 def visitor_of(request: Request) -> Visitor:
     address = request.client.host if request.client else None
     return Visitor(address=address, request_id=request.state.request_id)
+
+
+def _nobody() -> Unauthenticated:
+    return Unauthenticated("Nobody is signed in in this browser. Sign in: GET /llmos/v1/sign-in")
+
+
+async def _session_response(request: Request, token: str) -> Response:
+    """Describe the session with this token. Raises Unauthenticated if it has ended."""
+    found = await asyncio.to_thread(services_of(request).sessions.find, token)
+    if found is None:
+        raise _nobody()
+    response = json_response(describe_session(found, csrf_token(token)))
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 async def _session(request: Request) -> tuple[str | None, SignedIn | None]:

@@ -46,6 +46,8 @@ async def finish_sign_in(request: Request) -> Response:
     next = safe_next(None if pending is None else pending.next)
     loop = asyncio.get_running_loop()
     try:
+        if pending is not None:
+            await loop.run_in_executor(flow.threads, services.sign_in.begin_identity, visitor)
         identity = await loop.run_in_executor(flow.threads, flow.finish, pending, reply)
     except LLMOSError as error:
         services.sign_in.refuse("oidc", error, visitor)

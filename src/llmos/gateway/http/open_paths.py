@@ -4,6 +4,7 @@ OPEN_PATHS = ("/health/", "/v2/health/")
 
 SIGN_IN_PATHS = (
     "/llmos/v1/session",
+    "/llmos/v1/session/password",
     "/llmos/v1/sign-in",
     "/llmos/v1/sign-in/oidc",
     "/llmos/v1/sign-in/oidc/callback",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from llmos.core.errors import LLMOSError, Unauthenticated
+from llmos.core.errors import BadRequest, LLMOSError, Unauthenticated
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Identity, User, Users
@@ -72,6 +72,13 @@ class SignIn:
         self._throttle.give_back(name, visitor.address)
         return self._begin(user, "password", visitor)
 
+    def begin_identity(self, visitor: Visitor) -> None:
+        """Count a try through an OIDC provider, which asks that one: nobody may make the server ask without end.
+
+        Raises RateLimited. with_identity() gives the try back.
+        """
+        self._throttle.take(None, visitor.address)
+
     def with_identity(self, identity: Identity, visitor: Visitor) -> tuple[User, str]:
         """Return the user and the token of a new session. Raises Unauthenticated for a disabled user, and NotFound for
         a project that there is not."""
@@ -80,7 +87,20 @@ class SignIn:
         except LLMOSError as error:
             self._report("refused", "oidc", visitor, user=identity.name, reason=error.code)
             raise
+        self._throttle.give_back(None, visitor.address)
         return self._begin(user, "oidc", visitor)
+
+    def change_password(self, user: str, current: str, new: str, visitor: Visitor) -> str:
+        """Replace a user's own password, end the user's sessions, and return the token of a new one.
+
+        Raises RateLimited; BadRequest for a password that is wrong or too easy.
+        """
+        self._throttle.take(user, visitor.address)
+        if self._users.sign_in(user, current) is None:
+            raise BadRequest("`current_password` is wrong.", param="current_password")
+        self._throttle.give_back(user, visitor.address)
+        changed = self._users.set_password(user, new)
+        return self._sessions.begin(changed, "password")
 
     def refuse(self, method: str, error: LLMOSError, visitor: Visitor) -> None:
         """Report a sign-in that failed before anybody was named."""
