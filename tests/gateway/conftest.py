@@ -53,6 +53,11 @@ from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
 
 
+def stopped_clock() -> int:
+    """Nanoseconds, for what counts failures in a time: a busy machine must not let more pass."""
+    return 1_790_000_000 * 10**9
+
+
 @pytest.fixture(autouse=True)
 def _one_certificate(one_certificate: None) -> None:
     """Most clients here talk to a server of the test, without TLS."""
@@ -121,7 +126,12 @@ def services(
         limits=limits,
         users=users,
         sessions=sessions,
-        sign_in=SignIn(users, sessions, Throttle(database), lambda event: audit.recorder.add(event_of_sign_in(event))),
+        sign_in=SignIn(
+            users,
+            sessions,
+            Throttle(database, clock=stopped_clock),
+            lambda event: audit.recorder.add(event_of_sign_in(event)),
+        ),
         signing_key=signing_key,
         audit=audit,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),

@@ -44,7 +44,7 @@ def take(num_tokens: int = 0, **limits: int) -> Take:
 def test_of_200_calls_at_once_from_many_servers_exactly_10_pass_by_redis_own_clock(server: RedisServer) -> None:
     servers = [RedisLimitCounts(server.url) for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        begun = [threads.submit(each.apply, [take(requests_per_minute=10)] * 5) for each in servers for _ in range(5)]
+        begun = [threads.submit(each.apply, [take(concurrent_requests=10)] * 5) for each in servers for _ in range(5)]
         outcomes = [outcome for each in begun for outcome in each.result()]
     for each in servers:
         each.close()

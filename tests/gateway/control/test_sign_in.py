@@ -140,7 +140,7 @@ async def test_signing_in_again_replaces_the_session(browser: httpx.AsyncClient,
 
 
 async def test_a_user_changes_the_own_password_and_only_with_the_current_one(
-    browser: httpx.AsyncClient, app: FastAPI
+    browser: httpx.AsyncClient, app: FastAPI, services: Services
 ) -> None:
     path, new = "/llmos/v1/session/password", "another password entirely"
     body = {"current_password": PASSWORD, "password": new}
@@ -156,6 +156,8 @@ async def test_a_user_changes_the_own_password_and_only_with_the_current_one(
         changed = await browser.post(path, json=body, headers=headers)
         assert changed.status_code == 200, changed.text
         assert changed.json()["csrf_token"] != session["csrf_token"]
+        (entry,) = services.audit.log.list(action="user.set_password")
+        assert (entry.outcome, entry.key, entry.object) == ("succeeded", "user:ann", "ann")
         assert (await elsewhere.get("/llmos/v1/session")).status_code == 401
     assert (await browser.get("/llmos/v1/session")).status_code == 200
     await sign_in(browser, password=new)

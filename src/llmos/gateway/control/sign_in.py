@@ -131,7 +131,7 @@ async def change_password(request: Request) -> Response:
     new_token = await asyncio.get_running_loop().run_in_executor(
         services.sign_in.threads,
         services.sign_in.change_password,
-        found.user.name,
+        found.user,
         body.current_password,
         body.password,
         visitor_of(request),

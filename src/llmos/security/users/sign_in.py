@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from llmos.core.actions import Action, acting
 from llmos.core.errors import BadRequest, LLMOSError, Unauthenticated
+from llmos.security.callers import user_key_id
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Identity, User, Users
@@ -90,16 +92,27 @@ class SignIn:
         self._throttle.give_back(None, visitor.address)
         return self._begin(user, "oidc", visitor)
 
-    def change_password(self, user: str, current: str, new: str, visitor: Visitor) -> str:
+    def change_password(self, user: User, current: str, new: str, visitor: Visitor) -> str:
         """Replace a user's own password, end the user's sessions, and return the token of a new one.
 
         Raises RateLimited; BadRequest for a password that is wrong or too easy.
         """
-        self._throttle.take(user, visitor.address)
-        if self._users.sign_in(user, current) is None:
-            raise BadRequest("`current_password` is wrong.", param="current_password")
-        self._throttle.give_back(user, visitor.address)
-        changed = self._users.set_password(user, new)
+        self._throttle.take(user.name, visitor.address)
+        if self._users.sign_in(user.name, current) is None:
+            error = BadRequest("`current_password` is wrong.", param="current_password")
+            self._report("refused", "password", visitor, user=user.name, project=user.project, reason=error.code)
+            raise error
+        self._throttle.give_back(user.name, visitor.address)
+        action = Action(
+            "user.set_password",
+            project=user.project,
+            key=user_key_id(user.name),
+            object=user.name,
+            address=visitor.address or "",
+            request_id=visitor.request_id,
+        )
+        with acting(action):
+            changed = self._users.set_password(user.name, new)
         return self._sessions.begin(changed, "password")
 
     def refuse(self, method: str, error: LLMOSError, visitor: Visitor) -> None:
