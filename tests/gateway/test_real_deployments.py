@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from support.real_server import KEY, Running, serving
+
+pytestmark = pytest.mark.process
 
 TWIN = "/llmos/v1/deployments/twin@1"
 

@@ -20,6 +20,8 @@ from llmos.models.transfer.transfers import Transfers
 from support.default_model import pull_stored
 from support.real_server import KEY, Running, lines_until, serving, start
 
+pytestmark = pytest.mark.process
+
 HELLO: Any = [{"role": "user", "content": "Name three colors."}]
 LONG: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 4000, "extra_body": {"ignore_eos": True}}
 

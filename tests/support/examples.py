@@ -6,6 +6,6 @@ is_fast = False
 """Set by conftest.py before the tests are imported."""
 
 
-def examples(number: int) -> int:
-    """Return `number`, or at most 20 in the fast run."""
-    return min(number, MAX_EXAMPLES_FAST) if is_fast else number
+def examples(number: int, *, fast: int = MAX_EXAMPLES_FAST) -> int:
+    """Return `number`, or at most `fast` in the fast run."""
+    return min(number, fast) if is_fast else number

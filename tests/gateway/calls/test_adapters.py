@@ -16,6 +16,8 @@ from llmos.models.transfer.transfers import Transfers
 from support.default_model import pull_stored
 from support.real_server import Running, serving
 
+pytestmark = pytest.mark.process
+
 HIDDEN, LAYERS = 576, 30
 
 

@@ -16,6 +16,8 @@ from tritonclient.utils import InferenceServerException
 
 from support.real_server import KEY, Running
 
+pytestmark = pytest.mark.process
+
 Body = dict[str, Any]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 BROKEN = "~~no base64~~"

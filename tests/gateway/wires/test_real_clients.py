@@ -9,6 +9,8 @@ import tritonclient.http as triton
 
 from support.real_server import KEY, Running
 
+pytestmark = pytest.mark.process
+
 HELLO: Any = {
     "model": "dialogue",
     "max_tokens": 24,

@@ -15,6 +15,7 @@ from llmos.security.guardrails.patterns import LATIN, Pattern, parse, parse_phra
 from llmos.security.guardrails.policy import Policy, open_policy
 from llmos.security.guardrails.scanner import Rule, RuleSet, Scanner
 from llmos.security.guardrails.screening import ChannelScreen, Screening
+from support.examples import examples
 
 
 @cache
@@ -57,7 +58,7 @@ borders = st.lists(st.integers(0, 40), max_size=12)
 
 
 @given(text=texts, borders=borders)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_chunks_give_the_pieces_of_the_whole_text(text: str, borders: list[int]) -> None:
     whole = merged(list(pieces_of(Scanner(rules()), text)))
     assert merged(streamed(Scanner(rules()), cut(text, borders))) == whole
@@ -65,7 +66,7 @@ def test_chunks_give_the_pieces_of_the_whole_text(text: str, borders: list[int])
 
 
 @given(text=texts)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_what_is_held_back_is_no_longer_than_the_longest_pattern(text: str) -> None:
     scanner = Scanner(rules())
     for character in text:
@@ -111,7 +112,7 @@ def test_what_cannot_be_matched_on_streams_is_refused(expression: str, complaint
 
 
 @given(text=st.text("ab-1 ", max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_matches_are_those_of_pythons_own_expressions(text: str) -> None:
     import re
 
@@ -143,7 +144,7 @@ def screened(screen: ChannelScreen, chunks: Sequence[str]) -> str:
 
 
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=8), borders=borders, action=st.sampled_from(["mask", "block"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_verdicts_and_texts_do_not_depend_on_the_chunks(parts: list[str], borders: list[int], action: str) -> None:
     text = "".join(parts)
     outcomes: list[Any] = []

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos.engine.text.schemas import SchemaError, SchemaValidator
+from support.examples import examples
 from support.schema_strategies import SCHEMAS
 
 
@@ -116,7 +117,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(SCHEMAS, VALUES)
 def test_it_finds_nothing_where_jsonschema_finds_nothing(schema: Any, value: Any) -> None:
     if not isinstance(schema, dict):

@@ -16,6 +16,7 @@ from support.real_server import KEY, Running
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.process,
     # langchain's own, about what its suite asks for and what it does with the client's answers.
     pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema"),
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
