@@ -225,7 +225,7 @@ CONVERSATIONS = st.lists(
 
 @pytest.mark.parametrize("room", [(40, 3), (26, 6), (64, 40)], ids=["few snapshots", "few blocks", "room"])
 @given(conversations=CONVERSATIONS, seed=st.integers(0, 3))
-@settings(max_examples=examples(12), deadline=None)
+@settings(max_examples=examples(12, fast=6), deadline=None)
 def test_conversations_have_the_same_answers_with_and_without_snapshots(model, room, conversations, seed):
     num_blocks, num_snapshots = room
     engine = engine_of(

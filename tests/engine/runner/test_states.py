@@ -1,42 +1,17 @@
 """States of recurrent models: copied on the way through a prompt, and continued by other sequences, to the bit."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from llmos.engine.runner import Batch
 from llmos.engine.runner.native import NativeRunner
-from support.random_models import CONVOLVED, DELTA, ISAS, MAMBA, batch_of, prompt_of, random_model, typical_error
+from support.random_models import CONVOLVED, DELTA, ISAS, MAMBA, batch_of, prompt_of, random_model
+from support.recurrent_batches import computed_in_parts, with_states
 
 SPECS = {"delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED}
 
 
 def runner_of(spec, **options) -> NativeRunner:
     return NativeRunner(spec, random_model(spec, "Q8_0"), num_blocks=64, num_states=4, num_snapshots=4, **options)
-
-
-def with_states(batch, states, restored=None, snapshots=None) -> Batch:
-    return replace(
-        batch,
-        states=np.array(states, np.int32),
-        restored=None if restored is None else np.array(restored, np.int32),
-        snapshots=None if snapshots is None else np.array(snapshots, np.int32),
-    )
-
-
-def computed_in_parts(runner, prompt, cuts):
-    """Compute the prompt, keeping its state behind these tokens; return the logits of each token, and those of the
-    tokens behind each cut when another sequence continues there."""
-    table = [9, 8, 7, 6]
-    other = prompt_of(20, 5, runner.spec)
-    batch = batch_of([(0, other, [20, 21]), (0, prompt, table)])
-    whole = runner.forward(with_states(batch, [2, 1], None, [(1, cut, 4 + i) for i, cut in enumerate(cuts)])).copy()
-    continued = []
-    for i, cut in reversed([*enumerate(cuts)]):
-        rest = batch_of([(cut, prompt[cut:], table)])
-        continued.insert(0, runner.forward(with_states(rest, [3], [4 + i])).copy())
-    return whole[len(other) :], continued
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
@@ -59,19 +34,6 @@ def test_a_copy_survives_the_sequence_and_those_that_continue_from_it(spec):
         both = batch_of([(32, prompt[32:], [0, 1, 2]), (32, prompt[32:36], [0, 1, 7])])
         rows = runner.forward(with_states(both, [0, 1], [5, 5]))
         np.testing.assert_array_equal(rows, np.concatenate([whole[32:], whole[32:36]]))
-
-
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_the_torch_runner_copies_states_as_well(spec):
-    torch = pytest.importorskip("llmos.engine.runner.torch")
-    model, prompt, cuts = random_model(spec, "F32"), prompt_of(50, 1, spec), [1, 16, 37, 50]
-    reference = torch.TorchRunner(spec, model, num_blocks=64)
-    native = NativeRunner(spec, model, num_blocks=64, num_states=4, num_snapshots=4, weights="f32", kv_dtype="f32")
-    expected, _ = computed_in_parts(native, prompt, cuts[:3])
-    whole, continued = computed_in_parts(reference, prompt, cuts[:3])
-    assert typical_error(whole, expected) < 1e-4
-    for cut, rest in zip(cuts, continued, strict=False):
-        assert typical_error(rest, expected[cut:]) < 1e-4
 
 
 @pytest.mark.parametrize(

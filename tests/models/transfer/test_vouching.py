@@ -23,6 +23,7 @@ from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.records import record_of
 from llmos.models.versions.versions import Version
+from support.examples import examples
 from support.made_cards import CARD
 
 
@@ -145,7 +146,7 @@ def test_a_record_with_any_field_changed_is_refused(archive, there, tmp_path):
         assert_empty(there)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_an_archive_with_changed_bytes_is_refused_or_the_same(archive, there, here, tmp_path, data):
     content = archive.read_bytes()
