@@ -69,9 +69,9 @@ WORKERS ?= 3
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-# All that needs no torch, no process and no database server; half of the time, a test waits. See tests/support/fast_run.py.
+# All that needs no torch, no process and no database server. See tests/support/fast_run.py.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n 4 --fast
+	$(BIN)/python -m pytest -n $(WORKERS) --fast
 
 # One wheel is for all Pythons from 3.11 on: its module uses what their stable ABI has. auditwheel gives it the name of the
 # oldest Linux that it runs on. Another ARCH takes the compiler of packaging/$(ARCH)-linux-gnu.cmake.
