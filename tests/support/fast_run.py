@@ -1,8 +1,8 @@
 """The fast run (`pytest --fast`): everything that needs no torch, starts no process and asks no database server.
 
 - Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected,
-  and neither are those whose `pytestmark` has the marker `process`: importing them takes each worker seconds.
-- Other tests with the marker `process`, tests that use a fixture which starts one (the real model's, which pip
+  and neither are those whose `pytestmark` has the marker `process` or `torch`: importing them takes each worker seconds.
+- Other tests with one of these markers, tests that use a fixture which starts a process (the real model's, which pip
   downloads) and tests on a database server are deselected.
 - A guard fails every other test that starts a process or imports torch: it needs the marker. A run whose test files
   import torch on a way that the first rule doesn't see ends after the collection.
@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY_PACKAGES = {"torch", "transformers", "peft"}
 _HEAVY_MODULES = {"llmos.engine.runner.torch"}
 """The modules of the package that import one of them."""
+_MARKERS = ("process", "torch")
 _PROCESS_FIXTURES = {"smollm2_path", "start_registry"}
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
 
@@ -43,7 +44,7 @@ class FastRun:
             return imports_heavy_packages(collection_path / "conftest.py") or None
         if collection_path.suffix != ".py":
             return None
-        return imports_heavy_packages(collection_path) or starts_processes(collection_path) or None
+        return imports_heavy_packages(collection_path) or is_marked(collection_path) or None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if loaded := HEAVY_PACKAGES.intersection(sys.modules):
@@ -69,7 +70,7 @@ class FastRun:
             violations, self._violations = self._violations, []
             loaded = HEAVY_PACKAGES.intersection(sys.modules)
             for name in loaded - self._imported:
-                violations.append(f"imported {name}. Import it at the top of a test file, which a fast run leaves out.")
+                violations.append(f"imported {name}. Import it at the top of the file, or give it the marker `torch`.")
             self._imported = loaded
             if violations:
                 pytest.fail(f"This test {violations[0]}", pytrace=False)
@@ -86,7 +87,7 @@ def _is_left_out(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     on_server = callspec is not None and callspec.params.get("database_kind") == "postgresql"
     starts_process = not _PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-    return on_server or starts_process or item.get_closest_marker("process") is not None
+    return on_server or starts_process or any(map(item.get_closest_marker, _MARKERS))
 
 
 @cache
@@ -103,11 +104,12 @@ def imports_heavy_packages(path: Path) -> bool:
     return False
 
 
-def starts_processes(path: Path) -> bool:
-    """Return whether all tests of this file have the marker `process`."""
+def is_marked(path: Path) -> bool:
+    """Return whether all tests of this file have a marker that the fast run leaves out."""
+    marks = {f"pytest.mark.{name}" for name in _MARKERS}
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and "pytestmark" in map(ast.unparse, node.targets):
-            return any(ast.unparse(part) == "pytest.mark.process" for part in ast.walk(node.value))
+            return not marks.isdisjoint(map(ast.unparse, ast.walk(node.value)))
     return False
 
 

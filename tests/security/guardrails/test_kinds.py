@@ -49,7 +49,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """What each kind must be given."""
 
 
-@pytest.mark.parametrize("name", kinds())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.torch if name == "presidio" else ()) for name in kinds()]
+)
 @pytest.mark.parametrize("fail_closed", [True, False])
 def test_every_kind_has_a_budget_and_blocks_or_passes_what_it_could_not_screen_in_it(
     monkeypatch: pytest.MonkeyPatch, name: str, fail_closed: bool

@@ -9,6 +9,8 @@ from llmos.core.errors import BadRequest
 from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.screening import Screening
 
+pytestmark = pytest.mark.torch  # spaCy imports it where it is installed.
+
 TEXT = "My name is John Smith. I live in Paris, near the office of Angela Merkel, and the weather is fine."
 
 
