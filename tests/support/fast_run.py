@@ -1,7 +1,7 @@
 """The fast run (`pytest --fast`): everything that needs no torch, starts no process and asks no database server.
 
 - Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected,
-  and neither are those whose `pytestmark` has the marker `process` or `torch`: importing them takes each worker seconds.
+  and neither are those whose `pytestmark` has the marker `process` or `torch`: importing them takes workers seconds.
 - Other tests with one of these markers, tests that use a fixture which starts a process (the real model's, which pip
   downloads) and tests on a database server are deselected.
 - A guard fails every other test that starts a process or imports torch: it needs the marker. A run whose test files
