@@ -135,6 +135,7 @@ def test_a_card_of_a_newer_llmos_is_left_out(here, there, tmp_path):
     there.remove("tiny")
 
 
+@pytest.mark.process
 def test_a_record_with_any_field_changed_is_refused(archive, there, tmp_path):
     contents = members(archive)
     record = json.loads(contents[RECORD])
