@@ -1,5 +1,8 @@
 """The database: migrations, transactions, and use by several processes at once."""
 
+import importlib
+import pkgutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,19 +18,19 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-import llmos.core.jobs.tables
-import llmos.data.tables
-import llmos.deployments.tables
-import llmos.models.tables
-import llmos.security.audit.tables
-import llmos.security.guardrails.tables
-import llmos.security.oidc.tables
-import llmos.security.tables
-import llmos.security.users.tables
+import llmos
 from llmos.core import commits
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.deployments.tables import RouteRow, RouteTargetRow
+
+
+def declared_tables():
+    """Return the tables that the code declares, in all of its modules called tables."""
+    for module in pkgutil.walk_packages(llmos.__path__, "llmos."):
+        if module.name.endswith(".tables"):
+            importlib.import_module(module.name)
+    return Base.metadata
 
 
 @pytest.fixture
@@ -55,7 +58,20 @@ def other(database_url):
 def test_the_migrations_create_the_declared_tables(database):
     database.upgrade()
     with database.session() as session:
-        differences = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
+        differences = compare_metadata(MigrationContext.configure(session.connection()), declared_tables())
+    assert differences == []
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dump", sorted((Path(__file__).parent / "databases").iterdir()), ids=lambda path: path.stem)
+def test_a_database_that_an_earlier_version_made_gets_all_tables(database, dump):
+    """A migration must come after all that were ever merged, or databases that passed its place never get it."""
+    with sqlite3.connect(database.url.database) as connection:
+        connection.executescript(dump.read_text())
+    connection.close()
+    database.upgrade()
+    with database.session() as session:
+        differences = compare_metadata(MigrationContext.configure(session.connection()), declared_tables())
     assert differences == []
 
 
