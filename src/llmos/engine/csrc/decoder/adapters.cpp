@@ -34,7 +34,7 @@ InputFormats Decoder::Pass::for_adapters(InputFormats formats) const {
 
 // What the token's adapter adds to a matrix, or null.
 const LowRank* Decoder::Pass::low_rank(int token, int layer, Weight which) const {
-    const Adapter* adapter = decoder_.token_adapter_[size_t(token)];
+    const Adapter* adapter = plan_->token_adapter[size_t(token)];
     if (!adapter) return nullptr;
     const LowRank& found = adapter->layers[size_t(layer)][size_t(which)];
     return found ? &found : nullptr;
@@ -51,9 +51,9 @@ void Decoder::Pass::add_up(const LowRank& added, const float* low_rank, int firs
 
 // Before products are added to what their rows hold: sets that aside, since a gain is for the products alone.
 void Decoder::Pass::set_aside(int layer, Weight which, float* out) {
-    if (!decoder_.has_gains_) return;
-    for_each(Region::adapters, int(decoder_.adapted_tokens_.size()), 1, [&](int i) {
-        const int token = decoder_.adapted_tokens_[size_t(i)];
+    if (!plan_->has_gains) return;
+    for_each(Region::adapters, int(plan_->adapted_tokens.size()), 1, [&](int i) {
+        const int token = plan_->adapted_tokens[size_t(i)];
         const LowRank* added = low_rank(token, layer, which);
         if (!added || !added->gain.bytes()) return;
         float* row = out + size_t(token) * decoder_.hidden_columns_;
@@ -66,9 +66,9 @@ void Decoder::Pass::set_aside(int layer, Weight which, float* out) {
 void Decoder::Pass::add_adapters(int layer, std::initializer_list<AdaptedProduct> products) {
     if (!has_adapted_tokens()) return;
     const size_t count = products.size();
-    for_each(Region::adapters, int(decoder_.adapted_tokens_.size() * count), 1, [&](int i) {
+    for_each(Region::adapters, int(plan_->adapted_tokens.size() * count), 1, [&](int i) {
         const AdaptedProduct& product = products.begin()[size_t(i) % count];
-        const int token = decoder_.adapted_tokens_[size_t(i) / count];
+        const int token = plan_->adapted_tokens[size_t(i) / count];
         const LowRank* added = low_rank(token, layer, product.which);
         if (!added) return;
         float* row = scratch().low_rank.as<float>();
@@ -89,8 +89,8 @@ float* Decoder::Pass::gate_or_up_low_rank(Weight which, int token) const {
 // Gate and up are activated as soon as they are computed, block by block: `down` of their adapters comes before.
 void Decoder::Pass::project_gate_and_up_down(const Layer& layer, int index) {
     if (!has_adapted_tokens()) return;
-    for_each(Region::adapters, int(decoder_.adapted_tokens_.size()), 1, [&](int i) {
-        const int token = decoder_.adapted_tokens_[size_t(i)];
+    for_each(Region::adapters, int(plan_->adapted_tokens.size()), 1, [&](int i) {
+        const int token = plan_->adapted_tokens[size_t(i)];
         float* row = scratch().row.as<float>();
         read_input(token, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
         for (const Weight which : {Weight::gate, Weight::up})

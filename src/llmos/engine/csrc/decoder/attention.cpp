@@ -19,7 +19,7 @@ void Decoder::Pass::attention(const Layer& layer, int index) {
     const Segment o[] = {{&layer.o, layer[Vector::o_bias], output(), decoder_.hidden_columns_}};
     const AttendedRows attended{decoder_.inputs_.view(layer.o.padded_columns()), for_adapters(input_formats(o)),
                                 at.head_dim};
-    const std::vector<AttentionUnit>& units = decoder_.attention_units_[size_t(at.heads_kind)];
+    const std::vector<AttentionUnit>& units = plan_->attention_units[size_t(at.heads_kind)];
     for_each(Region::attention, int(units.size()), 1, [&](int i) {
         attend(layer, index, units[size_t(i)], size_t(i) + 1 < units.size() ? &units[size_t(i) + 1] : nullptr,
                attended);
@@ -87,7 +87,7 @@ float Decoder::Pass::query_scale(int position) const {
 // The last position that a row at this position attends to.
 int Decoder::Pass::last_visible(int sequence, int position, int window) const {
     if (spec_.is_causal) return position;
-    const int last = batch_.context_lengths[sequence] + batch_.starts[sequence + 1] - batch_.starts[sequence] - 1;
+    const int last = batch_->context_lengths[sequence] + batch_->starts[sequence + 1] - batch_->starts[sequence] - 1;
     return window ? std::min(last, position + window - 1) : last;
 }
 
@@ -122,9 +122,9 @@ void Decoder::Pass::write_cache(const Layer& layer, int index, int token, int kv
     if (spec_.norms_values) norm_head(from, at.head_dim, nullptr, value);
     else std::copy_n(from, at.head_dim, value);
     std::fill(value + at.head_dim, value + layout.padded_head_dim(), 0.0f);
-    const int position = decoder_.token_position_[size_t(token)];
-    const int sequence = decoder_.token_sequence_[size_t(token)];
-    const int block = batch_.block_tables[int64_t(sequence) * batch_.table_stride + position / block_positions];
+    const int position = plan_->token_position[size_t(token)];
+    const int sequence = plan_->token_sequence[size_t(token)];
+    const int block = batch_->block_tables[int64_t(sequence) * batch_->table_stride + position / block_positions];
     uint8_t* to = cache_of(layer, kv_head) + size_t(block) * decoder_.block_stride_;
     kernels_.write_kv(layout, key, value, position % block_positions, to);
 }
@@ -145,7 +145,7 @@ void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& u
     args.softcap = spec_.attention_softcap;
     args.has_sinks = spec_.attention_sinks;
     for_each_row([&](int r, int t, int h) {
-        const int position = decoder_.token_position_[size_t(t)];
+        const int position = plan_->token_position[size_t(t)];
         float* query = scratch.head(r, layer.cache_layout);
         position_head(at, q(t), h, layer[Vector::q_norm], t, spec_.score_scale * query_scale(position), query);
         args.queries[r] = query;
@@ -157,7 +157,7 @@ void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& u
     const int group = spec_.num_heads / at.num_kv_heads;
     args.layout = layer.cache_layout;
     args.cache = cache_of(layer, unit.first_head / group);
-    args.block_table = batch_.block_tables + int64_t(unit.sequence) * batch_.table_stride;
+    args.block_table = batch_->block_tables + int64_t(unit.sequence) * batch_->table_stride;
     args.block_stride = decoder_.block_stride_;
     args.scores = scratch.scores.as<float>();
     args.scores_stride = decoder_.score_capacity_;
@@ -167,8 +167,8 @@ void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& u
     if (unit.num_tokens > 1) next = nullptr;
     args.next_cache = next ? cache_of(layer, next->first_head / group) : nullptr;
     if (next) {
-        args.next_block_table = batch_.block_tables + int64_t(next->sequence) * batch_.table_stride;
-        args.next_num_blocks = decoder_.token_position_[size_t(next->first_token)] / block_positions + 1;
+        args.next_block_table = batch_->block_tables + int64_t(next->sequence) * batch_->table_stride;
+        args.next_num_blocks = plan_->token_position[size_t(next->first_token)] / block_positions + 1;
     }
     kernels_.attend(args);
     if (spec_.attention_gate)

@@ -89,9 +89,8 @@ size_t Decoder::state_bytes(const Spec& spec) {
 
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
-    plan_tokens(batch);
-    plan_attention(batch);
-    plan_adapters(batch);
+    plan(batch, plan_);
+    if (plan_tail(batch)) plan(tail_batch_, tail_plan_);
     if (profile_.is_on) profile_.start();
     const int num_threads = pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
     if (spec_.has_head) merge_largest(batch.num_logit_rows, num_threads);

@@ -104,6 +104,15 @@ class Decoder {
     struct AttentionUnit {
         int sequence, first_token, num_tokens, first_head, num_heads;
     };
+    // What the threads share of a batch's tokens.
+    struct TokenPlan {
+        std::vector<int> token_sequence, token_position;          // [tokens]
+        std::vector<std::vector<AttentionUnit>> attention_units;  // [kv_head_counts]
+        // Adapters: empty where no token of the batch has one.
+        std::vector<const Adapter*> token_adapter;  // [tokens]
+        std::vector<int> adapted_tokens;
+        bool has_gains = false;  // an adapter of the batch has gains
+    };
     // An expert that a token takes, and the factor of its output.
     struct ExpertChoice {
         int expert;
@@ -136,9 +145,11 @@ class Decoder {
     void reserve_tokens(int capacity);
     void reserve_experts(int capacity);
     void reserve_recurrence(int capacity);
-    void plan_tokens(const BatchView& batch);
-    void plan_attention(const BatchView& batch);
-    void plan_adapters(const BatchView& batch);
+    void plan(const BatchView& batch, TokenPlan& plan);
+    void plan_tokens(const BatchView& batch, TokenPlan& plan) const;
+    void plan_attention(const BatchView& batch, TokenPlan& plan) const;
+    void plan_adapters(const BatchView& batch, TokenPlan& plan);
+    bool plan_tail(const BatchView& batch);
     void assign_expert_slots(int num_tokens);
     void merge_largest(int num_rows, int num_threads);
 
@@ -185,17 +196,19 @@ class Decoder {
     ActivationRows inner_;   // of products with the feed-forward layers' inner columns
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // a caller may hold it after it was replaced
     std::vector<Scratch> scratch_;                                 // [threads]
-    std::vector<int> token_sequence_, token_position_;             // [tokens]
-    std::vector<std::vector<AttentionUnit>> attention_units_;      // [kv_head_counts]
+    TokenPlan plan_;
     std::vector<int32_t> likeliest_;
     std::vector<float> highest_;
 
-    // Adapters: empty where no token of the batch has one.
-    std::vector<const Adapter*> token_adapter_;  // [tokens]
-    std::vector<int> adapted_tokens_;
-    Buffer low_rank_;  // [gate, up][tokens][max_rank]
+    // Layers from tail_layer_ on have no keys and values of their own, so they are computed for the rows alone whose
+    // logits are wanted. -1: the step has no such rows to leave out.
+    int tail_layer_ = -1;
+    BatchView tail_batch_{};
+    TokenPlan tail_plan_;
+    std::vector<int32_t> tail_starts_, tail_contexts_, tail_rows_;
+
+    Buffer low_rank_;  // adapters: [gate, up][tokens][max_rank]
     Buffer aside_;     // [tokens][hidden_columns_]: rows of adapted tokens, while a product with a gain is computed
-    bool has_gains_ = false;  // an adapter of the step has gains
 
     // Experts. A token fills one slot for each expert that it takes; an expert's slots are neighbours.
     //

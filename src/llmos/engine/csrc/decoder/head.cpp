@@ -8,12 +8,12 @@
 namespace llmos {
 
 void Decoder::Pass::head() {
-    const int rows = batch_.num_logit_rows, stride = decoder_.logits_stride();
+    const int rows = batch_->num_logit_rows, stride = decoder_.logits_stride();
     if (!rows) return;
     const PackedMatrix& weights = spec_.tied_head ? decoder_.embed_ : decoder_.head_;
     const Layer& outer = decoder_.outer_;
     const auto normed = [&](int r, float* out) {
-        norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
+        norm(x(batch_->logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
     };
     const Split split(rows);
     const Segment logits[] = {{&weights, outer[Vector::head_bias], decoder_.logits_->as<float>(), stride}};

@@ -23,7 +23,7 @@ void Decoder::Pass::make_layer_inputs() {
     const float* weights = decoder_.outer_[Vector::layer_embed_norm];
     for_each(Region::embed, rows, 1, [&](int t) {
         float *embedded = scratch().row.as<float>(), *made = layer_inputs(t);
-        const int token = batch_.tokens[t];
+        const int token = batch_->tokens[t];
         decoder_.layer_embed_.read_row(token < spec_.layer_input_vocab ? token : 0, embedded);
         const float scale = std::sqrt(float(size));
         for (int layer = 0; layer < spec_.num_layers; ++layer, made += size, embedded += size) {

@@ -2,6 +2,7 @@
 
 #include "decoder/pass.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace llmos {
@@ -12,6 +13,10 @@ void Decoder::Pass::run() {
     if (spec_.has_streams()) begin_streams();
     for (int i = 0; i < spec_.num_layers; ++i) {
         const Layer& layer = decoder_.layers_[size_t(i)];
+        if (i == decoder_.tail_layer_) {
+            keep_wanted_rows();
+            if (!num_tokens()) return enter(Region::wait);
+        }
         if (spec_.has_streams()) predict_streams(layer);
         if (spec_.layers[size_t(i)].is_recurrent()) recurrent(layer, i);
         else attention(layer, i);
@@ -33,8 +38,8 @@ void Decoder::Pass::run() {
 void Decoder::Pass::embed() {
     const int columns = decoder_.hidden_columns_;
     for_each(Region::embed, num_tokens(), 4, [&](int t) {
-        const int position = decoder_.token_position_[size_t(t)];
-        decoder_.embed_.read_row(batch_.tokens[t], x(t));
+        const int position = plan_->token_position[size_t(t)];
+        decoder_.embed_.read_row(batch_->tokens[t], x(t));
         if (spec_.embedding_multiplier != 1)
             for (int c = 0; c < columns; ++c) x(t)[c] *= spec_.embedding_multiplier;
         if (spec_.learned_positions) {
@@ -60,6 +65,25 @@ void Decoder::Pass::embed() {
             factor = 1;
         }
     });
+}
+
+// Leaves out the rows whose logits nobody wants: no layer from here on has keys that other rows would read.
+void Decoder::Pass::keep_wanted_rows() {
+    const auto move = [](float* rows, size_t size, int from, int to) {
+        std::copy_n(rows + size_t(from) * size, size, rows + size_t(to) * size);
+    };
+    // One thread moves them, in order: a row may lie where an earlier one goes.
+    for_each(Region::embed, 1, 1, [&](int) {
+        for (int r = 0; r < batch_->num_logit_rows; ++r) {
+            const int from = batch_->logit_rows[r];
+            move(x(0), size_t(decoder_.hidden_columns_), from, r);
+            move(decoder_.rotations_.as<float>(), decoder_.rotations_stride(), from, r);
+            if (spec_.layer_input_size) move(layer_inputs(0), size_t(decoder_.all_layer_inputs_columns_), from, r);
+            if (spec_.has_streams()) move(stream(0, 0), size_t(stream_stride()), from, r);
+        }
+    });
+    batch_ = &decoder_.tail_batch_;
+    plan_ = &decoder_.tail_plan_;
 }
 
 void Decoder::Pass::norm(const float* in, const float* weight, const float* bias, float* out) const {
@@ -96,9 +120,9 @@ void Decoder::Pass::norm_residual(const float* weight, const float* bias) {
 void Decoder::Pass::output_rows() {
     const Layer& outer = decoder_.outer_;
     const int stride = decoder_.logits_stride();
-    for_each(Region::head, batch_.num_logit_rows, 4, [&](int r) {
+    for_each(Region::head, batch_->num_logit_rows, 4, [&](int r) {
         float* out = decoder_.logits_->as<float>() + size_t(r) * stride;
-        const float* row = x(batch_.logit_rows[r]);
+        const float* row = x(batch_->logit_rows[r]);
         if (outer[Vector::final_norm]) norm(row, outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
         else std::copy_n(row, decoder_.hidden_columns_, out);
     });

@@ -16,13 +16,15 @@ class Decoder::Pass : private Step {
                decoder.profile_.is_on && thread == 0 ? &decoder.profile_ : nullptr),
           decoder_(decoder),
           spec_(decoder.spec_),
-          batch_(batch) {}
+          batch_(&batch),
+          plan_(&decoder.plan_) {}
 
     void run();
 
   private:
     // pass.cpp
     void embed();
+    void keep_wanted_rows();
     void norm(const float* in, const float* weight, const float* bias, float* out) const;
     void read_input(int token, const float* weight, const float* bias, float* out) const;
     void norm_residual(const float* weight, const float* bias);
@@ -107,7 +109,7 @@ class Decoder::Pass : private Step {
     // Calls run(first, count) for the sequence's new tokens, in parts that end where its state is copied, and there
     // copy(state).
     template <class Run, class Copy> void in_parts(int sequence, const Run& run, const Copy& copy) const {
-        const StateCopy *next = batch_.copies, *end = next + batch_.num_copies;
+        const StateCopy *next = batch_->copies, *end = next + batch_->num_copies;
         next = std::lower_bound(next, end, sequence, [](const StateCopy& each, int s) { return each.sequence < s; });
         int done = 0;
         for (; next != end && next->sequence == sequence; ++next) {
@@ -115,7 +117,7 @@ class Decoder::Pass : private Step {
             copy(next->state);
             done = next->num_tokens;
         }
-        const int num_tokens = batch_.starts[sequence + 1] - batch_.starts[sequence];
+        const int num_tokens = batch_->starts[sequence + 1] - batch_->starts[sequence];
         if (done < num_tokens) run(done, num_tokens - done);
     }
     float* mix(int token) const { return decoder_.mix_.as<float>() + size_t(token) * decoder_.mix_columns_; }
@@ -130,7 +132,7 @@ class Decoder::Pass : private Step {
     };
     float* aside(int token) const { return decoder_.aside_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
     void set_aside(int layer, Weight which, float* out);
-    bool has_adapted_tokens() const { return !decoder_.adapted_tokens_.empty(); }
+    bool has_adapted_tokens() const { return !plan_->adapted_tokens.empty(); }
     InputFormats for_adapters(InputFormats formats) const;
     const LowRank* low_rank(int token, int layer, Weight which) const;
     void project_down(const LowRank& added, const float* x, float* out) const;
@@ -181,7 +183,7 @@ class Decoder::Pass : private Step {
     // Multiplies what attention or a recurrence made of the tokens with `o`, and adds it to the residual stream.
     void project_output(const Layer& layer, int index, const Activations& rows);
 
-    int num_tokens() const { return batch_.num_tokens; }
+    int num_tokens() const { return batch_->num_tokens; }
     Scratch& scratch() const { return decoder_.scratch_[size_t(thread_)]; }
     float* x(int token) const { return decoder_.x_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
     float* branch(int token) const { return decoder_.branch_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
@@ -195,7 +197,8 @@ class Decoder::Pass : private Step {
 
     Decoder& decoder_;
     const Spec& spec_;
-    const BatchView& batch_;
+    const BatchView* batch_;
+    const TokenPlan* plan_;
 };
 
 }  // namespace llmos

@@ -2,31 +2,68 @@
 // tokens.
 
 #include <algorithm>
+#include <numeric>
 
 #include "decoder/decoder.h"
 
 namespace llmos {
 
-void Decoder::plan_tokens(const BatchView& batch) {
-    token_sequence_.resize(size_t(batch.num_tokens));
-    token_position_.resize(size_t(batch.num_tokens));
+void Decoder::plan(const BatchView& batch, TokenPlan& plan) {
+    plan_tokens(batch, plan);
+    plan_attention(batch, plan);
+    plan_adapters(batch, plan);
+}
+
+// Returns whether the last layers need fewer rows than the batch has: their logits are wanted only of the last tokens
+// of each sequence, if of any.
+bool Decoder::plan_tail(const BatchView& batch) {
+    const auto has_keys = [](const Spec::Layer& layer) { return layer.has_keys; };
+    const int first =
+        int(std::find_if(spec_.layers.rbegin(), spec_.layers.rend(), has_keys).base() - spec_.layers.begin());
+    tail_layer_ = -1;
+    if (first == spec_.num_layers || !spec_.is_causal || batch.num_logit_rows == batch.num_tokens) return false;
+    tail_starts_.assign(1, 0);
+    tail_contexts_.clear();
+    tail_rows_.resize(size_t(batch.num_logit_rows));
+    std::iota(tail_rows_.begin(), tail_rows_.end(), 0);
+    int row = 0;
+    for (int s = 0; s < batch.num_sequences; ++s) {
+        const int end = batch.starts[s + 1], first_row = row;
+        while (row < batch.num_logit_rows && batch.logit_rows[row] < end) ++row;
+        const int count = row - first_row;
+        if (count && batch.logit_rows[first_row] != end - count) return false;
+        tail_starts_.push_back(row);
+        tail_contexts_.push_back(batch.context_lengths[s] + end - batch.starts[s] - count);
+    }
+    tail_layer_ = first;
+    tail_batch_ = batch;
+    tail_batch_.num_tokens = batch.num_logit_rows;
+    tail_batch_.starts = tail_starts_.data();
+    tail_batch_.context_lengths = tail_contexts_.data();
+    tail_batch_.logit_rows = tail_rows_.data();
+    return true;
+}
+
+void Decoder::plan_tokens(const BatchView& batch, TokenPlan& plan) const {
+    plan.token_sequence.resize(size_t(batch.num_tokens));
+    plan.token_position.resize(size_t(batch.num_tokens));
     for (int s = 0; s < batch.num_sequences; ++s)
         for (int t = batch.starts[s]; t < batch.starts[s + 1]; ++t) {
-            token_sequence_[size_t(t)] = s;
-            token_position_[size_t(t)] = batch.context_lengths[s] + t - batch.starts[s];
+            plan.token_sequence[size_t(t)] = s;
+            plan.token_position[size_t(t)] = batch.context_lengths[s] + t - batch.starts[s];
         }
 }
 
 // A unit has as many query heads of one key/value head as the kernel takes rows, then as many tokens as still fit.
 // Where there is too little work for all threads, every query head is a unit.
-void Decoder::plan_attention(const BatchView& batch) {
-    attention_units_.resize(spec_.kv_head_counts.size());
-    for (size_t kind = 0; kind < attention_units_.size(); ++kind) {
+void Decoder::plan_attention(const BatchView& batch, TokenPlan& plan) const {
+    plan.attention_units.resize(spec_.kv_head_counts.size());
+    for (size_t kind = 0; kind < plan.attention_units.size(); ++kind) {
         const int num_kv_heads = spec_.kv_head_counts[kind], group = spec_.num_heads / num_kv_heads;
         const bool is_little = batch.num_tokens * num_kv_heads < 4 * pool_.size();
         const int heads = is_little ? 1 : std::min(group, AttentionArgs::max_rows);
         const int tokens = AttentionArgs::max_rows / heads;
-        std::vector<AttentionUnit>& units = attention_units_[kind];
+        std::vector<AttentionUnit>& units = plan.attention_units[kind];
         units.clear();
         for (int s = 0; s < batch.num_sequences; ++s)
             for (int t = batch.starts[s]; t < batch.starts[s + 1]; t += tokens)
@@ -37,22 +74,22 @@ void Decoder::plan_attention(const BatchView& batch) {
     }
 }
 
-void Decoder::plan_adapters(const BatchView& batch) {
-    token_adapter_.clear();
-    adapted_tokens_.clear();
-    has_gains_ = false;
+void Decoder::plan_adapters(const BatchView& batch, TokenPlan& plan) {
+    plan.token_adapter.clear();
+    plan.adapted_tokens.clear();
+    plan.has_gains = false;
     if (!batch.adapters) return;
-    token_adapter_.resize(size_t(batch.num_tokens));
+    plan.token_adapter.resize(size_t(batch.num_tokens));
     for (int t = 0; t < batch.num_tokens; ++t) {
-        const int index = batch.adapters[token_sequence_[size_t(t)]];
+        const int index = batch.adapters[plan.token_sequence[size_t(t)]];
         if (index < 0) continue;
-        token_adapter_[size_t(t)] = adapters_[size_t(index)].get();
-        adapted_tokens_.push_back(t);
-        has_gains_ |= token_adapter_[size_t(t)]->has_gains;
+        plan.token_adapter[size_t(t)] = adapters_[size_t(index)].get();
+        plan.adapted_tokens.push_back(t);
+        plan.has_gains |= plan.token_adapter[size_t(t)]->has_gains;
     }
     const size_t bytes = 2 * size_t(token_capacity_) * Adapter::max_rank * sizeof(float);
     if (low_rank_.bytes() < bytes) low_rank_ = Buffer(bytes);
-    const size_t aside_bytes = has_gains_ ? size_t(token_capacity_) * hidden_columns_ * sizeof(float) : 0;
+    const size_t aside_bytes = plan.has_gains ? size_t(token_capacity_) * hidden_columns_ * sizeof(float) : 0;
     if (aside_.bytes() < aside_bytes) aside_ = Buffer(aside_bytes);
 }
 

@@ -34,7 +34,7 @@ void copy_rows(const float* from, float* to, int num_rows, int size, int stride)
 void Decoder::Pass::recurrent(const Layer& layer, int index) {
     project_mix(layer);
     const int num_groups = decoder_.mix_columns_ / group_rows;
-    for_each(Region::position, batch_.num_sequences * num_groups, 4,
+    for_each(Region::position, batch_->num_sequences * num_groups, 4,
              [&](int i) { convolve(layer, index, i / num_groups, i % num_groups * group_rows); });
     const bool has_states = spec_.recurrence != Recurrence::convolution;
     if (has_states) {
@@ -42,7 +42,7 @@ void Decoder::Pass::recurrent(const Layer& layer, int index) {
         const int num_parts =
             (spec_.recurrent_value_size + RecurrenceArgs::max_columns - 1) / RecurrenceArgs::max_columns;
         const int per_sequence = spec_.recurrent_heads * num_parts;
-        for_each(Region::attention, batch_.num_sequences * per_sequence, 1, [&](int i) {
+        for_each(Region::attention, batch_->num_sequences * per_sequence, 1, [&](int i) {
             const int head = i % per_sequence / num_parts, part = i % num_parts;
             recur(layer, index, i / per_sequence, head, part * RecurrenceArgs::max_columns);
         });
@@ -89,7 +89,7 @@ float* Decoder::Pass::head_state(int index, int state, int head, int first_colum
 
 void Decoder::Pass::convolve(const Layer& layer, int index, int sequence, int first_channel) {
     ConvolutionArgs args{};
-    const int first = batch_.starts[sequence], count = std::min(group_rows, spec_.conv_channels() - first_channel);
+    const int first = batch_->starts[sequence], count = std::min(group_rows, spec_.conv_channels() - first_channel);
     args.num_taps = spec_.conv_size;
     args.stride = decoder_.mix_columns_;
     args.is_activated = spec_.recurrence != Recurrence::convolution;
@@ -98,13 +98,13 @@ void Decoder::Pass::convolve(const Layer& layer, int index, int sequence, int fi
             args.taps[j][c] = layer[Vector::conv][(first_channel + c) * args.num_taps + j];
         if (layer[Vector::conv_bias]) args.bias[c] = layer[Vector::conv_bias][first_channel + c];
     }
-    args.before = conv_inputs(index, batch_.state(sequence)) + first_channel;
+    args.before = conv_inputs(index, batch_->state(sequence)) + first_channel;
     args.before_stride = decoder_.mix_columns_;
     const auto copy = [&](const float* from, float* to) {
         copy_rows(from, to, args.num_taps - 1, group_rows, args.before_stride);
     };
-    if (!batch_.context_lengths[sequence]) clear_rows(args.before, args.num_taps - 1, group_rows, args.before_stride);
-    else if (const int state = batch_.restored_state(sequence); state >= 0)
+    if (!batch_->context_lengths[sequence]) clear_rows(args.before, args.num_taps - 1, group_rows, args.before_stride);
+    else if (const int state = batch_->restored_state(sequence); state >= 0)
         copy(conv_inputs(index, state) + first_channel, args.before);
     const auto run = [&](int done, int num_tokens) {
         args.num_tokens = num_tokens;
@@ -139,7 +139,7 @@ void Decoder::Pass::prepare_recurrence(const Layer& layer, int token) {
 
 void Decoder::Pass::recur(const Layer& layer, int index, int sequence, int head, int first_column) {
     const bool is_delta = spec_.recurrence == Recurrence::delta;
-    const int first = batch_.starts[sequence], keys = spec_.recurrent_keys(), stride = padded_value_size(spec_);
+    const int first = batch_->starts[sequence], keys = spec_.recurrent_keys(), stride = padded_value_size(spec_);
     const int key_head = spec_.tiles_key_heads ? head % spec_.recurrent_key_heads
                                                : head / (spec_.recurrent_heads / spec_.recurrent_key_heads);
     const size_t key = size_t(key_head) * spec_.recurrent_key_size;
@@ -151,14 +151,14 @@ void Decoder::Pass::recur(const Layer& layer, int index, int sequence, int head,
     args.key_stride = args.value_stride = decoder_.mix_columns_;
     args.factor_stride = decoder_.step_stride();
     args.skip = is_delta ? 0 : layer[Vector::skip][head];
-    args.state = head_state(index, batch_.state(sequence), head, first_column);
+    args.state = head_state(index, batch_->state(sequence), head, first_column);
     args.state_stride = stride;
     args.out_stride = decoder_.recurred_stride();
     const auto copy = [&](const float* from, float* to) {
         copy_rows(from, to, args.key_size, args.num_columns, stride);
     };
-    if (!batch_.context_lengths[sequence]) clear_rows(args.state, args.key_size, args.num_columns, stride);
-    else if (const int state = batch_.restored_state(sequence); state >= 0)
+    if (!batch_->context_lengths[sequence]) clear_rows(args.state, args.key_size, args.num_columns, stride);
+    else if (const int state = batch_->restored_state(sequence); state >= 0)
         copy(head_state(index, state, head, first_column), args.state);
     const auto run = [&](int done, int num_tokens) {
         args.num_tokens = num_tokens;
