@@ -4,7 +4,8 @@
 
 The prompt is English prose of 1,000 characters out of Python's own documentation; the answer is the same prose in
 chunks of one word, with the space before it. No model runs. Each guardrail is measured alone, and then the policy
-`default`: pii, secrets, denied_topics and max_length together.
+`default`: pii, secrets, denied_topics and max_length together; `all of these` has prompt_injection, toxicity and
+language, too. `presidio` is measured where it is installed.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -27,12 +29,20 @@ GUARDRAILS: dict[str, list[dict[str, Any]]] = {
     "denied_topics": [DENIED],
     "pii": [{"guardrail": "pii", "action": "mask"}],
     "secrets": [{"guardrail": "secrets"}],
+    "prompt_injection": [{"guardrail": "prompt_injection", "action": "flag"}],
+    "toxicity": [{"guardrail": "toxicity", "action": "flag"}],
     "canary": [{"guardrail": "canary", "tokens": ["x7f3-canary-1c"]}],
     "max_length": [{"guardrail": "max_length", "characters": 10**9}],
     "json_schema": [{"guardrail": "json_schema", "schema": {"type": "object"}, "action": "flag"}],
     "language": [{"guardrail": "language", "allowed": ["en"], "action": "flag"}],
 }
 GUARDRAILS["default"] = [*GUARDRAILS["pii"], *GUARDRAILS["secrets"], DENIED, *GUARDRAILS["max_length"]]
+GUARDRAILS["all of these"] = [
+    *GUARDRAILS["default"],
+    *GUARDRAILS["prompt_injection"],
+    *GUARDRAILS["toxicity"],
+    *GUARDRAILS["language"],
+]
 PROMPT_CHARACTERS = 1000
 REPEATS = 400
 
@@ -42,6 +52,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     as_json: bool = parser.parse_args().json
     prose = " ".join(" ".join(text.split()) for _, text in sorted(topics.items()))
+    if find_spec("presidio_analyzer") is not None:
+        GUARDRAILS["presidio"] = [{"guardrail": "presidio", "budget_ms": 10_000}]
     results = [measure(name, entries, prose) for name, entries in GUARDRAILS.items()]
     if as_json:
         print(json.dumps(results, indent=2))
@@ -55,11 +67,14 @@ def main() -> None:
 
 
 def measure(name: str, entries: list[dict[str, Any]], prose: str) -> dict[str, Any]:
-    is_of_output = name in ("canary", "json_schema")
-    policy = open_policy(name, 1, {"output": entries} if is_of_output else {"both": entries})
+    is_of_output, is_of_input = name in ("canary", "json_schema"), name == "prompt_injection"
+    sides = {side: entries for side in ("input", "output") if side != ("input" if is_of_output else None)}
+    if any(entry["guardrail"] == "prompt_injection" for entry in entries):
+        sides["output"] = [entry for entry in entries if entry["guardrail"] != "prompt_injection"]
+    policy = open_policy(name, 1, {side: each for side, each in sides.items() if each})
     prompts = [prose[i * PROMPT_CHARACTERS : (i + 1) * PROMPT_CHARACTERS] for i in range(REPEATS)]
     prompt_seconds = [] if is_of_output else [timed(lambda text=text: screen_prompt(policy, text)) for text in prompts]
-    chunk_seconds, held = stream(policy, prose[: 60 * PROMPT_CHARACTERS])
+    chunk_seconds, held = ([], [0]) if is_of_input else stream(policy, prose[: 60 * PROMPT_CHARACTERS])
     return {
         "guardrail": name,
         "prompt_p50": quantile(prompt_seconds, 0.5),

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from llmos.cli import main
+from llmos.core.config import load_settings
+from llmos.core.encryption.opening import open_encryption
+from llmos.data.responses import KeptResponse, KeptResponses
+from llmos.models import open_registry
 
 
 @pytest.fixture
@@ -89,3 +93,36 @@ def test_applying_a_policy_to_a_route_says_which_names_pass_it_by(run: Any, tmp_
     assert "ask for remote:far/big by that name aren't" in run("guardrail", "apply", "p", "--route", "dialogue")[2]
     assert run("guardrail", "apply", "p", "--everywhere")[2] == ""
     assert run("guardrail", "apply", "p", "--route", "dialogue")[2] == ""
+
+
+def test_kept_calls_are_replayed_with_a_policy_that_is_not_stored(run: Any, home: Path, tmp_path: Path) -> None:
+    policy = write(tmp_path / "p.toml", 'input = [{ guardrail = "denied_topics", phrases = ["Zanzibar"] }]')
+    assert "No call is kept since then" in run("guardrail", "replay", policy)[1]
+    keep(home, "resp_1", "Tell me of Zanzibar")
+    keep(home, "resp_2", "Hello")
+    status, out, _ = run("guardrail", "replay", policy, "--since", "1h")
+    assert (status, "1 more blocked, 0 no longer" in out, "newly blocked: resp_1 of owner" in out) == (0, True, True)
+    assert "denied_topics:denied_topic:input: 1" in out
+    assert "Zanzibar" not in out
+    replayed = json.loads(run("guardrail", "replay", policy, "--json")[1])
+    assert (replayed["policy"], replayed["num_calls"], replayed["then"]["blocked_prompts"]) == ("p@0", 2, 1)
+    assert json.loads(run("guardrail", "replay", policy, "--since", "2999-01-01", "--json")[1])["num_calls"] == 0
+    assert json.loads(run("guardrail", "replay", policy, "--project", "acme", "--json")[1])["num_calls"] == 0
+    run("guardrail", "set", "strict", policy)
+    assert "strict@1" in run("guardrail", "replay", "strict")[1]
+
+
+@pytest.mark.parametrize(("since", "why"), [("soon", "is no time"), ("7", "is no time")])
+def test_a_time_that_can_not_be_read_is_refused(run: Any, tmp_path: Path, since: str, why: str) -> None:
+    policy = write(tmp_path / "p.toml", 'input = [{ guardrail = "max_length", characters = 9 }]')
+    status, _, err = run("guardrail", "replay", policy, "--since", since)
+    assert (status, why in err) == (2, True), err
+
+
+def keep(home: Path, id: str, text: str) -> None:
+    settings = load_settings({"LLMOS_HOME": str(home)})
+    registry = open_registry(settings)
+    items = json.dumps([{"type": "message", "role": "user", "content": text}])
+    kept = KeptResponses(registry.database, open_encryption(settings, registry.database))
+    kept.keep("owner", KeptResponse(id=id, body='{"model": "dialogue"}', items=items))
+    registry.database.close()

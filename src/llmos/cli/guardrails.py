@@ -1,5 +1,6 @@
 """llmos guardrail: policies that screen prompts and answers."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,11 +8,13 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.keys import parse_duration
 from llmos.cli.output import print_facts, print_json, print_table, stderr, stdout
+from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.core.schemas.guardrails import GuardrailPolicyDescription
+    from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailReplayDescription
     from llmos.core.schemas.routes import RouteDescription
 
 _Name = Annotated[str, typer.Argument(metavar="POLICY", help="The policy.")]
@@ -31,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("unapply")(unapply)
     group.command("remove")(remove)
     group.command("test")(try_)
+    group.command("replay")(replay)
     app.add_typer(group, name="guardrail")
 
 
@@ -177,6 +181,65 @@ def try_(
         wrong = sum(not result.is_expected for result in results)
         stderr().print(f"{wrong} of {len(results)} cases have another verdict than expected.")
         raise typer.Exit(1)
+
+
+def replay(
+    name: Annotated[str, typer.Argument(metavar="POLICY", help="A policy, or a file with one (.toml or .json).")],
+    since: Annotated[str, typer.Option(metavar="TIME", help="A time back from now (7d, 12h), or a date.")] = "7d",
+    project: Annotated[str | None, typer.Option(help="Only the calls of this project.", show_default=False)] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Screen kept calls with a policy, and show what it would block that isn't blocked now. Nothing is switched on.
+
+    Kept are stored responses, and the lines of batches. The policies that apply to each call now are applied, too; a
+    policy that applies already is compared with its new version.
+    """
+    from llmos.security.guardrails.files import read_document
+
+    path = Path(name)
+    document = read_document(path) if path.suffix in (".toml", ".json") else None
+    moment = _since(since)
+    with open_control(load_settings()) as control, progress_bar("steps") as progress:
+        replayed = control.guardrails.replay(
+            name if document is None else path.stem, progress, since=moment, document=document, project=project
+        )
+    if as_json:
+        print_json(replayed)
+        return
+    _print_replayed(replayed)
+
+
+def _since(text: str) -> datetime:
+    """Return the moment that a text stands for: a time back from now, or a date in this machine's time zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return datetime.now(UTC) - parse_duration(text)
+
+
+def _print_replayed(replayed: "GuardrailReplayDescription") -> None:
+    now, then = replayed.now, replayed.then
+    if not replayed.num_calls:
+        stdout().print("No call is kept since then. Kept are stored responses, and the lines of batches.")
+        return
+    rows = [
+        {"now": getattr(now, field), "then": getattr(then, field), "what": label}
+        for field, label in (
+            ("blocked_prompts", "prompts blocked"),
+            ("blocked_answers", "answers blocked"),
+            ("redacted", "redacted"),
+            ("flagged", "flagged"),
+        )
+    ]
+    columns = {"what": f"of {replayed.num_calls:,} calls", "now": "now", "then": f"with {replayed.policy}"}
+    print_table(rows, columns, as_json=False)
+    stdout().print(f"{replayed.num_newly_blocked:,} more blocked, {replayed.num_no_longer_blocked:,} no longer.")
+    for name, count in replayed.findings.items():
+        stdout().print(f"{name}: {count:,}")
+    for call in replayed.newly_blocked:
+        stdout().print(f"newly blocked: {call.id} of {call.project} ({', '.join(call.found)})")
+    if replayed.num_newly_blocked > len(replayed.newly_blocked):
+        stdout().print(f"and {replayed.num_newly_blocked - len(replayed.newly_blocked):,} more")
 
 
 def _print_policies(policies: "Any", *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session, load_only
 
 from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
@@ -198,3 +198,30 @@ def newest_erasure(session: Session) -> int:
 def projects_erased_after(session: Session, number: int) -> set[str]:
     """Return the projects with an erasure after this one."""
     return set(session.scalars(select(ErasureRow.project).where(ErasureRow.number > number)))
+
+
+def num_responses_since(session: Session, since: datetime, now: datetime, tenant: str | None) -> int:
+    counted = select(func.count()).select_from(ResponseRow)
+    return session.scalars(counted.where(*_kept_since(since, now, tenant))).one()
+
+
+def responses_since(
+    session: Session, since: datetime, now: datetime, tenant: str | None, *, after: str, limit: int
+) -> Sequence[tuple[str, str, datetime]]:
+    """Return id, tenant and time of up to `limit` responses that haven't expired, by id, after the one with that id."""
+    columns = select(ResponseRow.id, ResponseRow.tenant, ResponseRow.created_at)
+    statement = columns.where(*_kept_since(since, now, tenant), ResponseRow.id > after)
+    return [(row[0], row[1], row[2]) for row in session.execute(statement.order_by(ResponseRow.id).limit(limit))]
+
+
+def batches_since(session: Session, since: datetime, tenant: str | None) -> Sequence[BatchRow]:
+    """Return the batches of one tenant, or of all, that have answers, oldest first."""
+    statement = select(BatchRow).where(BatchRow.created_at >= since, BatchRow.output_file_id.is_not(None))
+    if tenant is not None:
+        statement = statement.where(BatchRow.tenant == tenant)
+    return session.scalars(statement.order_by(BatchRow.number)).all()
+
+
+def _kept_since(since: datetime, now: datetime, tenant: str | None) -> list[ColumnElement[bool]]:
+    of_tenant = [] if tenant is None else [ResponseRow.tenant == tenant]
+    return [ResponseRow.created_at >= since, ResponseRow.expires_at > now, *of_tenant]

@@ -1,14 +1,18 @@
 """The kinds of jobs: what each refuses, does, and says to start it again."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmos.core.config import Settings, load_settings
-from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, UnsupportedModel
+from llmos.core.encryption.opening import open_encryption
+from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound, UnsupportedModel
 from llmos.core.progress import no_progress
+from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.gateway.http.requests import convert
 from llmos.gateway.jobs.kinds import Context, job_kinds, kind_named
 from llmos.models import open_registry
@@ -16,6 +20,7 @@ from llmos.models.cards import measure
 from llmos.models.policies import Policies
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
+from llmos.security.guardrails.policies import GuardrailPolicies
 from support.made_cards import card
 from support.tiny_folders import write_folder
 
@@ -46,10 +51,10 @@ def request_of(kind: str, **fields: Any) -> Any:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "verify"}
+    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "verify", "replay"}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")
-    with pytest.raises(BadRequest, match="It is one of card, prune, pull, quantize, verify"):
+    with pytest.raises(BadRequest, match="It is one of card, prune, pull, quantize, replay, verify"):
         kind_named(7)
 
 
@@ -114,3 +119,24 @@ def test_a_version_stays_whose_card_can_not_be_measured(
 def test_a_key_that_is_none_is_refused(settings: Settings, registry: Registry) -> None:
     with pytest.raises(LLMOSError):
         kind_named("verify").check(settings, registry, request_of("verify", model="tiny", key="no key"))
+
+
+def test_a_replay_screens_what_is_kept_and_says_what_it_would_block(context: Context) -> None:
+    database = context.registry.database
+    responses = KeptResponses(database, open_encryption(context.settings, database))
+    for id, text in (("resp_1", "Tell me of Zanzibar"), ("resp_2", "Hello")):
+        items = json.dumps([{"type": "message", "role": "user", "content": text}])
+        responses.keep("owner", KeptResponse(id=id, body='{"model": "dialogue"}', items=items))
+    document = {"input": [{"guardrail": "denied_topics", "phrases": ["Zanzibar"]}]}
+    since = datetime.now(UTC) - timedelta(hours=1)
+    kind = kind_named("replay")
+    with pytest.raises(NotFound, match="no guardrail policy 'strict'"):
+        kind.check(context.settings, context.registry, request_of("replay", policy="strict", since=since.isoformat()))
+    request = request_of("replay", policy="strict", since=since.isoformat(), document=document)
+    result = kind.work(context, kind.check(context.settings, context.registry, request))
+    assert (result["policy"], result["num_calls"], result["then"]["blocked_prompts"]) == ("strict@0", 2, 1)
+    assert [each["id"] for each in result["newly_blocked"]] == ["resp_1"]
+    GuardrailPolicies(database).set("strict", document)
+    request = request_of("replay", policy="strict", since=since.isoformat(), project="acme")
+    assert kind.work(context, request)["num_calls"] == 0
+    assert kind.command(request) == f"llmos guardrail replay strict --since {since.isoformat()} --project acme"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmos.core.errors import BadRequest, PromptBlocked
-from llmos.security.guardrails.guardrail import ALL_CHANNELS, BOTH_SIDES, Options
+from llmos.security.guardrails.guardrail import ALL_CHANNELS, ALL_SOURCES, BOTH_SIDES, Options
 from llmos.security.guardrails.kinds import kinds, load_kind
 from llmos.security.guardrails.policy import Policy, open_policy
 from llmos.security.guardrails.screening import FAILED, OUT_OF_TIME, Screening
@@ -170,6 +170,7 @@ class Failing:
     """A guardrail that fails, or takes long, on the second piece."""
 
     actions, sides, channels = ("block",), BOTH_SIDES, ALL_CHANNELS
+    sources = ALL_SOURCES
     waits = False
 
     def __init__(self, error: Exception | None, on_piece: Any = None) -> None:

@@ -1,12 +1,13 @@
 """Projects, users, API keys and guardrail policies in this machine's database."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from llmos.core.progress import Progress
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
-from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailReplayDescription, place_of
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.users import SignedOutDescription, UserDescription
@@ -234,6 +235,34 @@ class LocalGuardrails:
 
     def remove(self, name: str) -> None:
         self._policies.remove(name, actor=this_user())
+
+    def replay(
+        self,
+        name: str,
+        progress: Progress,
+        *,
+        since: datetime,
+        document: Mapping[str, Any] | None = None,
+        project: str | None = None,
+    ) -> GuardrailReplayDescription:
+        from llmos.data.traffic import KeptTraffic
+        from llmos.security.guardrails.policy import open_policy
+        from llmos.security.guardrails.replay import replay
+
+        database, policies = self._control.registry.database, self._policies
+        traffic = KeptTraffic(database, self._control.files)
+        version = 0
+        if document is None:
+            stored = policies.get(name)
+            version, document = stored.version, stored.document
+        return replay(
+            open_policy(name, version, document),
+            traffic.calls(since, project),
+            lambda call: policies.of_kept_call(project=call.project, route=call.model),
+            since=since,
+            num_calls=traffic.count(since, project),
+            progress=progress,
+        )
 
     @property
     def _policies(self) -> "GuardrailPolicies":

@@ -16,7 +16,7 @@ from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
-from llmos.core.schemas.guardrails import GuardrailPolicyDescription
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailReplayDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
@@ -233,6 +233,16 @@ class GuardrailsPort(Protocol):
         self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
     ) -> GuardrailPolicyDescription: ...
     def remove(self, name: str) -> None: ...
+    def replay(
+        self,
+        name: str,
+        progress: Progress,
+        *,
+        since: datetime,
+        document: Mapping[str, Any] | None = None,
+        project: str | None = None,
+    ) -> GuardrailReplayDescription:
+        """Screen kept calls with a policy, stored or not, and compare it with those that apply now."""
 
 
 class AuditPort(Protocol):

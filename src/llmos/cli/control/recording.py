@@ -81,7 +81,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
     "signing": ("verify",),
     "routes": ("list", "get", "history", "evidence"),
     "projects": ("list", "get"),
-    "guardrails": ("list", "get", "history"),
+    "guardrails": ("list", "get", "history", "replay"),
     "providers": ("list", "models"),
     "rollouts": ("list", "get", "history"),
     "deployments": ("list", "running", "history", "stop"),

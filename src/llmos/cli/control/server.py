@@ -15,6 +15,7 @@ from llmos.cli.control.job_results import result_of, show_progress
 from llmos.cli.control.local import LocalControl, accepts_connections
 from llmos.cli.control.port import MakeRequest, OnNotice
 from llmos.cli.output import stderr
+from llmos.client.control import Guardrails
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
@@ -22,6 +23,7 @@ from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, C
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.guardrails import GuardrailReplayDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
     MadeDescription,
@@ -68,7 +70,7 @@ class ServerControl:
         self.encryption = self._client.encryption
         self.users = self._client.users
         self.erasures = self._client.erasures
-        self.guardrails = self._client.guardrails
+        self.guardrails = ServerGuardrails(self._client)
         self.audit = ServerAudit(self._client)
         self.receipts = self._client.receipts
         self.providers = self._client.providers
@@ -281,6 +283,20 @@ class ServerDeployments:
 
     def history(self, name: str) -> Sequence[DeploymentEventDescription]:
         return self._deployments.history(name)
+
+
+class ServerGuardrails(Guardrails):
+    def replay(
+        self,
+        name: str,
+        progress: Progress,
+        *,
+        since: datetime,
+        document: Mapping[str, Any] | None = None,
+        project: str | None = None,
+    ) -> GuardrailReplayDescription:
+        fields = {"policy": name, "since": since.isoformat(), "document": document, "project": project}
+        return _run_job(self._client, GuardrailReplayDescription, progress, "replay", **fields)
 
 
 @contextmanager

@@ -24,6 +24,49 @@ class GuardrailPolicyDescription(Description, frozen=True, kw_only=True):
     created_by: str | None = None
 
 
+class ReplayCounts(Description, frozen=True, kw_only=True):
+    """What policies do with kept calls. A call whose prompt is blocked has no answer."""
+
+    blocked_prompts: int = 0
+    blocked_answers: int = 0
+    redacted: int = 0
+    """Calls that are let through with something masked."""
+    flagged: int = 0
+    """Calls that are let through as they are, and counted."""
+
+
+class ReplayedCall(Description, frozen=True, kw_only=True):
+    """A call that a policy would block."""
+
+    id: str = ""
+    """Of the stored response, or BATCH/CUSTOM_ID."""
+    project: str = ""
+    model: str = ""
+    """The name that was asked for."""
+    created_at: datetime | None = None
+    found: list[str] = msgspec.field(default_factory=list)
+    """GUARDRAIL:RULE:SIDE of what blocks it."""
+
+
+class GuardrailReplayDescription(Description, frozen=True, kw_only=True):
+    """A policy over kept calls, compared with the policies that apply to them now."""
+
+    policy: str = ""
+    """NAME@VERSION; version 0 for one that isn't stored."""
+    since: datetime | None = None
+    num_calls: int = 0
+    now: ReplayCounts = ReplayCounts()
+    """With the policies that apply now."""
+    then: ReplayCounts = ReplayCounts()
+    """With this policy as well, in place of its version that applies now."""
+    num_newly_blocked: int = 0
+    num_no_longer_blocked: int = 0
+    newly_blocked: list[ReplayedCall] = msgspec.field(default_factory=list)
+    """The first of them."""
+    findings: dict[str, int] = msgspec.field(default_factory=dict)
+    """{GUARDRAIL:RULE:SIDE: calls in which this policy finds it}"""
+
+
 def place_of(route: str | None, project: str | None, everywhere: bool) -> tuple[str, str]:
     """Return the scope and the target of a policy. Raises BadRequest unless exactly one is given."""
     if (route is not None) + (project is not None) + everywhere != 1:

@@ -18,6 +18,7 @@ from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
+from llmos.security.guardrails.guardrail import Source
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.guardrails.screening import ChannelScreen, Screening
 
@@ -49,9 +50,9 @@ class GuardrailStages:
             rebuild = texts.of_call(call)
             is_long = sum(map(len, texts.found)) > _LONG
             screened = (
-                await asyncio.to_thread(screening.screen_prompt, texts.found)
+                await asyncio.to_thread(screening.screen_prompt, texts.found, texts.sources)
                 if is_long or screening.waits_for_prompt
-                else screening.screen_prompt(texts.found)
+                else screening.screen_prompt(texts.found, texts.sources)
             )
             call = rebuild(iter(screened).__next__)
         return call
@@ -161,6 +162,15 @@ def _merged(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
+_SOURCES: dict[Any, Source] = {
+    "system": "system",
+    "developer": "system",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+"""Role of a message -> who its texts are from."""
+
 Take = Callable[[], str]
 """Returns the next of the screened texts."""
 
@@ -171,6 +181,9 @@ class _Texts:
     def __init__(self, *, takes_tokens: bool) -> None:
         """`takes_tokens`: prompts of token ids, which can't be read, are let pass: nothing runs."""
         self.found: list[str] = []
+        self.sources: list[Source] = []
+        """Who each text is from."""
+        self._source: Source = "user"
         self._takes_tokens = takes_tokens
 
     def of_call(self, call: C) -> Callable[[Take], C]:
@@ -180,6 +193,7 @@ class _Texts:
             return lambda take: replace(call, inputs=rebuild(take), instruction=instruction(take))
         assert isinstance(call, Call), "calls generate, count or embed"
         prompts = self._all([self._prompt(prompt) for prompt in call.prompts])
+        self._source = "definitions"
         tools = self._value(None if call.tools is None else list(call.tools.functions))
         options = self._value(dict(call.template_options))
         grammar = self._optional(None if call.grammar is None else call.grammar.text)
@@ -199,6 +213,7 @@ class _Texts:
         if prompt.tokens is not None and not self._takes_tokens:
             raise _unreadable("prompt")
         messages = None if prompt.messages is None else self._all([self._message(each) for each in prompt.messages])
+        self._source = "user"
         user_text, text, suffix = map(self._optional, (prompt.user_text, prompt.text, prompt.suffix))
         return lambda take: replace(
             prompt,
@@ -209,6 +224,7 @@ class _Texts:
         )
 
     def _message(self, message: dict[str, Any]) -> Callable[[Take], dict[str, Any]]:
+        self._source = _SOURCES.get(message.get("role"), "user")
         fields = {name: self._optional(message.get(name)) for name in ("content", "reasoning_content", "name")}
         calls = message.get("tool_calls") or []
         arguments = [self._arguments(call["function"]["arguments"]) for call in calls]
@@ -265,6 +281,7 @@ class _Texts:
 
     def _text(self, text: str) -> Callable[[Take], str]:
         self.found.append(text)
+        self.sources.append(self._source)
         return lambda take: take()
 
     def _optional(self, text: Any) -> Callable[[Take], Any]:

@@ -23,6 +23,10 @@ Channel = Literal["text", "reasoning", "arguments"]
 """A part of an answer: its text, its reasoning, or the arguments of one of its calls."""
 
 
+Source = Literal["system", "user", "assistant", "tool", "definitions"]
+"""Who a text of a prompt is from. definitions: of tools, with grammars and options of templates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """Something that the guardrail looks for."""
@@ -65,6 +69,8 @@ class Guardrail(Protocol):
     sides: ClassVar[Sequence[Side]]
     channels: ClassVar[Sequence[Channel]]
     """The parts of an answer that it screens."""
+    sources: Sequence[Source]
+    """The texts of a prompt that it screens."""
     waits: ClassVar[bool]
     """It waits for another program. Its time is then that of a clock, instead of a processor's, and it is asked in a
     thread."""
@@ -100,6 +106,7 @@ class GuardrailFailed(Exception):
 
 
 ALL_ACTIONS: tuple[Action, ...] = ("block", "mask", "flag")
+ALL_SOURCES: tuple[Source, ...] = ("system", "user", "assistant", "tool", "definitions")
 BOTH_SIDES: tuple[Side, ...] = ("input", "output")
 ALL_CHANNELS: tuple[Channel, ...] = ("text", "reasoning", "arguments")
 

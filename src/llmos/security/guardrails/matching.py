@@ -6,11 +6,13 @@ from typing import ClassVar
 from llmos.security.guardrails.guardrail import (
     ALL_ACTIONS,
     ALL_CHANNELS,
+    ALL_SOURCES,
     BOTH_SIDES,
     Action,
     Channel,
     Piece,
     Side,
+    Source,
     Stream,
     pieces_of,
 )
@@ -21,6 +23,7 @@ class MatchGuardrail:
     actions: ClassVar[Sequence[Action]] = ALL_ACTIONS
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+    sources: Sequence[Source] = ALL_SOURCES
     waits: ClassVar[bool] = False
 
     def __init__(self, rules: Sequence[Rule]) -> None:

@@ -158,6 +158,15 @@ class GuardrailPolicies:
         """Return the policies that screen a call. Raises Unavailable if one of them can't be used."""
         if not self._is_current():
             await asyncio.to_thread(self._load)
+        return self._found(project, route)
+
+    def of_kept_call(self, *, project: str, route: str | None) -> Sequence[Policy]:
+        """Return the same in a thread that may block. Raises Unavailable."""
+        if not self._is_current():
+            self._load()
+        return self._found(project, route)
+
+    def _found(self, project: str, route: str | None) -> Sequence[Policy]:
         applied = self._applied
         if not applied:
             return ()

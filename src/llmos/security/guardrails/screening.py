@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llmos.core.errors import PromptBlocked
-from llmos.security.guardrails.guardrail import Channel, GuardrailFailed, Hit, OutOfTime, Piece, Stream, text_of
+from llmos.security.guardrails.guardrail import Channel, GuardrailFailed, Hit, OutOfTime, Piece, Source, Stream, text_of
 from llmos.security.guardrails.placeholders import Placeholders
 from llmos.security.guardrails.policy import Policy, Step
 
@@ -76,12 +76,15 @@ class Screening:
         """Whether the answer may differ from what the model says."""
         return bool(self._output or self.placeholders)
 
-    def screen_prompt(self, texts: Sequence[str]) -> list[str]:
-        """Return the texts as the model may see them. Raises PromptBlocked."""
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source] | None = None) -> list[str]:
+        """Return the texts as the model may see them. Raises PromptBlocked. `sources`: of each; by default users."""
         self.placeholders.avoid(texts)
+        sources = ["user"] * len(texts) if sources is None else sources
         screened = list(texts)
         for step in self._input:
-            screened = self._screen_texts(step, screened)
+            chosen = [i for i, source in enumerate(sources) if source in step.guardrail.sources]
+            for i, text in zip(chosen, self._screen_texts(step, [screened[i] for i in chosen]), strict=True):
+                screened[i] = text
         return screened
 
     def block_prompt(self, step: Step, rule: str) -> PromptBlocked:

@@ -8,7 +8,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.text.schemas import SchemaError
 from llmos.engine.text.schemas.validation import SchemaValidator
 from llmos.security.guardrails import guardrail
-from llmos.security.guardrails.guardrail import Action, Channel, Hit, Piece, Side, pieces_of
+from llmos.security.guardrails.guardrail import ALL_SOURCES, Action, Channel, Hit, Piece, Side, Source, pieces_of
 
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
@@ -20,6 +20,7 @@ class JsonSchema:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = ("output",)
     channels: ClassVar[Sequence[Channel]] = ("text",)
+    sources: Sequence[Source] = ALL_SOURCES
     waits: ClassVar[bool] = False
 
     def __init__(self, validator: SchemaValidator) -> None:

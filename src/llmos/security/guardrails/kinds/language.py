@@ -9,7 +9,17 @@ import msgspec
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import did_you_mean
 from llmos.security.guardrails import guardrail
-from llmos.security.guardrails.guardrail import BOTH_SIDES, Action, Channel, Hit, Piece, Side, pieces_of
+from llmos.security.guardrails.guardrail import (
+    ALL_SOURCES,
+    BOTH_SIDES,
+    Action,
+    Channel,
+    Hit,
+    Piece,
+    Side,
+    Source,
+    pieces_of,
+)
 
 RULE = "other_language"
 
@@ -31,6 +41,7 @@ class Language:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ("text", "reasoning")
+    sources: Sequence[Source] = ALL_SOURCES
     waits: ClassVar[bool] = False
 
     def __init__(self, allowed: frozenset[str], confidence: float) -> None:

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from llmos.security.guardrails import guardrail
-from llmos.security.guardrails.guardrail import ALL_CHANNELS, BOTH_SIDES, Action, Channel, Hit, Piece, Side
+from llmos.security.guardrails.guardrail import (
+    ALL_CHANNELS,
+    ALL_SOURCES,
+    BOTH_SIDES,
+    Action,
+    Channel,
+    Hit,
+    Piece,
+    Side,
+    Source,
+)
 
 RULE = "excess_length"
 
@@ -20,6 +30,7 @@ class MaxLength:
     actions: ClassVar[Sequence[Action]] = ("block", "flag")
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+    sources: Sequence[Source] = ALL_SOURCES
     waits: ClassVar[bool] = False
 
     def __init__(self, characters: int) -> None:

@@ -13,12 +13,14 @@ from llmos.security.guardrails import guardrail
 from llmos.security.guardrails.guardrail import (
     ALL_ACTIONS,
     ALL_CHANNELS,
+    ALL_SOURCES,
     BOTH_SIDES,
     Action,
     Channel,
     Hit,
     Piece,
     Side,
+    Source,
     text_of,
 )
 from llmos.security.guardrails.outside_service import FoundHit, OutsideService, Question
@@ -43,6 +45,7 @@ class Webhook:
     actions: ClassVar[Sequence[Action]] = ALL_ACTIONS
     sides: ClassVar[Sequence[Side]] = BOTH_SIDES
     channels: ClassVar[Sequence[Channel]] = ALL_CHANNELS
+    sources: Sequence[Source] = ALL_SOURCES
     waits: ClassVar[bool] = True
 
     def __init__(self, service: OutsideService, num_characters: int) -> None:
