@@ -114,6 +114,7 @@ def test_a_card_travels_with_its_version_and_replaces_none(archive, here, there)
     there.remove(version.model)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("card", "reason"), [({"format": 1}, "a card that can't be read"), (None, "the card of another version")]
 )
