@@ -30,7 +30,7 @@ async def test_every_reference_has_a_schema(http: httpx.AsyncClient) -> None:
     assert names <= described["components"]["schemas"].keys()
 
 
-WITHOUT_BODY = ("/cancel", "/disable", "/enable", "/encrypt", "/revoke", "/sign-out", "/sleep", "/wake")
+WITHOUT_BODY = ("/cancel", "/checkpoint", "/disable", "/enable", "/encrypt", "/revoke", "/sign-out", "/sleep", "/wake")
 
 
 async def test_every_operation_documents_its_request_answer_and_authentication(http: httpx.AsyncClient) -> None:
@@ -43,7 +43,7 @@ async def test_every_operation_documents_its_request_answer_and_authentication(h
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
             assert (operation.get("security") == []) == is_open(path), path
             no_json: tuple[str, ...] = ("/metrics", "/health/identity", "/api/copy", "/v1/files/{file_id}/content")
-            no_json += ("/llmos/v1/sign-out",)
+            no_json += ("/llmos/v1/sign-in", "/llmos/v1/sign-out", "/llmos/v1/audit/export")
             no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
             if path not in no_json and method != "delete":
                 status = next(status for status in operation["responses"] if status.startswith("2"))

@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from llmos.core.errors import LLMOSError, Unauthenticated
 from llmos.core.schemas.users import SessionDescription
@@ -55,9 +55,9 @@ class SignOutForm(RequestObject, kw_only=True):
 R = TypeVar("R", bound=RequestObject)
 
 
-@router.get("/sign-in", include_in_schema=False)
+@router.get("/sign-in", summary="The page where a person signs in", response_class=HTMLResponse)
 async def sign_in_form(request: Request) -> Response:
-    """Show the sign-in page, or who is signed in."""
+    """Or who is signed in. `?next=`: the path on this server that the browser goes to afterwards."""
     token, found = await _session(request)
     if token is not None and found is not None:
         user = found.user
