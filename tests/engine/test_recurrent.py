@@ -137,6 +137,17 @@ def test_they_wait_for_a_state_that_is_missing_behind_known_blocks(model):
     assert sorted(cached(outputs, id) for id in "abcd") == [0, 144, 144, 144]
 
 
+def test_they_wait_no_longer_than_for_that_state(model):
+    engine = engine_of(model)
+    run(engine, sharing("first", 170))
+    for own, id in enumerate("abcd"):
+        engine.submit(sharing(id, 150, *[own] * 20, max_tokens=60))
+    for _ in range(10):
+        engine.step()
+    assert engine.load().num_running == 4
+    drain(engine)
+
+
 def test_the_choices_of_one_request_have_states_of_their_own(model):
     request = request_of(0, n=3, temperature=1.0, seed=4)
     several = answers(engine_of(model), request)
