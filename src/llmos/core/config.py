@@ -58,7 +58,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -73,7 +73,6 @@ KNOWN_ISAS = ("avx512", "avx_vnni", "avx2", "portable")
 LogFormat = Literal["text", "json", "off"]
 KNOWN_KV_DTYPES = ("int8", "f16", "f32")
 D = TypeVar("D", int, None)
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +110,8 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
     limits_url: str | None = None
     public_url: str = ""
-    trusted_proxies: tuple[Network, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks, such as 10.0.0.0/8. As texts: settings travel to other processes as JSON."""
     session_idle_seconds: int = 3600
     session_seconds: int = 43_200
     oidc: OidcConfig | None = None
@@ -280,10 +280,11 @@ def parse_origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def parse_networks(text: str, name: str) -> tuple[Network, ...]:
-    """Return the addresses and networks in `text`. Raises BadRequest, naming the setting `name`, for what is none."""
+def parse_networks(text: str, name: str) -> tuple[str, ...]:
+    """Return the addresses and networks in `text` as networks, such as 10.0.0.0/8. Raises BadRequest, naming the
+    setting `name`, for what is none."""
     try:
-        return tuple(ip_network(each) for each in re.split(r"[\s,]+", text) if each)
+        return tuple(str(ip_network(each)) for each in re.split(r"[\s,]+", text) if each)
     except ValueError as error:
         raise BadRequest(
             f"{name} is wrong: {error}. Write addresses or networks such as 10.0.0.0/8, separated by spaces or commas.",

@@ -4,14 +4,16 @@ import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmos.core.config import Settings, load_settings
+from llmos.core.config import Settings, load_settings, parse_networks
 from llmos.core.errors import ModelNotFound, ReplicaFailed
 from llmos.core.jobs.jobs import Step
+from llmos.core.oidc_config import GroupRole, OidcConfig
 from llmos.gateway.jobs import job_process
 from llmos.gateway.jobs.job_process import run_in_process
 from llmos.gateway.jobs.worker import Assignment, decode_assignment, encode_assignment
@@ -107,6 +109,21 @@ def test_the_process_ends_with_the_server(settings: Settings, moment: str) -> No
 
 def test_settings_arrive_as_they_were_sent(settings: Settings) -> None:
     sent = quantize(settings, "minmax", bits=4)
+    assert decode_assignment(encode_assignment(sent)) == sent
+    special = replace(
+        settings,
+        trusted_proxies=parse_networks("10.0.0.0/8 ::1", "the test"),
+        allow_origins=("https://a.example",),
+        tls_cert=Path("/a/b"),
+        oidc=OidcConfig(
+            issuer="https://a",
+            client_id="b",
+            client_secret=None,
+            public_url="https://c",
+            roles=(GroupRole(group="g", role="viewer", project="p"),),
+        ),
+    )
+    sent = Assignment(settings=special, kind="verify", request={}, actor="ada")
     assert decode_assignment(encode_assignment(sent)) == sent
 
 

@@ -9,21 +9,20 @@ name different clients, one of them was passed on unread, and neither is believe
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from llmos.core.config import Network
 from llmos.core.errors import BadRequest
 
 Address = IPv4Address | IPv6Address
 
 
 class TrustedProxies:
-    def __init__(self, networks: Sequence[Network] = ()) -> None:
-        """`networks`: the proxies' addresses. Without any, no header is read."""
-        self._networks = networks
+    def __init__(self, networks: Sequence[str] = ()) -> None:
+        """`networks`: the proxies' addresses, such as 10.0.0.0/8. Without any, no header is read."""
+        self._networks = [ip_network(each) for each in networks]
 
     def resolve(self, scope: Scope, headers: Headers) -> Scope:
         """Return the scope with the client's address and scheme. Raises BadRequest for headers that contradict."""
