@@ -31,7 +31,7 @@ def test_a_policy_its_versions_and_its_end(run: Any, tmp_path: Path) -> None:
     first = write(tmp_path / "a.toml", 'both = [{ guardrail = "max_length", characters = 9 }]')
     second = write(tmp_path / "b.json", '{"input": [{"guardrail": "max_length", "characters": 7, "action": "flag"}]}')
     status, out, err = run("guardrail", "set", "short", first)
-    assert (status, out) == (0, "short@1 screens nothing yet.\n")
+    assert (status, out) == (0, "short@1 screens no calls.\n")
     assert "llmos guardrail apply short" in err
     assert run("guardrail", "set", "short", first)[1].startswith("short@1 ")
     assert run("guardrail", "apply", "short", "--everywhere")[1] == "short@1 screens every call.\n"
@@ -60,7 +60,7 @@ def test_cases_have_verdicts_and_the_status_says_if_one_is_wrong(run: Any, tmp_p
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("a.toml", "both = [{", "no policy in TOML"),
+        ("a.toml", "both = [{", "isn't a policy in TOML"),
         ("a.json", "[]", "must be an object"),
         ("a.json", "{}", "has no guardrail"),
         ("a.json", '{"inputs": []}', "Did you mean input"),

@@ -1,5 +1,6 @@
 """llmos project and llmos key, on this machine's database."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_the_output_of_create_is_the_key_alone(run: Any) -> None:
     status, out, err = run("key", "create", "--name", "CI", "--expires", "90d")
     assert status == 0
     assert is_token(out.strip())
-    assert "developer of owner" in err
+    assert "role developer, project owner" in err
     assert "can't be shown again" in err
     (key,) = json.loads(run("key", "list", "--json")[1])
     assert key["ends_with"] == out.strip()[-4:]
@@ -53,6 +54,31 @@ def test_a_project_is_not_removed_without_a_yes(run: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr("typer.confirm", _no)
     assert run("project", "remove", "acme")[0] == 130
     assert run("project", "show", "acme")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("project", "remove", "acme"), ("user", "remove", "ann"), ("encryption", "discard")]
+)
+def test_a_script_is_told_how_to_answer_the_question(run: Any, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    status, _, err = run(*command)
+    assert status == 2
+    assert err.endswith("Error: Nobody answered the question. To do it without a question, add --yes.\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (("provider", "list"), "llmos provider add NAME --kind KIND --base-url URL"),
+        (("guardrail", "list"), "llmos guardrail set NAME FILE"),
+        (("user", "list"), "llmos user create NAME"),
+        (("audit", "list"), "llmos audit list"),
+    ],
+)
+def test_an_empty_list_names_the_next_command(run: Any, command: Any, advice: str) -> None:
+    status, out, err = run(*command)
+    assert (status, out) == (0, "")
+    assert advice in err
 
 
 def _no(question: str, **_: Any) -> None:

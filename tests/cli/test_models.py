@@ -287,6 +287,19 @@ def test_a_server_elsewhere_is_asked_for_its_models(cli, elsewhere):
     ]
 
 
+def test_a_server_on_this_machine_is_asked_with_the_key_that_is_set(cli, elsewhere, monkeypatch):
+    monkeypatch.setenv("LLMOS_ENDPOINT", "http://127.0.0.1:8000")
+    assert "big@4" in cli("list").out
+    assert elsewhere == [("GET", "/llmos/v1/models", b"", "Bearer secret")]
+
+
+def test_without_a_key_a_server_on_this_machine_is_not_asked(cli, elsewhere, monkeypatch):
+    monkeypatch.setenv("LLMOS_ENDPOINT", "http://127.0.0.1:8000")
+    monkeypatch.delenv("LLMOS_API_KEY")
+    assert "No models yet" in cli("list").err
+    assert elsewhere == []
+
+
 def test_a_server_elsewhere_has_its_own_routes(cli, elsewhere):
     assert cli("route", "set", "gpt-3", "big").out.strip() == "gpt-3 → big"
     assert "gpt-3" in cli("route", "list").out

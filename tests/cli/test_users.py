@@ -10,11 +10,11 @@ PASSWORD = "correct horse battery staple"
 
 def test_a_user_from_creation_to_removal(cli: Any) -> None:
     created = cli("user", "create", "ann", "--role", "owner", stdin=f"{PASSWORD}\n")
-    assert (created.status, created.out) == (0, "Created ann, owner of owner.\n")
+    assert (created.status, created.out) == (0, "Created ann, role owner, project owner.\n")
     (user,) = json.loads(cli("user", "list", "--json").out)
     assert (user["name"], user["role"], user["has_password"], user["num_sessions"]) == ("ann", "owner", True, 0)
     assert "ended" in cli("user", "set-password", "ann", stdin="another password entirely\n").out
-    assert "viewer of owner now" in cli("user", "set-role", "ann", "--role", "viewer").out
+    assert "the role viewer in the project owner now" in cli("user", "set-role", "ann", "--role", "viewer").out
     assert "llmos user enable ann" in cli("user", "disable", "ann").out
     assert cli("user", "enable", "ann").status == 0
     assert cli("user", "sign-out", "ann").out == "Ended 0 sessions of ann.\n"

@@ -57,6 +57,9 @@ def list_(
     if as_json:
         print_json(entries)
         return
+    if not entries:
+        stderr().print("No entries match. To list the newest of all: llmos audit list")
+        return
     rows = [
         {
             "number": entry.number,
@@ -70,7 +73,7 @@ def list_(
         }
         for entry in entries
     ]
-    print_table(rows, {**{name: name for name in rows[0]}, "time": "time (UTC)"} if rows else ())
+    print_table(rows, {**{name: name for name in rows[0]}, "time": "time (UTC)"})
 
 
 def verify(

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.output import print_facts, print_json, stdout
 from llmos.core.config import load_settings
@@ -85,9 +86,7 @@ def discard(
     settings = load_settings()
     check_local(settings, "encryption discard")
     if not yes:
-        typer.confirm(
-            "Delete all stored responses, files and providers' keys that are encrypted?", abort=True, err=True
-        )
+        confirm("Delete all stored responses, files and providers' keys that are encrypted?")
     with LocalControl(settings) as control:
         discarded = control.encryption.discard()
     stdout().print(f"Deleted encrypted objects: {discarded.num_objects}. New ones are encrypted under new keys.")

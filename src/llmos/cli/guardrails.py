@@ -243,6 +243,9 @@ def _print_replayed(replayed: "GuardrailReplayDescription") -> None:
 
 
 def _print_policies(policies: "Any", *, as_json: bool) -> None:
+    if not policies and not as_json:
+        stderr().print("There are no guardrail policies. To store one: llmos guardrail set NAME FILE")
+        return
     columns = {"name": "policy", "version": "version", "applied_to": "applies to", "created_at": "since"}
     print_table(policies, columns, as_json=as_json)
 
@@ -264,4 +267,4 @@ def _unscreened_targets(policy: "GuardrailPolicyDescription", route: "RouteDescr
 def _places(policy: "GuardrailPolicyDescription") -> str:
     """["route:chat", "installation"] -> "route chat, every call"."""
     places = ("every call" if place == "installation" else place.replace(":", " ", 1) for place in policy.applied_to)
-    return ", ".join(places) or "nothing yet"
+    return ", ".join(places) or "no calls"

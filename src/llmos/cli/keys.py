@@ -138,7 +138,7 @@ def parse_duration(text: str) -> timedelta:
     """Return the time that a text such as 90d, 12h, 30m or 0s stands for. Raises BadRequest."""
     parts = _DURATION.fullmatch(text.strip())
     if parts is None:
-        raise BadRequest(f"{text[:80]!r} is no time. Write a number with a unit: 90d, 12h, 30m or 0s.")
+        raise BadRequest(f"{text[:80]!r} isn't a duration. Write a number with a unit: 90d, 12h, 30m or 0s.")
     return timedelta(seconds=int(parts[1]) * _SECONDS[parts[2]])
 
 
@@ -152,7 +152,7 @@ def parse_moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadRequest(f"{text[:80]!r} is no moment. Write 90d, 12h, or a date such as 2027-01-31.") from None
+        raise BadRequest(f"{text[:80]!r} isn't a time. Write 90d, 12h, or a date such as 2027-01-31.") from None
 
 
 def parse_past(text: str) -> datetime:
@@ -170,7 +170,7 @@ def _print_new(key: NewKeyDescription, *, as_json: bool) -> None:
         print_json(key)
         return
     old = "" if key.old_expires_at is None else f" The old text works until {shown(key.old_expires_at)}."
-    stderr().print(f"{key.id}, {key.role} of {key.project}.{old} Keep the key now; it can't be shown again:")
+    stderr().print(f"{key.id}: role {key.role}, project {key.project}.{old} Copy the key now; it can't be shown again:")
     stdout().print(key.key)
 
 

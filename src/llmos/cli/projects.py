@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.limits import facts_of, readable_limits
 from llmos.cli.output import print_facts, print_json, print_table, stdout
@@ -108,7 +109,7 @@ def remove(
 ) -> None:
     """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
     if not yes:
-        typer.confirm(f"Revoke the keys of {name} and delete all that is kept for it?", abort=True, err=True)
+        confirm(f"Revoke the keys of {name} and delete all that is kept for it?")
     with open_control(load_settings()) as control:
         control.projects.remove(name)
     stdout().print(f"Removed {name}, with its keys and what was kept for it.")

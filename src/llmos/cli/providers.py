@@ -52,6 +52,9 @@ def list_(as_json: options.AsJson = False) -> None:
     """List providers. Keys are never shown."""
     with open_control(load_settings()) as control:
         providers = control.providers.list()
+    if not providers and not as_json:
+        stderr().print("There are no providers. To add one: llmos provider add NAME --kind KIND --base-url URL")
+        return
     columns = {"name": "provider", "kind": "kind", "base_url": "base URL", "has_key": "key", "updated_at": "since"}
     print_table(providers, columns, as_json=as_json)
 

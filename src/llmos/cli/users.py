@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.output import print_facts, print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
@@ -47,7 +48,7 @@ def create(
     with open_control(load_settings()) as control:
         user = control.users.create(name, role=role, project=project, password=password)
     hint = f" To set a password: llmos user set-password {name}" if password is None else ""
-    _print(user, f"Created {name}, {user.role} of {user.project}.{hint}", as_json=as_json)
+    _print(user, f"Created {name}, role {user.role}, project {user.project}.{hint}", as_json=as_json)
 
 
 def list_(
@@ -99,7 +100,7 @@ def set_role(
     """Give a user another role. It counts for sessions that there are already."""
     with open_control(load_settings()) as control:
         user = control.users.set_role(name, role, project=project)
-    _print(user, f"{name} is {user.role} of {user.project} now.", as_json=as_json)
+    _print(user, f"{name} has the role {user.role} in the project {user.project} now.", as_json=as_json)
 
 
 def disable(name: _Name, as_json: options.AsJson = False) -> None:
@@ -129,7 +130,7 @@ def sign_out(name: _Name, as_json: options.AsJson = False) -> None:
 def remove(name: _Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False) -> None:
     """Remove a user and end the user's sessions. The name stays taken."""
     if not yes:
-        typer.confirm(f"Remove the user {name}? The name can't be given again.", abort=True, err=True)
+        confirm(f"Remove the user {name}? The name can't be given again.")
     with open_control(load_settings()) as control:
         control.users.remove(name)
     stdout().print(f"Removed {name}.")

@@ -213,7 +213,7 @@ def _describe_failure(failure: httpx.RequestError, options: ClientOptions, has_e
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
         return (
             f"No server answers at {options.endpoint} ({reason}). Start one with `llmos serve`, "
-            "or set endpoint=… or LLMOS_ENDPOINT to another."
+            "or set LLMOS_ENDPOINT to the address of another."
         )
     where = "during the answer" if has_emitted else "before an answer arrived"
     is_plain = options.endpoint.startswith("http:") and not has_emitted

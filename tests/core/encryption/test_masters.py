@@ -140,7 +140,7 @@ def test_what_vault_refuses_is_said(
         ({"vault_key": "llmos"}, "mount of the transit engine"),
         ({"vault_key": "transit/llmos"}, "VAULT_ADDR isn't"),
         ({"vault_key": "transit/llmos", "vault_address": "http://127.0.0.1:9"}, "VAULT_TOKEN isn't"),
-        ({"text": "short"}, "LLMOS_MASTER_KEY is no master key: it takes 32 bytes in base64"),
+        ({"text": "short"}, "LLMOS_MASTER_KEY isn't a master key: it takes 32 bytes in base64"),
     ],
 )
 def test_wrong_settings_are_named(database: Database, tmp_path: Path, settings: dict[str, str], message: str) -> None:

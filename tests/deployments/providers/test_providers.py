@@ -106,7 +106,7 @@ def test_a_provider_may_ask_for_no_key(providers):
         ("base_url", "api.openai.com", "no base URL"),
         ("base_url", "file:///etc/passwd", "no base URL"),
         ("base_url", "https://", "no base URL"),
-        ("base_url", "ftp://me:secret@api.openai.com", "^'api.openai.com' is no base URL"),
+        ("base_url", "ftp://me:secret@api.openai.com", "^'api.openai.com' isn't a base URL"),
         ("base_url", "https://a:99999/v1", "no base URL"),
         ("base_url", "https://me:secret@api.openai.com/v1", "no user"),
         ("base_url", "https://api.openai.com/v1?key=1", "no user"),

@@ -109,5 +109,5 @@ def test_a_file_that_is_no_key_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "checkpoint.json"
     path.write_text(content)
-    with pytest.raises(BadRequest, match="is no checkpoint"):
+    with pytest.raises(BadRequest, match="isn't a checkpoint"):
         read_checkpoints(path)

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 
 def open_control(settings: Settings) -> "ControlPort":
-    """Return the port of the server on another machine that LLMOS_ENDPOINT names; else the port of this machine."""
-    if _is_remote(settings):
+    """Return the port of the server that LLMOS_ENDPOINT names; else the port of this machine.
+
+    For a server on this machine that is its database, unless LLMOS_API_KEY is set: the server then says what the key
+    may do, as it does to every other caller.
+    """
+    if _is_remote(settings) or (settings.endpoint_is_set and settings.api_key):
         # httpx is slow to import, and most commands are about this machine.
         from llmos.cli.control.server import ServerControl
 

@@ -193,7 +193,7 @@ def _decoded(text: str, where: str) -> bytes:
         return key
     if where.startswith("LLMOS_"):
         raise BadRequest(
-            f"{where} is no master key: it takes 32 bytes in base64, such as the output of: openssl rand -base64 32",
+            f"{where} isn't a master key: it takes 32 bytes in base64, such as the output of: openssl rand -base64 32",
             param=where,
         )
     raise StoreFailed(f"{where} is not a master key: it is damaged. Restore it from its backup.")

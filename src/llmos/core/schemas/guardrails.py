@@ -70,7 +70,7 @@ class GuardrailReplayDescription(Description, frozen=True, kw_only=True):
 def place_of(route: str | None, project: str | None, everywhere: bool) -> tuple[str, str]:
     """Return the scope and the target of a policy. Raises BadRequest unless exactly one is given."""
     if (route is not None) + (project is not None) + everywhere != 1:
-        raise BadRequest("Say whose calls the policy screens: those of a route, of a project, or everywhere.")
+        raise BadRequest("Say which calls the policy screens: name a `route` or a `project`, or choose `everywhere`.")
     if route is not None:
         return "route", route
     return ("installation", "") if project is None else ("project", project)

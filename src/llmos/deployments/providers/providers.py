@@ -166,7 +166,7 @@ def check_base_url(url: str) -> str:
     if not is_whole or not url.isascii() or not url.isprintable() or " " in url:
         raise BadRequest(
             # A password in the URL is not repeated.
-            f"{url.rpartition('@')[2][:200]!r} is no base URL: write one such as https://api.openai.com/v1.",
+            f"{url.rpartition('@')[2][:200]!r} isn't a base URL: write one such as https://api.openai.com/v1.",
             param="base_url",
         )
     if parts.username is not None or parts.query or parts.fragment:

@@ -108,7 +108,7 @@ def read_checkpoints(path: Path) -> Sequence[Mapping[str, Any]]:
     checkpoints = [each for each in found if isinstance(each, dict) and each.get("type") == CHECKPOINT]
     if not checkpoints or len(checkpoints) < len(found):
         raise BadRequest(
-            f"{path} is no checkpoint. `llmos audit checkpoint --output FILE` writes one.", param="checkpoint"
+            f"{path} isn't a checkpoint. `llmos audit checkpoint --output FILE` writes one.", param="checkpoint"
         )
     return checkpoints
 

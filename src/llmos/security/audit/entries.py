@@ -117,7 +117,7 @@ def read_line(line: bytes) -> Sealed:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("number"), int):
-        raise BadRequest("It has a line that is no entry of an audit log. `llmos audit export` writes such files.")
+        raise BadRequest("It has a line that isn't an entry of an audit log. `llmos audit export` writes such files.")
     hash = str(fields.pop("hash", ""))
     return Sealed(fields["number"], str(fields.get("time")), canonical(fields).decode(), hash)
 

@@ -37,9 +37,9 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"{path} is no policy in {'JSON' if path.suffix == '.json' else 'TOML'}: {error}.") from None
+        raise BadRequest(f"{path} isn't a policy in {'JSON' if path.suffix == '.json' else 'TOML'}: {error}.") from None
     if not isinstance(document, dict):
-        raise BadRequest(f"{path} is no policy: it must be an object with `input`, `output` or `both`.")
+        raise BadRequest(f"{path} isn't a policy: it must be an object with `input`, `output` or `both`.")
     return document
 
 
@@ -57,7 +57,7 @@ def read_cases(path: Path, side: str) -> Sequence[Case]:
         try:
             read = msgspec.json.decode(line.encode(), type=CaseLine)
         except msgspec.MsgspecError as error:
-            raise BadRequest(f"Line {number} of {path} is no case: {error}.") from None
+            raise BadRequest(f"Line {number} of {path} isn't a case: {error}.") from None
         cases.append(Case(number=number, text=read.text, side=read.side or side, expect=read.expect))
     return cases
 
