@@ -112,7 +112,7 @@ def test_kept_calls_are_replayed_with_a_policy_that_is_not_stored(run: Any, home
     assert "strict@1" in run("guardrail", "replay", "strict")[1]
 
 
-@pytest.mark.parametrize(("since", "why"), [("soon", "is no time"), ("7", "is no time")])
+@pytest.mark.parametrize(("since", "why"), [("soon", "isn't a time"), ("7", "isn't a time")])
 def test_a_time_that_can_not_be_read_is_refused(run: Any, tmp_path: Path, since: str, why: str) -> None:
     policy = write(tmp_path / "p.toml", 'input = [{ guardrail = "max_length", characters = 9 }]')
     status, _, err = run("guardrail", "replay", policy, "--since", since)

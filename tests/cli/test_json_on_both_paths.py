@@ -119,7 +119,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
-        ("encryption", "encrypt"), ("forget", "--subject", "ann"),
+        ("encryption", "encrypt"), ("forget", "--subject", "ann", "--yes"),
         ("guardrail", "history", "short"), ("guardrail", "unapply", "short", "--route", "chat"),
         ("audit", "list"), ("audit", "verify"), ("receipt", "key"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),

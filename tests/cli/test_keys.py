@@ -57,7 +57,13 @@ def test_a_project_is_not_removed_without_a_yes(run: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "command", [("project", "remove", "acme"), ("user", "remove", "ann"), ("encryption", "discard")]
+    "command",
+    [
+        ("project", "remove", "acme"),
+        ("user", "remove", "ann"),
+        ("encryption", "discard"),
+        ("forget", "--subject", "ann", "--json"),
+    ],
 )
 def test_a_script_is_told_how_to_answer_the_question(run: Any, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))

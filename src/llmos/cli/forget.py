@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.output import print_json, stdout
 from llmos.core.config import load_settings
@@ -42,8 +43,8 @@ def forget(
         return
     if not subject:
         raise BadRequest("Say whose data: llmos forget --subject ID", param="subject")
-    if not (yes or as_json):
-        typer.confirm(f"Erase the data of {subject} in {project or 'all projects'}?", abort=True, err=True)
+    if not yes:
+        confirm(f"Erase the data of {subject} in {project or 'all projects'}?")
     with open_control(load_settings()) as control:
         certificate = control.erasures.forget(subject=subject, project=project)
     if output is not None:

@@ -1,6 +1,5 @@
 """llmos guardrail: policies that screen prompts and answers."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
-from llmos.cli.keys import parse_duration
+from llmos.cli.keys import parse_past
 from llmos.cli.output import print_facts, print_json, print_table, stderr, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
@@ -198,7 +197,7 @@ def replay(
 
     path = Path(name)
     document = read_document(path) if path.suffix in (".toml", ".json") else None
-    moment = _since(since)
+    moment = parse_past(since)
     with open_control(load_settings()) as control, progress_bar("steps") as progress:
         replayed = control.guardrails.replay(
             name if document is None else path.stem, progress, since=moment, document=document, project=project
@@ -207,14 +206,6 @@ def replay(
         print_json(replayed)
         return
     _print_replayed(replayed)
-
-
-def _since(text: str) -> datetime:
-    """Return the moment that a text stands for: a time back from now, or a date in this machine's time zone."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return datetime.now(UTC) - parse_duration(text)
 
 
 def _print_replayed(replayed: "GuardrailReplayDescription") -> None:
