@@ -22,7 +22,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 |---|---|---|
 | `LLMOS_HOME` | where everything is kept | `~/.llmos` |
 | `LLMOS_PORT` | the port of `llmos serve` | 8000 |
-| `LLMOS_ENDPOINT` | the server that commands ask, [if it is on another machine or a key is set](security.md#commands-and-keys) | `LLMOS_PORT` on this machine |
+| `LLMOS_ENDPOINT` | the server that commands [ask](security.md#commands-and-keys) | `LLMOS_PORT` on this machine |
 | `LLMOS_API_KEY` | the key that they send to it | the owner's, to a server on this machine |
 | `LLMOS_CA` | the certificates that they trust instead | the system's, and the server's own of this home |
 | `LLMOS_OWNER_KEY` | the owner's key | made at the first start, kept in `LLMOS_HOME/keys/owner` |
