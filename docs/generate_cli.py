@@ -39,6 +39,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_DRAFT_TOKENS` | tokens that speculation proposes at most; 0 turns it off | 8 |
 | `LLMOS_PACKED` | keep packed weights on disk, for all replicas to map: `on` or `off` | on |
 | `LLMOS_MAX_QUEUED` | choices that may wait for a model; more are refused | 512, of which one caller holds half |
+| `LLMOS_CACHE_BYTES` | memory of the [response cache](privacy.md#the-response-cache) | 64 MiB |
 | `LLMOS_STUCK_SECONDS` | a model silent for so long is started again | 10; while it computes, 20 of its steps |
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |

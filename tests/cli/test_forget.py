@@ -39,6 +39,14 @@ def test_a_person_is_forgotten_and_the_certificate_can_be_checked(cli: Cli, home
     assert cli("forget", "--subject", "ann", "--yes").out == "Nothing of ann is kept.\n"
 
 
+def test_the_audit_log_has_the_erasure_and_not_the_name(cli: Cli, home: Path) -> None:
+    keep(home, "resp_1", "ann.of.nowhere")
+    cli("forget", "--subject", "ann.of.nowhere", "--yes")
+    listed = cli("audit", "list", "--json")
+    assert "erasure.create" in listed.out, listed.err
+    assert "ann.of" not in listed.out
+
+
 def test_whose_data_must_be_said(cli: Cli) -> None:
     refused = cli("forget")
     assert refused.status == 2

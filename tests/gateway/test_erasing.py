@@ -19,7 +19,8 @@ from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.gateway.erasing import Erasing
 from llmos.gateway.jobs.batch_lines import answered_entry, read_entry, read_lines
 from llmos.gateway.jobs.internal_requests import Reply
-from llmos.security.certificates import CertificateKey, check_signature
+from llmos.security.certificates import check_signature
+from llmos.security.signing_key import SigningKey
 from support.databases import KINDS
 from support.encryption import open_test_encryption
 
@@ -49,7 +50,7 @@ def responses(database: Database, files: Files) -> KeptResponses:
 
 @pytest.fixture
 def erasing(files: Files, tmp_path: Path) -> Erasing:
-    return Erasing(files, CertificateKey(tmp_path / "keys" / "certificates"))
+    return Erasing(files, SigningKey(tmp_path / "keys" / "signing"))
 
 
 def keep(responses: KeptResponses, id: str, *users: str, project: str = "acme", previous: str | None = None) -> None:

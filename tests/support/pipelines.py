@@ -25,9 +25,11 @@ def pipeline_parts(
     """Return the fields of Services that belong together: the pipeline, and what it counts in.
 
     `backends`: instead of those over the pool and the clients.
-    `given`: any of admission, call_counts, evidence, metrics, log; and the stages and further sinks of the pipeline.
+    `given`: any of admission, call_counts, evidence, metrics, log; and the stages, further sinks and caches of the
+    pipeline.
     """
     stages, sinks = given.pop("stages", None), given.pop("sinks", ())
+    caches = {name: given.pop(name, None) for name in ("cache", "partitions")}
     parts = {
         "admission": Admission(),
         "call_counts": CallCounts(),
@@ -45,6 +47,7 @@ def pipeline_parts(
         evidence=parts["evidence"],
         sinks=[MetricsSink(parts["metrics"]), LogSink(parts["log"], requests=parts["request_log"]), *sinks],
         stages=stages,
+        **caches,
     )
     return {"pipeline": pipeline, **parts}
 
@@ -58,7 +61,7 @@ def all_stages(policies: GuardrailPolicies, holds: Sequence[Hold]) -> Stages:
 def with_parts(services: Services, **changes: Any) -> Services:
     """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
     stages = changes.pop("stages", None) or all_stages(services.guardrails, holds=())
-    names = ("admission", "call_counts", "evidence", "metrics", "log")
+    names = ("admission", "call_counts", "evidence", "metrics", "log", "cache", "partitions")
     counted = {name: changes.pop(name) for name in names if name in changes}
     changed = replace(services, **changes)
     parts = pipeline_parts(

@@ -82,6 +82,6 @@ def _verify(path: Path, *, as_json: bool) -> None:
         print_json(certificate)
     else:
         stdout().print(
-            f"The certificate is unchanged. It was signed by {certificate.public_key} on"
+            f"The certificate is unchanged. It was signed by {certificate.key} on"
             f" {certificate.issued_at:%Y-%m-%d %H:%M} UTC."
         )

@@ -51,6 +51,9 @@ def set_(
         float | None,
         typer.Option(metavar="SECONDS", help="Limit for the first token, or for an answer that isn't streamed."),
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Give the same answer again to the same request: temperature 0, or a seed.")
+    ] = False,
     reason: _Reason = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -60,6 +63,7 @@ def set_(
         "shadow": None if shadow is None else _shadow(shadow),
         "sticky": None if sticky == "user" else sticky,
         "timeout_seconds": timeout,
+        "cache": cache or None,
         "reason": reason,
     }
     with open_control(load_settings()) as control:
@@ -102,6 +106,7 @@ def show(name: _Name, as_json: options.AsJson = False) -> None:
             "shadow": None if route.shadow is None else f"{route.shadow.target} {route.shadow.percent:g} %",
             "sticky": route.sticky,
             "timeout_seconds": route.timeout_seconds,
+            "cache": route.cache,
             "updated_at": route.updated_at,
         }
     )

@@ -182,6 +182,8 @@ class RouteSettings(TypedDict, total=False):
     """Calls with the same `user`, or of the same caller, always go to the same target."""
     timeout_seconds: float
     """The limit for the first token, or for a whole answer that isn't streamed."""
+    cache: bool
+    """Give the same answer again to the same request of a project: at temperature 0, or with a seed."""
     reason: str
     """Why, for the history."""
 

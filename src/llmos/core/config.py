@@ -26,6 +26,7 @@ LLMOS_PREFIX_CACHE   reuse common prefixes of prompts: on, off        on
 LLMOS_DRAFT_TOKENS   tokens per speculation step; 0 for none          8
 LLMOS_PACKED         share packed weights in files: on, off           on
 LLMOS_MAX_QUEUED     choices that may wait for a model, then 429      512; one caller may use half of them
+LLMOS_CACHE_BYTES    memory of the response cache                     64 MiB
 LLMOS_STUCK_SECONDS  restart a model that is silent for this long     10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS   time limit for loading a model                   600
 LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
@@ -104,6 +105,7 @@ class Settings:
     draft_tokens: int | None = None
     packed: bool = True
     max_queued: int = 512
+    cache_bytes: int = 64 << 20
     stuck_seconds: int = 10
     load_seconds: int = 600
     wait_seconds: int = 60
@@ -199,11 +201,6 @@ class Settings:
         return self.home / "keys" / "master"
 
     @property
-    def certificate_key_path(self) -> Path:
-        """The key that signs certificates of erasures."""
-        return self.home / "keys" / "certificates"
-
-    @property
     def key_ring_path(self) -> Path:
         """The keys of projects, encrypted; for a database on SQLite."""
         return self.home / "keys" / "ring.db"
@@ -245,6 +242,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         draft_tokens=_whole_number(environ, "LLMOS_DRAFT_TOKENS", None, 0, 64),
         packed=_SWITCHES[_one_of(environ, "LLMOS_PACKED", ("on", "off"))] is not False,
         max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
+        cache_bytes=_whole_number(environ, "LLMOS_CACHE_BYTES", 64 << 20, 0, 1 << 50),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),

@@ -51,6 +51,7 @@ def describe_route(routes: "Routes", route: "Route") -> RouteDescription:
         shadow=shadow,
         sticky=route.sticky,
         timeout_seconds=route.timeout_seconds,
+        cache=route.cache,
         updated_at=route.updated_at,
     )
 

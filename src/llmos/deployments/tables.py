@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import JSON, Double, ForeignKey, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llmos.core.database import Base, Time
@@ -15,6 +15,7 @@ class RouteRow(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     sticky: Mapped[str] = mapped_column(String(16))
     timeout_seconds: Mapped[float | None] = mapped_column(Double)
+    cache: Mapped[bool] = mapped_column(server_default=false())
     updated_at: Mapped[datetime] = mapped_column(Time)
     targets: Mapped[list["RouteTargetRow"]] = relationship(
         cascade="all, delete-orphan",

@@ -18,7 +18,8 @@ from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.tables import ErasedContentRow, ErasureRow
 from llmos.gateway.jobs.batch_lines import read_entry
 from llmos.gateway.jobs.personal_lines import PersonalLines, find_personal_lines, without
-from llmos.security.certificates import CertificateKey
+from llmos.security.certificates import sign_certificate
+from llmos.security.signing_key import SigningKey
 
 MAX_SUBJECT_LENGTH = 512
 
@@ -32,7 +33,7 @@ _BACKUPS = (
 class Erasing:
     """Any thread may use it."""
 
-    def __init__(self, files: Files, key: CertificateKey, *, clock: Clock = utc_now) -> None:
+    def __init__(self, files: Files, key: SigningKey, *, clock: Clock = utc_now) -> None:
         self._files, self._database, self._ring = files, files.database, files.encryption.ring
         self._key, self._clock = key, clock
         self._contents = ErasedContents(files.database, self._ring)
@@ -57,7 +58,7 @@ class Erasing:
             projects=[each for each in erased if each is not None],
             backups=_BACKUPS,
         )
-        return self._key.sign(certificate)
+        return sign_certificate(self._key, certificate)
 
     def _projects(self) -> Sequence[str]:
         with self._database.session() as session:

@@ -181,6 +181,11 @@ class LogSink(Sink):
                 "prompt_tokens": sum(attempt.num_prompt_tokens for attempt in record.attempts),
                 "cached_tokens": sum(attempt.num_cached_tokens for attempt in record.attempts),
                 "completion_tokens": sum(attempt.num_completion_tokens for attempt in record.attempts),
+                "cache": None
+                if last is None or last.is_from_cache is None
+                else "hit"
+                if last.is_from_cache
+                else "miss",
                 "seconds": round((now - record.opened_at).total_seconds(), 3),
                 "first_token_seconds": None if pace is None else round(pace.first_token_seconds, 3),
                 "warnings": sum(attempt.num_warnings for attempt in record.attempts),
@@ -191,6 +196,9 @@ class LogSink(Sink):
                 "error": record.error_code,
             }
         )
+
+
+_CACHE_WORDS = {None: None, True: "hit", False: "miss"}
 
 
 def log_deployment_event(log: Log, ref: str, event: DeploymentEvent) -> None:

@@ -61,6 +61,12 @@ class Metrics:
         self.completion_tokens = Counter(
             "llmos_completion_tokens", "Tokens generated.", ["version"], registry=self.registry
         )
+        self.response_cache = Counter(
+            "llmos_response_cache_requests",
+            "Calls that asked the response cache, by outcome. A hit adds to no other count of tokens.",
+            ["version", "outcome"],
+            registry=self.registry,
+        )
         self.invalid_tool_calls = Counter(
             "llmos_invalid_tool_calls",
             "Tool calls whose arguments didn't follow the schema.",

@@ -25,10 +25,12 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.erasure_watch import ErasureWatch
 from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.log import Log, LogSink, RequestLog, log_deployment_event, log_sign_in
@@ -43,6 +45,7 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounter, LimitCounts
 from llmos.security.oidc.flow import OidcFlow
+from llmos.security.partitions import Partitions
 from llmos.security.projects import Projects
 from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
@@ -83,6 +86,8 @@ def open_services(settings: Settings) -> Services:
 
     signing_key = SigningKey(settings.signing_key_path)
     audit = open_audit(registry.database, signing_key, settings.checkpoints_path)
+    partitions, cache = Partitions(), ResponseCache(settings.cache_bytes)
+    erasures = ErasureWatch(registry.database, cache, partitions)
     services = Services(
         settings=settings,
         registry=registry,
@@ -98,7 +103,9 @@ def open_services(settings: Settings) -> Services:
             counts=counts,
             evidence=evidence,
             sinks=[MetricsSink(metrics), LogSink(log, requests=request_log), AuditSink(audit.recorder)],
-            stages=Stages(holds=(limits,), checks=(stages.check,), filters=(stages.filter,)),
+            stages=Stages(holds=(limits,), checks=(erasures, stages.check), filters=(stages.filter,)),
+            partitions=partitions,
+            cache=cache,
         ),
         files=files,
         batches=Batches(registry.database, files),

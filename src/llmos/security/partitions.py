@@ -19,8 +19,14 @@ class Partitions:
 
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or secrets.token_bytes(_SECRET_BYTES)
+        self._renewals: dict[str, int] = {}
 
     def of(self, project: str, salt: str = "") -> str:
         """Return the name of the project's partition, in hexadecimal digits. `salt`: what the caller chose."""
         # A project's name has no line break, so no two pairs give the same text.
-        return hmac.digest(self._secret, f"llmos partition\n{project}\n{salt}".encode(), "sha256").hex()
+        text = f"llmos partition\n{project}\n{self._renewals.get(project, 0)}\n{salt}"
+        return hmac.digest(self._secret, text.encode(), "sha256").hex()
+
+    def renew(self, project: str) -> None:
+        """Give the project new partitions. What is in the old ones is never found again, and makes room for others."""
+        self._renewals[project] = self._renewals.get(project, 0) + 1

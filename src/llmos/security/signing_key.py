@@ -91,21 +91,28 @@ class SigningKey:
 
 def read_public_key(path: Path) -> PublicKey:
     """Return the public key in a PEM file. Raises BadRequest for another file."""
+    try:
+        key = parse_public_key(path.read_bytes())
+    except OSError as error:
+        raise BadRequest(f"The key {path} can't be read: {error.strerror}.", param="key") from None
+    if key is None:
+        raise BadRequest(
+            f"{path} is not an Ed25519 public key in PEM. Get that of the server there: llmos receipt key", param="key"
+        )
+    return key
+
+
+def parse_public_key(pem: bytes) -> PublicKey | None:
+    """Return the public key in a PEM text, or None where there is none."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise BadRequest(f"The key {path} can't be read: {error.strerror}.", param="key") from None
+        key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        raise BadRequest(
-            f"{path} is not an Ed25519 public key in PEM. Get that of the server there: llmos receipt key", param="key"
-        )
-    return PublicKey(key)
+        return None
+    return PublicKey(key) if isinstance(key, Ed25519PublicKey) else None
 
 
 def signer_of(document: Mapping[str, Any], keys: Sequence[PublicKey]) -> PublicKey | None:

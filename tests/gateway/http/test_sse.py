@@ -49,7 +49,7 @@ async def stream(services: Services) -> list[Any]:
     async def stays() -> Any:
         await asyncio.Event().wait()
 
-    scope: Any = {"type": "http", "state": {"request_id": "req-1"}}
+    scope: Any = {"type": "http", "headers": [], "state": {"request_id": "req-1"}}
     await AnswerResponse(services.pipeline, CALL, LineWire(), stream=True)(scope, stays, send)
     return sent
 

@@ -59,6 +59,7 @@ class LocalRoutes:
                 shadow=None if shadow is None else Shadow(shadow["target"], shadow["percent"]),
                 sticky=parse_sticky(settings.get("sticky") or "user"),
                 timeout_seconds=settings.get("timeout_seconds"),
+                cache=settings.get("cache") or False,
             ),
             reason=settings.get("reason"),
             actor=this_user(),

@@ -197,12 +197,12 @@ class LocalErasures:
     def forget(self, *, subject: str, project: str | None = None) -> ErasureCertificate:
         # By its name only: the audit log names what the first argument says.
         from llmos.gateway.erasing import Erasing
-        from llmos.security.certificates import CertificateKey
+        from llmos.security.signing_key import SigningKey
 
         control = self._control
         if project is not None:
             control.projects.get(project)
-        erasing = Erasing(control.files, CertificateKey(control.settings.certificate_key_path))
+        erasing = Erasing(control.files, SigningKey(control.settings.signing_key_path))
         return erasing.forget(subject, project=project, actor=this_user())
 
 

@@ -34,6 +34,8 @@ class RouteDescription(Description, frozen=True, kw_only=True):
     """`user`, `caller` or `none`: whose calls always go to the same target."""
     timeout_seconds: float | None = None
     """The limit for the first token, or for a whole answer that isn't streamed."""
+    cache: bool = False
+    """The same request of a project gets the same answer again, where the request determines it."""
     updated_at: datetime | None = None
 
 
@@ -44,7 +46,7 @@ class RouteMove(Description, frozen=True, kw_only=True):
     moved_by: str | None = None
     reason: str | None = None
     before: dict[str, Any] | None = None
-    """targets, fallbacks, shadow, sticky, timeout_seconds; null if the Route didn't exist."""
+    """targets, fallbacks, shadow, sticky, timeout_seconds, cache; null if the Route didn't exist."""
     after: dict[str, Any] | None = None
     """null if it was removed."""
 

@@ -36,6 +36,8 @@ class RouteSettings:
     sticky: Sticky = "user"
     timeout_seconds: float | None = None
     """The limit for the first token, or for a whole answer that isn't streamed."""
+    cache: bool = False
+    """Give the same answer again to the same request of a project, where the request determines it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class Route(RouteSettings):
             "shadow": shadow,
             "sticky": self.sticky,
             "timeout_seconds": self.timeout_seconds,
+            "cache": self.cache,
         }
 
 

@@ -16,6 +16,7 @@ def route_of(row: RouteRow) -> Route:
         shadow=shadows[0] if shadows else None,
         sticky=next(sticky for sticky in STICKY if sticky == row.sticky),
         timeout_seconds=row.timeout_seconds,
+        cache=row.cache,
         updated_at=row.updated_at,
     )
 
@@ -26,6 +27,7 @@ def write(session: Session, row: RouteRow | None, route: Route) -> None:
         row = RouteRow(name=route.name)
         session.add(row)
     row.sticky, row.timeout_seconds, row.updated_at = route.sticky, route.timeout_seconds, route.updated_at
+    row.cache = route.cache
     # The old rows are deleted first, because the new ones have the same keys.
     row.targets.clear()
     session.flush()

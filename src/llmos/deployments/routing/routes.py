@@ -57,6 +57,7 @@ class Routes(NameResolver):
                 shadow=settings.shadow,
                 sticky=settings.sticky,
                 timeout_seconds=settings.timeout_seconds,
+                cache=settings.cache,
                 updated_at=self._clock(),
             )
         )

@@ -39,6 +39,8 @@ class Answer:
         self.created = int(time.time())
         self.deltas: AsyncIterator[Delta]
         """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""
+        self.cache_age_seconds: float | None = None
+        """The age of an answer out of the response cache; None for one that is computed."""
         self.ignored: list[str] = []
         """The caller's fields that had no effect; see messages.Started."""
         self.warnings: list[CallWarning] = []

@@ -18,6 +18,7 @@ from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.merging import merge
 from llmos.gateway.calls.record import Attempt, Record, Recorder
 from llmos.gateway.calls.resolve import Resolution
+from llmos.gateway.calls.response_cache import Hit, ResponseCache, cache_key
 from llmos.security.callers import Caller
 from llmos.security.partitions import Partitions
 
@@ -34,8 +35,11 @@ class AttemptPolicy:
 
 
 class Attempts:
-    def __init__(self, admission: Admission, recorder: Recorder, partitions: Partitions) -> None:
+    def __init__(
+        self, admission: Admission, recorder: Recorder, partitions: Partitions, cache: ResponseCache | None = None
+    ) -> None:
         self._admission, self._recorder, self._partitions = admission, recorder, partitions
+        self._cache = cache
 
     @asynccontextmanager
     async def generate(
@@ -52,7 +56,7 @@ class Attempts:
             async with AsyncExitStack() as stack:
                 try:
                     async with asyncio.timeout(policy.seconds):
-                        await self._begin(stack, record, backend, answer)
+                        await self._begin(stack, record, resolution, backend, answer)
                         if policy.can_fall_back or policy.seconds is not None:
                             ahead = await answer.read_ahead(until_end=not policy.is_streamed)
                             answer.deltas = await stack.enter_async_context(aclosing(ahead))
@@ -107,11 +111,22 @@ class Attempts:
                 command = Tokenize(request=request, adds_bos=adds_bos, adds_generation_prompt=adds_generation_prompt)
                 return await backend.tokenize(command)
 
-    async def _begin(self, stack: AsyncExitStack, record: Record, backend: Backend, answer: Answer) -> None:
+    async def _begin(
+        self, stack: AsyncExitStack, record: Record, resolution: Resolution, backend: Backend, answer: Answer
+    ) -> None:
         """Return when every prompt is accepted. Leaving the stack stops what still runs."""
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
         requests = self._requests(call, record.id, backend)
+        cache = self._cache if resolution.route is not None and resolution.route.cache else None
+        key = None if cache is None or record.shadow_of is not None else cache_key(requests, backend)
+        if cache is not None and key is not None:
+            hit = cache.get(key, call.cache_control)
+            attempt.is_from_cache = hit is not None
+            if hit is not None:
+                _record_backend(attempt, backend)
+                await _take(stack, hit, answer)
+                return
         stack.enter_context(self._admission.admit(_record_backend(attempt, backend), call.caller, call.num_choices))
         self._recorder.admitted(record, attempt)
         await backend.ensure()
@@ -120,8 +135,13 @@ class Attempts:
             await stack.enter_async_context(aclosing(backend.generate(request, call.sampling.given)))
             for request in requests
         ]
-        answer.accept(await _start(streams))
+        started = await _start(streams)
+        answer.accept(started)
         events = await stack.enter_async_context(aclosing(merge(streams)))
+        if cache is not None and key is not None and call.cache_control.may_write:
+            project, num_choices = call.caller.project, call.num_choices
+            recording = cache.recording(key, project, started, events, num_choices=num_choices)
+            events = await stack.enter_async_context(aclosing(recording))
         answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
 
     def _requests(self, call: Call, call_id: str, backend: Backend) -> list[Generate]:
@@ -150,6 +170,15 @@ class Attempts:
             )
             for index, prompt in enumerate(call.prompts)
         ]
+
+
+async def _take(stack: AsyncExitStack, hit: Hit, answer: Answer) -> None:
+    """Make the answer that of the cache. It is counted as if its whole prompt had been found in the prefix cache."""
+    answer.accept(hit.started)
+    answer.cache_age_seconds = hit.age_seconds
+    answer.attempt.num_cached_tokens = answer.num_prompt_tokens
+    events = await stack.enter_async_context(aclosing(hit.replay()))
+    answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
 
 
 def _record_backend(attempt: Attempt, backend: Backend) -> str:

@@ -14,6 +14,7 @@ from llmos.gateway.calls.evidence_sink import EvidenceSink
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.record import Recorder, Sink
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.shadows import Shadows
 from llmos.gateway.calls.stages import Stages
 from llmos.models.registry import Registry
@@ -47,10 +48,11 @@ def build_pipeline(
     sinks: Sequence[Sink] = (),
     stages: Stages | None = None,
     partitions: Partitions | None = None,
+    cache: ResponseCache | None = None,
 ) -> Pipeline:
     """Return a pipeline. `sinks` receive records besides the call counts and the rollout evidence."""
     counts, evidence = counts or CallCounts(), evidence or Evidence()
     recorder = Recorder([counts, EvidenceSink(evidence), *sinks])
-    attempts = Attempts(admission or Admission(), recorder, partitions or Partitions())
+    attempts = Attempts(admission or Admission(), recorder, partitions or Partitions(), cache)
     shadows = Shadows(attempts, recorder, evidence)
     return Pipeline(resolver, attempts, recorder, counts=counts, shadows=shadows, replicas=pool, stages=stages)

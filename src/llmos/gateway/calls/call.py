@@ -10,6 +10,7 @@ import msgspec
 from llmos.core.errors import LLMOSError
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
+from llmos.gateway.calls.cache_control import DEFAULT_CONTROL, CacheControl
 from llmos.gateway.calls.field_names import OPENAI, FieldNames
 from llmos.security.callers import Caller
 
@@ -77,7 +78,9 @@ class Call(ModelCall):
     max_prompt_tokens: int | None = None
     """The limit of the caller's key or project for each prompt."""
     cache_salt: str = ""
-    """Calls of one project share cached prompt prefixes only where their salts are equal."""
+    """Calls of one project share cached prompt prefixes and answers only where their salts are equal."""
+    cache_control: CacheControl = DEFAULT_CONTROL
+    """What the request asks of the response cache."""
     id_prefix: str = "answer"
 
     @property

@@ -11,6 +11,8 @@ class EvidenceSink(Sink):
     def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
         if record.route is None or record.shadow_of is not None or record.operation == "count":
             return
+        if attempt.is_from_cache:
+            return  # It says nothing about the target.
         assert attempt.outcome is not None, "the attempt has ended"
         pace = attempt.pace()
         outcome = CallOutcome(

@@ -13,6 +13,10 @@ class MetricsSink(Sink):
         if not attempt.is_accepted or record.operation == "count":
             return
         metrics, version = self._metrics, attempt.version
+        if attempt.is_from_cache is not None:
+            metrics.response_cache.labels(version, "hit" if attempt.is_from_cache else "miss").inc()
+        if attempt.is_from_cache:
+            return
         metrics.prompt_tokens.labels(version).inc(attempt.num_prompt_tokens)
         if record.operation == "embed":
             metrics.vectors.labels(version).inc(attempt.num_vectors)

@@ -64,7 +64,8 @@ class Pipeline:
         """
         async with self._accepted(call, "generate") as (call, record, resolution), AsyncExitStack() as stack:
             answer, target = await self._first_to_answer(stack, record, resolution, call, is_streamed=is_streamed)
-            comparison = self.shadows.choose(resolution, record, answer, target)
+            is_computed = answer.cache_age_seconds is None
+            comparison = self.shadows.choose(resolution, record, answer, target) if is_computed else None
             if comparison is not None:
                 answer.deltas = await stack.enter_async_context(aclosing(comparison.observe(answer.deltas)))
             for stage in self._stages.filters:

@@ -88,6 +88,8 @@ class Attempt:
     num_vectors: int = 0
     num_warnings: int = 0
     """The tool calls whose arguments don't follow their schema."""
+    is_from_cache: bool | None = None
+    """Whether the answer comes out of the response cache, where nothing is computed; None if it wasn't asked."""
     loading_seconds: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     first_token_at: float | None = None

@@ -14,8 +14,8 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import services_of
-from llmos.security.certificates import CertificateKey
 from llmos.security.permissions import Permission
+from llmos.security.signing_key import SigningKey
 
 router = APIRouter(prefix="/llmos/v1/erasures", tags=["erasures"])
 
@@ -47,7 +47,7 @@ async def create_erasure(request: Request) -> Response:
         project = caller.project
     if project is not None:
         await asyncio.to_thread(services.projects.get, project)
-    erasing = Erasing(services.files, CertificateKey(services.settings.certificate_key_path))
+    erasing = Erasing(services.files, SigningKey(services.settings.signing_key_path))
     return json_response(
         await asyncio.to_thread(lambda: erasing.forget(body.subject, project=project, actor=caller.actor))
     )

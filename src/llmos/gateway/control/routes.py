@@ -52,6 +52,8 @@ class RouteRequest(RequestObject, kw_only=True):
     """`user` or `caller`: calls of the same one always go to the same target. `none`: each call chooses anew."""
     timeout_seconds: float | None = None
     """The limit for the first token, or for a whole answer that isn't streamed."""
+    cache: bool = False
+    """Give the same answer again to the same request of a project: at temperature 0, or with a seed."""
     reason: str | None = None
     """Why, for the history."""
 
@@ -163,6 +165,7 @@ async def set_route(request: Request, name: str) -> Response:
             shadow=shadow,
             sticky=parse_sticky(body.sticky),
             timeout_seconds=body.timeout_seconds,
+            cache=body.cache,
         ),
         reason=body.reason,
         actor=caller_of(request).actor,

@@ -4,14 +4,17 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
 from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.cache_control import parse_cache_control
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import errors
@@ -20,6 +23,9 @@ from llmos.gateway.http.ignored import ignored_fields
 
 VERSION_HEADER = "llmos-version"
 """The response header with the version that answered, such as smollm2@1, or remote:PROVIDER/MODEL."""
+
+CACHE_HEADER = "llmos-cache"
+"""The response header of routes with a response cache: hit or miss."""
 
 DONE = b"data: [DONE]\n\n"
 
@@ -74,6 +80,7 @@ class AnswerResponse(Response):
         self._pipeline, self._call, self._renderer, self._stream = pipeline, call, renderer, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._call = with_cache_control(self._call, scope)
         await while_connected(
             receive, self._send_events(scope, send) if self._stream else self._send_whole(scope, send)
         )
@@ -82,7 +89,7 @@ class AnswerResponse(Response):
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             body = await self._renderer.complete(answer)
         ignored_fields(scope).extend(answer.ignored)
-        headers = {VERSION_HEADER: answer.served.ref}
+        headers = {VERSION_HEADER: answer.served.ref, **cache_headers(answer)}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
@@ -117,7 +124,8 @@ class AnswerResponse(Response):
         stream_type = self._renderer.stream_type.encode()
         version = (VERSION_HEADER.encode(), answer.served.ref.encode())
         plain = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        return [(b"content-type", stream_type), version, *plain]
+        cache = [(name.encode(), value.encode()) for name, value in cache_headers(answer).items()]
+        return [(b"content-type", stream_type), version, *cache, *plain]
 
 
 class WorkResponse(Response):
@@ -133,6 +141,21 @@ class WorkResponse(Response):
     async def _send(self, scope: Scope, send: Send) -> None:
         body = await self._work()
         await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
+
+
+def with_cache_control(call: Call, scope: Scope) -> Call:
+    """Return the call with what its request asks of the response cache."""
+    control = parse_cache_control(Headers(scope=scope))
+    return call if control == call.cache_control else replace(call, cache_control=control)
+
+
+def cache_headers(answer: Answer) -> dict[str, str]:
+    """Return the headers that say whether the answer comes out of the response cache. None if it wasn't asked."""
+    if answer.attempt.is_from_cache is None:
+        return {}
+    if answer.cache_age_seconds is None:
+        return {CACHE_HEADER: "miss"}
+    return {CACHE_HEADER: "hit", "age": str(int(answer.cache_age_seconds))}
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

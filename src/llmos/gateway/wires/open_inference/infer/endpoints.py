@@ -9,7 +9,7 @@ from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import decode, read_body
-from llmos.gateway.http.sse import while_connected
+from llmos.gateway.http.sse import cache_headers, while_connected, with_cache_control
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.infer.answers import HEADER_LENGTH, InferAnswer, InferRenderer
 from llmos.gateway.wires.open_inference.infer.fields import InferRequest
@@ -72,9 +72,11 @@ class InferResponse(Response):
         self._pipeline, self._call, self._renderer = pipeline, call, renderer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._call = with_cache_control(self._call, scope)
         await while_connected(receive, self._answer(scope, receive, send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             response = await self._renderer.complete(answer)
+            response.headers.update(cache_headers(answer))
         await response(scope, receive, send)
