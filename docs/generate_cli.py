@@ -52,6 +52,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_TLS_SELF_SIGNED` | `on`: `llmos serve` makes its certificate itself | `off` |
 | `LLMOS_ALLOW_INSECURE_NETWORK` | `on`: serve other machines without TLS | `off` |
 | `LLMOS_MAX_CONNECTIONS` | open connections of `llmos serve`; more are refused | 1000 |
+| `LLMOS_RECEIPT_DAYS` | how many days receipts of answers are kept; 0 makes none | 30 |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
 | `LLMOS_LOG` | the server's log of calls and deployments: `text`, `json`, `off` | `text` |
 | `LLMOS_ISA` | a kernel path: `avx2`, `portable`, or another of [Platforms](platforms.md) | the best that the CPU has |

@@ -19,6 +19,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 import llmos
+import llmos.core.jobs.tables
+import llmos.data.tables
+import llmos.deployments.tables
+import llmos.models.tables
+import llmos.security.audit.tables
+import llmos.security.guardrails.tables
+import llmos.security.oidc.tables
+import llmos.security.receipts.tables
+import llmos.security.tables
+import llmos.security.users.tables
 from llmos.core import commits
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed

@@ -25,6 +25,7 @@ from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.limits_hold import LimitsHold
+from llmos.gateway.calls.receipts import ReceiptSink
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.listening import listen
@@ -39,6 +40,7 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.projects import Projects
+from llmos.security.receipts.receipts import Receipts
 from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
 from llmos.security.users.sessions import Sessions
@@ -96,6 +98,8 @@ def services(
     users, sessions = Users(database, quick_passwords()), Sessions(database)
     signing_key = SigningKey(tmp_path / "keys" / "signing")
     audit = open_audit(database, signing_key, tmp_path / "audit" / "checkpoints.jsonl")
+    receipts = Receipts(database, signing_key, days=30)
+    receipt_sink = ReceiptSink(receipts)
     services = Services(
         settings=settings,
         encryption=encryption,
@@ -113,7 +117,7 @@ def services(
             clients,
             backends=backends,
             stages=all_stages(guardrails, holds=(limits,)),
-            sinks=[AuditSink(audit.recorder)],
+            sinks=[AuditSink(audit.recorder), receipt_sink],
         ),
         guardrails=guardrails,
         files=(files := Files(database, tmp_path / "files", encryption)),
@@ -134,11 +138,14 @@ def services(
         ),
         signing_key=signing_key,
         audit=audit,
+        receipts=receipts,
+        receipt_sink=receipt_sink,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
         projects=Projects(database, ProjectData(database, files)),
     )
     watch(services)
     yield services
+    receipt_sink.close()
     audit.recorder.close()
 
 

@@ -55,7 +55,7 @@ def pipeline_parts(
 def all_stages(policies: GuardrailPolicies, holds: Sequence[Hold]) -> Stages:
     """Return the stages of a server."""
     stages = GuardrailStages(policies)
-    return Stages(holds=tuple(holds), checks=(stages.check,), filters=(stages.filter,))
+    return Stages(holds=tuple(holds), checks=(stages.check,), filters=(stages.filter,), makes_receipts=True)
 
 
 def with_parts(services: Services, **changes: Any) -> Services:

@@ -21,6 +21,7 @@ from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
+from llmos.core.schemas.receipts import ReceiptDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
@@ -361,6 +362,10 @@ class Audit(Noun):
 
 class Receipts(Noun):
     """Signed receipts of answers."""
+
+    def get(self, id: str) -> ReceiptDescription:
+        """Return the receipt of an answer, by its id or by that of its request. Keep `raw`: that is what was signed."""
+        return self._client._request(calls.get_receipt(id))
 
     def signing_key(self) -> SigningKeyDescription:
         """Return the public key that verifies the server's receipts and checkpoints."""

@@ -21,6 +21,7 @@ from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescriptio
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription, ProviderModels
+from llmos.core.schemas.receipts import ReceiptDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
@@ -537,6 +538,10 @@ def verify_audit_log(checkpoints: Sequence[Mapping[str, Any]]) -> Call[AuditVeri
 
 def make_checkpoint() -> Call[CheckpointDescription]:
     return Call(method="POST", path="/llmos/v1/audit/checkpoint", body={}, read=read_one(CheckpointDescription))
+
+
+def get_receipt(id: str) -> Call[ReceiptDescription]:
+    return Call(method="GET", path=f"/llmos/v1/answers/{quote(id, safe='')}/receipt", read=read_one(ReceiptDescription))
 
 
 def get_signing_key() -> Call[SigningKeyDescription]:

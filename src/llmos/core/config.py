@@ -36,6 +36,7 @@ LLMOS_TLS_SELF_SIGNED make a certificate in LLMOS_HOME: on, off       off
 LLMOS_ALLOW_INSECURE_NETWORK                                          off
                      serve others than this machine without TLS: on, off
 LLMOS_MAX_CONNECTIONS open connections of `llmos serve`, then 503     1000
+LLMOS_RECEIPT_DAYS   days that receipts of answers are kept; 0: none   30
 LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
                      separated by spaces or commas; * for all
 LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
@@ -109,6 +110,7 @@ class Settings:
     stuck_seconds: int = 10
     load_seconds: int = 600
     wait_seconds: int = 60
+    receipt_days: int = 30
     allow_origins: tuple[str, ...] = ()
     limits_url: str | None = None
     public_url: str = ""
@@ -245,6 +247,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cache_bytes=_whole_number(environ, "LLMOS_CACHE_BYTES", 64 << 20, 0, 1 << 50),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
+        receipt_days=_whole_number(environ, "LLMOS_RECEIPT_DAYS", 30, 0, 36_500),
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
         limits_url=environ.get("LLMOS_LIMITS_URL") or None,
         public_url=public_url,

@@ -29,6 +29,7 @@ from llmos.gateway.calls.erasure_watch import ErasureWatch
 from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
+from llmos.gateway.calls.receipts import ReceiptSink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.stages import Stages
@@ -47,6 +48,7 @@ from llmos.security.limit_counts import LimitCounter, LimitCounts
 from llmos.security.oidc.flow import OidcFlow
 from llmos.security.partitions import Partitions
 from llmos.security.projects import Projects
+from llmos.security.receipts.receipts import Receipts
 from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
 from llmos.security.users.sessions import Sessions
@@ -85,6 +87,8 @@ def open_services(settings: Settings) -> Services:
         audit.recorder.add(event_of_sign_in(event))
 
     signing_key = SigningKey(settings.signing_key_path)
+    receipts = Receipts(registry.database, signing_key, days=settings.receipt_days)
+    receipt_sink = ReceiptSink(receipts)
     audit = open_audit(registry.database, signing_key, settings.checkpoints_path)
     partitions, cache = Partitions(), ResponseCache(settings.cache_bytes)
     erasures = ErasureWatch(registry.database, cache, partitions)
@@ -102,8 +106,14 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
-            sinks=[MetricsSink(metrics), LogSink(log, requests=request_log), AuditSink(audit.recorder)],
-            stages=Stages(holds=(limits,), checks=(erasures, stages.check), filters=(stages.filter,)),
+            sinks=[MetricsSink(metrics), LogSink(log, requests=request_log), AuditSink(audit.recorder)]
+            + ([receipt_sink] if settings.receipt_days else []),
+            stages=Stages(
+                holds=(limits,),
+                checks=(erasures, stages.check),
+                filters=(stages.filter,),
+                makes_receipts=settings.receipt_days > 0,
+            ),
             partitions=partitions,
             cache=cache,
         ),
@@ -128,6 +138,8 @@ def open_services(settings: Settings) -> Services:
         limits=limits,
         signing_key=signing_key,
         audit=audit,
+        receipts=receipts,
+        receipt_sink=receipt_sink,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,
         projects=Projects(registry.database, ProjectData(registry.database, files)),

@@ -163,6 +163,7 @@ class Server(uvicorn.Server):
             await self._services.limits.finish()
             await self._evidence.sync()
             await self._services.provider_clients.close()
+            await asyncio.to_thread(self._services.receipt_sink.close)
             await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
 

@@ -25,6 +25,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.calls.receipts import ReceiptSink
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.log import Log, RequestLog
 from llmos.gateway.metrics import Metrics
@@ -36,6 +37,7 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.keys import Keys
 from llmos.security.oidc.flow import OidcFlow
 from llmos.security.projects import Projects
+from llmos.security.receipts.receipts import Receipts
 from llmos.security.signing_key import SigningKey
 from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
@@ -58,6 +60,8 @@ class Services:
     limits: LimitsHold
     signing_key: SigningKey
     audit: Audit
+    receipts: Receipts
+    receipt_sink: ReceiptSink
     projects: Projects
     users: Users
     sessions: Sessions

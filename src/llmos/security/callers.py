@@ -33,6 +33,8 @@ class Caller:
     """-100 to 100. Calls of higher priority run first."""
     request_id: str = field(default="", compare=False)
     """The HTTP request that the call came in; empty for a call that came in none."""
+    request_body: bytes = field(default=b"", compare=False, repr=False)
+    """The body of that request, of which a receipt has the hash."""
     is_background: bool = False
     """Nobody waits for this call: it comes after all others and takes no room in the queue (batches, shadows)."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import NotFound
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
+from llmos.core.schemas.receipts import ReceiptDescription
 from llmos.core.schemas.signing_keys import SigningKeyDescription
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class LocalAudit:
 class LocalReceipts:
     def __init__(self, control: "LocalControl") -> None:
         self._control = control
+
+    def get(self, id: str) -> ReceiptDescription:
+        from llmos.security.receipts.receipts import Receipts
+        from llmos.security.signing_key import SigningKey
+
+        settings = self._control.settings
+        receipts = Receipts(
+            self._control.registry.database, SigningKey(settings.signing_key_path), days=settings.receipt_days
+        )
+        return receipts.get(id)
 
     def signing_key(self) -> SigningKeyDescription:
         from llmos.security.descriptions import describe_signing_key

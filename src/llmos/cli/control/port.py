@@ -30,6 +30,7 @@ from llmos.core.schemas.models import (
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
+from llmos.core.schemas.receipts import ReceiptDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignedDescription
@@ -266,6 +267,7 @@ class AuditPort(Protocol):
 
 
 class ReceiptsPort(Protocol):
+    def get(self, id: str) -> ReceiptDescription: ...
     def signing_key(self) -> SigningKeyDescription: ...
 
 

@@ -86,7 +86,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
     "rollouts": ("list", "get", "history"),
     "deployments": ("list", "running", "history", "stop"),
     "audit": ("list", "export"),
-    "receipts": ("signing_key",),
+    "receipts": ("get", "signing_key"),
     "users": ("list", "get"),
     "encryption": ("status",),
     "erasures": (),

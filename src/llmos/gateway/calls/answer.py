@@ -36,6 +36,8 @@ class Answer:
         self.served = served
         self.attempt = attempt
         """The part of the call's record that this answer keeps up to date."""
+        self.has_receipt = False
+        """A receipt will be found by the answer's id."""
         self.created = int(time.time())
         self.deltas: AsyncIterator[Delta]
         """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""

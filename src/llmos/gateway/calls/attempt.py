@@ -118,6 +118,7 @@ class Attempts:
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
         requests = self._requests(call, record.id, backend)
+        attempt.sampling, attempt.given = requests[0].sampling, call.sampling.given
         cache = self._cache if resolution.route is not None and resolution.route.cache else None
         key = None if cache is None or record.shadow_of is not None else cache_key(requests, backend)
         if cache is not None and key is not None:
@@ -184,6 +185,7 @@ async def _take(stack: AsyncExitStack, hit: Hit, answer: Answer) -> None:
 def _record_backend(attempt: Attempt, backend: Backend) -> str:
     """Record which model answers. Returns the reference under which the call is admitted."""
     attempt.version, attempt.replica_ref = backend.served.ref, backend.replica_ref
+    attempt.served = backend.served
     return backend.replica_ref
 
 

@@ -136,6 +136,8 @@ class Embeddings:
         self.served = served
         self.attempt = attempt
         """The part of the call's record that is kept up to date here."""
+        self.has_receipt = False
+        """A receipt will be found by the id."""
         self.created = int(time.time())
         self._chunks: list[Embedded | None] = [None] * num_chunks
 

@@ -19,6 +19,7 @@ from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
+from llmos.gateway.calls.output import Output
 from llmos.gateway.calls.record import Operation, Record, Recorder, is_target_fault
 from llmos.gateway.calls.resolve import Resolution, Resolver
 from llmos.gateway.calls.shadows import Shadows
@@ -70,6 +71,10 @@ class Pipeline:
                 answer.deltas = await stack.enter_async_context(aclosing(comparison.observe(answer.deltas)))
             for stage in self._stages.filters:
                 answer.deltas = await stack.enter_async_context(aclosing(stage(answer.deltas, record)))
+            if self._stages.makes_receipts:
+                # The last one, so that it sees what the caller gets.
+                record.output, answer.has_receipt = Output(call.num_choices), True
+                answer.deltas = await stack.enter_async_context(aclosing(record.output.observe(answer.deltas)))
             yield answer
         # An answer that a guardrail cut can't be compared.
         if comparison is not None and (record.screening is None or not record.screening.has_blocked):
@@ -78,7 +83,10 @@ class Pipeline:
     async def embed(self, call: EmbedCall) -> Embeddings:
         """Turn the call's inputs into vectors. Cancelling stops what still runs; what was computed is recorded."""
         async with self._accepted(call, "embed") as (call, record, resolution):
-            return await self._attempts.embed(record, resolution, call)
+            embeddings = await self._attempts.embed(record, resolution, call)
+            if self._stages.makes_receipts:
+                record.embeddings, embeddings.has_receipt = embeddings, True
+            return embeddings
 
     async def count(self, call: Call) -> int:
         """Return how many tokens the prompts of the call have. Nothing is computed."""

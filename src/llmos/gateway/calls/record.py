@@ -3,7 +3,7 @@
     Recorder.open(call)   ──▶  Record   ──▶  closed once, however the call ends
         Recorder.attempt  ──▶  Attempt       one for each target that was tried
 
-Sinks today: call counts, metrics, rollout evidence and the log. A ledger or an audit log would be further sinks.
+Sinks today: call counts, metrics, rollout evidence, the log, the audit log and receipts. A ledger would be another.
 """
 
 import asyncio
@@ -13,14 +13,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadModelFile, InsufficientMemory, LLMOSError, ModelNotFound, UnsupportedModel
 from llmos.core.ids import new_id
+from llmos.deployments.served_model import ServedModel
+from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import ModelCall
 from llmos.security.callers import Caller
 from llmos.security.guardrails.screening import Screening
+
+if TYPE_CHECKING:
+    from llmos.gateway.calls.embedding import Embeddings
+    from llmos.gateway.calls.output import Output
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +82,12 @@ class Attempt:
     """The reference of the model that answers: a version, or a provider's model."""
     replica_ref: str = ""
     """The version whose replicas do the work; another than `version` for adapters."""
+    served: ServedModel | None = None
+    """That model."""
+    sampling: SamplingParams | None = None
+    """The settings, with the model's recommendations. None for a call that embeds."""
+    given: frozenset[str] = frozenset()
+    """The settings that the caller gave."""
     is_admitted: bool = False
     is_accepted: bool = False
     """The backend has accepted every prompt."""
@@ -139,6 +151,10 @@ class Record:
     attempts: list[Attempt] = field(default_factory=list)
     screening: Screening | None = None
     """The guardrails of the call, and what they found. None if no policy applies to it."""
+    output: "Output | None" = None
+    """What the caller has got of the answer. None where no receipt is made."""
+    embeddings: "Embeddings | None" = None
+    """The same for a call that embeds."""
     outcome: Outcome | None = None
     """None while it runs."""
     error_code: str | None = None

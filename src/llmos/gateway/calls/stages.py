@@ -54,3 +54,5 @@ class Stages:
     holds: tuple[Hold, ...] = ()
     checks: tuple[Check, ...] = ()
     filters: tuple[Filter, ...] = ()
+    makes_receipts: bool = False
+    """A sink makes a receipt of each answer, so the record keeps what the caller gets."""

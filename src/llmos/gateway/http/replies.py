@@ -1,5 +1,6 @@
 """Helpers of endpoints: the caller of a request, and responses with one JSON document."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,9 +11,10 @@ from llmos.security.callers import Caller
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who sent the request; see gateway/http/door.py."""
+    """Return who sent the request (see door.py), with the request's body, once that is read: ask after parsing."""
     caller: Caller = request.state.caller
-    return caller
+    body: bytes = getattr(request.state, "body", b"")
+    return replace(caller, request_body=body) if body else caller
 
 
 def json_response(value: Any, status: int = 200) -> Response:

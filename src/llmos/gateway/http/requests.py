@@ -101,7 +101,9 @@ def parse_query(request: Request, kind: type[R]) -> R:
 
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body. Raises TooLarge for one over the limit, with or without a Content-Length."""
-    return b"".join([chunk async for chunk in body_chunks(request, limit_bytes)])
+    body = b"".join([chunk async for chunk in body_chunks(request, limit_bytes)])
+    request.state.body = body  # For the receipt of an answer; see caller_of() in replies.py.
+    return body
 
 
 async def body_chunks(request: Request, limit_bytes: int, what: str = "request") -> AsyncIterator[bytes]:

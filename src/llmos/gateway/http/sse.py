@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,6 +16,7 @@ from llmos.core.errors import LLMOSError
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.cache_control import parse_cache_control
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.embedding import Embeddings
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
@@ -26,6 +27,9 @@ VERSION_HEADER = "llmos-version"
 
 CACHE_HEADER = "llmos-cache"
 """The response header of routes with a response cache: hit or miss."""
+
+RECEIPT_HEADER = "x-llmos-receipt"
+"""The response header with the path of the answer's receipt, which is there when the answer has ended."""
 
 DONE = b"data: [DONE]\n\n"
 
@@ -89,7 +93,7 @@ class AnswerResponse(Response):
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             body = await self._renderer.complete(answer)
         ignored_fields(scope).extend(answer.ignored)
-        headers = {VERSION_HEADER: answer.served.ref, **cache_headers(answer)}
+        headers = {VERSION_HEADER: answer.served.ref, **cache_headers(answer), **receipt_headers(answer)}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
@@ -124,14 +128,33 @@ class AnswerResponse(Response):
         stream_type = self._renderer.stream_type.encode()
         version = (VERSION_HEADER.encode(), answer.served.ref.encode())
         plain = [(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        cache = [(name.encode(), value.encode()) for name, value in cache_headers(answer).items()]
-        return [(b"content-type", stream_type), version, *cache, *plain]
+        more = cache_headers(answer) | receipt_headers(answer)
+        added = [(name.encode(), value.encode()) for name, value in more.items()]
+        return [(b"content-type", stream_type), version, *added, *plain]
+
+
+def receipt_headers(answer: Answer | Embeddings) -> dict[str, str]:
+    """Return the header that says where the receipt is, if one is made."""
+    return {RECEIPT_HEADER: f"/llmos/v1/answers/{answer.id}/receipt"} if answer.has_receipt else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A JSON document, and the headers that it is sent with."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def embedded(embeddings: Embeddings, value: Any) -> Work:
+    """Return `value`, which tells what the embeddings are, as JSON, with the headers of embeddings."""
+    return Work(encode(value), receipt_headers(embeddings))
 
 
 class WorkResponse(Response):
     """Sends the JSON document that `work` returns. Cancels the work as soon as the caller hangs up."""
 
-    def __init__(self, work: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(self, work: Callable[[], Awaitable[bytes | Work]]) -> None:
         super().__init__()
         self._work = work
 
@@ -139,8 +162,9 @@ class WorkResponse(Response):
         await while_connected(receive, self._send(scope, send))
 
     async def _send(self, scope: Scope, send: Send) -> None:
-        body = await self._work()
-        await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
+        done = await self._work()
+        body, headers = (done, {}) if isinstance(done, bytes) else (done.body, done.headers)
+        await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
 
 def with_cache_control(call: Call, scope: Scope) -> Call:

@@ -37,13 +37,14 @@ async def rerank(request: Request) -> WorkResponse:
     return WorkResponse(lambda: _rerank(pipeline, body, call))
 
 
-async def _rerank(pipeline: Pipeline, body: RerankRequest, call: EmbedCall) -> bytes:
+async def _rerank(pipeline: Pipeline, body: RerankRequest, call: EmbedCall) -> sse.Work:
     embeddings = await pipeline.embed(call)
     scores = await asyncio.to_thread(embeddings.scores)
     # The sort is stable: of documents with equal scores, the earlier one comes first.
     order = sorted(range(len(scores)), key=lambda i: -scores[i])[: body.top_n]
     texts = body.texts()
     results = [Reranked(i, scores[i], RerankedDocument(texts[i]) if body.return_documents else None) for i in order]
-    return sse.encode(
-        RerankAnswer(id=embeddings.id, model=embeddings.served.ref, results=results, usage=embedding_usage(embeddings))
+    return sse.embedded(
+        embeddings,
+        RerankAnswer(id=embeddings.id, model=embeddings.served.ref, results=results, usage=embedding_usage(embeddings)),
     )

@@ -36,15 +36,16 @@ async def score(request: Request) -> WorkResponse:
     return WorkResponse(lambda: _score(pipeline, call))
 
 
-async def _score(pipeline: Pipeline, call: EmbedCall) -> bytes:
+async def _score(pipeline: Pipeline, call: EmbedCall) -> sse.Work:
     embeddings = await pipeline.embed(call)
     scores = await asyncio.to_thread(embeddings.scores)
-    return sse.encode(
+    return sse.embedded(
+        embeddings,
         ScoreList(
             id=embeddings.id,
             created=embeddings.created,
             model=embeddings.served.ref,
             data=[Score(i, each) for i, each in enumerate(scores)],
             usage=embedding_usage(embeddings),
-        )
+        ),
     )

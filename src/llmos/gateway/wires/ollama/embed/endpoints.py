@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Request
 
 from llmos.gateway.calls import embedding
-from llmos.gateway.calls.embedding import EmbedCall
+from llmos.gateway.calls.embedding import EmbedCall, Embeddings
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.permissions import requires
@@ -32,8 +32,9 @@ async def ollama_embed(request: Request) -> WorkResponse:
     pipeline, call = services_of(request).pipeline, body.call(caller_of(request))
     must_unload = body.check_unload(call.caller)
 
-    async def work() -> bytes:
-        return sse.encode(await _embed(pipeline, call, must_unload))
+    async def work() -> sse.Work:
+        embeddings, answer = await _embed(pipeline, call, must_unload)
+        return sse.embedded(embeddings, answer)
 
     return WorkResponse(work)
 
@@ -50,18 +51,19 @@ async def ollama_embeddings(request: Request) -> WorkResponse:
     pipeline, call = services_of(request).pipeline, body.call(caller_of(request))
     must_unload = body.check_unload(call.caller)
 
-    async def work() -> bytes:
-        return sse.encode(OllamaVector((await _embed(pipeline, call, must_unload)).embeddings[0]))
+    async def work() -> sse.Work:
+        embeddings, answer = await _embed(pipeline, call, must_unload)
+        return sse.embedded(embeddings, OllamaVector(answer.embeddings[0]))
 
     return WorkResponse(work)
 
 
-async def _embed(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> OllamaVectors:
+async def _embed(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> tuple[Embeddings, OllamaVectors]:
     began = time.perf_counter()
     embeddings = await pipeline.embed(call)
     if must_unload:
         await pipeline.unload(call.model, call.caller)
-    return OllamaVectors(
+    return embeddings, OllamaVectors(
         model=embeddings.served.ref,
         embeddings=[embedding.floats(vector) for vector in embeddings.vectors],
         total_duration=round((time.perf_counter() - began) * 1e9),

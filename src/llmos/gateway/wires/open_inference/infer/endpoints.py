@@ -9,7 +9,7 @@ from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import decode, read_body
-from llmos.gateway.http.sse import cache_headers, while_connected, with_cache_control
+from llmos.gateway.http.sse import cache_headers, receipt_headers, while_connected, with_cache_control
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.infer.answers import HEADER_LENGTH, InferAnswer, InferRenderer
 from llmos.gateway.wires.open_inference.infer.fields import InferRequest
@@ -79,4 +79,5 @@ class InferResponse(Response):
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             response = await self._renderer.complete(answer)
             response.headers.update(cache_headers(answer))
+            response.headers.update(receipt_headers(answer))
         await response(scope, receive, send)

@@ -35,13 +35,14 @@ async def create_embeddings(request: Request) -> WorkResponse:
     return WorkResponse(lambda: _embed(pipeline, call, body.encoding_format))
 
 
-async def _embed(pipeline: Pipeline, call: EmbedCall, encoding: Literal["float", "base64"]) -> bytes:
+async def _embed(pipeline: Pipeline, call: EmbedCall, encoding: Literal["float", "base64"]) -> sse.Work:
     embeddings = await pipeline.embed(call)
     encode = embedding.base64 if encoding == "base64" else embedding.floats
-    return sse.encode(
+    return sse.embedded(
+        embeddings,
         EmbeddingList(
             model=embeddings.served.ref,
             data=[Embedding(i, encode(vector)) for i, vector in enumerate(embeddings.vectors)],
             usage=embedding_usage(embeddings),
-        )
+        ),
     )

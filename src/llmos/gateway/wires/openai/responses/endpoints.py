@@ -46,8 +46,8 @@ router = APIRouter(prefix="/v1/responses", tags=["inference"])
 )
 @requires(Permission.INFERENCE)
 async def create_response(request: Request) -> AnswerResponse:
-    services, caller = services_of(request), caller_of(request)
     body, history, items = await _parse(request)
+    services, caller = services_of(request), caller_of(request)
     if set(body.include) - {LOGPROBS}:
         ignored_fields(request.scope).add("include")
 
@@ -94,7 +94,7 @@ async def compact_response(request: Request) -> WorkResponse:
     body, history, items = await _parse(request)
     call, pipeline = body.compaction_call(history, items, caller_of(request)), services_of(request).pipeline
 
-    async def compact() -> bytes:
+    async def compact() -> sse.Work:
         async with pipeline.generate(call, is_streamed=False) as answer:
             (choice,) = await answer.read_choices()
             compaction = Compaction(
@@ -104,7 +104,7 @@ async def compact_response(request: Request) -> WorkResponse:
                 output=compacted([*history, *items], choice.text.strip()),
                 usage=render_usage(answer, num_reasoning_tokens=0),
             )
-        return sse.encode(compaction)
+        return sse.Work(sse.encode(compaction), sse.receipt_headers(answer))
 
     return WorkResponse(compact)
 

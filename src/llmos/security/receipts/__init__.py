@@ -1,0 +1,1 @@
+"""Receipts: a signed document for each answer, and their verification."""
