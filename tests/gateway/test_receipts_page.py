@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,10 @@ def test_the_programs_work_one_after_another(
 ) -> None:
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for program in blocks("python"):
         exec(compile(program, "docs/receipts.md", "exec"), names)
+    names["server"].close()
     assert capsys.readouterr().out.startswith("smollm2@1 sha256:")
 
 
@@ -36,10 +38,11 @@ def test_every_command_works(
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
     monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(blocks("python")[0], "docs/receipts.md", "exec"), names)
+    names["server"].close()
     reply = names["reply"]
-    id, body = reply.json()["id"], reply.request.content  # type: ignore[attr-defined]
+    id, body = reply.json()["id"], reply.request.content
     (tmp_path / "request.json").write_bytes(body)
     commands = blocks("sh")[0].splitlines()
     assert len(commands) == 5

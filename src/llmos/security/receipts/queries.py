@@ -17,13 +17,13 @@ def newest(session: Session, id: str, project: str | None) -> ReceiptRow | None:
 def oldest_kept(session: Session, before: int, max_kept: int) -> int:
     """Return the number below which receipts are removed: those before a time, and those beyond a limit of rows."""
     last: int = session.scalar(select(func.max(ReceiptRow.number))) or 0
-    in_time = session.scalar(select(func.min(ReceiptRow.number)).where(ReceiptRow.at >= before))
+    in_time: int | None = session.scalar(select(func.min(ReceiptRow.number)).where(ReceiptRow.at >= before))
     return max(last - max_kept + 1, last + 1 if in_time is None else in_time)
 
 
 def remove_some(session: Session, below: int, limit: int) -> int:
     """Remove the oldest receipts with lower numbers, at most `limit`, and return how many."""
-    first = session.scalar(select(func.min(ReceiptRow.number)))
+    first: int | None = session.scalar(select(func.min(ReceiptRow.number)))
     if first is None or first >= below:
         return 0
     end = min(below, first + limit)

@@ -24,7 +24,7 @@ RECEIPT = "llmos.receipt/1"
 """The type of the document, so that no other signed document can pass for one."""
 
 MAX_KEPT = 2_000_000
-"""The limit of receipts of an installation, about 2.5 GB. The oldest go first."""
+"""The limit of receipts of an installation, about 3.6 GB. The oldest go first."""
 
 PRUNE_SECONDS = 3600.0
 
