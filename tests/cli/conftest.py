@@ -40,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
     with socket.socket() as taken:  # Bound and not listening: nobody else can serve there meanwhile.
         taken.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(config, "DEFAULT_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setattr(config, "DEFAULT_PORT", taken.getsockname()[1])
         yield tmp_path
 
 

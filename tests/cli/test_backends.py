@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -42,7 +43,7 @@ def nobody() -> Iterator[str]:
 
 
 def settings_with(monkeypatch: pytest.MonkeyPatch, default_endpoint: str, **environ: str) -> Any:
-    monkeypatch.setattr("llmos.core.config.DEFAULT_ENDPOINT", default_endpoint)
+    monkeypatch.setattr("llmos.core.config.DEFAULT_PORT", urlsplit(default_endpoint).port)
     return load_settings(environ)
 
 

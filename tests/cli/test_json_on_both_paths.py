@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -120,7 +121,8 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
         ("encryption", "encrypt"), ("forget", "--subject", "ann", "--yes"),
-        ("guardrail", "history", "short"), ("guardrail", "unapply", "short", "--route", "chat"),
+        ("guardrail", "replay", "short"), ("guardrail", "history", "short"),
+        ("guardrail", "unapply", "short", "--route", "chat"),
         ("audit", "list"), ("audit", "verify"), ("receipt", "key"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
@@ -165,7 +167,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
         monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
         monkeypatch.setenv("LLMOS_API_KEY", owner_key)
         local = list(session(home, steps(paths, "local")))
-        monkeypatch.setattr(config, "DEFAULT_ENDPOINT", served.url)
+        monkeypatch.setattr(config, "DEFAULT_PORT", urlsplit(served.url).port)
         monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
         remote = list(session(tmp_path_factory.mktemp("user"), steps(paths, "server")))
         differing = [

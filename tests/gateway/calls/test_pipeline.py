@@ -28,6 +28,9 @@ from support.scripted import KEY, Connection, FakePool, FakeStatus
 pytestmark = pytest.mark.anyio
 
 NO_BODY = {
+    "/llmos/v1/audit/checkpoint",
+    "/llmos/v1/encryption/encrypt",
+    "/llmos/v1/sign-out",
     "/v1/responses/{response_id}/cancel",
     "/v1/batches/{batch_id}/cancel",
     "/llmos/v1/deployments/{name}/sleep",

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -127,9 +128,9 @@ class OidcFlow:
         token, access_token = self._provider.exchange(reply.code, pending.verifier, self.redirect_uri)
         self._use_up(pending.state)
         try:
-            claims = verify_signature(token, self._provider.keys())
-        except UnknownKey:
-            claims = verify_signature(token, self._provider.keys(refresh=True))
+            claims = self._claims_of(token)
+        except UnknownKey as error:
+            raise Unauthenticated(str(error)) from None
         subject = check_claims(
             claims,
             issuer=self._config.issuer,
@@ -148,6 +149,13 @@ class OidcFlow:
                 " LLMOS_OIDC_ROLES."
             )
         return Identity(issuer=self._config.issuer, subject=subject, name=name, role=role.role, project=role.project)
+
+    def _claims_of(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token that the provider signed. Raises Unauthenticated, and UnknownKey."""
+        try:
+            return verify_signature(token, self._provider.keys())
+        except UnknownKey:
+            return verify_signature(token, self._provider.keys(refresh=True))
 
     def _use_up(self, state: str) -> None:
         """Store that a state was used. Raises Unauthenticated if it was before."""

@@ -21,7 +21,7 @@ MAX_SUBJECT = 255
 MAX_TOKEN_CHARACTERS = 64 * 1024
 
 
-class UnknownKey(Unauthenticated):
+class UnknownKey(Exception):
     """No key of the provider that is known here has signed the token. It may have new ones."""
 
 
