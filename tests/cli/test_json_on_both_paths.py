@@ -25,6 +25,8 @@ LOCAL_ONLY = {
     "doctor": "checks this machine",
     "fit": "computes for this machine",
     "guardrail kinds": "lists what this version has",
+    "receipt show": "needs a model that answers; see tests/gateway/test_receipts_page.py",
+    "receipt verify": "reads a file",
     "run": "needs a model that answers, and one function prints its answer on both paths",
     "trust add": "changes this machine's keys",
     "trust list": "reads this machine's keys",
