@@ -42,6 +42,15 @@ _IgnoredKeys = Annotated[
     ),
 ]
 
+_Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="rerank",
+        help="What the model is for, if its files don't say: rerank, for Qwen3-Reranker and its kin.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("pull")(pull)
@@ -65,13 +74,14 @@ def pull(
         typer.Option("--name", help="Name of the new model, if it isn't in the catalog; hf: gives it its own."),
     ] = None,
     ignore: _IgnoredKeys = None,
+    task: _Task = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Download a model. A download that was interrupted continues; every byte is verified."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
             pulled = control.models.pull(
-                model, name, progress, lambda notice: stderr().print(notice), ignored_keys=ignore or []
+                model, name, progress, lambda notice: stderr().print(notice), ignored_keys=ignore or [], task=task
             )
         remarks = _remarks(control.models.details(pulled.version))
         entry = next((each for each in control.models.catalog() if each.name == pulled.name), None)
@@ -95,14 +105,7 @@ def import_(
     ] = None,
     license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
     ignore: _IgnoredKeys = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="rerank",
-            help="What the model is for, if its files don't say: rerank, for Qwen3-Reranker and its kin.",
-        ),
-    ] = None,
+    task: _Task = None,
     merge: Annotated[
         str | None,
         typer.Option(

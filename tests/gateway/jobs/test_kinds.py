@@ -61,6 +61,7 @@ def test_an_unknown_kind_names_the_nearest() -> None:
 COMMANDS = [
     ("pull", {"model": "smollm2"}, "llmos pull smollm2"),
     ("pull", {"model": "hf:acme/a model", "name": "mine"}, "llmos pull 'hf:acme/a model' --name mine"),
+    ("pull", {"model": "hf:a/b", "task": "rerank"}, "llmos pull hf:a/b --task rerank"),
     ("pull", {"model": "hf:a/b", "ignored_keys": ["x", "y"]}, "llmos pull hf:a/b --ignore x --ignore y"),
     (
         "prune",

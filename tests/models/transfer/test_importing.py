@@ -8,6 +8,7 @@ import pytest
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.models.transfer.transfers import Transfers
 from support.tiny_gguf import TINY_CONFIG, write_gguf_parts
+from support.tiny_rerankers import make_tiny_qwen3_reranker
 
 pytestmark = pytest.mark.process
 
@@ -154,6 +155,18 @@ def test_a_pulled_model_can_ignore_keys_as_well(registry, make_folder):
     version = Transfers(registry).pull(f"file:{folder}", "tiny", ignored_keys=["odd"])
     assert version.ref == "tiny@2"
     assert registry.show("tiny@2").unsupported is None
+
+
+def test_a_pulled_model_can_be_told_that_it_is_a_reranker(registry, make_folder, tmp_path):
+    folder = make_tiny_qwen3_reranker(tmp_path / "qwen").folder
+    assert registry.runnability(Transfers(registry).pull(f"file:{folder}", "chats")).task == "generate"
+    version = Transfers(registry).pull(f"file:{folder}", "ranks", task="rerank")
+    assert registry.runnability(version).task == "rerank"
+    with pytest.raises(BadModelFile, match="no token 'yes'"):
+        Transfers(registry).pull(f"file:{make_folder()}", "tiny", task="rerank")
+    with pytest.raises(BadRequest, match="no task 'sing'"):
+        Transfers(registry).pull(f"file:{folder}", "tiny", task="sing")
+    assert not registry.has("tiny")
 
 
 def test_a_key_to_ignore_must_be_in_the_model(registry, gguf_path):

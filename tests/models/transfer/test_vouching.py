@@ -34,10 +34,11 @@ def here(tmp_path_factory, tiny_gguf) -> Iterator[Registry]:
     registry = open_registry(load_settings({"LLMOS_HOME": str(home / "home")}))
     path = home / "model.gguf"
     path.write_bytes(tiny_gguf)
-    parent = Transfers(registry).import_path(path, "tiny", license="mit")
     with registry.store.publishing():
         stored = registry.recorder.add_files({"model.gguf": path}, lambda *_: None)
-        origin = Origin(source="x", license="mit", sampling={"temperature": 0.5}, parent=parent, recipe={"bits": 4})
+        origin = Origin(source="x", license="mit", sampling={"temperature": 0.5, "max_tokens": 2048})
+        parent = registry.recorder.record("tiny", stored, origin)
+        origin = Origin(source="x", license="mit", parent=parent, recipe={"bits": 4})
         made = registry.recorder.record("made", stored, origin)
     card = msgspec.structs.replace(CARD, digest=made.digest, version=made.ref, parent_digest=parent.digest)
     Cards(registry.database).put(made, card)
@@ -137,6 +138,13 @@ def test_a_card_of_a_newer_llmos_is_left_out(here, there, tmp_path):
 
 
 @pytest.mark.process
+def test_an_archive_brings_all_that_the_version_says(archive, here, there):
+    version = Transfers(there).import_path(archive)
+    assert says(version) == says(here.resolve(version.model))
+    assert (version.sampling["temperature"], version.sampling["max_tokens"]) == (0.5, 2048)
+    there.remove(version.model)
+
+
 def test_a_record_with_any_field_changed_is_refused(archive, there, tmp_path):
     contents = members(archive)
     record = json.loads(contents[RECORD])

@@ -101,16 +101,25 @@ class LocalModels:
         on_notice: OnNotice,
         *,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
-        from llmos.models.transfer.transfers import CATALOG_NEEDS_NO_IGNORE, Transfers, is_location
+        from llmos.models.transfer.transfers import (
+            CATALOG_KNOWS_TASKS,
+            CATALOG_NEEDS_NO_IGNORE,
+            Transfers,
+            is_location,
+        )
 
         registry = self._control.registry
         if is_location(location):
-            return self._describe(Transfers(registry).pull(location, name, progress, ignored_keys=ignored_keys))
+            transfers = Transfers(registry)
+            return self._describe(transfers.pull(location, name, progress, ignored_keys=ignored_keys, task=task))
         if name is not None:
             raise BadRequest("A model of the catalog has its own name: leave out --name.", param="name")
         if ignored_keys:
             raise BadRequest(CATALOG_NEEDS_NO_IGNORE, param="ignore")
+        if task is not None:
+            raise BadRequest(CATALOG_KNOWS_TASKS, param="task")
         return self._describe(Transfers(registry).pull_from_catalog(location, progress, on_notice))
 
     def import_path(

@@ -85,10 +85,11 @@ class ModelsPort(Protocol):
         on_notice: OnNotice,
         *,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
         """Get a model of the catalog (by name) or from a location, and call it `name`.
 
-        `ignored_keys`: of its configuration, for a location.
+        For a location: `ignored_keys` of its configuration, and the `task` as in import_path().
         """
 
     def import_path(

@@ -156,8 +156,10 @@ class ServerModels:
         on_notice: OnNotice,
         *,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
-        more = {"ignored_keys": [*ignored_keys]} if ignored_keys else {}
+        more: dict[str, Any] = {"ignored_keys": [*ignored_keys]} if ignored_keys else {}
+        more |= {"task": task} if task is not None else {}
         return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name, **more)
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:

@@ -40,11 +40,16 @@ def import_model(
             raise BadRequest(f"{path} is an adapter, which has no keys to ignore. Leave --ignore out.", param="ignore")
         added |= ignored_keys_file(ignored_keys)
     if task is not None:
-        if task != "rerank":
-            raise BadRequest(f"There is no task {task!r:.60} to import a model for. Use rerank.", param="task")
-        added |= reranker_marks(found)
+        added |= files_for_task(task, found)
     with written(added) as files:
         return _import(registry, path, found | files, name, progress, license)
+
+
+def files_for_task(task: str, files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the files (name -> content) that say of a model with these files what it is for. Raises BadRequest."""
+    if task != "rerank":
+        raise BadRequest(f"There is no task {task!r:.60} to import a model for. Use rerank.", param="task")
+    return reranker_marks(files)
 
 
 def ignored_keys_file(keys: Sequence[str]) -> dict[str, str]:

@@ -21,7 +21,13 @@ from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kind
 from llmos.models.staging import StagingArea, open_staging_area
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
-from llmos.models.transfer.importing import ignored_keys_file, import_model, merge_adapter_into, written
+from llmos.models.transfer.importing import (
+    files_for_task,
+    ignored_keys_file,
+    import_model,
+    merge_adapter_into,
+    written,
+)
 from llmos.models.transfer.pulling import CatalogPull, Notice
 from llmos.models.transfer.pushing import Pushed, push
 from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
@@ -31,6 +37,7 @@ from llmos.models.versions.signatures import check_signatures
 from llmos.models.versions.versions import Version
 
 CATALOG_NEEDS_NO_IGNORE = "A model of the catalog has no key that must be ignored. Leave --ignore out."
+CATALOG_KNOWS_TASKS = "The task of a model of the catalog is known. Leave --task out."
 
 
 def is_location(text: str) -> bool:
@@ -69,11 +76,12 @@ class Transfers:
         progress: Progress = no_progress,
         *,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> Version:
         """Download the version at a location and return it.
 
         `name`: the model's name; None for the name in the version's record, or that of the hub's repository.
-        `ignored_keys`: as in import_path(). Raises BadRequest for an invalid location and, before anything is
+        `ignored_keys`, `task`: as in import_path(). Raises BadRequest for an invalid location and, before anything is
         downloaded, where there is no name; DownloadFailed, BadModelFile or UnsupportedModel. Partial files are kept for
         the next attempt.
         """
@@ -82,7 +90,7 @@ class Transfers:
             check_name(name, "a model")
         elif not _has_record(location):
             raise BadRequest(f"{location} doesn't name the model. Add --name NAME", param="name")
-        return self._pull(location, name, progress, ignored_keys=ignored_keys)
+        return self._pull(location, name, progress, ignored_keys=ignored_keys, task=task)
 
     def _pull(
         self,
@@ -91,13 +99,14 @@ class Transfers:
         progress: Progress,
         entry: Entry | None = None,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> Version:
         def on_wait() -> None:
             progress(f"waiting for another process that downloads {location}", 0, None)
 
         with open_staging_area(self._store, location, on_wait) as staging:
             fetched = fetch_model(location, staging, self._registry.access, progress)
-            with self._leaving_nothing(staging), _with_ignored_keys(fetched, ignored_keys) as fetched:
+            with self._leaving_nothing(staging), _with_added_files(fetched, ignored_keys, task) as fetched:
                 version = self._add(fetched, name, progress, entry)
             staging.clear()
         return version
@@ -243,17 +252,20 @@ class Transfers:
 
 
 @contextmanager
-def _with_ignored_keys(fetched: FetchedModel, keys: Sequence[str]) -> Iterator[FetchedModel]:
-    """Give a fetched model the file with the keys to ignore, for as long as the body runs."""
-    if not keys:
+def _with_added_files(fetched: FetchedModel, keys: Sequence[str], task: str | None) -> Iterator[FetchedModel]:
+    """Give a fetched model the files that name keys to ignore and its task, for as long as the body runs."""
+    if not keys and task is None:
         yield fetched
         return
     if fetched.record is not None:
+        kept, option = ("ignores the same keys", "ignore") if keys else ("has the same task", "task")
         raise BadRequest(
-            f"{fetched.location} is a version of LLMOS, which ignores the same keys as where it comes from.",
-            param="ignore",
+            f"{fetched.location} is a version of LLMOS, which {kept} as where it comes from.", param=option
         )
-    with written(ignored_keys_file(keys)) as files:
+    added = ignored_keys_file(keys) if keys else {}
+    if task is not None:
+        added |= files_for_task(task, fetched.files)
+    with written(added) as files:
         yield replace(fetched, files={**fetched.files, **files})
 
 

@@ -39,7 +39,8 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     source: str
     license: str | None = None
-    sampling: dict[str, float] = {}
+    sampling: dict[str, int | float] = {}
+    """Whole numbers stay what they are: 2048 and 2048.0 have different digests."""
     adapts: Digest | None = None
     """Of an adapter, the digest of the version that it adapts."""
     adapter: str | None = None

@@ -16,7 +16,7 @@ from llmos.models.descriptions import describe_version
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.sources import check_location, kind_of
-from llmos.models.transfer.transfers import CATALOG_NEEDS_NO_IGNORE, Transfers, is_location
+from llmos.models.transfer.transfers import CATALOG_KNOWS_TASKS, CATALOG_NEEDS_NO_IGNORE, Transfers, is_location
 from llmos.security.permissions import Permission
 
 
@@ -31,6 +31,8 @@ class PullJob(RequestObject, kw_only=True):
     ignored_keys: list[str] = msgspec.field(default_factory=list)
     """Keys of the configuration of a model at a location that the engine refuses since it doesn't know them, and that
     you know to be harmless."""
+    task: Literal["rerank"] | None = None
+    """Of a model at a location whose files don't say that it scores pairs of texts."""
 
 
 def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
@@ -46,6 +48,8 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
         raise BadRequest("A model of the catalog keeps its name. Leave `name` out.", param="name")
     elif request.ignored_keys:
         raise BadRequest(CATALOG_NEEDS_NO_IGNORE, param="ignored_keys")
+    elif request.task is not None:
+        raise BadRequest(CATALOG_KNOWS_TASKS, param="task")
     else:
         registry.catalog.find(request.model)
     return request
@@ -54,7 +58,9 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
 def _work(context: Context, request: PullJob) -> Mapping[str, Any]:
     registry, progress = context.registry, context.progress
     if is_location(request.model):
-        version = Transfers(registry).pull(request.model, request.name, progress, ignored_keys=request.ignored_keys)
+        version = Transfers(registry).pull(
+            request.model, request.name, progress, ignored_keys=request.ignored_keys, task=request.task
+        )
     else:
         notice = partial(_report_notice, progress)
         version = Transfers(registry).pull_from_catalog(request.model, progress, notice)
@@ -69,7 +75,8 @@ def _report_notice(progress: Progress, sentence: str) -> None:
 def _command(request: PullJob) -> str:
     name = [] if request.name is None else ["--name", request.name]
     ignore = [each for key in request.ignored_keys for each in ("--ignore", key)]
-    return shlex.join(["llmos", "pull", request.model, *name, *ignore])
+    task = [] if request.task is None else ["--task", request.task]
+    return shlex.join(["llmos", "pull", request.model, *name, *ignore, *task])
 
 
 PULL = JobKind(
