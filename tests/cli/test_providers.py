@@ -43,7 +43,7 @@ def test_a_key_comes_from_a_variable(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("add", "x", "--base-url", "nowhere", "--no-key"), "no base URL"),
+        (("add", "x", "--base-url", "nowhere", "--no-key"), "isn't a base URL"),
         (("add", "x", "--base-url", URL), "--key-from-env"),
         (("add", "x", "--base-url", URL, "--kind", "bedrock", "--no-key"), "openai or anthropic"),
         (("rm", "x"), "There is no provider 'x'"),

@@ -200,7 +200,7 @@ def test_ollamas_client_counts_what_the_engine_counted(running: Running, client:
         with pytest.raises(ollama.ResponseError, match="repeat_penalty is 200") as caught:
             other.chat("dialogue", HELLO, options={"num_predict": 9000, "repeat_penalty": 200})
         assert caught.value.status_code == 400
-        [each] = [model for model in other.ps().models if model.model == "smollm2@1"]
+        [each] = [model for model in other.ps().models if model.model == "dialogue:latest"]
         assert each.context_length == 8192
         assert "<|im_start|>" in (other.show("dialogue").template or "")
 

@@ -213,7 +213,8 @@ class Server(uvicorn.Server):
     def _stop_background_tasks(self) -> None:
         self._services.jobs.close()
         for task in self._background_tasks:
-            task.cancel()
+            if not task.cancelling():  # Another time would interrupt what it does to end.
+                task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

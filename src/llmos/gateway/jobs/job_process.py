@@ -52,6 +52,11 @@ async def run_in_process(assignment: Assignment, report: Callable[[Step], object
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        # The event loop may end right after this, and must not find open pipes then.
+        process.stdin.close()
+        with suppress(ConnectionError):
+            await process.stdin.wait_closed()
+        await process.stdout.read()
         await process.wait()
 
 

@@ -80,7 +80,7 @@ class JobRunner:
             finally:
                 self._jobs.on_change = None
                 for task in self._tasks.values():
-                    task.cancel()
+                    _cancel(task)
                 await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _sweep(self) -> None:
@@ -109,7 +109,7 @@ class JobRunner:
             _log.exception("The jobs can't be read or written")
             return
         for id in self._tasks.keys() - {job.id for job in live}:
-            self._tasks[id].cancel()
+            _cancel(self._tasks[id])
         for job in live:
             if job.state == "queued" and job.id not in self._tasks and self._has_room(job):
                 self._start(job)
@@ -233,3 +233,9 @@ def _set_result(future: asyncio.Future[Mapping[str, Any]], result: Mapping[str, 
 def _set_exception(future: asyncio.Future[Mapping[str, Any]], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
+
+
+def _cancel(task: "asyncio.Task[None]") -> None:
+    """Cancel a task, only once: another time would interrupt it while it ends its process."""
+    if not task.cancelling():
+        task.cancel()
