@@ -11,7 +11,7 @@ import llmos
 
 _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
-_JOBS = str(Path(_CORE) / "jobs")
+_ROOMS = (str(Path(_CORE) / "jobs"), str(Path(_CORE) / "encryption"))
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
 
 
@@ -47,8 +47,9 @@ class QueryCoverage:
         frame = sys._getframe()
         while frame is not None:
             code = frame.f_code
-            # Skip the functions of core, which run statements for the rooms above it. Jobs are a room of their own.
-            is_core = code.co_filename.startswith(_CORE) and not code.co_filename.startswith(_JOBS)
+            # Skip the functions of core, which run statements for the rooms above it. Jobs are a room of their own, and
+            # so is encryption, whose key ring may be in another database than the one of its callers.
+            is_core = code.co_filename.startswith(_CORE) and not code.co_filename.startswith(_ROOMS)
             if code.co_filename.startswith(_PACKAGE) and not is_core:
                 function = code.co_filename.removeprefix(_PACKAGE).lstrip("/"), code.co_qualname
                 self._functions_by_kind.setdefault(connection.dialect.name, set()).add(function)

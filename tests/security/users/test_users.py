@@ -169,3 +169,12 @@ def test_a_disabled_or_removed_person_stays_out(users: Users) -> None:
     users.remove(name)
     with pytest.raises(Unauthenticated):
         users.sign_in_identity(person())
+
+
+def test_a_password_that_was_replaced_no_longer_works(users: Users) -> None:
+    users.create("ann", password=PASSWORD)
+    users.set_password("ann", "another horse, another battery")
+    assert users.sign_in("ann", PASSWORD) is None
+    assert users.sign_in("ann", "another horse, another battery") is not None
+    with pytest.raises(NotFound):
+        users.set_password("carla", PASSWORD)
