@@ -171,9 +171,10 @@ def test_a_disabled_or_removed_person_stays_out(users: Users) -> None:
         users.sign_in_identity(person())
 
 
-def test_a_password_that_was_replaced_no_longer_works(users: Users) -> None:
-    users.create("ann", password=PASSWORD)
+def test_a_password_that_was_replaced_no_longer_works(users: Users, sessions: Sessions) -> None:
+    token = sessions.begin(users.create("ann", password=PASSWORD), "password")
     users.set_password("ann", "another horse, another battery")
+    assert sessions.find(token) is None
     assert users.sign_in("ann", PASSWORD) is None
     assert users.sign_in("ann", "another horse, another battery") is not None
     with pytest.raises(NotFound):
