@@ -31,7 +31,7 @@ from over_http import address_of
 
 ROUTE = "chat"
 OLD, NEW = "old@1", "new@1"
-KEY = "benchmark"
+KEY = "only-for-this-benchmark"
 
 
 class Callers:
