@@ -33,11 +33,9 @@ from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimit
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
 from llmos.gateway.jobs.batch_runner import BatchRunner
-from llmos.gateway.jobs.checkpoint_runner import keep_checkpoints
-from llmos.gateway.jobs.evidence_keeper import EvidenceKeeper
 from llmos.gateway.jobs.job_runner import JobRunner
+from llmos.gateway.jobs.periodic import Periodic
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
-from llmos.gateway.jobs.upkeep import Upkeep
 from llmos.gateway.kept_encryption import KeptEncryption
 from llmos.gateway.listening import allow_open_files, check_exposure, listen
 from llmos.gateway.opening import open_services
@@ -119,6 +117,16 @@ _CLOSING_SECONDS = 0.005
 """While it shuts down, the server looks this often whether answers and connections have ended."""
 
 
+_EVIDENCE_SECONDS = 1.0
+"""The evidence of so many seconds is lost if a server is killed."""
+
+_CHECKPOINT_SECONDS = 30.0
+"""The server looks this often whether a checkpoint of the audit log is due."""
+
+_UPKEEP_SECONDS = 600.0
+"""What an earlier version kept is encrypted, rotations end and old data is deleted this often."""
+
+
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers, which end the process by the signal instead of with status 0.
 
@@ -133,10 +141,25 @@ class Server(uvicorn.Server):
             app, services.batches, services.files, services.admission, services.keys, services.users
         )
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
-        self._evidence = EvidenceKeeper(KeptEvidence(services.registry.database, services.evidence))
+        self._evidence = Periodic(
+            KeptEvidence(services.registry.database, services.evidence).sync,
+            seconds=_EVIDENCE_SECONDS,
+            failure="The evidence of calls can't be kept; trying again",
+        )
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
         kept = KeptEncryption(services.files, services.providers, services.projects)
-        self._upkeep = Upkeep(kept.encrypt, kept.finish_rotations, Sweep(services.files).run)
+        self._upkeep = Periodic(
+            kept.encrypt,
+            kept.finish_rotations,
+            Sweep(services.files).run,
+            seconds=_UPKEEP_SECONDS,
+            failure="The upkeep of what is kept failed",
+        )
+        self._checkpoints = Periodic(
+            services.audit.checkpoints.make_if_due,
+            seconds=_CHECKPOINT_SECONDS,
+            failure="A checkpoint of the audit log can't be made; trying again",
+        )
         self._background_tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -150,7 +173,7 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._rollouts.run(), name="rollouts"),
             asyncio.create_task(self._jobs.run(), name="jobs"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
-            asyncio.create_task(keep_checkpoints(self._services.audit.checkpoints), name="checkpoints"),
+            asyncio.create_task(self._checkpoints.run(), name="checkpoints"),
         ]
         for task in self._background_tasks:
             task.add_done_callback(_log_error)
@@ -161,7 +184,7 @@ class Server(uvicorn.Server):
             await asyncio.wait(self._background_tasks)
             await self._services.pipeline.shadows.close()
             await self._services.limits.finish()
-            await self._evidence.sync()
+            await self._evidence.run_once()  # With the evidence of the last call.
             await self._services.provider_clients.close()
             await asyncio.to_thread(self._services.receipt_sink.close)
             await asyncio.to_thread(self._services.audit.recorder.close)

@@ -1,7 +1,7 @@
 """Runs rollouts, in the serving process: loads the promoted Version, tries the cases, and judges its calls.
 
 Decisions are in the database before the next call is routed by them, so the next server continues where a killed one
-stopped. So is the evidence of the current step, but for that of the last second: see evidence_keeper.py.
+stopped. So is the evidence of the current step, but for that of the last second: see kept_evidence.py.
 """
 
 import asyncio

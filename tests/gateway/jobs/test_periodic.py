@@ -1,10 +1,10 @@
-"""The upkeep: each task runs at the start and again later, and one that fails stops no other."""
+"""Periodic work: each task runs at the start and again later, and one that fails stops no other."""
 
 import asyncio
 
 import pytest
 
-from llmos.gateway.jobs.upkeep import EVERY_SECONDS, Upkeep
+from llmos.gateway.jobs.periodic import Periodic
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,8 @@ async def test_a_task_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Upkeep(fail, lambda: ran.append(True), pause=pause).run()
+        await Periodic(fail, lambda: ran.append(True), seconds=600, failure="It failed", pause=pause).run()
     assert ran == [True, True]
-    assert pauses == [EVERY_SECONDS, EVERY_SECONDS]
+    assert pauses == [600, 600]
+    assert caplog.messages == ["It failed", "It failed"]
     assert "no space" in caplog.text
