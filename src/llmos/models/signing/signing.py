@@ -101,13 +101,8 @@ class Signing:
             reason = f"{path} is another key" if path else "no key that is trusted here"
             advice = "" if path else " If you trust it, add it: llmos trust add NAME FILE"
             raise UntrustedModel(f"{version.ref} is signed by the key {names}: {reason}.{advice}")
-        content = self._content(version)
-        if (found := _find_valid(version.ref, content, candidates)) is not None:
-            return Signed(version=version, key=found[0], covers_statement=found[1])
-        raise UntrustedModel(
-            f"{version.ref} is not what was signed: {_reasons(version.ref, content, candidates)} Get it again from a"
-            " source that you trust."
-        )
+        key, covers_statement = _find_valid(version.ref, self._content(version), candidates)
+        return Signed(version=version, key=key, covers_statement=covers_statement)
 
     def _check_bytes(self, version: Version, on_bytes: OnBytes | None) -> None:
         """Raise BadModelFile where a blob is missing or damaged."""
@@ -133,11 +128,8 @@ def check_arrival(trusted: TrustedKeys, record: VersionRecord, files: Mapping[st
     """
     candidates = _signatures_of(trusted.list(), record.signatures)
     content = Content(files=files, manifest=record.manifest.canonical(), statement=record.statement)
-    if candidates and _find_valid(record.model, content, candidates) is None:
-        raise UntrustedModel(
-            f"{record.model} is not what was signed: {_reasons(record.model, content, candidates)} Nothing was stored."
-            " Get it again from a source that you trust."
-        )
+    if candidates:
+        _find_valid(record.model, content, candidates, consequence=" Nothing was stored.")
 
 
 def _signatures_of(keys: Sequence[Key], signatures: Sequence[str]) -> list[tuple[Key, str]]:
@@ -147,20 +139,24 @@ def _signatures_of(keys: Sequence[Key], signatures: Sequence[str]) -> list[tuple
     return [(by_fingerprint[signer], text) for signer, text in signers if signer in by_fingerprint]
 
 
-def _find_valid(ref: str, content: Content, candidates: Sequence[tuple[Key, str]]) -> tuple[Key, bool] | None:
-    """Return the first key with a valid signature, and whether that covers the statement; None without one."""
+def _find_valid(
+    ref: str, content: Content, candidates: Sequence[tuple[Key, str]], *, consequence: str = ""
+) -> tuple[Key, bool]:
+    """Return the first key with a valid signature, and whether that covers the statement.
+
+    Raises UntrustedModel, with the reason for each signature where the statement is covered, and the `consequence`.
+    """
+    failures = []
     for covers_statement in (True, False):
         with _folder(ref, content, covers_statement=covers_statement) as folder:
             for key, text in candidates:
-                if _find_failure(text, key, folder) is None:
+                if (failure := _find_failure(text, key, folder)) is None:
                     return key, covers_statement
-    return None
-
-
-def _reasons(ref: str, content: Content, candidates: Sequence[tuple[Key, str]]) -> str:
-    with _folder(ref, content) as folder:
-        failures = [(key, _find_failure(text, key, folder)) for key, text in candidates]
-    return " ".join(f"The signature of the key {key.name} is invalid: {failure}" for key, failure in failures)
+                if covers_statement:
+                    failures.append(f"The signature of the key {key.name} is invalid: {failure}")
+    raise UntrustedModel(
+        f"{ref} is not what was signed: {' '.join(failures)}{consequence} Get it again from a source that you trust."
+    )
 
 
 @contextmanager
