@@ -335,8 +335,11 @@ def check_fit_together(
     """Raise InsufficientMemory, with the arithmetic, if this machine lacks the memory for all of these models at once.
 
     `models`: the files of each, by its reference. The engine gives each a KV cache of what is left when it is loaded,
-    so the least that each needs is counted: one usual sequence, or the configured cache.
+    so the least that each needs is counted: one usual sequence, or the configured cache. One model alone is not
+    checked; see check_fits().
     """
+    if len(models) < 2:
+        return
     hardware = hardware or inspect_hardware()
     needs = {}
     for ref, files in models.items():
@@ -348,7 +351,7 @@ def check_fit_together(
         usual = planner.at(length, 1).need
         needs[ref] = usual.total - usual.kv + (usual.kv if config.kv_bytes is None else config.kv_bytes)
     total = sum(needs.values())
-    if len(needs) > 1 and total > hardware.available_bytes:
+    if total > hardware.available_bytes:
         each = ", ".join(f"{ref} {megabytes(need)}" for ref, need in needs.items())
         raise InsufficientMemory(
             f"This machine has no room for all {len(needs)} models at once: {each}, {megabytes(total)} in all, and"
