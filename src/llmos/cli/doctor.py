@@ -9,7 +9,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,8 @@ import typer
 from rich.text import Text
 
 from llmos.cli import options
-from llmos.cli.doctor_store import PackedCheck, doctor_store
+from llmos.cli.doctor_store import doctor_store
+from llmos.cli.finding import Finding, mark
 from llmos.cli.output import print_json, readable_size, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.clock import utc_now
@@ -31,15 +32,6 @@ from llmos.core.home import make_private_home, too_open
 _ENOUGH_MEMORY_BYTES = 1_000_000_000
 _ENOUGH_DISK_BYTES = 1_000_000_000
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    ok: bool
-    found: str
-    advice: str = ""
-    """The remedy, also for something that works but could work better."""
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +52,7 @@ def doctor(
 ) -> None:
     """Check this machine and this installation. Each line is ok or says what to do."""
     if store:
-        packed = [PackedCheck(each.ok, each.found, each.advice) for each in check_packed(load_settings())]
-        doctor_store(packed, set_aside=set_aside, collect=collect, as_json=as_json)
+        doctor_store([*check_packed(load_settings())], set_aside=set_aside, collect=collect, as_json=as_json)
         return
     if set_aside or collect:
         raise BadRequest("--set-aside and --collect need --store: llmos doctor --store --set-aside")
@@ -71,8 +62,7 @@ def doctor(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            mark = Text("ok   " if finding.ok else "FIX  ", style="green" if finding.ok else "bold red")
-            line = mark + Text(f"{finding.check:<10} ", style="bold") + Text(finding.found)
+            line = mark(ok=finding.ok) + Text(f"{finding.check:<10} ", style="bold") + Text(finding.found)
             stdout().print(line + Text(f"  → {finding.advice}" if finding.advice else ""))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -2,12 +2,13 @@
 and what to do."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.text import Text
 
+from llmos.cli.finding import Finding, mark
 from llmos.cli.output import print_json, readable_size, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
@@ -27,17 +28,8 @@ class _DamagedVersion:
     repair: str
 
 
-@dataclass(frozen=True, slots=True)
-class PackedCheck:
-    """What was found of packed weights, which loading maps instead of the version's files."""
-
-    ok: bool
-    found: str
-    advice: str
-
-
-def doctor_store(packed: Sequence[PackedCheck], *, set_aside: bool, collect: bool, as_json: bool) -> None:
-    """Exits with 1 if a version or packed weights are damaged."""
+def doctor_store(packed: Sequence[Finding], *, set_aside: bool, collect: bool, as_json: bool) -> None:
+    """`packed`: the findings about packed weights. Exits with 1 if a version or packed weights are damaged."""
     from llmos.models import open_registry
     from llmos.models.inspection import how_to_repair, inspect_store, num_bytes_to_read
 
@@ -53,14 +45,13 @@ def doctor_store(packed: Sequence[PackedCheck], *, set_aside: bool, collect: boo
     freed_bytes = registry.collect() if collect else 0
     if as_json:
         sound = not inspection.damaged and all(each.ok for each in packed)
-        facts = _facts(inspection, damaged) | {"ok": sound, "packed": [asdict(each) for each in packed]}
+        facts = _facts(inspection, damaged) | {"ok": sound, "packed": [_packed_facts(each) for each in packed]}
         print_json(facts | {"set_aside": moved, "freed_bytes": freed_bytes})
     else:
         for line in _lines(inspection, damaged, is_set_aside=set_aside, is_collected=collect):
             stdout().print(line)
         for each_packed in packed:
-            mark = Text("ok   ", style="green") if each_packed.ok else Text("FIX  ", style="bold red")
-            stdout().print(mark + Text(each_packed.found))
+            stdout().print(mark(ok=each_packed.ok) + Text(each_packed.found))
             if each_packed.advice:
                 stdout().print(f"     → {each_packed.advice}")
         for path in moved:
@@ -88,9 +79,9 @@ def _lines(
     for each in damaged:
         version = each.damage.version
         for name, reason in each.damage.reasons.items():
-            lines.append(Text("FIX  ", style="bold red") + Text(f"{name} of {version.ref} {reason}"))
+            lines.append(mark(ok=False) + Text(f"{name} of {version.ref} {reason}"))
         if each.damage.adapted:
-            lines.append(Text("FIX  ", style="bold red") + Text(f"{version.ref} changes {each.damage.adapted}"))
+            lines.append(mark(ok=False) + Text(f"{version.ref} changes {each.damage.adapted}"))
         for what, names in (
             ("aliases", each.damage.aliases),
             ("routes", each.routes),
@@ -105,7 +96,7 @@ def _lines(
     lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in unneeded]
     if not inspection.damaged:
         found = f"files: {inspection.num_files}, {readable_size(inspection.num_bytes)}, all digests match"
-        lines.append(Text("ok   ", style="green") + Text(found))
+        lines.append(mark(ok=True) + Text(found))
     if inspection.orphans and not is_collected:
         size = readable_size(sum(size for _, size in inspection.orphans))
         lines.append(f"     files that no version needs: {len(inspection.orphans)}, {size}")
@@ -137,3 +128,7 @@ def _facts(inspection: "Inspection", damaged: list[_DamagedVersion]) -> dict[str
         "orphans": [{"digest": digest, "num_bytes": size} for digest, size in inspection.orphans],
         "unfinished": [{"path": path, "num_bytes": num_bytes} for path, num_bytes in inspection.unfinished],
     }
+
+
+def _packed_facts(finding: Finding) -> dict[str, Any]:
+    return {"ok": finding.ok, "found": finding.found, "advice": finding.advice}
