@@ -167,7 +167,7 @@ class Transfers:
         """List a version whose blobs another server has sent, or return the digests of the blobs that are missing."""
         check_name(name, "a model")
         check_signatures(record.signatures)
-        card_in(record)  # raises before anything is stored
+        card = card_in(record)  # raises before anything is stored
         with self._leaving_nothing(), self._store.publishing():
             missing = [file.digest for file in record.stored_files if not self._store.has(file.digest, file.size)]
             if missing:
@@ -177,7 +177,7 @@ class Transfers:
             )
             origin = record.origin(source, find_adapted(self._registry, name, record))
             version = self._registry.recorder.record(name, record.stored_files, origin)
-        self._keep(version, record)
+        self._keep(version, record, card)
         return version
 
     @contextmanager
@@ -203,22 +203,23 @@ class Transfers:
         adapts = self._registry.manifest(version).adapts
         return record_of(version, signatures, fields, adapts=adapts, adapter=adapter)
 
-    def _keep(self, version: Version, record: VersionRecord | None) -> None:
-        """Keep what has arrived beside the files: signatures, and the card if there is none here."""
+    def _keep(self, version: Version, record: VersionRecord | None, card: Card | None) -> None:
+        """Keep what has arrived beside the files: signatures, and the record's card if there is none here."""
         if record is None:
             return
         for signature in record.signatures:
             self._registry.signatures.put(version, signature)
         if record.adapter is not None and not self._registry.has(f"{version.model}:{record.adapter}"):
             self._registry.aliases.set(version.model, record.adapter, version.ref)
-        if (card := card_in(record)) is not None and Cards(self._registry.database).get(version) is None:
-            Cards(self._registry.database).put(version, card)
+        cards = Cards(self._registry.database)
+        if card is not None and cards.get(version) is None:
+            cards.put(version, card)
 
     def _add(self, fetched: FetchedModel, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
         """Check a fetched model, put it into the store, and list it. `entry`: the catalog's, if it has one."""
         record = read_record(fetched.record) if fetched.record is not None else None
         check_signatures(record.signatures if record else ())
-        card_in(record)  # raises before anything is stored
+        card = card_in(record)  # raises before anything is stored
         if name is None and record is None:
             raise BadRequest(f"{fetched.location} doesn't name the model. Add --name NAME", param="name")
         name = check_name(name or (record.model if record else ""), "a model")
@@ -247,7 +248,7 @@ class Transfers:
                 self._registry.check_arrival(record, {file.name: self._store.blob_path(file.digest) for file in stored})
                 origin = record.origin(fetched.location, adapted)
             version = self._registry.recorder.record(name, stored, origin)
-        self._keep(version, record)
+        self._keep(version, record, card)
         return version
 
 
