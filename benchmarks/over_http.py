@@ -11,26 +11,19 @@ import argparse
 import asyncio
 import json
 import os
-import re
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import serving
-from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.sizing.workloads import random_prompts, runs_on
-from llmos.models import open_registry
-from llmos.models.transfer.transfers import Transfers
 from model_choice import add_model, files_of
+from served import KEY, served
 
+MODEL = "benchmark"
 PROMPT_TOKENS, OUTPUT_TOKENS, REQUESTS, VOCAB_SIZE = 32, 128, 3, 40_000
 
 
@@ -53,42 +46,10 @@ def in_process(model: Path, threads: int | None, clients: int) -> float:
     return clients * REQUESTS * OUTPUT_TOKENS / seconds
 
 
-@contextmanager
-def served(model: Path, threads: int | None) -> Iterator[str]:
-    """Yield the address of a server with this model, in a home of its own."""
-    with tempfile.TemporaryDirectory() as home:
-        named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
-        named.symlink_to(model.resolve())
-        Transfers(open_registry(load_settings({"LLMOS_HOME": home}))).import_path(named, "benchmark")
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
-        environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": "benchmark"}
-        if threads:
-            environ["LLMOS_THREADS"] = str(threads)
-        command = [sys.executable, "-m", "llmos", "serve", "benchmark", "--port", "0"]
-        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            yield address_of(process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
-
-
-def address_of(process: "subprocess.Popen[str]") -> str:
-    """Return the server's address when it is ready."""
-    assert process.stdout
-    said, address = "", None
-    for line in process.stdout:
-        said += line
-        address = address or re.search(r"http://[\d.]+:\d+", line)
-        if address and "Ready" in line:
-            return address[0]
-    raise SystemExit(f"The server ended before it was ready:\n{said}")
-
-
 def over_http(url: str, clients: int, is_plain: bool) -> float:
     # Different prompts for each, so that the prefix cache helps none of them.
     options = argparse.Namespace(
-        endpoint=url, model="benchmark", name="llmos", requests=REQUESTS, prompt_tokens=PROMPT_TOKENS,
+        endpoint=url, model=MODEL, name="llmos", requests=REQUESTS, prompt_tokens=PROMPT_TOKENS,
         tokens=OUTPUT_TOKENS, vocab_size=VOCAB_SIZE, plain=is_plain,
         seed=10_000 if is_plain else 100,
     )  # fmt: skip
@@ -106,13 +67,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     model = args.model or next(path for name, path in files_of(None).items() if name.endswith(".gguf"))
-    os.environ["LLMOS_API_KEY"] = "benchmark"
+    os.environ["LLMOS_API_KEY"] = KEY
+    settings = {"LLMOS_THREADS": str(args.threads)} if args.threads else {}
     rates = Rates(args.clients)
     for _ in range(args.rounds):
         rates.in_process.append(in_process(model, args.threads, args.clients))
-        with served(model, args.threads) as url:
-            rates.streamed.append(over_http(url, args.clients, is_plain=False))
-            rates.plain.append(over_http(url, args.clients, is_plain=True))
+        with served(model, MODEL, settings=settings) as server:
+            rates.streamed.append(over_http(server.url, args.clients, is_plain=False))
+            rates.plain.append(over_http(server.url, args.clients, is_plain=True))
     if args.json:
         sys.stdout.write(json.dumps(asdict(rates)) + "\n")
         return

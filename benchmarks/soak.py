@@ -24,7 +24,6 @@ import math
 import os
 import random
 import re
-import secrets
 import signal
 import statistics
 import subprocess
@@ -41,7 +40,7 @@ import httpx
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
-from llmos.models.transfer.transfers import Transfers
+from served import KEY, start
 
 MODEL = "soaked"
 USERS = ["", "ann", "bob", "eve"]
@@ -83,29 +82,16 @@ class Server:
     def __init__(self, home: Path, model: str, options: argparse.Namespace) -> None:
         source = open_registry(load_settings())
         [path] = source.files(source.resolve(model)).values()
-        Transfers(open_registry(load_settings({"LLMOS_HOME": str(home)}))).import_path(path, MODEL)
-        key = secrets.token_hex(16)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
-        self.log = home / "soak.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "llmos", "serve", MODEL, "--port", "0"],
-                env=inherited | {
-                    "LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": key, "LLMOS_MAX_QUEUED": str(options.max_queued),
-                    "LLMOS_STUCK_SECONDS": str(options.stuck_seconds), "LLMOS_THREADS": options.threads,
-                },
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        while "Ready" not in (said := self.log.read_text()):
-            if self.process.poll() is not None:
-                sys.exit(f"The server ended:\n{said}")
-            time.sleep(0.1)
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)
-        assert address, said
+        settings = {
+            "LLMOS_MAX_QUEUED": str(options.max_queued),
+            "LLMOS_STUCK_SECONDS": str(options.stuck_seconds),
+            "LLMOS_THREADS": options.threads,
+        }
+        server = start(home, path, [MODEL], settings)
+        self.process, self.log = server.process, server.log
         self.http = httpx.AsyncClient(
-            base_url=address[0],
-            headers={"authorization": f"Bearer {key}"},
+            base_url=server.url,
+            headers={"authorization": f"Bearer {KEY}"},
             timeout=httpx.Timeout(300),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
         )

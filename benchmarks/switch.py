@@ -11,27 +11,17 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from llmos.core.config import load_settings
-from llmos.models import open_registry
-from llmos.models.transfer.transfers import Transfers
 from model_choice import add_model, files_of
-from over_http import address_of
+from served import KEY, served
 
 ROUTE = "chat"
 OLD, NEW = "old@1", "new@1"
-KEY = "only-for-this-benchmark"
 
 
 class Callers:
@@ -125,26 +115,6 @@ def pids_of(deployment: dict[str, Any]) -> list[int]:
     return [replica["pid"] for replica in replicas if replica.get("pid")]
 
 
-@contextmanager
-def served(model: Path) -> Iterator[str]:
-    """Yield the address of a server with this model under two names, in a home of its own."""
-    with tempfile.TemporaryDirectory(prefix="llmos-switch-") as home:
-        named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
-        named.symlink_to(model.resolve())
-        registry = open_registry(load_settings({"LLMOS_HOME": home}))
-        for version in (OLD, NEW):
-            Transfers(registry).import_path(named, version.partition("@")[0])
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
-        environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": KEY}
-        command = [sys.executable, "-m", "llmos", "serve", OLD, "--port", "0"]
-        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            yield address_of(process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--callers", type=int, default=16)
@@ -153,8 +123,8 @@ def main() -> int:
     add_model(parser)
     options = parser.parse_args()
     (model,) = files_of(options.model).values()
-    with served(model) as url:
-        report = asyncio.run(rehearse(url, options))
+    with served(model, *(version.partition("@")[0] for version in (OLD, NEW))) as server:
+        report = asyncio.run(rehearse(server.url, options))
     if options.json:
         print(json.dumps(report, indent=2))
     else:
