@@ -1,4 +1,4 @@
-"""What a receipt adds to a request: the time of its parts, which a thread does when the answer has ended.
+"""Measure the time that a receipt adds to a request, by part. A thread makes it when the answer has ended.
 
 python benchmarks/receipts.py
 """

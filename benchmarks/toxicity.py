@@ -1,4 +1,4 @@
-"""What the guardrail `toxicity` blocks of HateCheck, by group and by function, and of benign text.
+"""Count the texts of HateCheck that the guardrail `toxicity` blocks, by group and by function, and benign ones.
 
     python benchmarks/toxicity.py test_suite_cases.csv [--cases]
 

@@ -184,7 +184,7 @@ def check_vulnerabilities(packages: Sequence[Package]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What pip-audit says."""
+    """The result of pip-audit."""
 
     num_checked: int = 0
     vulnerabilities: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ Detail = str | int | bool
 
 @dataclass(slots=True)
 class Action:
-    """Who does what to which object. Never with the content of calls, and never with secrets."""
+    """An action on an object, for the audit log. Has neither the content of calls nor secrets."""
 
     name: str
     """NOUN.VERB, such as key.revoke."""

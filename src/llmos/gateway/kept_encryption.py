@@ -14,7 +14,7 @@ from llmos.security.projects import Projects
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """What was encrypted under a lost key."""
+    """The objects and the providers whose key was lost."""
 
     num_objects: int
     providers: Sequence[str]

@@ -5,7 +5,7 @@ import secrets
 KEY_BYTES = 32
 NONCE_BYTES = 12
 OVERHEAD_BYTES = NONCE_BYTES + 16
-"""What a sealed text is longer than the plain one: the nonce and the tag."""
+"""Bytes of the nonce and the tag, by which a sealed text is longer than the plain one."""
 
 
 class WrongSeal(Exception):

@@ -48,7 +48,7 @@ class LocalMasterKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MasterSettings:
-    """Where the master key is."""
+    """The settings of the master key: a file, a text, or a key in Vault."""
 
     path: Path
     text: str | None = None

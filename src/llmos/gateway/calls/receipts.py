@@ -39,7 +39,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What is known when a call has ended."""
+    """The facts of an ended call, from which its receipt is made."""
 
     fields: dict[str, Any]
     body: bytes

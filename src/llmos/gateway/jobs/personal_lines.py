@@ -12,7 +12,7 @@ from llmos.core.json_text import read_json
 
 @dataclass(slots=True)
 class PersonalLines:
-    """What one input file has about a person."""
+    """A person's lines in one input file."""
 
     numbers: set[int] = field(default_factory=set)
     """The numbers of the lines, from 1."""

@@ -24,7 +24,7 @@ FORMAT = 1
 """The format of an entry. Another one will have another number, and old entries keep theirs."""
 
 NO_HASH = "0" * 64
-"""What the first entry names as the hash before it."""
+"""The hash before the first entry."""
 
 _SECRET = re.compile(r"://[^/@\s]*@|(?<=\S)\?\S*")
 """What comes before the host of an address, and its query: keys and signatures are there."""
@@ -35,7 +35,7 @@ MAX_TEXT = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What an entry says, before it has its place in the log."""
+    """The content of an entry, before it has its place in the log."""
 
     action: str
     outcome: Outcome

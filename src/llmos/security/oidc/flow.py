@@ -58,7 +58,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What the provider has the browser bring."""
+    """The parameters with which the provider sends the browser back."""
 
     state: str = ""
     code: str = ""

@@ -25,7 +25,7 @@ MIN_REREAD_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
-    """What the provider says of itself."""
+    """The provider's description of itself, from its discovery document."""
 
     authorization_endpoint: str
     token_endpoint: str

@@ -40,7 +40,7 @@ OnEvent = Callable[[SignInEvent], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visitor:
-    """Where a try comes from."""
+    """The origin of an attempt to sign in."""
 
     address: str | None = None
     request_id: str = ""

@@ -1,4 +1,4 @@
-"""Whether a route has a response cache."""
+"""The column `cache` of routes: whether a route has a response cache."""
 
 import sqlalchemy as sa
 from alembic import op
