@@ -1,6 +1,5 @@
 """docs/operations.md: its configurations are valid, and its commands do what it says."""
 
-import re
 import shutil
 import ssl
 import subprocess
@@ -15,20 +14,17 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import open_owner_key
+from support.doc_pages import DocPage
 from support.tiny_gguf import write_gguf
 
 pytestmark = pytest.mark.process
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("operations.md")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    (unit,) = blocks("ini")
+    (unit,) = PAGE.blocks("ini")
     program = tmp_path / "llmos"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -39,7 +35,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 
 def test_a_restored_backup_has_the_models_and_the_key(tmp_path: Path) -> None:
-    backup, restore = blocks("sh")
+    backup, restore = PAGE.blocks("sh")
     before = load_settings({"LLMOS_HOME": str(tmp_path / "before")})
     registry = open_registry(before)
     version = Transfers(registry).import_path(write_gguf(tmp_path / "tiny.gguf"), "tiny")
@@ -110,7 +106,7 @@ def proxy(tmp_path: Path, backend: int) -> Iterator[str]:
     """nginx with the page's configuration, on a free port and with a certificate of its own."""
     if shutil.which("nginx") is None or shutil.which("openssl") is None:
         pytest.skip("needs nginx and openssl")
-    (config,) = blocks("nginx")
+    (config,) = PAGE.blocks("nginx")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
     new += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]

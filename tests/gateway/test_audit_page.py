@@ -8,13 +8,10 @@ import pytest
 
 from llmos.cli import main
 from llmos.core.schemas.audit import AuditEntryDescription
+from support.doc_pages import DocPage
 from support.scripted import KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("audit.md")
 
 
 def test_every_command_works(
@@ -24,7 +21,7 @@ def test_every_command_works(
     monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(["project", "create", "acme"]) == 0
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in PAGE.blocks("sh") for line in block.splitlines()]
     assert len(commands) > 5
     for command in commands:
         program, *arguments = shlex.split(command)
@@ -32,7 +29,7 @@ def test_every_command_works(
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", PAGE.blocks("python"))
 def test_every_program_works(served: str, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
@@ -40,5 +37,5 @@ def test_every_program_works(served: str, program: str, monkeypatch: pytest.Monk
 
 
 def test_the_page_has_every_field_of_an_entry() -> None:
-    table = PAGE.partition("| field | |")[2].partition("\n\n")[0]
+    table = PAGE.text.partition("| field | |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", table)) >= set(AuditEntryDescription.__struct_fields__) - {"format"}

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -13,14 +12,11 @@ from llmos.cli import main
 from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.reference import describe_kinds
 from llmos.security.guardrails.screening import Screening
+from support.doc_pages import DocPage
 from support.http_services import as_json, serving
 from support.scripted import KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guardrails.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("guardrails.md")
 
 
 def test_every_command_works(
@@ -30,10 +26,10 @@ def test_every_command_works(
     monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
     monkeypatch.setattr("llmos.cli.control.local_security.route_names", lambda control: ["dialogue"])
     monkeypatch.chdir(tmp_path)
-    policy, cases = blocks("toml")[0], blocks("json")[-1]
+    policy, cases = PAGE.blocks("toml")[0], PAGE.blocks("json")[-1]
     (tmp_path / "support.toml").write_text(policy)
     (tmp_path / "cases.jsonl").write_text(cases)
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in PAGE.blocks("sh") for line in block.splitlines()]
     assert len(commands) > 5
     for command in commands:
         program, *arguments = shlex.split(command)
@@ -41,7 +37,7 @@ def test_every_command_works(
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", PAGE.blocks("python"))
 def test_every_program_works(
     served: str, program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,8 +48,8 @@ def test_every_program_works(
 
 
 def test_the_service_that_screens_is_asked_and_answers_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    document = tomllib.loads(blocks("toml")[1])
-    question, answer = map(json.loads, blocks("json")[:2])
+    document = tomllib.loads(PAGE.blocks("toml")[1])
+    question, answer = map(json.loads, PAGE.blocks("json")[:2])
     monkeypatch.setenv(document["both"][0]["token_env"], "abc")
     open_policy("outside", 1, document)
     with serving(lambda _: as_json(answer)) as service:
@@ -66,7 +62,7 @@ def test_the_service_that_screens_is_asked_and_answers_as_the_page_says(monkeypa
 
 
 def test_the_page_has_every_guardrail_with_its_options_and_actions() -> None:
-    table = PAGE.partition("| guardrail | finds |")[2].partition("\n\n")[0]
+    table = PAGE.text.partition("| guardrail | finds |")[2].partition("\n\n")[0]
     rows = {
         row[1].strip(" `"): row for row in (line.split("|") for line in table.splitlines() if line.startswith("| `"))
     }

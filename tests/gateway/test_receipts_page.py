@@ -10,13 +10,10 @@ import pytest
 from llmos.cli import main
 from llmos.core.schemas.receipts import ReceiptDescription
 from llmos.gateway.services import Services
+from support.doc_pages import DocPage
 from support.scripted import KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "receipts.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("receipts.md")
 
 
 def test_the_programs_work_one_after_another(
@@ -25,7 +22,7 @@ def test_the_programs_work_one_after_another(
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
     names: dict[str, Any] = {}
-    for program in blocks("python"):
+    for program in PAGE.blocks("python"):
         exec(compile(program, "docs/receipts.md", "exec"), names)
     names["server"].close()
     assert capsys.readouterr().out.startswith("smollm2@1 sha256:")
@@ -39,12 +36,12 @@ def test_every_command_works(
     monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(compile(blocks("python")[0], "docs/receipts.md", "exec"), names)
+    exec(compile(PAGE.blocks("python")[0], "docs/receipts.md", "exec"), names)
     names["server"].close()
     reply = names["reply"]
     id, body = reply.json()["id"], reply.request.content
     (tmp_path / "request.json").write_bytes(body)
-    commands = blocks("sh")[0].splitlines()
+    commands = PAGE.blocks("sh")[0].splitlines()
     assert len(commands) == 5
     for command in commands:
         capsys.readouterr()
@@ -65,5 +62,5 @@ def test_every_command_works(
 
 
 def test_the_page_has_every_field() -> None:
-    table = PAGE.partition("| field | |")[2].partition("\n\n")[0]
+    table = PAGE.text.partition("| field | |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", table)) >= set(ReceiptDescription.__struct_fields__)

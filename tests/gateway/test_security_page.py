@@ -10,13 +10,10 @@ import pytest
 from llmos.cli import main
 from llmos.security.permissions import ALL_PERMISSIONS
 from llmos.security.roles import ROLES
+from support.doc_pages import DocPage
 from support.scripted import KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("security.md")
 
 
 def test_every_command_works(
@@ -24,7 +21,7 @@ def test_every_command_works(
 ) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
     monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in PAGE.blocks("sh") for line in block.splitlines()]
     assert len(commands) > 10
     for command in commands:
         capsys.readouterr()
@@ -35,7 +32,7 @@ def test_every_command_works(
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", PAGE.blocks("python"))
 def test_every_program_works(served: str, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
@@ -43,6 +40,6 @@ def test_every_program_works(served: str, program: str, monkeypatch: pytest.Monk
 
 
 def test_the_page_has_every_role() -> None:
-    table = PAGE.partition("| role | may |")[2].partition("\n\n")[0]
+    table = PAGE.text.partition("| role | may |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(ROLES)
     assert frozenset[str]().union(*ROLES.values()) == ALL_PERMISSIONS

@@ -1,7 +1,6 @@
 """docs/sign-in.md: its commands and programs do what it says."""
 
 import io
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,13 +11,10 @@ from llmos.cli import main
 from llmos.core.config import load_settings
 from llmos.gateway.services import Services
 from llmos.security.oidc.flow import CALLBACK_PATH
+from support.doc_pages import DocPage
 from support.scripted import KEY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sign-in.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PAGE = DocPage("sign-in.md")
 
 
 def test_every_command_works(
@@ -26,7 +22,7 @@ def test_every_command_works(
 ) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
     monkeypatch.delenv("LLMOS_ENDPOINT", raising=False)
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for block in PAGE.blocks("sh") for line in block.splitlines()]
     assert len(commands) > 10
     for command in commands:
         program, *arguments = shlex.split(command)
@@ -35,7 +31,7 @@ def test_every_command_works(
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", PAGE.blocks("python"))
 def test_every_program_works(served: str, services: Services, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
@@ -43,7 +39,7 @@ def test_every_program_works(served: str, services: Services, program: str, monk
     assert services.sessions.counts() == {}
 
 
-@pytest.mark.parametrize("settings", blocks("ini"))
+@pytest.mark.parametrize("settings", PAGE.blocks("ini"))
 def test_the_settings_are_read(settings: str) -> None:
     environ = dict(line.split("=", 1) for line in settings.splitlines())
     oidc = load_settings({"LLMOS_HOME": "/nowhere", **environ}).oidc
@@ -56,4 +52,4 @@ def test_the_settings_are_read(settings: str) -> None:
 
 
 def test_the_page_names_the_redirect_uri() -> None:
-    assert f"`{CALLBACK_PATH}`" in PAGE
+    assert f"`{CALLBACK_PATH}`" in PAGE.text

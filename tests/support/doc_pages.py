@@ -1,0 +1,22 @@
+"""The pages of docs/, for tests that run the commands and programs in them."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@dataclass(frozen=True)
+class DocPage:
+    name: str
+    """The file's name, such as security.md."""
+
+    @cached_property
+    def text(self) -> str:
+        return (DOCS / self.name).read_text()
+
+    def blocks(self, language: str) -> list[str]:
+        """Return the code blocks of a language."""
+        return re.findall(rf"^```{language}\n(.*?)^```", self.text, re.MULTILINE | re.DOTALL)
