@@ -86,6 +86,27 @@ def run_with(registry, add, playable, fake_worker):
     return run
 
 
+@pytest.fixture
+def run_with_two(run_with, registry, fake_worker):
+    """Return a function that runs `test(one, other)` with two servers on one database. Both have loaded m@1, which is
+    put to sleep after a minute."""
+
+    def run(test):
+        async def body(one):
+            other = FakeServer(registry, fake_worker)
+            try:
+                one.deployments.deploy("m", DeploymentSettings(idle_seconds=60), actor="ada")
+                for server in (one, other):
+                    await server.reconcile_until_stable()
+                await test(one, other)
+            finally:
+                await other.pool.close(drain=False)
+
+        run_with(body)
+
+    return run
+
+
 def test_a_deployed_version_is_loaded_without_a_request(run_with):
     async def test(server):
         server.deployments.deploy("m", DeploymentSettings(min_replicas=2, max_replicas=2), actor="ada")
@@ -294,72 +315,52 @@ def test_a_deployment_goes_to_sleep_after_idle_seconds(run_with):
     run_with(test)
 
 
-def test_an_idle_server_does_not_put_the_replicas_of_another_to_sleep(run_with, registry, fake_worker):
-    async def test(idle):
-        busy = FakeServer(registry, fake_worker)
-        try:
-            idle.deployments.deploy("m", DeploymentSettings(idle_seconds=60), actor="ada")
-            for server in (idle, busy):
-                await server.reconcile_until_stable()
-            idle.age_last_request(100)
-            await idle.reconcile_until_stable()
-            await busy.reconcile_until_stable()
-            assert (idle.status().state, busy.status().state) == ("stopped", "ready")
-            assert not busy.deployments.get("m").asleep
-            await idle.reconcile_until_stable()
-            assert idle.status().state == "stopped", "that another server woke it is no request for this one"
-            slept, woken = idle.deployments.history("m@1")[-2:]
-            assert (slept.kind, woken.kind, woken.reason) == (
-                "slept",
-                "woken",
-                "Another server was idle; this one isn't.",
-            )
-            await idle.ask()
-            await idle.reconcile_until_stable()
-            assert (idle.status().state, busy.status().state) == ("ready", "ready")
-        finally:
-            await busy.pool.close(drain=False)
+def test_an_idle_server_does_not_put_the_replicas_of_another_to_sleep(run_with_two):
+    async def test(idle, busy):
+        idle.age_last_request(100)
+        await idle.reconcile_until_stable()
+        await busy.reconcile_until_stable()
+        assert (idle.status().state, busy.status().state) == ("stopped", "ready")
+        assert not busy.deployments.get("m").asleep
+        await idle.reconcile_until_stable()
+        assert idle.status().state == "stopped", "that another server woke it is no request for this one"
+        slept, woken = idle.deployments.history("m@1")[-2:]
+        assert (slept.kind, woken.kind, woken.reason) == (
+            "slept",
+            "woken",
+            "Another server was idle; this one isn't.",
+        )
+        await idle.ask()
+        await idle.reconcile_until_stable()
+        assert (idle.status().state, busy.status().state) == ("ready", "ready")
 
-    run_with(test)
+    run_with_two(test)
 
 
-def test_a_person_puts_the_replicas_of_all_servers_to_sleep_and_wakes_them(run_with, registry, fake_worker):
-    async def test(one):
-        other = FakeServer(registry, fake_worker)
-        try:
-            one.deployments.deploy("m", DeploymentSettings(idle_seconds=60), actor="ada")
-            for server in (one, other):
-                await server.reconcile_until_stable()
-            one.deployments.sleep("m", actor="ada")
-            for server in (one, other):
-                await server.reconcile_until_stable()
-            assert (one.status().state, other.status().state) == ("stopped", "stopped")
-            one.deployments.wake("m", actor="ada")
-            for server in (one, other):
-                await server.reconcile_until_stable()
-            assert (one.status().state, other.status().state) == ("ready", "ready")
-        finally:
-            await other.pool.close(drain=False)
+def test_a_person_puts_the_replicas_of_all_servers_to_sleep_and_wakes_them(run_with_two):
+    async def test(one, other):
+        one.deployments.sleep("m", actor="ada")
+        for server in (one, other):
+            await server.reconcile_until_stable()
+        assert (one.status().state, other.status().state) == ("stopped", "stopped")
+        one.deployments.wake("m", actor="ada")
+        for server in (one, other):
+            await server.reconcile_until_stable()
+        assert (one.status().state, other.status().state) == ("ready", "ready")
 
-    run_with(test)
+    run_with_two(test)
 
 
-def test_servers_that_are_all_idle_are_all_put_to_sleep(run_with, registry, fake_worker):
-    async def test(one):
-        other = FakeServer(registry, fake_worker)
-        try:
-            one.deployments.deploy("m", DeploymentSettings(idle_seconds=60), actor="ada")
-            for server in (one, other):
-                await server.reconcile_until_stable()
-                server.age_last_request(100)
-            for server in (one, other):
-                await server.reconcile_until_stable()
-            assert (one.status().state, other.status().state) == ("stopped", "stopped")
-            assert one.deployments.get("m").asleep
-        finally:
-            await other.pool.close(drain=False)
+def test_servers_that_are_all_idle_are_all_put_to_sleep(run_with_two):
+    async def test(one, other):
+        one.age_last_request(100)
+        other.age_last_request(100)
+        for server in (one, other):
+            await server.reconcile_until_stable()
+        assert (one.status().state, other.status().state) == ("stopped", "stopped")
+        assert one.deployments.get("m").asleep
 
-    run_with(test)
+    run_with_two(test)
 
 
 def test_a_request_while_the_sleep_is_committed_keeps_it_awake(run_with):
