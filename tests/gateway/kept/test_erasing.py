@@ -1,7 +1,6 @@
 """Erasing a person's data: what names the person goes, in copies and backups, too, and all else stays."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,6 @@ from llmos.gateway.jobs.batch_lines import answered_entry, read_entry, read_line
 from llmos.gateway.jobs.internal_requests import Reply
 from llmos.security.certificates import check_signature
 from llmos.security.signing_key import SigningKey
-from support.databases import KINDS
-from support.encryption import open_test_encryption
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def database_kind(request: pytest.FixtureRequest) -> str:
-    kind: str = request.param
-    return kind
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def files(database: Database, tmp_path: Path) -> Files:
-    return Files(database, tmp_path / "files", open_test_encryption(database, tmp_path))
-
-
-@pytest.fixture
-def responses(database: Database, files: Files) -> KeptResponses:
-    return KeptResponses(database, files.encryption)
 
 
 @pytest.fixture
