@@ -1,5 +1,7 @@
 """Evidence in the database: restarts, several servers, and a database that is away for a while."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -64,6 +66,25 @@ def test_servers_share_what_they_saw_and_count_nothing_twice(database):
         other.kept.sync()
     assert (one.window.num_answered, one.window.num_failed) == (3, 1)
     assert (other.window.num_answered, other.window.num_failed) == (3, 1)
+
+
+def test_syncs_of_several_threads_follow_one_another(database):
+    server = Server(database)
+    take_new, inside, at_once = server.evidence.take_new, [], []
+
+    def watched():
+        inside.append(None)
+        for _ in range(100):
+            os.sched_yield()
+        at_once.append(len(inside))
+        inside.pop()
+        return take_new()
+
+    server.evidence.take_new = watched
+    with ThreadPoolExecutor(4) as threads:
+        for sync in [threads.submit(server.kept.sync) for _ in range(8)]:
+            sync.result()
+    assert at_once == [1] * 8
 
 
 def test_a_row_that_appears_after_a_later_one_is_read(database):

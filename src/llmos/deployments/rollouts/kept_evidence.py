@@ -4,6 +4,7 @@ A row is never changed. Each server writes what it saw, and reads what the other
 Content of calls is not part of it.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,23 +25,26 @@ _OVERLAP = 1000
 
 
 class KeptEvidence:
-    """Keeps an Evidence and the database alike. One thread at a time may call its methods."""
+    """Keeps an Evidence and the database alike. Any thread may call its methods."""
 
     def __init__(self, database: Database, evidence: Evidence) -> None:
         self._database, self._evidence = database, evidence
         self._server = new_id("server")[:32]
+        # A server that stops syncs once more, and the sync that it has interrupted may still run in its thread.
+        self._syncing = threading.Lock()
         self._newest = 0
         self._seen: OrderedDict[int, None] = OrderedDict()
 
     def sync(self) -> None:
         """Write what is new here, and read what is new of others. What can't be written now is written later."""
-        items = self._evidence.take_new()
-        try:
-            self._write(items)
-        except Exception:
-            self._evidence.put_back(items)
-            raise
-        self._read()
+        with self._syncing:
+            items = self._evidence.take_new()
+            try:
+                self._write(items)
+            except Exception:
+                self._evidence.put_back(items)
+                raise
+            self._read()
 
     def _write(self, items: Sequence[Item]) -> None:
         if not items:
