@@ -16,7 +16,8 @@ PULL = """
 import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
-from llmos.models import open_registry, store as store_module
+from llmos.core.store import store as store_module
+from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions import recording
 
@@ -31,7 +32,7 @@ print(Transfers(registry).pull_from_catalog("tiny").ref)
 
 DEATHS = {
     "while the bytes arrive": """
-from llmos.models.sources import hf
+from llmos.core.sources import hf
 hf.report_bytes = lambda progress, label, num_total: lambda num_done: die() if num_done else None
 """,
     "before the bytes are checked": "store_module.Store.publish = die",
@@ -115,7 +116,8 @@ IMPORT = """
 import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
-from llmos.models import open_registry, store as store_module
+from llmos.core.store import store as store_module
+from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 registry = open_registry(load_settings())
 def refuse(*arguments):
@@ -141,7 +143,8 @@ REMOVE = """
 import os
 from pathlib import Path
 from llmos.core.config import load_settings
-from llmos.models import open_registry, registry as registry_module, store as store_module
+from llmos.core.store import store as store_module
+from llmos.models import open_registry, registry as registry_module
 registry = open_registry(load_settings())
 def die(*arguments):
     os._exit(9)

@@ -132,7 +132,7 @@ def _day_or_time(text: str) -> tuple[datetime, datetime]:
 
 
 def _parse(alias: str) -> tuple[str, str]:
-    from llmos.models.names import parse_reference
+    from llmos.core.names import parse_reference
 
     reference = parse_reference(alias)
     if reference.alias is None:

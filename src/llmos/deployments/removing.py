@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import Conflict
+from llmos.core.names import Reference, parse_reference
 from llmos.deployments import queries
 from llmos.deployments.desired.deployments import Deployments
 from llmos.models import queries as model_queries
-from llmos.models.names import Reference, parse_reference
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Removed
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llmos.core.errors import BadRequest
-from llmos.models.names import parse_reference
+from llmos.core.names import parse_reference
 
 REMOTE = "remote:"
 

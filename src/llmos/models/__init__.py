@@ -1,4 +1,4 @@
-"""The models on this machine: registry (names, versions, aliases), store (bytes), sources, transfer, cards, signing.
+"""The models on this machine: registry (names, versions, aliases), sources, transfer, cards, signing.
 
 Lower layers don't know higher ones:
 
@@ -10,9 +10,8 @@ Lower layers don't know higher ones:
     catalog
     sources
     versions
-    model_files | queries | staging
-    store | tables
-    byte_progress | names
+    model_files | queries
+    tables
 """
 
 from collections.abc import Mapping
@@ -34,9 +33,9 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
     """
     from llmos.core.database import Database
     from llmos.core.home import make_private_home
+    from llmos.core.sources import Access
+    from llmos.core.store.store import Store
     from llmos.models.registry import Registry
-    from llmos.models.sources import Access
-    from llmos.models.store import Store
 
     make_private_home(settings.home)
     database = Database(settings.database_url, discards_changes=discards_changes)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from llmos.core.errors import BadRequest, ModelNotFound
+from llmos.core.names import NEWEST, Reference, check_file_name, check_name, parse_reference
+from llmos.core.store.store import StoredFile
 from llmos.core.suggest import nearest
 from llmos.engine.checkpoint.recommended import DEFAULTS
-from llmos.models.names import NEWEST, Reference, check_file_name, check_name, parse_reference
 from llmos.models.sources import kind_of
-from llmos.models.store import StoredFile
 
 _ENTRY_FIELDS = ("description", "license", "template", "sampling", "files", "sources")
 _SOURCE_FIELDS = ("from", "folder", "files", "download_size")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest, StoreFailed
 from llmos.core.progress import Progress, no_progress
+from llmos.core.store.store import digest_of
 from llmos.engine.compression.recipe import Kind, Recipe
 from llmos.models.registry import Registry
-from llmos.models.store import digest_of
 from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmos.models.byte_progress import OnBytes
+from llmos.core.byte_progress import OnBytes
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 

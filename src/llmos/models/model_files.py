@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
@@ -20,6 +20,40 @@ _SUBFOLDERS = ("[0-9]_*/config.json", "additional_chat_templates/*.jinja")
 """Files in subfolders: what sentence-transformers writes for an encoder, and chat templates for particular uses."""
 _README_LICENSE = re.compile(r"\A---\s*$.*?^license:\s*([\w.+-]+)\s*$.*?^---\s*$", re.MULTILINE | re.DOTALL)
 _README_CHARACTERS = 20_000
+
+
+class _ModelSelection:
+    """Selects the files of a model, see llmos.core.sources.Selection."""
+
+    hub_kind = "models"
+
+    def select(self, names: Collection[str], where: str, chosen: str | None = None) -> list[str]:
+        """Return the files of the model. `chosen`: a GGUF file. Raises as select_model_files()."""
+        return select_model_files(names, where, chosen)
+
+    def find(self, path: Path) -> dict[str, Path]:
+        """Return the files of the model at a local path. Raises as find_model_files()."""
+        return find_model_files(path)
+
+    def archive_folder(self, paths: Sequence[str], chosen: str | None) -> str:
+        """Return the topmost folder with weights, or that of the chosen file."""
+        weights = [path for path in paths if path.endswith((".gguf", ".safetensors"))]
+        top = PurePosixPath(chosen or min(weights, key=lambda path: path.count("/"), default="")).parent.as_posix()
+        return "" if top == "." else f"{top}/"
+
+    def check_url(self, url: str, name: str) -> None:
+        """Raise BadRequest unless the file is a whole GGUF model."""
+        if not name.endswith(".gguf"):
+            raise BadRequest(f"{url} is not a GGUF file. A folder can't be listed over https: use hf:, s3: or oci:.")
+        if len(parts := names_of_parts(name)) > 1:
+            raise BadRequest(
+                f"{name} is one of {len(parts)} parts of a model, and a URL is one file. Pull all of them from a hub"
+                f" (hf:OWNER/NAME#{parts[0]}) or a bucket (s3:), or import the folder with all parts:"
+                " llmos import FOLDER."
+            )
+
+
+MODEL_SELECTION = _ModelSelection()
 
 
 def find_model_files(path: Path) -> dict[str, Path]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import ModelNotFound, UnsupportedModel
+from llmos.core.names import parse_reference
+from llmos.core.sources import Access
+from llmos.core.store.store import Store
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog
-from llmos.models.names import parse_reference
-from llmos.models.sources import Access
-from llmos.models.store import Store
 from llmos.models.versions.aliases import Aliases
 from llmos.models.versions.derived import DerivedVersions, find_ref
 from llmos.models.versions.file_facts import Runnability, read_metadata, runnability

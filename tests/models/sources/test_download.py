@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Download, fetch_files
-from llmos.models.sources._download import HttpDownload
-from llmos.models.sources.hf import fetch_files as fetch_from_hub
+from llmos.core.sources import Access, Download
+from llmos.core.sources._download import HttpDownload
+from llmos.core.sources.hf import fetch_files as fetch_from_hub
+from llmos.models.sources import fetch_files
 
 CONTENT = bytes(range(256)) * 40
 PATH = "/acme/tiny/resolve/main/tiny.gguf"
@@ -178,7 +179,7 @@ def test_an_unknown_kind_of_source_is_refused_with_the_known_ones(get):
 def test_the_files_of_an_https_folder_are_below_its_url(get, hub, tmp_path, pin, monkeypatch):
     hub.files["/models/a%20b/tiny.gguf"] = CONTENT
     download = Download(pin("tiny.gguf", CONTENT), "a b/tiny.gguf", tmp_path / "part")
-    from llmos.models.sources.https import fetch_files as fetch_from_web
+    from llmos.core.sources.https import fetch_files as fetch_from_web
 
     fetch_from_web(f"{hub.url}/models/", [download], Access(), lambda *_: None)
     assert download.part.read_bytes() == CONTENT

@@ -3,7 +3,8 @@
 import pytest
 
 from llmos.core.errors import DownloadFailed
-from llmos.models.sources import Access, Download, fetch_files
+from llmos.core.sources import Access, Download
+from llmos.models.sources import fetch_files
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, UnsupportedModel
 from llmos.core.progress import no_progress
-from llmos.models.sources import Access, fetch_model
-from llmos.models.staging import open_staging_area
-from llmos.models.store import Store
+from llmos.core.sources import Access
+from llmos.core.store.staging import open_staging_area
+from llmos.core.store.store import Store
+from llmos.models.sources import fetch_model
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 CONTENT = bytes(range(256)) * 40

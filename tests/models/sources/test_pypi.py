@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Download, fetch_files, pypi
+from llmos.core.sources import Access, Download, pypi
+from llmos.models.sources import fetch_files
 
 pytestmark = pytest.mark.process
 

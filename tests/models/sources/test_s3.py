@@ -8,9 +8,10 @@ from moto.server import ThreadedMotoServer
 
 from llmos.core.errors import BadRequest, DownloadFailed
 from llmos.core.progress import no_progress
-from llmos.models.sources import Access, fetch_model
-from llmos.models.staging import open_staging_area
-from llmos.models.store import Store
+from llmos.core.sources import Access
+from llmos.core.store.staging import open_staging_area
+from llmos.core.store.store import Store
+from llmos.models.sources import fetch_model
 
 CONTENT = bytes(range(256)) * 40_000
 """Larger than one read of the copy."""

@@ -16,6 +16,7 @@ from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.names import parse_reference
 from llmos.core.suggest import did_you_mean
 from llmos.deployments import queries
 from llmos.deployments.desired.checks import DeploymentChecks
@@ -36,7 +37,6 @@ from llmos.deployments.desired.deployment_rows import (
     update,
 )
 from llmos.deployments.tables import DeploymentEventRow, DeploymentRow
-from llmos.models.names import parse_reference
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 

@@ -16,12 +16,12 @@ from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectKeyRow
 from llmos.core.errors import BadRequest, Conflict, NotFound, StoreFailed
+from llmos.core.names import check_name
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.providers.provider_model import KINDS, Provider
 from llmos.deployments.tables import ProviderRow
 from llmos.deployments.targets import remote_name
-from llmos.models.names import check_name
 from llmos.security.callers import OWNER
 
 MAX_KEY_LENGTH = 8192

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from llmos.core.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
+from llmos.core.store.store import Store, StoredFile
 from llmos.gateway.http import openapi
 from llmos.gateway.http.compression import find_encoding
 from llmos.gateway.http.error_formats import openai_error
@@ -18,7 +19,6 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import read_body
 from llmos.gateway.services import services_of
-from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import VersionRecord, read_record
 from llmos.security.permissions import Permission

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmos.core.byte_progress import OnBytes
 from llmos.core.errors import BadModelFile, BadRequest, UntrustedModel
-from llmos.models.byte_progress import OnBytes
 from llmos.models.registry import Registry
 from llmos.models.signing.trusted_keys import Key, TrustedKeys, check_signing_key, read_key
 from llmos.models.versions.records import VersionRecord, statement_of

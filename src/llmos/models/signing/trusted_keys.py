@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.names import check_name
 from llmos.core.suggest import nearest
-from llmos.models.names import check_name
 
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 

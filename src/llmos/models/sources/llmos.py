@@ -4,19 +4,19 @@ import re
 
 import httpx
 
+from llmos.core.byte_progress import report_bytes
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import report_bytes
-from llmos.models.sources import Access, FetchedModel
-from llmos.models.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
-from llmos.models.staging import StagingArea
-from llmos.models.store import digest_of
+from llmos.core.sources import Access, Fetched
+from llmos.core.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
+from llmos.core.store.staging import StagingArea
+from llmos.core.store.store import digest_of
 from llmos.models.versions.records import fields_of, read_record
 
 _LOCATION = re.compile(r"llmos:(?P<server>https?://[^/\s]+)/(?P<ref>[^/\s]+)")
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
     """Fetch the version's record and the files whose blobs aren't in the store.
 
     Raises BadRequest for an invalid location, DownloadFailed, or BadModelFile for other bytes than the record lists.
@@ -42,4 +42,4 @@ def fetch_model(location: str, staging: StagingArea, access: Access, progress: P
                 part.unlink()
                 raise BadModelFile(f"{file.name} arrived as {received} instead of {file.digest}. It was deleted.")
     location = f"llmos:{server}/{record.model}@{record.digest}"
-    return FetchedModel(location=location, files=files, record=fields_of(record))
+    return Fetched(location=location, files=files, record=fields_of(record))

@@ -14,8 +14,8 @@ import msgspec
 
 from llmos.core.errors import BadModelFile, Conflict, NotFound
 from llmos.core.progress import Progress
-from llmos.models.sources import FetchedModel
-from llmos.models.staging import StagingArea
+from llmos.core.sources import Fetched
+from llmos.core.store.staging import StagingArea
 from llmos.models.versions.records import VersionRecord, fields_of, read_record
 
 RECORD = "llmos-version.json"
@@ -58,7 +58,7 @@ def is_archive(path: Path) -> bool:
         return file.read(100).rstrip(b"\0") == RECORD.encode()
 
 
-def read_archive(path: Path, staging: StagingArea, progress: Progress) -> FetchedModel:
+def read_archive(path: Path, staging: StagingArea, progress: Progress) -> Fetched:
     """Extract the files that the record lists, except those whose blobs are in the store.
 
     Raises BadModelFile for an archive that is broken or incomplete.
@@ -90,7 +90,7 @@ def read_archive(path: Path, staging: StagingArea, progress: Progress) -> Fetche
     if remaining:
         names = ", ".join(file.name for file in remaining.values())
         raise BadModelFile(f"{path} lacks {names}. Copy it again.", param="path")
-    return FetchedModel(location=f"archive:{path.name}", files=files, record=fields_of(record))
+    return Fetched(location=f"archive:{path.name}", files=files, record=fields_of(record))
 
 
 def _record(archive: tarfile.TarFile) -> VersionRecord:

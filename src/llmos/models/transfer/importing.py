@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from llmos.core.errors import BadRequest, Conflict
+from llmos.core.names import check_name, parse_reference
 from llmos.core.progress import Progress
+from llmos.core.store.store import digest_of
 from llmos.engine.checkpoint.ignored_keys import FILE_NAME as IGNORED_KEYS_FILE
 from llmos.engine.checkpoint.ignored_keys import format_ignored_keys
 from llmos.engine.checkpoint.reranker_marks import reranker_marks
 from llmos.models.model_files import find_model_files, is_adapter
-from llmos.models.names import check_name, parse_reference
 from llmos.models.registry import Registry
-from llmos.models.store import digest_of
 from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version

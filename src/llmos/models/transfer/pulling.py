@@ -6,13 +6,14 @@ A source whose files the catalog doesn't pin is pinned by its first pull: the ve
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from llmos.core.byte_progress import report_bytes
 from llmos.core.errors import BadModelFile, DownloadFailed
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import report_bytes
+from llmos.core.sources import Download
+from llmos.core.store.store import StoredFile
 from llmos.models.catalog import Entry, Source
 from llmos.models.registry import Registry
-from llmos.models.sources import Download, fetch_files
-from llmos.models.store import StoredFile
+from llmos.models.sources import fetch_files
 from llmos.models.versions.manifest import Manifest
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from llmos.core.byte_progress import OnBytes, report_bytes
 from llmos.core.errors import BadRequest, DownloadFailed
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import OnBytes, report_bytes
-from llmos.models.sources import Access
-from llmos.models.sources._download import TIMEOUT, unreachable
+from llmos.core.sources import Access
+from llmos.core.sources._download import TIMEOUT, unreachable
 from llmos.models.sources.oci.client import Repository
 from llmos.models.sources.oci.credentials import credentials_for
 from llmos.models.sources.oci.image import open_base, push_image

@@ -9,17 +9,18 @@ from pathlib import Path
 import msgspec
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, UnsupportedModel, UntrustedModel
+from llmos.core.names import check_name
 from llmos.core.progress import Progress, no_progress
 from llmos.core.schemas.cards import Card
+from llmos.core.sources import Fetched
+from llmos.core.store.staging import StagingArea, open_staging_area
+from llmos.core.store.store import StoredFile
 from llmos.models.cards.card import from_json, to_json
 from llmos.models.cards.cards import Cards
 from llmos.models.catalog import Entry, Source
 from llmos.models.model_files import is_adapter
-from llmos.models.names import check_name
 from llmos.models.registry import Registry
-from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kinds
-from llmos.models.staging import StagingArea, open_staging_area
-from llmos.models.store import StoredFile
+from llmos.models.sources import fetch_model, kind_of, source_kinds
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
 from llmos.models.transfer.importing import (
     files_for_task,
@@ -215,7 +216,7 @@ class Transfers:
         if card is not None and cards.get(version) is None:
             cards.put(version, card)
 
-    def _add(self, fetched: FetchedModel, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
+    def _add(self, fetched: Fetched, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
         """Check a fetched model, put it into the store, and list it. `entry`: the catalog's, if it has one."""
         record = read_record(fetched.record) if fetched.record is not None else None
         check_signatures(record.signatures if record else ())
@@ -253,7 +254,7 @@ class Transfers:
 
 
 @contextmanager
-def _with_added_files(fetched: FetchedModel, keys: Sequence[str], task: str | None) -> Iterator[FetchedModel]:
+def _with_added_files(fetched: Fetched, keys: Sequence[str], task: str | None) -> Iterator[Fetched]:
     """Give a fetched model the files that name keys to ignore and its task, for as long as the body runs."""
     if not keys and task is None:
         yield fetched

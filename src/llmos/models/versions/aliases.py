@@ -14,10 +14,10 @@ from llmos.core.actions import describe_action
 from llmos.core.clock import Clock
 from llmos.core.database import Database
 from llmos.core.errors import Conflict, NotFound
+from llmos.core.names import Reference, check_name, parse_reference
 from llmos.core.suggest import nearest
 from llmos.core.who import this_user
 from llmos.models import queries
-from llmos.models.names import Reference, check_name, parse_reference
 from llmos.models.tables import AliasMoveRow
 from llmos.models.versions.finding import Finder
 

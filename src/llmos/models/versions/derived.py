@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict
+from llmos.core.names import check_name
 from llmos.core.progress import Progress, no_progress
+from llmos.core.store.store import Store
 from llmos.models import queries
-from llmos.models.names import check_name
-from llmos.models.store import Store
 from llmos.models.versions.manifest import canonical_json
 from llmos.models.versions.recording import Origin, Recorder
 from llmos.models.versions.versions import Version, version_of

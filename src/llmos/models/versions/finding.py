@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import ModelNotFound
+from llmos.core.names import NEWEST, Reference
 from llmos.core.suggest import nearest
 from llmos.models import queries
-from llmos.models.names import NEWEST, Reference
 from llmos.models.tables import VersionRow
 from llmos.models.versions.versions import version_of
 

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from llmos.core.clock import Clock
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, NotFound
+from llmos.core.names import check_name, parse_reference
 from llmos.core.suggest import nearest
 from llmos.core.who import this_user
 from llmos.models import queries
-from llmos.models.names import check_name, parse_reference
 from llmos.models.tables import LabelChangeRow
 from llmos.models.versions.finding import Finder
 from llmos.models.versions.versions import Labels, Version

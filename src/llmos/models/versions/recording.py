@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from llmos.core.byte_progress import report_bytes
 from llmos.core.clock import Clock
 from llmos.core.database import Database
 from llmos.core.errors import DownloadFailed, UnsupportedModel
 from llmos.core.progress import Progress
+from llmos.core.store.store import Store, StoredFile
 from llmos.core.who import this_user
 from llmos.models import queries
-from llmos.models.byte_progress import report_bytes
-from llmos.models.store import Store, StoredFile
 from llmos.models.tables import VersionFileRow, VersionRow
 from llmos.models.versions.file_facts import describe, describe_adapter
 from llmos.models.versions.manifest import Derivation, Manifest

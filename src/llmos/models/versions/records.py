@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import msgspec
 
 from llmos.core.errors import BadModelFile
-from llmos.models.names import check_file_name
-from llmos.models.store import StoredFile
+from llmos.core.names import check_file_name
+from llmos.core.store.store import StoredFile
 from llmos.models.versions.manifest import Derivation, Manifest, canonical_json
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import Conflict
+from llmos.core.names import parse_reference
 from llmos.models import queries
-from llmos.models.names import parse_reference
 from llmos.models.tables import VersionRow
 from llmos.models.versions import aliases
 from llmos.models.versions.finding import Finder

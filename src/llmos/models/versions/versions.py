@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from llmos.core.store.store import StoredFile
 from llmos.engine.messages import AdapterFiles
-from llmos.models.store import StoredFile
 from llmos.models.tables import VersionRow
 from llmos.models.versions.manifest import Derivation, Manifest
 

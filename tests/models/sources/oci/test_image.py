@@ -10,11 +10,12 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
 from llmos.core.progress import no_progress
-from llmos.models.sources import Access, fetch_model
+from llmos.core.sources import Access
+from llmos.core.store.staging import open_staging_area
+from llmos.core.store.store import Store
+from llmos.models.sources import fetch_model
 from llmos.models.sources.oci.client import MANIFEST, Repository
 from llmos.models.sources.oci.image_reference import ImageReference, parse_image_reference
-from llmos.models.staging import open_staging_area
-from llmos.models.store import Store
 from llmos.models.transfer.pushing import push
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import read_record, record_of

@@ -9,11 +9,11 @@ import msgspec
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest
+from llmos.core.names import check_name
 from llmos.core.progress import Progress
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.kinds import Context, JobKind
 from llmos.models.descriptions import describe_version
-from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.sources import check_location, kind_of
 from llmos.models.transfer.transfers import CATALOG_KNOWS_TASKS, CATALOG_NEEDS_NO_IGNORE, Transfers, is_location

@@ -8,18 +8,18 @@ image.py            push a version as an image, pull a model from an image
 """
 
 from llmos.core.progress import Progress
-from llmos.models.sources import Access, FetchedModel
+from llmos.core.sources import Access, Fetched
+from llmos.core.store.staging import StagingArea
 from llmos.models.sources.oci.client import Repository
 from llmos.models.sources.oci.credentials import credentials_for
 from llmos.models.sources.oci.image import pull_image
 from llmos.models.sources.oci.image_reference import parse_image_reference
-from llmos.models.staging import StagingArea
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
     """Pull the model from an image. Raises BadRequest, DownloadFailed, BadModelFile or UnsupportedModel."""
     image = parse_image_reference(location)
     progress(f"connecting to {image.host}", 0, None)
     with Repository(image, credentials_for(image.host, access.docker_config)) as repository:
         digest, files, record = pull_image(repository, staging, progress)
-    return FetchedModel(location=image.pinned(digest), files=files, record=record)
+    return Fetched(location=image.pinned(digest), files=files, record=record)

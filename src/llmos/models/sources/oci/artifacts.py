@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmos.models.names import check_file_name
+from llmos.core.names import check_file_name
 
 _FILE_NAMES = {
     "application/vnd.ollama.image.model": "model.gguf",

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 
 import httpx
 
+from llmos.core.byte_progress import OnBytes
 from llmos.core.errors import BadModelFile, DownloadFailed
-from llmos.models.byte_progress import OnBytes
-from llmos.models.sources._download import TIMEOUT, HttpDownload
+from llmos.core.sources._download import TIMEOUT, HttpDownload
 from llmos.models.sources.oci.image_reference import ImageReference
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

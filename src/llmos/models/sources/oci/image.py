@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from llmos.core.byte_progress import report_bytes
 from llmos.core.errors import BadModelFile, BadRequest
+from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import report_bytes
+from llmos.core.sources._download import partial_size
+from llmos.core.store.staging import StagingArea
+from llmos.core.store.store import digest_of
 from llmos.models.model_files import select_model_files
-from llmos.models.names import check_file_name
-from llmos.models.sources._download import partial_size
 from llmos.models.sources.oci.artifacts import artifact_layer, is_unused
 from llmos.models.sources.oci.client import MANIFEST, Repository
 from llmos.models.sources.oci.layer import DIGEST, FOLDER, NAME, Layer
-from llmos.models.staging import StagingArea
-from llmos.models.store import digest_of
 
 RECORD = "llmos.record"
 """The annotation of a manifest that holds the version's record as JSON."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmos.models.byte_progress import OnBytes
+from llmos.core.byte_progress import OnBytes
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 FOLDER = "models"

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
+from llmos.core.byte_progress import OnBytes
 from llmos.core.errors import DownloadFailed
-from llmos.models.byte_progress import OnBytes
 
 TIMEOUT = httpx.Timeout(30, connect=4)
 """Seconds. Connecting is short, so that a machine without internet access gets to the next source soon."""

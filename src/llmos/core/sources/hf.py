@@ -1,7 +1,7 @@
 """hf:owner/name@revision#file: a repository on the Hugging Face hub, or on the mirror in HF_ENDPOINT.
 
-The revision is a branch, a tag or a commit; a pinned location names the commit. The file chooses one of several GGUF
-files. Source: https://huggingface.co/docs/hub/api.
+The revision is a branch, a tag or a commit; a pinned location names the commit. The file is one of those in the
+repository, where one has to be chosen. Source: https://huggingface.co/docs/hub/api.
 """
 
 import hashlib
@@ -14,15 +14,14 @@ from urllib.parse import quote
 
 import httpx
 
+from llmos.core.byte_progress import report_bytes
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import report_bytes
-from llmos.models.model_files import select_model_files
-from llmos.models.names import check_file_name
-from llmos.models.sources import Access, Download, FetchedModel
-from llmos.models.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
-from llmos.models.staging import StagingArea
-from llmos.models.store import digest_of
+from llmos.core.sources import Access, Download, Fetched, Selection
+from llmos.core.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
+from llmos.core.store.staging import StagingArea
+from llmos.core.store.store import digest_of
 
 _LOCATION = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>[\w./ -]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,28 +38,30 @@ def fetch_files(location: str, downloads: Sequence[Download], access: Access, pr
             HttpDownload(client, url, download.part, file.size, on_bytes, partial(_check_digest, download)).run()
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
-    """Download the model's files of the repository, except those whose verified blobs are in the store.
+def fetch(location: str, selection: Selection, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
+    """Download the selected files of the repository, except those whose verified blobs are in the store.
 
-    Raises BadRequest where a GGUF file has to be chosen, DownloadFailed, BadModelFile or UnsupportedModel.
+    Raises BadRequest where a file has to be chosen, DownloadFailed, BadModelFile for other bytes than the hub lists,
+    and what the selection raises.
     """
     match = _parse(location)
     repository = match["repository"]
     with _client(access) as client:
         progress(f"reading the file list of {repository}", 0, None)
-        listing = _fetch_listing(client, access, repository, match["revision"] or "main")
+        kind = selection.hub_kind
+        listing = _fetch_listing(client, f"{access.hf_endpoint}/api/{kind}/{repository}", match["revision"] or "main")
         commit, listed = listing.commit, listing.files
-        names = select_model_files(list(listed), f"hf:{repository}", match["file"])
+        names = selection.select(list(listed), f"hf:{repository}", match["file"])
         files = {name: path for name in names if (path := listed[name].find_stored(staging)) is not None}
         parts = {name: staging.part_path(f"{commit}/{name}") for name in names if name not in files}
         num_present = sum(map(partial_size, parts.values()))
         staging.check_room(sum(listed[name].size for name in parts) - num_present, repository)
         for name, part in parts.items():
-            url, size = f"{_base_url(access, repository, commit)}/{quote(name)}", listed[name].size
+            url, size = f"{_base_url(access, repository, commit, kind)}/{quote(name)}", listed[name].size
             HttpDownload(client, url, part, size, report_bytes(progress, name, size)).run()
             listed[name].check(name, part)
     pinned = f"hf:{repository}@{commit}" + (f"#{match['file']}" if match["file"] else "")
-    return FetchedModel(location=pinned, files={**files, **parts}, license=listing.license)
+    return Fetched(location=pinned, files={**files, **parts}, license=listing.license)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,8 @@ class _Listing:
     """The license in the model card."""
 
 
-def _fetch_listing(client: httpx.Client, access: Access, repository: str, revision: str) -> _Listing:
-    url = f"{access.hf_endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
+def _fetch_listing(client: httpx.Client, repository_url: str, revision: str) -> _Listing:
+    url = f"{repository_url}/revision/{quote(revision, safe='')}"
     answer = get_json(client, url, params={"blobs": "true"}, hint="set HF_TOKEN if it is a gated model")
     commit, siblings = answer.get("sha"), answer.get("siblings")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(siblings, list):
@@ -129,8 +130,9 @@ def _client(access: Access) -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers=headers)
 
 
-def _base_url(access: Access, repository: str, revision: str) -> str:
-    return f"{access.hf_endpoint}/{repository}/resolve/{quote(revision, safe='')}"
+def _base_url(access: Access, repository: str, revision: str, kind: str = "models") -> str:
+    folder = "" if kind == "models" else f"{kind}/"
+    return f"{access.hf_endpoint}/{folder}{repository}/resolve/{quote(revision, safe='')}"
 
 
 def _check_digest(download: Download, response: httpx.Response) -> None:

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from llmos.core.errors import BadModelFile, StoreFailed
-from llmos.models import store as store_module
-from llmos.models.store import Store
+from llmos.core.store import store as store_module
+from llmos.core.store.store import Store
 
 
 @pytest.fixture

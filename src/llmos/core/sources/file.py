@@ -8,15 +8,14 @@ from urllib.request import url2pathname
 
 from llmos.core.errors import DownloadFailed
 from llmos.core.progress import Progress
-from llmos.models.model_files import find_model_files
-from llmos.models.sources import Access, Download, FetchedModel
-from llmos.models.staging import StagingArea
+from llmos.core.sources import Access, Download, Fetched, Selection
+from llmos.core.store.staging import StagingArea
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
-    """Return the model's files where they are. Nothing is copied here: the store links or copies them."""
+def fetch(location: str, selection: Selection, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
+    """Return the selected files where they are. Nothing is copied here: the store links or copies them."""
     path = Path(url2pathname(urlsplit(location).path))
-    return FetchedModel(location=location, files=find_model_files(path))
+    return Fetched(location=location, files=selection.find(path))
 
 
 def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None:

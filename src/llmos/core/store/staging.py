@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmos.models.store import Store, digest_of
+from llmos.core.store.store import Store, digest_of
 
 
 class StagingArea:

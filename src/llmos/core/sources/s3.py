@@ -8,22 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from llmos.core.byte_progress import OnBytes, report_bytes
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
-from llmos.models.byte_progress import OnBytes, report_bytes
-from llmos.models.model_files import select_model_files
-from llmos.models.names import check_file_name
-from llmos.models.sources import Access, FetchedModel
-from llmos.models.sources._download import partial_size
-from llmos.models.staging import StagingArea
+from llmos.core.sources import Access, Fetched, Selection
+from llmos.core.sources._download import partial_size
+from llmos.core.store.staging import StagingArea
 
 _CHUNK_BYTES = 4 << 20
 
 
-def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
-    """Download the model below a prefix, or one GGUF object.
+def fetch(location: str, selection: Selection, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
+    """Download the selected objects below a prefix, or one object.
 
-    Raises BadRequest for an invalid location, DownloadFailed, BadModelFile or UnsupportedModel.
+    Raises BadRequest for an invalid location, DownloadFailed, BadModelFile for an object that changes meanwhile, and
+    what the selection raises.
     """
     path = location.removeprefix("s3://").rstrip("/")
     if not location.startswith("s3://") or not path:
@@ -32,7 +32,7 @@ def fetch_model(location: str, staging: StagingArea, access: Access, progress: P
     objects = _with_s3_errors(path, partial(_list_objects, store, path))
     folder = path.rpartition("/")[0] if path in objects else path
     listed = {check_file_name(key.removeprefix(f"{folder}/")): info for key, info in objects.items()}
-    names = select_model_files(list(listed), location, path.rpartition("/")[2] if path in objects else None)
+    names = selection.select(list(listed), location, path.rpartition("/")[2] if path in objects else None)
     # The ETag is part of the key: the partial copy of an object that was replaced since can't be resumed.
     parts = {name: staging.part_path(f"{name} {listed[name].get('ETag')}") for name in names}
     num_present = sum(map(partial_size, parts.values()))
@@ -41,7 +41,7 @@ def fetch_model(location: str, staging: StagingArea, access: Access, progress: P
         size = listed[name]["size"]
         on_bytes = report_bytes(progress, name, size)
         _with_s3_errors(path, partial(_copy, store, f"{folder}/{name}", part, size, on_bytes))
-    return FetchedModel(location=location, files=parts)
+    return Fetched(location=location, files=parts)
 
 
 def _list_objects(store: Any, path: str) -> dict[str, dict[str, Any]]:

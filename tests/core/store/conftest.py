@@ -1,0 +1,3 @@
+from support.file_server import pin
+
+__all__ = ["pin"]
