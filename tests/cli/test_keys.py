@@ -114,3 +114,11 @@ def test_moments_are_times_from_now_or_dates() -> None:
     assert parse_moment("2027-01-31T12:00:00+02:00") == datetime(2027, 1, 31, 10, tzinfo=UTC)
     with pytest.raises(BadRequest, match="too far"):
         parse_moment("999999999d")
+
+
+def test_a_name_that_leads_nowhere_is_noted(run: Any) -> None:
+    run("route", "set", "dialogue", "smollm2")
+    status, out, err = run("key", "create", "--route", "dialog", "--route", "dialogue")
+    assert (status, is_token(out.strip())) == (0, True)
+    assert "Note: there is no route or model 'dialog'; did you mean dialogue?" in err
+    assert err.count("Note:") == 1

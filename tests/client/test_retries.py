@@ -124,8 +124,9 @@ def test_a_missing_server_is_named_with_the_command_that_starts_one(connect: Any
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: connecting is refused
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(ConnectionFailed, match=f"No server answers at {endpoint} .*`llmos serve`"):
+        with pytest.raises(ConnectionFailed, match=f"No server answers at {endpoint} .*`llmos serve`") as raised:
             connect(endpoint=endpoint).models.get("dialogue")
+    assert "Errno" not in raised.value.message
     assert len(waits) == 2
 
 
@@ -136,3 +137,13 @@ def test_jitter_spreads_callers_over_half_of_the_delay() -> None:
     assert [longest.delay_seconds(error, failures) for failures in (1, 2, 3, 9)] == [0.5, 1.0, 2.0, 8.0]
     assert [shortest.delay_seconds(error, failures) for failures in (1, 2, 3, 9)] == [0.25, 0.5, 1.0, 4.0]
     assert longest.delay_seconds(error, 10) is None
+
+
+def test_a_wait_is_logged_with_its_reason(
+    model: Any, server: Any, waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="llmos.client")
+    limit = server.error(429, "rate_limited", "The key key-1 may make 3 requests a minute.", **{"Retry-After": "20"})
+    server.replies(limit, server.json(server.generated))
+    assert model.generate_text("Hi").text == "Hello there"
+    assert caplog.messages == ["The key key-1 may make 3 requests a minute. Trying again in 20 s."]

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from llmos.core.errors import BadRequest
-from llmos.security.callers import OWNER
-from llmos.security.permissions import ALL_PERMISSIONS, Permission
+from llmos.core.errors import BadRequest, PermissionDenied
+from llmos.security.callers import Caller
+from llmos.security.permissions import ALL_PERMISSIONS, OWNER, Permission
 from llmos.security.roles import INSTALLATION_ONLY, ROLES, check_role, permissions_of
 
 
@@ -27,6 +27,14 @@ def test_an_operator_runs_the_installation_but_gives_no_access_to_it() -> None:
     permissions = permissions_of("operator", OWNER)
     assert {Permission.MODELS_WRITE, Permission.ROUTES_WRITE, Permission.PROVIDERS_WRITE} <= permissions
     assert not permissions & {Permission.KEYS_WRITE, Permission.KEYS_READ, Permission.PROJECTS_WRITE}
+
+
+def test_a_refusal_names_the_roles_that_would_do() -> None:
+    developer = Caller(project="acme", key_id="key-1", permissions=permissions_of("developer", "acme"))
+    with pytest.raises(PermissionDenied, match=r"Keys of the project acme have it with the role owner\."):
+        developer.check(Permission.KEYS_WRITE)
+    with pytest.raises(PermissionDenied, match=r"Keys of the project owner have it with the role operator or owner\."):
+        developer.check(Permission.ROUTES_WRITE)
 
 
 @pytest.mark.parametrize("role", ROLES)

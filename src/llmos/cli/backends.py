@@ -98,8 +98,10 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
 
 class ServerBackend:
     def __init__(self, name: str) -> None:
+        from llmos.cli.retry_notes import show_retries
         from llmos.client import Client
 
+        show_retries()
         self._client = Client()
         try:
             self._model: Model = self._client.models.get(name)

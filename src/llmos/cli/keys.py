@@ -1,6 +1,7 @@
 """llmos key create, list, show, rotate, revoke: API keys."""
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,10 @@ from llmos.cli.output import print_facts, print_json, print_table, shown, stderr
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+from llmos.core.suggest import nearest
 
 if TYPE_CHECKING:
+    from llmos.cli.control.port import ControlPort
     from llmos.client.control_calls import Limits
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, such as key-3f….")]
@@ -58,6 +61,8 @@ def create(
     """Create an API key and print it. It can't be printed again."""
     expires_at = None if expires is None else parse_moment(expires)
     with open_control(load_settings()) as control:
+        for unknown in _unknown_names(control, route or []):
+            stderr().print(f"Note: {unknown}")
         key = control.keys.create(
             project=project,
             role=role,
@@ -163,6 +168,19 @@ def parse_past(text: str) -> datetime:
         return datetime.now(UTC) - parse_duration(text)
     except OverflowError:
         raise BadRequest(f"{text[:80]!r} is too long ago.") from None
+
+
+def _unknown_names(control: "ControlPort", names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each name that is neither a route nor a model. It may become one later."""
+    if not names:
+        return
+    routes = {route.name for route in control.routes.list()}
+    models = {model.version.partition("@")[0] for model in control.models.list()}
+    for name in names:
+        if name in routes or re.split("[:@]", name, maxsplit=1)[0] in models:
+            continue
+        near = nearest(name, sorted(routes | models), 1)
+        yield f"there is no route or model {name!r}" + (f"; did you mean {near[0]}?" if near else " yet.")
 
 
 def _print_new(key: NewKeyDescription, *, as_json: bool) -> None:

@@ -34,10 +34,22 @@ def register(app: typer.Typer) -> None:
 
 def sign(
     model: options.ModelReference,
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, in PEM: P-256, P-384 or P-521.")],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="The private key, in PEM: P-256, P-384 or P-521. Required.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Sign a version: its files, its parent, how it was made, its license, sampling and maker. Needs no network."""
+    if key is None:
+        from llmos.models.signing.trusted_keys import HOW_TO_MAKE_ONE
+
+        raise typer.BadParameter(f"Give the file of a private key with --key. {HOW_TO_MAKE_ONE}")
     with open_control(load_settings()) as control, progress_bar() as progress:
         signed = control.signing.sign(model, key, progress)
     if as_json:

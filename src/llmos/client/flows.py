@@ -10,6 +10,8 @@ the blocking and the asynchronous client differ only in how they run a step.
 """
 
 import json
+import logging
+import re
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +29,11 @@ from llmos.client.server_errors import parse_error
 from llmos.core.errors import BadRequest, ConnectionFailed, LLMOSError, RequestTimeout
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+"""Numbers that the system puts before its messages, and that help nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ def _with_retries(
         delay = None if has_emitted() else options.retry.delay_seconds(error, num_failures)
         if delay is None:
             raise error
+        _log.info("%s Trying again in %.0f s.", error.message, delay)
         yield Wait(delay)
 
 
@@ -202,7 +210,7 @@ def _retry_after_seconds(response: httpx.Response) -> float | None:
 
 
 def _describe_failure(failure: httpx.RequestError, options: ClientOptions, has_emitted: bool) -> str:
-    reason = str(failure) or type(failure).__name__
+    reason = _ERRNO.sub("", str(failure)) or type(failure).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return (
             f"The certificate of {options.endpoint} isn't trusted ({reason}). If it is your server, set ca=… or "

@@ -5,10 +5,8 @@ from typing import Self
 
 from llmos.core.errors import PermissionDenied
 from llmos.security.limits import Allowance
-from llmos.security.permissions import ALL_PERMISSIONS, Permission
-
-OWNER = "owner"
-"""The id of the owner's key, and of the project that it belongs to."""
+from llmos.security.permissions import ALL_PERMISSIONS, OWNER, Permission
+from llmos.security.roles import roles_with
 
 _USER_PREFIX = "user:"
 
@@ -74,7 +72,13 @@ class Caller:
     def check(self, permission: Permission) -> None:
         """Raise PermissionDenied unless the caller's key has the permission."""
         if permission not in self.permissions:
-            raise PermissionDenied(f"{self.title} doesn't have the permission {permission}. Use a key that has it.")
+            roles = roles_with(permission, self.project)
+            where = self.project if roles else OWNER
+            roles = roles or roles_with(permission, OWNER)
+            raise PermissionDenied(
+                f"{self.title} doesn't have the permission {permission}. Keys of the project {where} have it with the"
+                f" role {' or '.join(roles)}."
+            )
 
     def may_ask_for(self, model: str) -> bool:
         return not self.models or model in self.models

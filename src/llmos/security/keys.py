@@ -19,8 +19,8 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.ids import new_id
 from llmos.security import queries
-from llmos.security.callers import OWNER
 from llmos.security.limits import NO_LIMITS, Limits, check_limits, read_limits
+from llmos.security.permissions import OWNER
 from llmos.security.projects import existing_project
 from llmos.security.roles import DEFAULT_ROLE, check_role
 from llmos.security.tables import KeyRow

@@ -5,6 +5,9 @@ roles.py puts them together.
 
 from enum import StrEnum
 
+OWNER = "owner"
+"""The id of the owner's key, and of the installation's own project, which it belongs to."""
+
 
 class Permission(StrEnum):
     """One kind of access, written NOUN:VERB. `inference` covers everything that applications need to run models."""

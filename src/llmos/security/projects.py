@@ -17,8 +17,8 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.suggest import nearest
 from llmos.security import queries
-from llmos.security.callers import OWNER
 from llmos.security.limits import NO_LIMITS, Limits, check_limits, read_limits
+from llmos.security.permissions import OWNER
 from llmos.security.tables import ProjectRow
 from llmos.security.users import queries as user_queries
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import nearest
-from llmos.security.callers import OWNER
-from llmos.security.permissions import ALL_PERMISSIONS, Permission
+from llmos.security.permissions import ALL_PERMISSIONS, OWNER, Permission
 
 _VIEWER = frozenset(
     {
@@ -74,6 +73,11 @@ def permissions_of(role: str, project: str) -> frozenset[Permission]:
     """Return what a key with this role may do in this project. Nothing for a role that there is not."""
     permissions = ROLES.get(role, frozenset())
     return permissions if project == OWNER else permissions - INSTALLATION_ONLY
+
+
+def roles_with(permission: Permission, project: str) -> list[str]:
+    """Return the roles that have the permission in this project, the least powerful first."""
+    return [role for role in ROLES if permission in permissions_of(role, project)]
 
 
 def check_role(role: str, project: str) -> str:

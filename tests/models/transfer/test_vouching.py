@@ -176,6 +176,16 @@ def test_a_cut_archive_is_refused(archive, there, here, tmp_path, cut):
     check_damaged(content[: int(cut * len(content) if isinstance(cut, float) else cut)], archive, there, here, tmp_path)
 
 
+@pytest.mark.process
+def test_an_archive_that_ends_inside_a_file_says_so(archive, there, tmp_path):
+    with tarfile.open(archive) as whole:
+        longest = max(whole.getmembers(), key=lambda member: member.size)
+    path = tmp_path / "cut.tar"
+    path.write_bytes(archive.read_bytes()[: longest.offset_data + longest.size // 2])
+    with pytest.raises(BadModelFile, match=r"is not a complete archive \(unexpected end of data\)\. Copy it again\."):
+        Transfers(there).import_path(path)
+
+
 def check_damaged(damaged: bytes, archive: Path, there: Registry, here: Registry, tmp_path: Path) -> None:
     path = tmp_path / "damaged.tar"
     path.write_bytes(damaged)

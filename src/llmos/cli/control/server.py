@@ -52,8 +52,10 @@ _READ_SECONDS = 30
 
 class ServerControl:
     def __init__(self) -> None:
+        from llmos.cli.retry_notes import show_retries
         from llmos.client import Client
 
+        show_retries()
         self._client = Client(timeout_seconds=_READ_SECONDS)
         self.server_url = self._client.endpoint
         self.models = ServerModels(self._client)

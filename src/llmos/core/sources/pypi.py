@@ -150,8 +150,8 @@ def _reason(requirement: str, status: int, log: str) -> str:
     reason = errors[-1] if errors else (log.strip().splitlines() or ["it printed nothing"])[-1]
     if "WARNING: Retrying " in log:
         # pip reports "No matching distribution" here, although the index never responded.
-        why = re.findall(r"\[Errno [^]]+\] [^')]+|timed out", log)
-        reason = f"the package index can't be reached ({why[-1] if why else reason})"
+        why = re.findall(r"\[Errno [^]]+\] ([^')]+)|(timed out)", log)
+        reason = f"the package index can't be reached ({''.join(why[-1]) if why else reason})"
     return f"pip could not download {requirement} (status {status}): {reason}"
 
 

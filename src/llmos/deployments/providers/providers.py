@@ -22,7 +22,7 @@ from llmos.deployments import queries
 from llmos.deployments.providers.provider_model import KINDS, Provider
 from llmos.deployments.tables import ProviderRow
 from llmos.deployments.targets import remote_name
-from llmos.security.callers import OWNER
+from llmos.security.permissions import OWNER
 
 MAX_KEY_LENGTH = 8192
 

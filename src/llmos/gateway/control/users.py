@@ -13,8 +13,7 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import Services, services_of
-from llmos.security.callers import OWNER
-from llmos.security.permissions import Permission
+from llmos.security.permissions import OWNER, Permission
 from llmos.security.roles import DEFAULT_ROLE
 from llmos.security.users.descriptions import describe_user
 from llmos.security.users.users import User

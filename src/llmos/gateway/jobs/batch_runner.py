@@ -30,9 +30,9 @@ from llmos.gateway.jobs import batch_lines, internal_requests
 from llmos.gateway.jobs.batch_lines import Line, read_lines
 from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
 from llmos.security.authenticator import caller_of, check_works
-from llmos.security.callers import OWNER, Caller, user_of_key_id
+from llmos.security.callers import Caller, user_of_key_id
 from llmos.security.keys import Keys
-from llmos.security.permissions import Permission
+from llmos.security.permissions import OWNER, Permission
 from llmos.security.users.users import Users
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from llmos.core.suggest import nearest
 
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
-_HOW_TO_MAKE_ONE = "Make one with: openssl ecparam -genkey -name prime256v1 -noout -out key.pem"
+HOW_TO_MAKE_ONE = "Make one with: openssl ecparam -genkey -name prime256v1 -noout -out key.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def check_signing_key(path: Path) -> Key:
     """Return the public half of the private key in a PEM file. Raises BadRequest for other files."""
     content = _read(path)
     if b"PRIVATE KEY" not in content:
-        raise BadRequest(f"{path} is not a private key. {_HOW_TO_MAKE_ONE}", param="key")
+        raise BadRequest(f"{path} is not a private key. {HOW_TO_MAKE_ONE}", param="key")
     return read_key(path)
 
 
@@ -92,7 +92,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadRequest(f"The key {path} can't be read: {error.strerror}. {_HOW_TO_MAKE_ONE}", param="key") from None
+        raise BadRequest(f"The key {path} can't be read: {error.strerror}. {HOW_TO_MAKE_ONE}", param="key") from None
 
 
 def _private_key(path: Path, content: bytes) -> ec.EllipticCurvePrivateKey:
@@ -104,7 +104,7 @@ def _private_key(path: Path, content: bytes) -> ec.EllipticCurvePrivateKey:
             param="key",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise BadRequest(f"{path} is not a key in PEM format. {_HOW_TO_MAKE_ONE}", param="key") from None
+        raise BadRequest(f"{path} is not a key in PEM format. {HOW_TO_MAKE_ONE}", param="key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise _wrong_kind(path)
     return key
@@ -114,7 +114,7 @@ def _public_key(path: Path, content: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = serialization.load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
-        raise BadRequest(f"{path} is not a key in PEM format. {_HOW_TO_MAKE_ONE}", param="key") from None
+        raise BadRequest(f"{path} is not a key in PEM format. {HOW_TO_MAKE_ONE}", param="key") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise _wrong_kind(path)
     return key
@@ -122,6 +122,6 @@ def _public_key(path: Path, content: bytes) -> ec.EllipticCurvePublicKey:
 
 def _wrong_kind(path: Path) -> BadRequest:
     return BadRequest(
-        f"{path} is a key of another type. Signing needs one on the curve P-256, P-384 or P-521. {_HOW_TO_MAKE_ONE}",
+        f"{path} is a key of another type. Signing needs one on the curve P-256, P-384 or P-521. {HOW_TO_MAKE_ONE}",
         param="key",
     )

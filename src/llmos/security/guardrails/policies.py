@@ -15,10 +15,10 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, Unavailable
 from llmos.core.suggest import did_you_mean
 from llmos.security import queries as security_queries
-from llmos.security.callers import OWNER
 from llmos.security.guardrails import queries
 from llmos.security.guardrails.policy import Policy, digest_of, open_policy
 from llmos.security.guardrails.tables import AppliedPolicyRow, GuardrailPolicyRow
+from llmos.security.permissions import OWNER
 
 SCOPES = ("installation", "project", "route")
 """In the order in which their policies screen a call."""

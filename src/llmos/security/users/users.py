@@ -20,8 +20,9 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from llmos.core.suggest import nearest
 from llmos.security import queries as project_queries
-from llmos.security.callers import OWNER, Caller, user_key_id
+from llmos.security.callers import Caller, user_key_id
 from llmos.security.limits import NO_LIMITS, Allowance, Limits, read_limits
+from llmos.security.permissions import OWNER
 from llmos.security.projects import existing_project
 from llmos.security.roles import DEFAULT_ROLE, check_role, permissions_of
 from llmos.security.users import queries
