@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import AdapterFiles, Embed, Embedded, Event, Generate, Tokenize, Tokenized
+from llmos.engine.messages import AdapterFiles, Embed, Embedded, Event, Generate, Rate, Rated, Tokenize, Tokenized
 from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class Backend(Protocol):
 
     async def embed(self, request: Embed) -> Embedded:
         """Return the vectors of the inputs. Cancelling stops the work."""
+
+    async def check_rates(self) -> None:
+        """Raise BadRequest, naming what can, if this model can't score given texts."""
+
+    async def rate(self, command: Rate) -> Rated:
+        """Return the scores of the given texts. Cancelling stops the work within a step."""
 
     async def count(self, request: Generate) -> int:
         """Return the number of tokens in the prompt."""

@@ -7,7 +7,9 @@ else of each other.
 A frame is four bytes of length, big-endian, and that many bytes of msgpack (replica/framing.py). A conversation:
 
     LoadModel                   -> Loading*, then Ready or LoadFailed
-    Generate                    -> Started, then Delta+ of each choice; or Failed, at any time
+    Generate                    -> Started, Rated if prompt_logprobs is set, then Delta+ of each choice; or Failed, at any
+                                   time
+    Rate                        -> Started, then Rated; or Failed
     Embed                       -> Started, then Embedded; or Failed
     Count                       -> Counted or Failed
     Tokenize                    -> Tokenized or Failed
@@ -84,6 +86,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Keep the stop string or stop token in the answer."""
 
 
+MAX_TOP = 20
+"""The most likely tokens that a request may ask for at each position of a given text."""
+
 MAX_PRIORITY = 100
 """Priorities are bounded so that a waiting request, whose priority rises, overtakes every other in bounded time."""
 
@@ -120,6 +125,8 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     """Token ids."""
     echo: bool = False
     """Begin each answer with the text of the prompt."""
+    prompt_logprobs: int | None = None
+    """Score the prompt's own tokens, with the k most likely ones at each position. None: don't."""
     caller: str = ""
     """The tenant. Requests are scheduled fairly between callers."""
     cache_salt: str = ""
@@ -155,6 +162,23 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, tag="tokenize", omit_d
     """Texts begin with BOS if the model was trained so."""
     adds_generation_prompt: bool = True
     """Conversations end with what the template writes before an answer."""
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, tag="rate", omit_defaults=True):
+    """Score texts that are given, instead of generating any. Replies: Started and Rated, or Failed."""
+
+    request: Generate
+    """The prompt, who asks, and the adapter. Its sampling, grammar and echo have no effect."""
+    continuations: list[str | list[int]] = []
+    """Texts, or token ids, each of which is scored directly behind the prompt."""
+    scores_prompt: bool = False
+    """Score the prompt's own tokens, too. Without it, `continuations` is not empty."""
+    num_top: int = 0
+    """The most likely tokens to report at each position, 0 to MAX_TOP."""
 
     @property
     def id(self) -> str:
@@ -213,7 +237,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Check that the replica makes progress. Reply: Pong, which takes both of the replica's threads."""
 
 
-Command = LoadModel | Generate | Count | Tokenize | Embed | Abort | Shutdown | Ping
+Command = LoadModel | Generate | Rate | Count | Tokenize | Embed | Abort | Shutdown | Ping
 
 # --- events
 
@@ -230,6 +254,24 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     """The token alone, with U+FFFD for a part of a character."""
     bytes: bytes
     logprob: float
+    top: list[TopLogprob] = []
+    """The most likely tokens at this position, best first."""
+
+
+class TokenScore(msgspec.Struct, frozen=True, array_like=True):
+    """A given token, and what the model makes of it at its position, in the model's own distribution: before
+    temperature, penalties and grammars."""
+
+    token_id: int
+    text: str
+    """The token alone, with U+FFFD for a part of a character."""
+    bytes: bytes
+    logprob: float
+    """The natural logarithm of its probability."""
+    rank: int
+    """1 for the most likely token. Of tokens that are equally likely, the lowest id comes first."""
+    entropy: float
+    """The entropy of the distribution at this position, in nats."""
     top: list[TopLogprob] = []
     """The most likely tokens at this position, best first."""
 
@@ -293,6 +335,22 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_default
     """Tokens generated for this choice so far, including a stop token."""
     num_cached_tokens: int = 0
     """In the first delta of a request: prompt tokens that were found in the prefix cache."""
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", omit_defaults=True):
+    """The scores of given texts. Ends a Rate; comes before the first Delta of a Generate with prompt_logprobs."""
+
+    id: str
+    continuations: list[list[TokenScore]] = []
+    """The scores of each continuation's tokens, in the order of the request."""
+    prompt: list[TokenScore] = []
+    """The scores of the prompt's tokens from the second on: the first one has nothing before it."""
+    prompt_start: tuple[int, str, bytes] | None = None
+    """The prompt's first token, its text and bytes, where the prompt is scored."""
+    num_cached_tokens: int = 0
+    """Tokens of the prompt that were found in the prefix cache."""
+    num_computed_tokens: int = 0
+    """Tokens of the prompt and of all continuations that went through the model."""
 
 
 class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
@@ -387,7 +445,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The expected duration of the longest step, estimated from earlier steps. None before the first step."""
 
 
-Event = Started | Counted | Tokenized | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
+Event = Started | Counted | Tokenized | Delta | Rated | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

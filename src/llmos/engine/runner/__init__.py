@@ -40,6 +40,14 @@ class Batch:
     """[C, 3] (s, count, index): the state of sequence s behind `count` of its new tokens is copied to `index`.
     Ascending by s, then by count."""
 
+    scored_rows: npt.NDArray[np.int32] | None = None
+    """[Q] indices into tokens, ascending, with repetitions where several tokens are scored at one position; None: none.
+    They are independent of logit_rows."""
+    scored_tokens: npt.NDArray[np.int32] | None = None
+    """[Q] the token that is scored behind each of them."""
+    num_top: int = 0
+    """K, the most likely tokens that are reported for each scored row."""
+
     @classmethod
     def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
         """Return a step with one new token for every sequence, all at position `num_before`."""
@@ -60,6 +68,24 @@ class Likeliest:
     highest_R: npt.NDArray[np.float32]
     tokens_R: npt.NDArray[np.int32]
     """The lowest token id that has it; -1 if a logit of the row is not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the model makes of the last step's Q given tokens, in its own distribution: before temperature and penalties.
+
+    Equal to the bit whatever else is in the step, and to the sampler's logprobs of the same tokens.
+    """
+
+    logprobs_Q: npt.NDArray[np.float32]
+    """Natural logarithms; NaN where a logit of the row is not finite."""
+    ranks_Q: npt.NDArray[np.int32]
+    """1 for the most likely token; of equal ones the lowest id comes first."""
+    entropies_Q: npt.NDArray[np.float32]
+    """In nats."""
+    top_ids_QK: npt.NDArray[np.int32]
+    """The most likely tokens, best first."""
+    top_logprobs_QK: npt.NDArray[np.float32]
 
 
 class SequencesRefused(Exception):
@@ -95,4 +121,8 @@ class Runner(Protocol):
 
     def likeliest(self) -> Likeliest | None:
         """Return the largest logits of the last forward(), if the runner finds them on the way."""
+        ...
+
+    def scores(self) -> Scores | None:
+        """Return the scores of the last forward()'s scored_rows; None if it had none."""
         ...
