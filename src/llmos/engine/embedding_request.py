@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Embed
-from llmos.engine.request import CHARACTERS_PER_TOKEN, check_priority, check_token_ids
+from llmos.engine.prompt import CHARACTERS_PER_TOKEN, check_token_ids
+from llmos.engine.request import check_priority
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer

@@ -25,7 +25,8 @@ from llmos.engine.messages import (
     Tokenized,
     TokenLogprob,
 )
-from llmos.engine.request import Prepared, count, prepare, tokenize
+from llmos.engine.prompt import count, tokenize
+from llmos.engine.request import Prepared, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, SequencesRefused
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler

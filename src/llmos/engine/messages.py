@@ -7,8 +7,7 @@ else of each other.
 A frame is four bytes of length, big-endian, and that many bytes of msgpack (replica/framing.py). A conversation:
 
     LoadModel                   -> Loading*, then Ready or LoadFailed
-    Generate                    -> Started, Rated if prompt_logprobs is set, then Delta+ of each choice; or Failed, at any
-                                   time
+    Generate                    -> Started, Rated if prompt_logprobs is set, Delta+ of each choice; or Failed, at any time
     Rate                        -> Started, then Rated; or Failed
     Embed                       -> Started, then Embedded; or Failed
     Count                       -> Counted or Failed
@@ -445,7 +444,20 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The expected duration of the longest step, estimated from earlier steps. None before the first step."""
 
 
-Event = Started | Counted | Tokenized | Delta | Rated | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
+Event = (
+    Started
+    | Counted
+    | Tokenized
+    | Delta
+    | Rated
+    | Embedded
+    | Failed
+    | Loading
+    | Ready
+    | LoadFailed
+    | EngineStats
+    | Pong
+)
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ class Likeliest:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model makes of the last step's Q given tokens, in its own distribution: before temperature and penalties.
+    """The scores of the last step's Q given tokens in the model's own distribution: before temperature and penalties.
 
     Equal to the bit whatever else is in the step, and to the sampler's logprobs of the same tokens.
     """
