@@ -16,14 +16,14 @@ from torch import Tensor
 
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.runner import BLOCK_SIZE, Batch
+from llmos.engine.runner import BLOCK_SIZE, Batch, Scores
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.adapters import Adapter
 
-# N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
+# N new tokens of the batch, R rows whose logits are wanted, Q given tokens to score, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far
 # Q query heads, K key-value heads, D head dim, E experts, C of them chosen, P rotary pairs
 # Y layers, I layer_input_size
@@ -78,6 +78,7 @@ class TorchRunner:
         self._states: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         """(layer, index of a state or snapshot) -> last inputs of the convolution [conv_size - 1, C], state [V, D, E]
         """
+        self._scores: Scores | None = None
 
     @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]  # `make check` has no torch
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -111,16 +112,23 @@ class TorchRunner:
                 x_NH = x_NH * self._weights[f"layers.{i}.scale.weight"]
         if streams:
             x_NH = self._end_streams(streams)
-        x_RH = x_NH[_indices(batch.logit_rows)]
+        self._scores = None
+        if batch.scored_rows is not None and batch.scored_tokens is not None:
+            logits_QV = self._logits(x_NH[_indices(batch.scored_rows)])
+            self._scores = _scores(logits_QV, _indices(batch.scored_tokens), batch.num_top)
+        return np.asarray(self._logits(x_NH[_indices(batch.logit_rows)]).numpy())
+
+    def _logits(self, x_RH: Tensor) -> Tensor:
+        """Return the logits of these rows, or the normalized rows of a model without a head."""
         if not self.spec.norms_residual:
             x_RH = self._norm("final_norm", x_RH)
         if not self.spec.has_head:
-            return np.asarray(x_RH.float().numpy())
+            return x_RH.float()
         logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
         if self.spec.tied_head and self.spec.head_bias:
             logits_RV = logits_RV + self._weights["head.bias"]
         logits_RV = logits_RV * self.spec.logit_multiplier
-        return np.asarray(_softcap(logits_RV, self.spec.logit_softcap).float().numpy())
+        return _softcap(logits_RV, self.spec.logit_softcap).float()
 
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
         """Replace the adapter at an index; None removes it."""
@@ -135,6 +143,10 @@ class TorchRunner:
 
     def likeliest(self) -> None:
         """Return None: the reference leaves this to the sampler."""
+
+    def scores(self) -> Scores | None:
+        """Return the scores of the last step's scored rows; None if it had none."""
+        return self._scores
 
     def _sequences(self, batch: Batch) -> list[_Sequence]:
         sequences = []
@@ -500,6 +512,27 @@ def _with_magnitude_of(target: Tensor, x: Tensor) -> Tensor:
 
 def _softcap(x: Tensor, cap: float | None) -> Tensor:
     return x if cap is None else cap * torch.tanh(x / cap)
+
+
+def _scores(logits_QV: Tensor, tokens_Q: Tensor, num_top: int) -> Scores:
+    """Return what the logits say of each row's token, in double precision."""
+    logprobs_QV = logits_QV.double().log_softmax(-1)
+    own_Q1 = logits_QV.gather(1, tokens_Q[:, None])
+    ids_V = torch.arange(logits_QV.shape[1])
+    before_QV = (logits_QV > own_Q1) | ((logits_QV == own_Q1) & (ids_V < tokens_Q[:, None]))
+    # A stable sort keeps the lowest of equally likely tokens first.
+    top_QK = logits_QV.sort(dim=-1, descending=True, stable=True).indices[:, :num_top]
+    is_broken_Q = ~logits_QV.isfinite().all(-1)
+    logprobs_Q = logprobs_QV.gather(1, tokens_Q[:, None])[:, 0].masked_fill(is_broken_Q, torch.nan)
+    entropies_Q = -(logprobs_QV.exp() * logprobs_QV).sum(-1).masked_fill(is_broken_Q, torch.nan)
+    top_logprobs_QK = logprobs_QV.gather(1, top_QK).masked_fill(is_broken_Q[:, None], torch.nan)
+    return Scores(
+        logprobs_Q.float().numpy(),
+        (before_QV.sum(-1) + 1).masked_fill(is_broken_Q, 0).int().numpy(),
+        entropies_Q.float().numpy(),
+        top_QK.masked_fill(is_broken_Q[:, None], -1).int().numpy(),
+        top_logprobs_QK.float().numpy(),
+    )
 
 
 def _indices(array: npt.NDArray[np.integer]) -> Tensor:
