@@ -13,7 +13,7 @@ import numpy as np
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
-from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner import BLOCK_SIZE, Scores
 from llmos.engine.spec import DecoderSpec
 
 EOS = 256
@@ -37,6 +37,21 @@ def continuation(prompt, count):
     return tokens[len(prompt) :]
 
 
+def scores_of(logits_QV, tokens_Q, num_top):
+    """Return the scores of a token in each row, by the plain definition."""
+    with np.errstate(invalid="ignore"):  # a row may be NaN
+        logprobs_QV = logits_QV - np.logaddexp.reduce(logits_QV.astype(np.float64), axis=1, keepdims=True)
+    order_QV = np.argsort(-logits_QV, axis=1, kind="stable")
+    top_QK = order_QV[:, :num_top].astype(np.int32)
+    return Scores(
+        logprobs_Q=np.take_along_axis(logprobs_QV, tokens_Q[:, None], 1)[:, 0].astype(np.float32),
+        ranks_Q=1 + np.argmax(order_QV == tokens_Q[:, None], axis=1).astype(np.int32),
+        entropies_Q=-(np.exp(logprobs_QV) * logprobs_QV).sum(1).astype(np.float32),
+        top_ids_QK=top_QK,
+        top_logprobs_QK=np.take_along_axis(logprobs_QV, top_QK, 1).astype(np.float32),
+    )
+
+
 class FakeRunner:
     """Computes fake_logits() of the tokens in its cache, and counts what it is asked for."""
 
@@ -50,6 +65,9 @@ class FakeRunner:
         self.batch_sizes = []
         self.num_positions = 0
         """Positions computed in all, which shows whether any was computed twice."""
+        self.num_scored = 0
+        """Given tokens scored in all."""
+        self._scores = None
 
     def forward(self, batch):
         num_sequences = len(batch.starts) - 1
@@ -57,8 +75,10 @@ class FakeRunner:
         assert all(a.dtype == np.int32 for a in (batch.tokens, batch.starts, batch.context_lengths, batch.block_tables))
         self.batch_sizes.append((num_sequences, len(batch.tokens)))
         self.num_positions += len(batch.tokens)
-        logits = []
+        logits, scored = [], []
         rows = set(batch.logit_rows.tolist())
+        scored_rows = [] if batch.scored_rows is None else batch.scored_rows.tolist()
+        assert scored_rows == sorted(scored_rows)
         # Write everything before reading anything, as a forward pass does layer by layer.
         for s in range(num_sequences):
             start, end = batch.starts[s : s + 2]
@@ -66,13 +86,23 @@ class FakeRunner:
             self.cache[self._slots(batch, s, positions)] = batch.tokens[start:end]
         for s in range(num_sequences):
             for row in range(*batch.starts[s : s + 2]):
-                if row in rows:
-                    length = batch.context_lengths[s] + row - batch.starts[s] + 1
-                    logits.append(self.logits(self.cache[self._slots(batch, s, np.arange(length))]))
+                if row not in rows and row not in scored_rows:
+                    continue
+                length = batch.context_lengths[s] + row - batch.starts[s] + 1
+                logits_V = self.logits(self.cache[self._slots(batch, s, np.arange(length))])
+                logits += [logits_V] * (row in rows)
+                scored += [logits_V] * scored_rows.count(row)
+        self.num_scored += len(scored)
+        self._scores = None
+        if scored:
+            self._scores = scores_of(np.array(scored, np.float32), batch.scored_tokens, batch.num_top)
         return np.array(logits, np.float32).reshape(len(logits), VOCAB_SIZE)
 
     def likeliest(self):
         return None
+
+    def scores(self):
+        return self._scores
 
     def logits(self, tokens):
         return fake_logits(tokens)
@@ -154,6 +184,9 @@ class FakeTokenizer:
 
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
+
+    def encode_inside(self, texts, *, find_control=False):
+        return [list(text.encode()) for text in texts]
 
     def fragment_encoder(self, vocab_size):
         return list

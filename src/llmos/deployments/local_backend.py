@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from llmos.core.errors import BadRequest
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.served_model import ServedModel, served_version
-from llmos.engine.messages import Embed, Embedded, Event, Generate, Tokenize, Tokenized
+from llmos.engine.messages import Embed, Embedded, Event, Generate, Rate, Rated, Tokenize, Tokenized
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Loadable, Version
 
@@ -80,6 +80,13 @@ class LocalBackend:
         await self.check_embeds()
         return False
 
+    async def check_rates(self) -> None:
+        match self._task:
+            case "embed":
+                raise await self._cannot("turns texts into vectors and can't score given texts", "generate")
+            case "rerank":
+                raise await self._cannot("scores pairs of texts and no text behind a prompt", "generate")
+
     async def check_counts(self) -> None:
         await self.check_generates()
 
@@ -94,6 +101,9 @@ class LocalBackend:
 
     async def embed(self, request: Embed) -> Embedded:
         return await self._pool.embed(self.replica_ref, self._files, request)
+
+    async def rate(self, command: Rate) -> Rated:
+        return await self._pool.rate(self.replica_ref, self._files, command)
 
     async def count(self, request: Generate) -> int:
         return await self._pool.count(self.replica_ref, self._files, request)

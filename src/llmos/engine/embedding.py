@@ -20,6 +20,7 @@ from llmos.engine.messages import (
     Event,
     Failed,
     Generate,
+    Rate,
     Started,
     Tokenize,
     Tokenized,
@@ -118,12 +119,12 @@ class EmbeddingEngine:
     def has_work(self) -> bool:
         return bool(self._live)
 
-    def prepare(self, request: Generate | Embed) -> PreparedTexts:
+    def prepare(self, request: Generate | Rate | Embed) -> PreparedTexts:
         """Check a request and encode its texts. Any thread may call this.
 
         Raises an LLMOSError that names the wrong field.
         """
-        if isinstance(request, Generate):
+        if isinstance(request, Generate | Rate):
             raise self._no_text_error()
         if self._spec.score_head is not None:
             return prepare_pairs(request, self._tokenizer, self._spec)

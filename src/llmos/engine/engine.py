@@ -11,6 +11,7 @@ import numpy.typing as npt
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.adapter_cache import AdapterCache
 from llmos.engine.config import EngineConfig
+from llmos.engine.live_request import LiveRequest
 from llmos.engine.messages import (
     AdapterFiles,
     Counted,
@@ -20,18 +21,23 @@ from llmos.engine.messages import (
     Event,
     Failed,
     Generate,
+    Rate,
+    Rated,
     Started,
     Tokenize,
     Tokenized,
     TokenLogprob,
 )
 from llmos.engine.prompt import count, tokenize
+from llmos.engine.rate_request import prepare_rate
+from llmos.engine.rating import text_and_bytes
 from llmos.engine.request import Prepared, prepare
-from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, SequencesRefused
+from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, Scores, SequencesRefused
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
+from llmos.engine.scheduling.plan import Plan
 from llmos.engine.scheduling.scheduler import Scheduler
-from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.sequence import Choice, Sequence
 from llmos.engine.scheduling.snapshots import Snapshots
 from llmos.engine.scheduling.speculate import Speculator
 from llmos.engine.text.grammar import GrammarCompiler, GrammarError
@@ -47,17 +53,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FORWARD_FAILED = "The forward pass failed. Try again."
+_NOT_FINITE = "The model computed logits that are not finite."
 
 Logits = npt.NDArray[np.float32]
-Row = tuple[Sequence, list[int]]
-"""A sequence that gets its next tokens, and its draft."""
+Row = tuple[Choice, list[int]]
+"""A choice that gets its next tokens, and its draft."""
 
 
 class Engine:
     """Continuous batching over one model. All methods but prepare() and count() belong to one thread.
 
     Every request that submit() accepts ends in exactly one of: a Delta with a finish_reason for each of its choices,
-    Failed, or abort(). An error that concerns one request ends only that request.
+    Rated, Failed, or abort(). An error that concerns one request ends only that request.
 
         engine.submit(Generate(id="a", text="Once upon a time"))
         while engine.has_work:
@@ -91,7 +98,7 @@ class Engine:
         self._adapters = AdapterCache(runner)
         self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
         self._masks = MaskMaker(runner.spec.vocab_size)
-        self._live: dict[str, set[Sequence]] = {}
+        self._live: dict[str, LiveRequest] = {}
         self._adapter_of: dict[str, str] = {}
         """Request id -> digest of its adapter, for live requests that have one."""
         self.num_computed_tokens = 0
@@ -107,7 +114,7 @@ class Engine:
     def has_work(self) -> bool:
         return self._scheduler.has_work
 
-    def prepare(self, request: Generate | Embed) -> Prepared:
+    def prepare(self, request: Generate | Rate | Embed) -> Prepared:
         """Check a request and encode its prompt. Any thread may call this.
 
         Raises an LLMOSError that names the wrong field.
@@ -116,17 +123,21 @@ class Engine:
             raise BadRequest(
                 "This model generates text and makes no embeddings. Use an embedding model.", param="model"
             )
-        prepared = prepare(
-            request,
-            self._tokenizer,
-            self._grammars,
-            vocab_size=self.runner.spec.vocab_size,
-            context_length=self.context_length,
-            default_max_tokens=self._default_max_tokens,
-        )
-        if request.adapter is None or self._adapters.has(request.adapter.digest):
+        vocab_size, context_length = self.runner.spec.vocab_size, self.context_length
+        if isinstance(request, Rate):
+            prepared = prepare_rate(request, self._tokenizer, vocab_size=vocab_size, context_length=context_length)
+        else:
+            prepared = prepare(
+                request,
+                self._tokenizer,
+                self._grammars,
+                vocab_size=vocab_size,
+                context_length=context_length,
+                default_max_tokens=self._default_max_tokens,
+            )
+        if prepared.adapter is None or self._adapters.has(prepared.adapter.digest):
             return prepared
-        return replace(prepared, opened_adapter=self._open_adapter(request.adapter))
+        return replace(prepared, opened_adapter=self._open_adapter(prepared.adapter))
 
     def count(self, request: Generate) -> Counted:
         """Return how many tokens the prompt has. Any thread may call this.
@@ -155,12 +166,11 @@ class Engine:
             self._adapter_of[prepared.id] = files.digest
             for sequence in prepared.sequences:
                 sequence.adapter_index = index
-        self._live[prepared.id] = set(prepared.sequences)
-        for sequence in prepared.sequences:
-            self._scheduler.add(sequence)
+        self._live[prepared.id] = request = LiveRequest(prepared)
+        self._queue_next(request)
         return Started(prepared.id, prepared.num_prompt_tokens, [*prepared.ignored])
 
-    def submit(self, request: Generate) -> Started:
+    def submit(self, request: Generate | Rate) -> Started:
         """Prepare and admit a request."""
         return self.admit(self.prepare(request))
 
@@ -175,7 +185,7 @@ class Engine:
         if not plan.sequences:
             return []
         self._num_steps += 1
-        rows = plan.sampled()
+        rows, scored, computed = plan.sampled(), plan.scored(), plan.computed()
         self._masks.start([(sequence.matcher, draft) for sequence, draft in rows])
         try:
             logits = self.runner.forward(plan.batch(self._scheduler.kv))
@@ -198,8 +208,11 @@ class Engine:
             failed = self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
             self._scheduler.discard(plan)
             return failed
+        self._count_computed(plan)
         self._scheduler.commit(plan)
-        return self._postprocess(rows, sampled) if sampled is not None else []
+        events = self._collect_scores(scored, self.runner.scores()) if scored else []
+        events += self._postprocess(rows, sampled) if sampled is not None else []
+        return events + self._end_computed(computed)
 
     def load(self) -> EngineStats:
         """Return the counters of the engine."""
@@ -224,8 +237,59 @@ class Engine:
         self._scheduler.check_invariants()
         self._adapters.check_invariants()
         queued = {*self._scheduler.running, *self._scheduler.waiting}
-        live = {sequence for sequences in self._live.values() for sequence in sequences}
+        live = {sequence for request in self._live.values() for sequence in request.queued}
         assert queued == live, "the queued sequences are not those of the live requests"
+        assert all(request.queued for request in self._live.values()), "a request has nothing queued"
+
+    def _queue_next(self, request: LiveRequest) -> None:
+        for sequence in request.take_next():
+            self._scheduler.add(sequence)
+
+    def _count_computed(self, plan: Plan) -> None:
+        for sequence, num_tokens in zip(plan.sequences, plan.counts, strict=True):
+            self._live[sequence.request_id].num_computed_tokens += num_tokens
+
+    def _collect_scores(self, scored: list[tuple[Sequence, range]], scores: Scores | None) -> list[Event]:
+        """Keep the scores of this step. A request whose scores are not finite fails."""
+        assert scores is not None, "the runner has no scores of the rows that were asked for"
+        events: list[Event] = []
+        first = 0
+        for sequence, indices in scored:
+            # A request is not live if another sequence of it failed in this step.
+            if sequence.request_id in self._live and (failure := self._add_scores(sequence, indices, scores, first)):
+                events += self._fail({sequence.request_id}, failure)
+            first += len(indices)
+        return events
+
+    def _add_scores(self, sequence: Sequence, indices: range, scores: Scores, first: int) -> str | None:
+        """Keep the scores of these given tokens of a sequence. Return why the request fails, None if it doesn't."""
+        rating, part = self._live[sequence.request_id].rating, slice(indices.start, indices.stop)
+        assert rating is not None
+        try:
+            is_finite = rating.add(scores, first, sequence.scored.slots[part], sequence.scored.tokens[part])
+        except Exception:
+            logger.exception("Request %s failed.", sequence.request_id)
+            return "The scores could not be turned into text."
+        return None if is_finite else _NOT_FINITE
+
+    def _end_computed(self, computed: list[Sequence]) -> list[Event]:
+        """End the sequences whose tokens are all computed, and queue what waited for them or for their prompt."""
+        for sequence in computed:
+            if sequence.request_id in self._live:
+                self._scheduler.remove(sequence)
+                self._live[sequence.request_id].queued.remove(sequence)
+        events: list[Event] = []
+        for request in [request for request in self._live.values() if request.rating is not None]:
+            self._queue_next(request)
+            if request.has_ended:
+                self._forget(request.id)
+                events.append(self._rated(request))
+        return events
+
+    def _rated(self, request: LiveRequest) -> Rated:
+        self._num_prompt_tokens += request.num_given_tokens
+        self._num_cached_tokens += request.num_cached_tokens
+        return request.rated()
 
     def _sample(
         self, logits: Logits, rows: list[Row], likeliest: Likeliest | None = None, masks: Masks | None = None
@@ -261,30 +325,28 @@ class Engine:
             first += 1 + len(draft)
         return events
 
-    def _append_tokens(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
+    def _append_tokens(self, sequence: Choice, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
         """Append the tokens sampled from row `first` on: the draft as far as it agrees, and one token more."""
         output, matcher = sequence.output, sequence.matcher
         if matcher is not None and matcher.failure:
             return self._fail_grammar(sequence, matcher.failure)
+        events: list[Event] = []
         if output.index == 0 and output.num_tokens == 0:
-            self._num_prompt_tokens += sequence.num_prompt_tokens
-            self._num_cached_tokens += sequence.num_cached_tokens
-            # The choices share one prompt, so only the first delta of the first choice reports it.
-            output.num_cached_tokens = sequence.num_cached_tokens
+            events = self._begin_answer(sequence)
         deltas: list[Delta] = []
         failure = None
         num_accepted = 0
         for row in range(first, first + 1 + len(draft)):
             token = sampled.ids[row]
             if token < 0:
-                failure = "The model computed logits that are not finite."
+                failure = _NOT_FINITE
                 break
             try:
                 entry = self._logprob(sampled, row, token, sequence) if output.wants_logprobs else None
                 is_complete = matcher is not None and not output.is_stop_token(token) and matcher.accept(token)
                 delta = output.push(token, entry, is_complete=is_complete)
             except GrammarError as error:
-                return [*_joined(deltas), *self._fail_grammar(sequence, str(error))]
+                return [*events, *_joined(deltas), *self._fail_grammar(sequence, str(error))]
             except Exception:
                 logger.exception("Request %s failed.", sequence.request_id)
                 failure = "The answer could not be turned into text."
@@ -303,14 +365,24 @@ class Engine:
         sequence.num_computed = len(sequence.tokens) - 1
         if draft:
             self._record_draft(sequence, len(draft), num_accepted)
-        events = _joined(deltas)
+        events += _joined(deltas)
         if failure is not None:
             return events + self._fail({sequence.request_id}, failure)
         if output.finish_reason is not None:
             self._finish(sequence)
         return events
 
-    def _record_draft(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
+    def _begin_answer(self, sequence: Choice) -> list[Event]:
+        """Count the prompt once for all choices, which share it. Return the scores of its tokens, if they are wanted.
+
+        Only the first delta of the first choice reports what was cached."""
+        self._num_prompt_tokens += sequence.num_prompt_tokens
+        self._num_cached_tokens += sequence.num_cached_tokens
+        sequence.output.num_cached_tokens = sequence.num_cached_tokens
+        request = self._live[sequence.request_id]
+        return [] if request.rating is None else [request.rated()]
+
+    def _record_draft(self, sequence: Choice, num_drafted: int, num_accepted: int) -> None:
         self._num_draft_tokens += num_drafted
         self._num_accepted_tokens += num_accepted
         if sequence.drafter is not None and not sequence.is_draft_forced:
@@ -319,10 +391,10 @@ class Engine:
     def _finish(self, sequence: Sequence) -> None:
         """Remove a finished sequence, and its request with the last one."""
         self._scheduler.remove(sequence)
-        live = self._live[sequence.request_id]
-        live.remove(sequence)
-        if not live:
-            self._forget(sequence.request_id)
+        request = self._live[sequence.request_id]
+        request.queued.remove(sequence)
+        if request.has_ended:
+            self._forget(request.id)
 
     def _drop(self, request_id: str, *, is_valid: bool = True) -> None:
         """Remove all sequences of a request. `is_valid`: see Scheduler.remove()."""
@@ -333,7 +405,8 @@ class Engine:
         """End a request and return its sequences that are still in the scheduler."""
         if (adapter := self._adapter_of.pop(request_id, None)) is not None:
             self._adapters.release(adapter)
-        return self._live.pop(request_id, set())
+        request = self._live.pop(request_id, None)
+        return set() if request is None else request.queued
 
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
         from llmos.engine.checkpoint.adapters import open_adapter  # safetensors is imported only for adapters
@@ -341,7 +414,7 @@ class Engine:
         files = {name: Path(path) for name, path in adapter.files.items()}
         return open_adapter(files, self.runner.spec, self._base)
 
-    def _fail_grammar(self, sequence: Sequence, reason: str) -> list[Event]:
+    def _fail_grammar(self, sequence: Choice, reason: str) -> list[Event]:
         """Fail a request whose grammar takes more work than a step may."""
         assert sequence.matcher is not None
         field = sequence.matcher.field
@@ -355,7 +428,7 @@ class Engine:
             self._drop(request_id, is_valid=False)
         return [Failed(request_id, LLMOSError.code, message) for request_id in sorted(request_ids)]
 
-    def _logprob(self, sampled: Sampled, row: int, token: int, sequence: Sequence) -> TokenLogprob:
+    def _logprob(self, sampled: Sampled, row: int, token: int, sequence: Choice) -> TokenLogprob:
         count = sequence.sampling.num_logprobs
         top_ids: npt.NDArray[np.int32] = sampled.top_ids[row, :count]
         top = [
@@ -365,8 +438,7 @@ class Engine:
         return TokenLogprob(token, *self._text_and_bytes(token), float(sampled.logprobs[row]), top)
 
     def _text_and_bytes(self, token: int) -> tuple[str, bytes]:
-        data = self._tokenizer.token_bytes(token)
-        return data.decode(errors="replace"), data
+        return text_and_bytes(self._tokenizer, token)
 
 
 def _joined(deltas: list[Delta]) -> list[Event]:

@@ -7,7 +7,7 @@ else of each other.
 A frame is four bytes of length, big-endian, and that many bytes of msgpack (replica/framing.py). A conversation:
 
     LoadModel                   -> Loading*, then Ready or LoadFailed
-    Generate                    -> Started, Rated if prompt_logprobs is set, Delta+ of each choice; or Failed, at any time
+    Generate                    -> Started, Rated for prompt_logprobs, Delta+ of each choice; or Failed, at any time
     Rate                        -> Started, then Rated; or Failed
     Embed                       -> Started, then Embedded; or Failed
     Count                       -> Counted or Failed
@@ -183,6 +183,10 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, tag="rate", omit_defaults=
     def id(self) -> str:
         return self.request.id
 
+    @property
+    def caller(self) -> str:
+        return self.request.caller
+
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_defaults=True):
     """Embed texts as vectors, or score pairs of texts. Replies: Started and Embedded, or Failed."""
@@ -276,7 +280,7 @@ class TokenScore(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """The request was accepted. Sent before its first Delta or Embedded."""
+    """The request was accepted. Sent before its first Delta, Rated or Embedded."""
 
     id: str
     num_prompt_tokens: int
@@ -423,7 +427,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="engine_stats")
     num_preemptions: int
     num_steps: int
     num_prompt_tokens: int
-    """Prompt tokens of all requests whose answer has begun, including those found in the prefix cache."""
+    """Prompt tokens of all requests whose answer has begun, including those found in the prefix cache, and the prompts
+    and continuations of all that were rated."""
     num_output_tokens: int
     num_cached_tokens: int = 0
     """Prompt tokens that were found in the prefix cache."""

@@ -108,24 +108,27 @@ def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:
 
 
 def _check_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:
-    """Raise PromptTooLong if the beginning of the prompt is too long already: encoding all of it would delay others.
-
-    For messages, the text is everything that a template may write, concatenated.
-    """
+    """Raise PromptTooLong if the beginning of the prompt is too long already. For messages, the text is everything that
+    a template may write, concatenated."""
     if request.text is not None:
         text = request.text + (request.suffix or "")
     else:
         tools = request.tools.functions if request.tools else []
         text = "".join(iter_strings([request.messages, tools, request.template_options]))
+    check_far_too_long(text, tokenizer, context_length, "The prompt", field)
+
+
+def check_far_too_long(text: str, tokenizer: "Tokenizer", context_length: int, subject: str, param: str) -> None:
+    """Raise PromptTooLong if the beginning of a text is too long already: encoding all of it would delay others."""
     num_characters = CHARACTERS_PER_TOKEN * context_length
     # If the beginning has few tokens, a longer one is tried, since the rest may have more.
     while num_characters < len(text):
         num_tokens = len(tokenizer.encode(text[:num_characters], add_bos=False))
         if num_tokens > context_length:
             raise PromptTooLong(
-                f"The prompt has more than {num_tokens:,} tokens; the model accepts {context_length:,}. "
+                f"{subject} has more than {num_tokens:,} tokens; the model accepts {context_length:,}. "
                 f"Shorten it by more than {num_tokens - context_length:,} tokens.",
-                param=field,
+                param=param,
             )
         num_characters *= 2
 

@@ -1,15 +1,19 @@
 """Turns a request into sequences that the engine can run: the prompt as tokens, every limit checked and resolved."""
 
 import os
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmos.core.errors import BadRequest, PromptTooLong
-from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Generate, SamplingParams
+from llmos.engine.messages import MAX_PRIORITY, MAX_TOP, AdapterFiles, Generate, SamplingParams
 from llmos.engine.prompt import encode_prompt
+from llmos.engine.rating import Rating
 from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.sampling_params import check_sampling, derive_seed
-from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.branches import plan_branches
+from llmos.engine.scheduling.scored_tokens import ScoredTokens
+from llmos.engine.scheduling.sequence import Choice, Sequence
 from llmos.engine.text.chat import compile_chat_grammar
 from llmos.engine.text.grammar import GrammarCompiler, check_compatible
 from llmos.engine.text.output import OutputProcessor, OutputSettings
@@ -25,8 +29,10 @@ class Prepared:
 
     id: str
     num_prompt_tokens: int
-    sequences: list[Sequence]
-    """One for each choice."""
+    sequences: Seq[Sequence]
+    """One for each choice; or those that score given texts, the first of which computes the prompt."""
+    rating: Rating | None = None
+    """Where the scores of given tokens are collected, if the request has any."""
     ignored: tuple[str, ...] = ()
     """See messages.Started."""
     adapter: AdapterFiles | None = None
@@ -50,6 +56,8 @@ def prepare(
     params = request.sampling
     check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
+    if request.prompt_logprobs is not None:
+        check_num_top("prompt_logprobs", request.prompt_logprobs, vocab_size)
     prompt = encode_prompt(request, tokenizer, vocab_size=vocab_size, context_length=context_length)
     tokens, chat = prompt.tokens, prompt.chat
     grammar = chat.grammar if chat else request.grammar
@@ -82,8 +90,9 @@ def prepare(
         continues_prompt=request.continue_final_message or chat is None or request.grammar is not None,
         visible_control=chat.visible_control if chat else (),
     )
+    rating, scored = _prompt_rating(request, tokens, tokenizer)
     sequences = [
-        Sequence(
+        Choice(
             request.id,
             tokens,
             SamplingState(params, seed=derive_seed(seed, i), prompt=tokens, stop_ids=stop_ids, vocab_size=vocab_size),
@@ -92,18 +101,37 @@ def prepare(
             salt=cache_salt(request),
             priority=request.priority,
             matcher=matcher and matcher.copy(),
+            scored=scored if i == 0 else None,
         )
         for i in range(params.n)
     ]
     ignored = (*(chat.ignored if chat else ()), *dropped)
     if params.max_tokens is not None and params.max_tokens > max_tokens:
         ignored = (*ignored, "max_tokens")
-    return Prepared(request.id, len(tokens), sequences, ignored, request.adapter)
+    return Prepared(request.id, len(tokens), sequences, rating, ignored, request.adapter)
+
+
+def _prompt_rating(
+    request: Generate, tokens: list[int], tokenizer: "Tokenizer"
+) -> tuple[Rating | None, ScoredTokens | None]:
+    """Return where the scores of the prompt's own tokens go, and what the first choice scores."""
+    if request.prompt_logprobs is None:
+        return None, None
+    plan = plan_branches(tokens, [], scores_prompt=True)
+    rating = Rating(request.id, tokenizer, num_top=request.prompt_logprobs, prompt=tokens, num_slots=plan.num_slots)
+    return rating, ScoredTokens(plan.branches[0].targets, num_top=request.prompt_logprobs)
 
 
 def cache_salt(request: Generate) -> str:
     """Return the salt of the request's prefixes: what was computed with an adapter is valid for that adapter only."""
     return f"{request.adapter.digest}\n{request.cache_salt}" if request.adapter else request.cache_salt
+
+
+def check_num_top(field: str, num_top: int, vocab_size: int) -> None:
+    """Raise BadRequest for more of the most likely tokens than a request may ask for."""
+    most = min(MAX_TOP, vocab_size)
+    if not 0 <= num_top <= most:
+        raise BadRequest(f"{field} is {num_top}; it takes a whole number from 0 to {most}.", param=field)
 
 
 def check_priority(priority: int) -> None:

@@ -39,7 +39,7 @@ def test_allocate_takes_all_blocks_or_none():
 def computed(kv, tokens, salt="", extra=0):
     """Return an open table that holds these tokens, all of them computed, and room for `extra` more."""
     table = kv.open(salt)
-    nodes, _ = kv.match_prefix(salt, tokens)
+    nodes, _ = kv.match_prefix(salt, tokens, len(tokens) - 1)
     kv.adopt(table, nodes)
     assert kv.allocate(table, len(tokens) + extra)
     kv.mark_pending(table, tokens)
@@ -65,8 +65,8 @@ def test_a_prefix_that_was_computed_is_shared():
 def test_the_last_token_is_never_taken_from_the_cache():
     kv = make()
     kv.close(computed(kv, [1] * 32))
-    assert len(kv.match_prefix("", [1] * 32)[0]) == 1
-    assert len(kv.match_prefix("", [1] * 33)[0]) == 2
+    assert len(kv.match_prefix("", [1] * 32, 31)[0]) == 1
+    assert len(kv.match_prefix("", [1] * 33, 32)[0]) == 2
 
 
 def test_nobody_reads_a_prefix_before_it_is_computed():
@@ -74,22 +74,22 @@ def test_nobody_reads_a_prefix_before_it_is_computed():
     table, tokens = kv.open(), [1] * 16 + [2] * 16 + [3]
     kv.allocate(table, 33)
     kv.mark_pending(table, tokens)
-    nodes, pending = kv.match_prefix("", tokens)
+    nodes, pending = kv.match_prefix("", tokens, len(tokens) - 1)
     assert (nodes, pending.block) == ([], table.blocks[0])
     kv.commit(table, tokens, 20)
-    nodes, pending = kv.match_prefix("", tokens)
+    nodes, pending = kv.match_prefix("", tokens, len(tokens) - 1)
     assert ([node.block for node in nodes], pending.block) == (table.blocks[:1], table.blocks[1])
     kv.close(table)
     assert (pending.is_pending, kv.num_evictable) == (False, 1), "what was only promised is gone"
-    assert kv.match_prefix("", tokens) == (nodes, None)
+    assert kv.match_prefix("", tokens, len(tokens) - 1) == (nodes, None)
     kv.check_invariants()
 
 
 def test_salts_do_not_share():
     kv = make()
     kv.close(computed(kv, [1] * 40, "a"))
-    assert kv.match_prefix("b", [1] * 40) == ([], None)
-    assert len(kv.match_prefix("a", [1] * 40)[0]) == 2
+    assert kv.match_prefix("b", [1] * 40, 39) == ([], None)
+    assert len(kv.match_prefix("a", [1] * 40, 39)[0]) == 2
 
 
 def test_two_tables_that_computed_the_same_keep_one_of_them():
@@ -126,8 +126,8 @@ def test_the_least_recently_used_prefix_is_evicted_first_and_its_end_before_its_
         kv.close(computed(kv, tokens))
     table = kv.open()
     for free_before, known_old, known_new in [(1, 3, 2), (0, 3, 2), (0, 2, 2), (0, 2, 1), (0, 2, 0), (0, 1, 0)]:
-        assert len(kv.match_prefix("", old)[0]) == known_old
-        assert len(kv.match_prefix("", new)[0]) == known_new
+        assert len(kv.match_prefix("", old, len(old) - 1)[0]) == known_old
+        assert len(kv.match_prefix("", new, len(new) - 1)[0]) == known_new
         assert kv.num_free - kv.num_evictable == free_before
         assert kv.allocate(table, table.capacity + 16)
         kv.check_invariants()
@@ -238,7 +238,7 @@ class Tables(RuleBasedStateMachine):
     @rule(salt=st.sampled_from("ab"), blocks=st.lists(st.integers(1, 2), max_size=5), rest=st.integers(1, 16))
     def begin(self, salt, blocks, rest):
         tokens = [token for token in blocks for _ in range(16)] + [3] * rest
-        nodes, pending = self.kv.match_prefix(salt, tokens)
+        nodes, pending = self.kv.match_prefix(salt, tokens, len(tokens) - 1)
         num_evictable = sum(self.kv.is_evictable(node.block) for node in nodes)
         if pending or blocks_for(len(tokens)) - len(nodes) + num_evictable > self.kv.num_free:
             return

@@ -13,6 +13,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
 from llmos.engine.scheduling.drafter import Drafter
+from llmos.engine.scheduling.sequence import Choice, Sequence
 from llmos.engine.scheduling.speculate import Speculator, allot, step_cost
 from support.examples import examples
 from support.fakes import (
@@ -226,12 +227,11 @@ def guess(drafter, tokens, limit):
     return drafter.guess(tokens, limit)
 
 
-def engine_sequence(prompt):
-    """Return a decoding sequence."""
-    output = SimpleNamespace(num_tokens_left=100)
-    return SimpleNamespace(
-        tokens=prompt, num_computed=len(prompt) - 1, output=output, drafter=Drafter(), draft=[], matcher=None
-    )
+def choice(prompt, num_computed=None):
+    """Return a choice of which so many tokens are computed; all but the last: it decodes."""
+    made = Choice("r", prompt, sampling=None, output=SimpleNamespace(num_tokens_left=100))
+    made.num_computed = len(prompt) - 1 if num_computed is None else num_computed
+    return made
 
 
 def tokens_after(tokens, limit=4):
@@ -267,7 +267,7 @@ def test_a_drafter_follows_a_sequence_that_grows():
 
 def test_very_long_prompts_are_indexed_over_several_steps():
     prompts = [[*range(i, i + 5000), i + 4800, i + 4801] for i in (0, 10_000)]
-    running = [engine_sequence(prompt) for prompt in prompts]
+    running = [choice(prompt) for prompt in prompts]
     speculator = Speculator(max_draft_tokens=2, max_batched_tokens=512)
     drafted = []
     for _ in range(6):
@@ -308,16 +308,13 @@ def test_a_draft_takes_no_budget_and_no_blocks_from_others():
 
 
 def test_sequences_that_do_not_decode_get_no_draft():
-    tokens = [1] * 20
-    output = SimpleNamespace(num_tokens_left=50)
-    decodes, prefills = (
-        SimpleNamespace(tokens=tokens, num_computed=n, draft=[9], drafter=Drafter(), output=output, matcher=None)
-        for n in (19, 8)
-    )
-    Speculator(8, 512).propose([decodes])
+    decodes, prefills, scores = choice([1] * 20), choice([1] * 20, num_computed=8), Sequence("r", [1] * 20)
+    scores.num_computed = 19
+    for each in (decodes, prefills, scores):
+        each.draft = [9]
+        Speculator(8, 512).propose([each])
     assert decodes.draft == [1] * len(decodes.draft) != []
-    Speculator(8, 512).propose([prefills])
-    assert prefills.draft == []
+    assert prefills.draft == scores.draft == []
 
 
 TEXT = (

@@ -7,7 +7,7 @@ from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Embed, Embedded, Event, Generate, Tokenize, Tokenized
+from llmos.engine.messages import Embed, Embedded, Event, Generate, Rate, Rated, Tokenize, Tokenized
 
 
 class ProviderBackend:
@@ -29,6 +29,9 @@ class ProviderBackend:
     async def check_compares(self) -> bool:
         raise self._cannot_embed()
 
+    async def check_rates(self) -> None:
+        raise self._cannot_rate()
+
     async def check_counts(self) -> None:
         raise self._cannot_count()
 
@@ -44,6 +47,9 @@ class ProviderBackend:
     async def embed(self, request: Embed) -> Embedded:
         raise self._cannot_embed()
 
+    async def rate(self, command: Rate) -> Rated:
+        raise self._cannot_rate()
+
     async def count(self, request: Generate) -> int:
         raise self._cannot_count()
 
@@ -57,6 +63,13 @@ class ProviderBackend:
         return BadRequest(
             f"{self.replica_ref} runs at {self._model.provider.name} and not here. A provider's model takes"
             " conversations and texts to continue, and nothing else.",
+            param="model",
+        )
+
+    def _cannot_rate(self) -> BadRequest:
+        return BadRequest(
+            f"{self.replica_ref} runs at {self._model.provider.name} and can't score given texts. A model on this"
+            " machine can: `llmos list` shows them, and `llmos pull smollm2` gets one.",
             param="model",
         )
 

@@ -63,6 +63,8 @@ class RequestFormat(ABC):
             )
         if request.adapter is not None:
             raise self.unsupported("model", "take adapters", "Ask for a model of this machine.")
+        if request.prompt_logprobs is not None:
+            raise self.unsupported("prompt_logprobs", "score given texts", "Ask for a model of this machine.")
         for name, refusal in self.refused.items():
             if getattr(params, name) != getattr(_DEFAULTS, name):
                 raise self.unsupported(refusal.name, f"take `{refusal.name}`", refusal.advice)

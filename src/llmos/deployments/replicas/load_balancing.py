@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from llmos.engine.messages import Delta, Embed, Event, Generate, Started
+from llmos.engine.messages import Delta, Embed, Event, Generate, Rate, Started
 
 DEFAULT_OUTPUT_TOKENS = 256
 """Assumed length of an answer whose request sets no max_tokens."""
@@ -18,7 +18,7 @@ beginning of the caller's prompts, which saves about this much work."""
 class OpenRequest:
     """A request that has not ended, measured in tokens that are left to compute."""
 
-    def __init__(self, request: Generate | Embed) -> None:
+    def __init__(self, request: Generate | Rate | Embed) -> None:
         self.caller = request.caller
         self.num_choices = request.sampling.n if isinstance(request, Generate) else 1
         self._num_prompt_tokens = _estimate_prompt_tokens(request)
@@ -60,8 +60,10 @@ def _affinity(caller: str, name: str) -> bytes:
     return hashlib.blake2b(f"{caller}\0{name}".encode(), digest_size=8).digest()
 
 
-def _estimate_prompt_tokens(request: Generate | Embed) -> int:
+def _estimate_prompt_tokens(request: Generate | Rate | Embed) -> int:
     """Estimate by the length of the text, which is cheap. The replica sends the true number in Started."""
+    if isinstance(request, Rate):
+        return _estimate_prompt_tokens(request.request) + sum(map(_estimate_tokens, request.continuations))
     if isinstance(request, Embed):
         pairs = sum(_estimate_tokens(text) for pair in request.pairs for text in pair)
         return pairs + sum(_estimate_tokens(each) for each in request.inputs)

@@ -18,7 +18,19 @@ from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started, Tokenize, Tokenized
+from llmos.engine.messages import (
+    Delta,
+    Embed,
+    Embedded,
+    Event,
+    Generate,
+    Rate,
+    Rated,
+    Ready,
+    Started,
+    Tokenize,
+    Tokenized,
+)
 
 T = TypeVar("T")
 
@@ -90,14 +102,16 @@ class Pool:
     async def generate(
         self, version_key: str, files: Mapping[str, Path], request: Generate
     ) -> AsyncGenerator[Event, None]:
-        """Load the version if it isn't, then yield Started once, and Deltas until every choice has its finish_reason.
+        """Load the version if it isn't, then yield Started once, Rated once for a request with prompt_logprobs, and
+        Deltas until every choice has its finish_reason.
 
         A request whose replica dies before the first token is tried once more, on another replica if there is one;
         after that it gets ReplicaFailed. Whatever is wrong with the request is raised. Closing the generator aborts
         the request.
         """
         replica_set, open_request = self._replica_set(version_key, files), OpenRequest(request)
-        has_started = has_token = has_failed = False
+        has_token = has_failed = False
+        sent: set[type[Event]] = set()
         with replica_set.holding(open_request):
             while True:
                 replica = await replica_set.replica(open_request, wait_seconds=self._wait_seconds)
@@ -105,10 +119,10 @@ class Pool:
                     async with aclosing(replica.generate(request)) as events:
                         async for event in events:
                             open_request.on_event(event)
-                            if isinstance(event, Started):
-                                if has_started:
+                            if isinstance(event, Started | Rated):
+                                if type(event) in sent:
                                     continue
-                                has_started = True
+                                sent.add(type(event))
                             has_token = has_token or isinstance(event, Delta)
                             yield event
                     return
@@ -138,6 +152,12 @@ class Pool:
 
         Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
         return await self._ask(version_key, files, request, lambda replica: replica.embed(request))
+
+    async def rate(self, version_key: str, files: Mapping[str, Path], command: Rate) -> Rated:
+        """Load the version if it isn't, and return the scores of the given texts. Cancelling aborts the request.
+
+        Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
+        return await self._ask(version_key, files, command, lambda replica: replica.rate(command))
 
     def status(self) -> list[VersionStatus]:
         """Any thread may call this."""
@@ -194,7 +214,7 @@ class Pool:
         self,
         version_key: str,
         files: Mapping[str, Path],
-        request: Generate | Embed,
+        request: Generate | Rate | Embed,
         ask: Callable[[Replica], Awaitable[T]],
     ) -> T:
         replica_set, open_request = self._replica_set(version_key, files), OpenRequest(request)

@@ -38,6 +38,8 @@ from llmos.engine.messages import (
     LoadModel,
     Ping,
     Pong,
+    Rate,
+    Rated,
     Ready,
     Shutdown,
     Started,
@@ -147,7 +149,7 @@ class Replica:
         return self.is_alive and self.watchdog.is_overdue
 
     async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
-        """Yield Started, then Deltas until each choice has its finish_reason. Closing the generator aborts.
+        """Yield the request's events until each choice has its finish_reason. Closing the generator aborts.
 
         Raises what the worker says is wrong with the request, or ReplicaFailed if the process died or was stuck.
         """
@@ -185,15 +187,26 @@ class Replica:
 
     async def embed(self, request: Embed) -> Embedded:
         """Return the vectors of the request's texts. Raises as generate() does. Cancelling aborts."""
-        with await self._open(request.id) as events:
+        event = await self._compute(request)
+        assert isinstance(event, Embedded), "a worker answers Embed with nothing else"
+        return event
+
+    async def rate(self, command: Rate) -> Rated:
+        """Return the scores of the given texts. Raises as generate() does. Cancelling aborts."""
+        event = await self._compute(command)
+        assert isinstance(event, Rated), "a worker answers Rate with nothing else"
+        return event
+
+    async def _compute(self, command: Rate | Embed) -> Event:
+        """Return what follows Started."""
+        with await self._open(command.id) as events:
             try:
-                self._send(request)
+                self._send(command)
                 while isinstance(event := await self._next(events), Started):
                     pass
             except asyncio.CancelledError:
-                self._send(Abort(request.id))
+                self._send(Abort(command.id))
                 raise
-        assert isinstance(event, Embedded), "a worker answers Embed with nothing else"
         return event
 
     async def drain(self) -> None:
@@ -273,7 +286,7 @@ class Replica:
             case LoadFailed():
                 self._loaded.set_exception(event.error())
             case _:
-                if isinstance(event, Started | Counted | Tokenized | Embedded | Failed):
+                if isinstance(event, Started | Counted | Tokenized | Rated | Embedded | Failed):
                     self.watchdog.on_progress()
                 # The last events of an aborted request have no queue any more.
                 if events := self._requests.get(event.id):

@@ -46,6 +46,7 @@ from llmos.engine.messages import (
     LoadModel,
     Ping,
     Pong,
+    Rate,
     Ready,
     Shutdown,
     Started,
@@ -67,7 +68,7 @@ class ServingEngine(Protocol[P]):
 
     @property
     def has_work(self) -> bool: ...
-    def prepare(self, request: Generate | Embed) -> P: ...
+    def prepare(self, request: Generate | Rate | Embed) -> P: ...
     def count(self, request: Generate) -> Counted: ...
     def tokenize(self, command: Tokenize) -> Tokenized: ...
     def admit(self, prepared: P) -> Started: ...
@@ -84,7 +85,7 @@ PROGRESS_SECONDS = 0.1
 """Shortest time between two progress messages."""
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Generate | Embed | Tokenize)
+R = TypeVar("R", bound=Generate | Rate | Embed | Tokenize)
 
 
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
@@ -214,7 +215,7 @@ class Worker(Generic[P]):
                 with self._changed:
                     self._preparing[command.id] = True
                 self._grammar_thread.submit(self._prepare_aside, command)
-            case Generate() | Embed():
+            case Generate() | Rate() | Embed():
                 self._put(self._prepare(command, self._engine.prepare))
             case Count():
                 self._put(self._prepare(command.request, self._engine.count))

@@ -125,14 +125,14 @@ class KVCache:
         return table
 
     def match_prefix(
-        self, salt: str, tokens: list[int], path: list[Node] | None = None
+        self, salt: str, tokens: list[int], num_reusable: int, path: list[Node] | None = None
     ) -> tuple[list[Node], Node | None]:
         """Return the longest prefix of `tokens` that is computed, and the pending node behind it if there is one.
 
-        Never covers all tokens: the last one must be computed for its logits. `path`: a list that the caller keeps for
-        these tokens from call to call, empty at first; see PrefixCache.match().
+        Covers no more than `num_reusable` tokens: the others must be computed for their logits. `path`: a list that the
+        caller keeps for these tokens from call to call, empty at first; see PrefixCache.match().
         """
-        path = self.prefixes.match(salt, tokens, (len(tokens) - 1) // BLOCK_SIZE, path)
+        path = self.prefixes.match(salt, tokens, num_reusable // BLOCK_SIZE, path)
         # Computed nodes come before pending ones.
         count = bisect_left(path, True, key=lambda node: not node.is_computed)
         return path[:count], path[count] if count < len(path) else None

@@ -7,7 +7,7 @@ import numpy as np
 
 from llmos.engine.runner import Batch
 from llmos.engine.scheduling.kv_cache import KVCache
-from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.sequence import Choice, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,35 @@ class Plan:
         self.counts.append(count)
         self.num_tokens += count
 
-    def sampled(self) -> list[tuple[Sequence, list[int]]]:
-        """Return the sequences whose last token is in this step, so that they get a next one, with their drafts.
+    def sampled(self) -> list[tuple[Choice, list[int]]]:
+        """Return the choices whose last token is in this step, so that they get a next one, with their drafts.
 
         Each has 1 + len(draft) rows of logits: behind its last token, and behind each token of the draft.
         """
         sampled = []
         for s, count in zip(self.sequences, self.counts, strict=True):
             num_drafted = s.num_computed + count - len(s.tokens)
-            if num_drafted >= 0:
+            if isinstance(s, Choice) and num_drafted >= 0:
                 sampled.append((s, s.draft[:num_drafted]))
         return sampled
+
+    def scored(self) -> list[tuple[Sequence, range]]:
+        """Return the sequences with tokens that are scored behind rows of this step, and the indices of these tokens.
+
+        Their scores are in this order."""
+        scored = []
+        for s, count in zip(self.sequences, self.counts, strict=True):
+            if indices := s.scored.up_to(s.num_computed + count):
+                scored.append((s, indices))
+        return scored
+
+    def computed(self) -> list[Sequence]:
+        """Return the sequences that end with this step: all their tokens are computed, and nothing continues them."""
+        return [
+            s
+            for s, count in zip(self.sequences, self.counts, strict=True)
+            if not isinstance(s, Choice) and s.num_computed + count == len(s.tokens)
+        ]
 
     def batch(self, kv: KVCache) -> Batch:
         """Return the plan, which must not be empty, as arrays."""
@@ -57,10 +75,15 @@ class Plan:
         assert len(tables) == len(sequences)
         tokens: list[int] = []
         logit_rows: list[int] = []
+        scored_rows: list[int] = []
+        scored_tokens: list[int] = []
         for s, count in zip(sequences, counts, strict=True):
+            indices = s.scored.up_to(s.num_computed + count)
+            scored_rows += [len(tokens) + s.scored.positions[i] - s.num_computed for i in indices]
+            scored_tokens += s.scored.tokens[indices.start : indices.stop]
             tokens += s.tokens[s.num_computed : s.num_computed + count]
             num_drafted = s.num_computed + count - len(s.tokens)
-            if num_drafted >= 0:
+            if isinstance(s, Choice) and num_drafted >= 0:
                 tokens += s.draft[:num_drafted]
                 logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
         width = max([len(table.blocks) for table in tables])
@@ -80,4 +103,7 @@ class Plan:
             states=np.array(rows, np.int32) if kv.has_states else None,
             restored=np.array(restored, np.int32) if max(restored) >= 0 else None,
             snapshots=np.array(copies, np.int32) if copies else None,
+            scored_rows=np.array(scored_rows, np.int32) if scored_rows else None,
+            scored_tokens=np.array(scored_tokens, np.int32) if scored_rows else None,
+            num_top=max(s.scored.num_top for s in sequences) if scored_rows else 0,
         )

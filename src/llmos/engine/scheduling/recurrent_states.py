@@ -72,8 +72,7 @@ class RecurrentStates:
             positions = self._positions(sequence, end)
             for position in positions:
                 self._add(plan, row, position, self._snapshots.take())
-            is_decoding = count == 1 and end == len(sequence.tokens)
-            if is_decoding and not positions and end >= LEAST_GAIN:
+            if sequence.is_decoding and not positions and end >= LEAST_GAIN:
                 self._add(plan, row, end, self._snapshots.take_rolling(sequence.rolling_node))
 
     def commit(self, plan: Plan) -> None:
@@ -108,6 +107,8 @@ class RecurrentStates:
         wanted = [node.end for node in passed if node.wants_snapshot]
         if sequence.junction is not None:
             wanted.append(sequence.junction.end)
+        if sequence.fork:
+            wanted.append(sequence.fork)
         return lasting_positions(start, end, len(sequence.tokens), wanted)
 
     @staticmethod

@@ -93,8 +93,7 @@ class Scheduler:
         decoding: list[Sequence] = []
         prefilling: list[Sequence] = []
         for sequence in self.running:
-            is_decoding = sequence.num_computed + 1 == len(sequence.tokens)
-            (decoding if is_decoding else prefilling).append(sequence)
+            (decoding if sequence.is_decoding else prefilling).append(sequence)
         decoding = self._without_resting(decoding)
         self._plan_decodes(plan, decoding, has_prompts=bool(prefilling or self.waiting))
         budget = self._max_batched_tokens - plan.num_tokens
@@ -109,7 +108,10 @@ class Scheduler:
         return plan
 
     def commit(self, plan: Plan) -> None:
-        """Record that the plan was computed: its full blocks are shared, and its callers are charged."""
+        """Record that the plan was computed: its tokens are scored, its full blocks are shared, and its callers are
+        charged."""
+        for sequence, indices in plan.scored():
+            sequence.scored.num_scored = indices.stop
         for sequence, count in zip(plan.sequences, plan.counts, strict=True):
             # A draft's tokens count only once the model has sampled them, too.
             sequence.num_computed = min(sequence.num_computed + count, len(sequence.tokens))
@@ -267,7 +269,7 @@ class Scheduler:
                 self._blocked = sequence
                 return
             nodes, sequence.pending_node = self.kv.match_prefix(
-                self._salt(sequence), sequence.tokens, sequence.prefix_path
+                self._salt(sequence), sequence.tokens, sequence.num_reusable, sequence.prefix_path
             )
             if self._states is not None:
                 nodes, sequence.pending_node = self._states.match(sequence, nodes)

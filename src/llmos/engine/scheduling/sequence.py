@@ -1,22 +1,19 @@
-"""One choice of one request on its way through the engine: its tokens, and how many of them are computed."""
+"""The sequences on their way through the engine: their tokens, and how many of them are computed."""
 
 from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.scheduling.drafter import Drafter
 from llmos.engine.scheduling.kv_cache import BlockTable
 from llmos.engine.scheduling.prefix_cache import Node
+from llmos.engine.scheduling.scored_tokens import ScoredTokens
 from llmos.engine.text.grammar import GrammarMatcher
 from llmos.engine.text.output import OutputProcessor
 
 
 class Sequence:
-    """The state of one sequence.
+    """Tokens to compute. Ends when all of them are.
 
-    tokens   [ prompt .................... | output .......... ]
-             [ in the KV cache .... | still to compute ....... ]
+    tokens   [ in the KV cache .... | still to compute ....... ]
              0                      num_computed      len(tokens)
-
-    A sequence decodes when exactly its last token is still to compute; before that it prefills. A preempted sequence
-    prefills its prompt and its output again, and continues with the same tokens as without the preemption.
     """
 
     __slots__ = (
@@ -24,16 +21,13 @@ class Sequence:
         "arrival",
         "caller",
         "draft",
-        "drafter",
-        "is_draft_forced",
+        "fork",
         "is_resuming",
         "junction",
-        "matcher",
         "num_cached_tokens",
         "num_charged",
         "num_computed",
         "num_prompt_tokens",
-        "output",
         "pending_node",
         "prefix_path",
         "priority",
@@ -41,7 +35,7 @@ class Sequence:
         "restored",
         "rolling_node",
         "salt",
-        "sampling",
+        "scored",
         "table",
         "tokens",
     )
@@ -49,14 +43,12 @@ class Sequence:
     def __init__(
         self,
         request_id: str,
-        prompt: list[int],
-        sampling: SamplingState,
-        output: OutputProcessor,
+        tokens: list[int],
         *,
         caller: str = "",
         salt: str = "",
         priority: int = 0,
-        matcher: GrammarMatcher | None = None,
+        scored: ScoredTokens | None = None,
     ) -> None:
         self.request_id = request_id
         self.caller = caller
@@ -67,8 +59,8 @@ class Sequence:
         """Index among the runner's adapters; -1 for none."""
         self.arrival = 0
         """Consecutive number that the scheduler assigns."""
-        self.tokens = prompt.copy()
-        self.num_prompt_tokens = len(prompt)
+        self.tokens = tokens.copy()
+        self.num_prompt_tokens = len(tokens)
         self.num_computed = 0
         self.num_cached_tokens = 0
         """Prompt tokens that were in the prefix cache when the sequence was first scheduled."""
@@ -90,6 +82,49 @@ class Sequence:
         """Its blocks while it runs; None while it waits."""
         self.draft: list[int] = []
         """Tokens that may follow the last one: computed in the same step, kept as far as the model samples the same."""
+        self.scored = scored or ScoredTokens()
+        """The tokens that are scored on the way."""
+        self.fork = 0
+        """The position, a whole number of blocks, behind which other sequences of its request continue. 0: none."""
+
+    @property
+    def is_decoding(self) -> bool:
+        """Exactly its last token is still to compute, and the model continues it."""
+        return False
+
+    @property
+    def num_reusable(self) -> int:
+        """The tokens at its beginning that may come from the prefix cache: those whose rows nobody needs."""
+        last = len(self.tokens) - 1
+        position = self.scored.next_position
+        return last if position is None else min(last, position)
+
+
+class Choice(Sequence):
+    """One choice of a request: a sequence that the model continues.
+
+    tokens   [ prompt .................... | output .......... ]
+
+    It decodes when exactly its last token is still to compute; before that it prefills. A preempted choice prefills its
+    prompt and its output again, and continues with the same tokens as without the preemption.
+    """
+
+    __slots__ = ("drafter", "is_draft_forced", "matcher", "output", "sampling")
+
+    def __init__(
+        self,
+        request_id: str,
+        prompt: list[int],
+        sampling: SamplingState,
+        output: OutputProcessor,
+        *,
+        caller: str = "",
+        salt: str = "",
+        priority: int = 0,
+        matcher: GrammarMatcher | None = None,
+        scored: ScoredTokens | None = None,
+    ) -> None:
+        super().__init__(request_id, prompt, caller=caller, salt=salt, priority=priority, scored=scored)
         self.is_draft_forced = False
         """The grammar forced the draft, so its acceptance says nothing about the drafter."""
         self.drafter: Drafter | None = Drafter()
@@ -98,3 +133,7 @@ class Sequence:
         self.output = output
         self.matcher = matcher
         """The grammar that the answer must follow, advanced past all output tokens; None for any text."""
+
+    @property
+    def is_decoding(self) -> bool:
+        return self.num_computed + 1 == len(self.tokens)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from llmos.engine.scheduling.drafter import Drafter, Guess
+from llmos.engine.scheduling.sequence import Choice
 from llmos.engine.scheduling.sequence import Sequence as EngineSequence
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,10 @@ class Speculator:
             sequence.draft = []
             num_missing = len(sequence.tokens) - sequence.num_computed
             num_rows += num_missing
+            if not isinstance(sequence, Choice) or not sequence.is_decoding or sequence.drafter is None:
+                continue
             limit = min(self._max_draft_tokens, sequence.output.num_tokens_left - 1)
-            if num_missing != 1 or limit <= 0 or sequence.drafter is None:
+            if limit <= 0:
                 continue
             try:
                 num_to_index -= sequence.drafter.index(sequence.tokens, num_to_index)
@@ -65,7 +68,7 @@ class Speculator:
             sequence.draft = guess.tokens[:count]
 
 
-def _guess(sequence: EngineSequence, drafter: Drafter, limit: int) -> Guess | None:
+def _guess(sequence: Choice, drafter: Drafter, limit: int) -> Guess | None:
     """Return the tokens that the sequence's grammar forces; if it forces none, the drafter's guess as far as the
     grammar allows it."""
     matcher = sequence.matcher

@@ -165,6 +165,29 @@ class Tokenizer:
             for text, token_ids in zip(texts, found, strict=True)
         ]
 
+    def encode_inside(self, texts: Sequence[str], *, find_control: bool = False) -> list[list[int]]:
+        """Encode texts that stand inside a longer one: without BOS, and without the space that SentencePiece adds.
+
+        `find_control`: see encode().
+        """
+        pieces = [self._escaper.split(text) if find_control else [text] for text in texts]
+        backend = self._prefix.without
+        with self._lock, library_errors(_convert_error):
+            backend.encode_special_tokens = True
+            encodings = backend.encode_batch_fast([first for first, *_ in pieces], add_special_tokens=False)
+        found: list[list[int]] = [encoding.ids for encoding in encodings]
+        return [
+            [
+                *(
+                    ids
+                    if self._forbidden_ids.isdisjoint(ids)
+                    else self._encode_split(backend, first, self._forbidden_ids)
+                ),
+                *self._encode_pieces(["", *rest]),
+            ]
+            for (first, *rest), ids in zip(pieces, found, strict=True)
+        ]
+
     @cached_property
     def affixes(self) -> tuple[list[int], list[int]]:
         """The control tokens before and after a single text, such as [CLS] and [SEP], by the tokenizer's file."""
