@@ -33,7 +33,7 @@ def registry(home):
             )  # fmt: skip
         for number, day in ((1, 1), (2, 3)):
             moved_at = datetime(2026, 3, day, 14, 30, tzinfo=UTC)
-            session.add(AliasMoveRow(model="tiny", alias="prod", number=number, moved_at=moved_at, moved_by="ada"))
+            session.add(AliasMoveRow(owner="tiny", alias="prod", number=number, moved_at=moved_at, moved_by="ada"))
     yield registry
     registry.database.close()
 

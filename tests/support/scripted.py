@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from llmos.core.errors import ModelNotFound, NotFound
 from llmos.core.progress import Progress
 from llmos.core.suggest import nearest
+from llmos.core.versioning.labels import Labels
 from llmos.deployments.backend import Target
 from llmos.deployments.local_backend import LocalTarget
 from llmos.deployments.providers.provider_model import ProviderModel
@@ -26,7 +27,7 @@ from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Ready, Tokenize, Tokenized
 from llmos.models.catalog import Catalog, Entry
 from llmos.models.transfer.pulling import Notice
-from llmos.models.versions.versions import Labels, Loadable, Removed
+from llmos.models.versions.versions import Loadable, Removed
 from support.fake_backend import FakeModel
 
 KEY = "the-owners-key"

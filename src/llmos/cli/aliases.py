@@ -136,5 +136,5 @@ def _parse(alias: str) -> tuple[str, str]:
 
     reference = parse_reference(alias)
     if reference.alias is None:
-        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {reference.model}:prod.", param="alias")
-    return reference.model, reference.alias
+        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {reference.name}:prod.", param="alias")
+    return reference.name, reference.alias

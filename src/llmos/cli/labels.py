@@ -35,7 +35,7 @@ def tag(
     as_json: options.AsJson = False,
 ) -> None:
     """Set and remove tags, and show the tags. `llmos list --tag TAG` lists the models with a tag."""
-    from llmos.models.versions.labels import parse_tag
+    from llmos.core.versioning.labels import parse_tag
 
     with open_control(load_settings()) as control:
         labels = control.labels.get(model)

@@ -1,4 +1,4 @@
-"""Names of models, aliases and files, and references to versions.
+"""Names of models, datasets, aliases and files, and references to versions.
 
 smollm2                 the newest version; smollm2:latest too, unless there is such an alias
 smollm2:prod            the version that the alias points at
@@ -24,34 +24,35 @@ NEWEST = "latest"
 class Reference:
     """A parsed reference. At most one of alias, number and digest is set."""
 
-    model: str
+    name: str
+    """That of the model, or of the dataset."""
     alias: str | None = None
     number: int | None = None
     digest: str | None = None
     """sha256: and the first 12 to 64 hexadecimal digits."""
 
     @property
-    def is_whole_model(self) -> bool:
-        """True if only the model is named."""
+    def is_whole(self) -> bool:
+        """True if no version is named."""
         return self.alias is None and self.number is None and self.digest is None
 
 
-def parse_reference(text: str) -> Reference:
-    """Parse a reference. Raises BadRequest that lists the four forms."""
-    model, at, pin = text.partition("@")
+def parse_reference(text: str, noun: str = "model") -> Reference:
+    """Parse a reference to a `noun`. Raises BadRequest that lists the four forms."""
+    name, at, pin = text.partition("@")
     if not at:
-        model, colon, alias = text.partition(":")
-        if _NAME.fullmatch(model) and (not colon or _NAME.fullmatch(alias)):
-            return Reference(model, alias=alias or None)
-    elif _NAME.fullmatch(model):
+        name, colon, alias = text.partition(":")
+        if _NAME.fullmatch(name) and (not colon or _NAME.fullmatch(alias)):
+            return Reference(name, alias=alias or None)
+    elif _NAME.fullmatch(name):
         if pin.isascii() and pin.isdecimal() and 1 <= len(pin) <= 9 and int(pin) >= 1:
-            return Reference(model, number=int(pin))
+            return Reference(name, number=int(pin))
         if _DIGEST.fullmatch(pin):
-            return Reference(model, digest=pin)
+            return Reference(name, digest=pin)
     raise BadRequest(
-        f"{_shortened(text)} is not a reference to a model: write NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"
+        f"{_shortened(text)} is not a reference to a {noun}: write NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"
         " (at least 12 digits).",
-        param="model",
+        param=noun,
     )
 
 

@@ -25,7 +25,7 @@ def remove(registry: Registry, ref: str, *, actor: str | None = None) -> Removed
     def refuse(session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
         deployments.refuse_removal(session, model, alias, numbers)
         for route, target in queries.local_targets(session):
-            if (reference := parse_reference(target)).model == model and _needs(session, reference, alias, numbers):
+            if (reference := parse_reference(target)).name == model and _needs(session, reference, alias, numbers):
                 raise Conflict(
                     f"The route {route} points at {target}. Remove the route first, with llmos route rm {route}, or "
                     f"point it elsewhere: llmos route set {route} MODEL"
@@ -40,10 +40,10 @@ def _needs(session: Session, reference: Reference, alias: str | None, numbers: S
         return reference.alias == alias
     if reference.number is not None:
         return reference.number in numbers
-    rows = model_queries.versions(session, reference.model)
+    rows = model_queries.versions(session, reference.name)
     if reference.digest is not None:
         rows = [row for row in rows if row.digest.startswith(reference.digest)]
-    elif reference.is_whole_model:
+    elif reference.is_whole:
         rows = [row for row in rows if row.adapts is None]
     else:
         return False  # The alias keeps its version, unless it is removed as well.

@@ -109,7 +109,7 @@ class Catalog:
                 param="model",
             )
         reference = parse_reference(ref)
-        entry = self.get(reference.model)
+        entry = self.get(reference.name)
         if entry is None:
             raise self._not_found(ref, reference)
         if reference not in (Reference(entry.name), Reference(entry.name, alias=NEWEST)):
@@ -120,15 +120,15 @@ class Catalog:
 
     def _not_found(self, ref: str, reference: Reference) -> ModelNotFound:
         """Name the entries that look most like it. Other programs write sizes as tags: llama3.2:1b."""
-        written = "-".join(filter(None, (reference.model, reference.alias)))
-        longer = [name for name in self.names() if name.startswith(f"{reference.model}-")]
+        written = "-".join(filter(None, (reference.name, reference.alias)))
+        longer = [name for name in self.names() if name.startswith(f"{reference.name}-")]
         similar = list(dict.fromkeys([*nearest(written, self.names(), 1), *longer, *nearest(written, self.names())]))[
             :3
         ]
         hint = f"Did you mean {' or '.join(similar)}?" if similar else f"It has {', '.join(self.names())}."
         return ModelNotFound(
             f"The catalog has no model {ref!r}. {hint} To get another one from the Hugging Face hub, run:"
-            f" llmos pull hf:OWNER/NAME. To add one of your own: llmos import PATH --name {reference.model}",
+            f" llmos pull hf:OWNER/NAME. To add one of your own: llmos import PATH --name {reference.name}",
             param="model",
         )
 

@@ -16,16 +16,17 @@ from llmos.core.schemas.models import (
 )
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.signatures import SignatureDescription
+from llmos.core.versioning.labels import Labels
 from llmos.models.versions.signatures import signer_of
-from llmos.models.versions.versions import Labels, Removed, Version
+from llmos.models.versions.versions import Removed, Version
 
 if TYPE_CHECKING:
+    from llmos.core.versioning.aliases import AliasMove
+    from llmos.core.versioning.labels import LabelChange, Subject
     from llmos.models.catalog import Entry
     from llmos.models.deriving import DeriveResult
     from llmos.models.policies import Policy
     from llmos.models.registry import Registry
-    from llmos.models.versions.aliases import AliasMove
-    from llmos.models.versions.labels import LabelChange, Subject
 
 
 def describe_version(

@@ -7,8 +7,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from llmos.models.tables import (
-    AliasMoveRow,
-    LabelChangeRow,
     ModelRow,
     PolicyRow,
     SignatureRow,
@@ -68,43 +66,6 @@ def ensure_model(session: Session, name: str, now: datetime) -> None:
     if session.get(ModelRow, name, with_for_update=True) is None:
         session.add(ModelRow(name=name, created_at=now))
         session.flush()
-
-
-def aliases(session: Session, model: str) -> dict[str, int]:
-    """Return {alias: version number} of a model's aliases."""
-    moves = session.scalars(select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id))
-    last = {move.alias: move.number for move in moves}
-    return {alias: number for alias, number in sorted(last.items()) if number is not None}
-
-
-def alias_moves(session: Session, model: str, alias: str | None = None) -> Sequence[AliasMoveRow]:
-    """Return all moves of a model's aliases, or of one alias, oldest first."""
-    statement = select(AliasMoveRow).where(AliasMoveRow.model == model)
-    if alias is not None:
-        statement = statement.where(AliasMoveRow.alias == alias)
-    return session.scalars(statement.order_by(AliasMoveRow.id)).all()
-
-
-def lock_model(session: Session, name: str) -> None:
-    """Lock a model's row until the transaction ends. Does nothing where there is no such model."""
-    session.get(ModelRow, name, with_for_update=True)
-
-
-def labels(session: Session, subject: tuple[str, int] | None = None) -> Sequence[LabelChangeRow]:
-    """Return the last change of each tag and description, of one subject or of all."""
-    last = select(func.max(LabelChangeRow.id)).group_by(LabelChangeRow.model, LabelChangeRow.number, LabelChangeRow.key)
-    if subject is not None:
-        last = last.where(LabelChangeRow.model == subject[0], LabelChangeRow.number == subject[1])
-    statement = select(LabelChangeRow).where(LabelChangeRow.id.in_(last))
-    return session.scalars(statement.order_by(LabelChangeRow.id)).all()
-
-
-def label_changes(session: Session, model: str, number: int | None = None) -> Sequence[LabelChangeRow]:
-    """Return all label changes of one version, or of a model and all its versions, oldest first."""
-    statement = select(LabelChangeRow).where(LabelChangeRow.model == model)
-    if number is not None:
-        statement = statement.where(LabelChangeRow.number == number)
-    return session.scalars(statement.order_by(LabelChangeRow.id)).all()
 
 
 def policies(session: Session, project: str) -> Sequence[PolicyRow]:

@@ -16,20 +16,23 @@ from llmos.core.database import Database
 from llmos.core.errors import ModelNotFound, UnsupportedModel
 from llmos.core.names import parse_reference
 from llmos.core.sources import Access
+from llmos.core.store.blobs_in_use import collect
 from llmos.core.store.store import Store
+from llmos.core.versioning.aliases import Aliases
+from llmos.core.versioning.labels import Labels, LabelStore
+from llmos.core.versioning.queries import aliases as aliases_of
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog
-from llmos.models.versions.aliases import Aliases
+from llmos.models.tables import MODELS
 from llmos.models.versions.derived import DerivedVersions, find_ref
 from llmos.models.versions.file_facts import Runnability, read_metadata, runnability
 from llmos.models.versions.finding import Finder
-from llmos.models.versions.labels import LabelStore
 from llmos.models.versions.manifest import Manifest
 from llmos.models.versions.recording import Recorder
 from llmos.models.versions.removing import Refuse, remove_from_list
 from llmos.models.versions.signatures import Signatures
-from llmos.models.versions.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
+from llmos.models.versions.versions import Details, Loadable, Removed, Version, manifest_of, version_of
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.metadata import Metadata
@@ -99,7 +102,7 @@ class Registry:
         version = self.resolve(ref)
         with self.database.session() as session:
             aliases = [
-                name for name, number in queries.aliases(session, version.model).items() if number == version.number
+                name for name, number in aliases_of(session, MODELS, version.model).items() if number == version.number
             ]
             siblings = [version_of(row).ref for row in queries.versions(session, version.model)]
             made_from = find_ref(session, version.parent, version.parent_ref) if version.parent is not None else None
@@ -152,13 +155,9 @@ class Registry:
         return replace(removed, freed_bytes=freed_bytes)
 
     def collect(self) -> int:
-        """Delete the blobs that no version uses, and return the number of bytes freed."""
+        """Delete the blobs that nothing uses, and return the number of bytes freed."""
 
-        def referenced() -> set[str]:
-            with self.database.session() as session:
-                return queries.digests_in_use(session)
-
-        freed = self.store.collect(referenced)
+        freed = collect(self.database, self.store)
         if self._packed_path is not None and self._packed_path.is_dir():
             # Imports numpy and the runner, which most uses of a registry don't need.
             from llmos.engine.packed_file import sweep

@@ -7,6 +7,8 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, Unique
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llmos.core.database import Base, Time
+from llmos.core.versioning.columns import AliasMoveColumns, LabelChangeColumns
+from llmos.core.versioning.noun import Noun
 
 
 class ModelRow(Base):
@@ -55,37 +57,25 @@ class VersionFileRow(Base):
     size: Mapped[int] = mapped_column(BigInteger)
 
 
-class AliasMoveRow(Base):
-    """One move of an alias. The last one is its current target."""
+class AliasMoveRow(AliasMoveColumns, Base):
+    """One move of a model's alias."""
 
     __tablename__ = "alias_moves"
     __table_args__ = (Index(None, "model", "alias"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
-    alias: Mapped[str] = mapped_column(String(64))
-    number: Mapped[int | None]
-    """The number of the version that it points at; None where the alias was removed."""
-    moved_at: Mapped[datetime] = mapped_column(Time)
-    moved_by: Mapped[str | None] = mapped_column(String(128))
+    owner: Mapped[str] = mapped_column("model", ForeignKey("models.name"))
 
 
-class LabelChangeRow(Base):
-    """One change of a tag or a description. The last one of each key is its current value."""
+class LabelChangeRow(LabelChangeColumns, Base):
+    """One change of a tag or a description of a model or its version."""
 
     __tablename__ = "label_changes"
     __table_args__ = (Index(None, "model", "number", "key"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
-    number: Mapped[int]
-    """The version's number; 0 for the model itself."""
-    key: Mapped[str] = mapped_column(String(64))
-    """The tag's key; empty for the description."""
-    value: Mapped[str | None] = mapped_column(Text)
-    """None where it was removed."""
-    changed_at: Mapped[datetime] = mapped_column(Time)
-    changed_by: Mapped[str | None] = mapped_column(String(128))
+    owner: Mapped[str] = mapped_column("model", ForeignKey("models.name"))
+
+
+MODELS = Noun(name="model", command="llmos", names=ModelRow, alias_moves=AliasMoveRow, label_changes=LabelChangeRow)
 
 
 class PolicyRow(Base):

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest, StoreFailed
 from llmos.core.key_file import make_key, read_key
-from llmos.security.canonical import canonical
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -3,9 +3,8 @@
 import pytest
 
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.core.versioning.labels import Labels, has_tag
 from llmos.models.transfer.transfers import Transfers
-from llmos.models.versions.labels import has_tag
-from llmos.models.versions.versions import Labels
 
 pytestmark = pytest.mark.process
 

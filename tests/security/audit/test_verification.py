@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from llmos.core.canonical import canonical
 from llmos.core.database import Database
 from llmos.core.schemas.audit import AuditVerification
 from llmos.security.audit import queries
 from llmos.security.audit.audit import Audit
 from llmos.security.audit.entries import NO_HASH, Event, hash_of, read_line
 from llmos.security.audit.verification import verify
-from llmos.security.canonical import canonical
 from llmos.security.signing_key import SigningKey
 
 NUM_ENTRIES = 12

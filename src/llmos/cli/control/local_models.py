@@ -40,11 +40,12 @@ class LocalModels:
         self._control = control
 
     def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]:
-        from llmos.models.versions.labels import with_tags
+        from llmos.core.versioning.labels import has_tags
 
         registry = self._control.registry
         labels = registry.labels.all()
-        return [describe.describe_version(each, labels) for each in with_tags(registry.list(), labels, tags)]
+        versions = [each for each in registry.list() if has_tags(labels, (each.model, each.number), tags)]
+        return [describe.describe_version(each, labels) for each in versions]
 
     def get(self, name: str) -> ModelDescription:
         from llmos.deployments.descriptions import describe_remote_model

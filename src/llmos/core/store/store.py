@@ -127,6 +127,12 @@ class Store:
                 shutil.rmtree(folder)
 
     @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """Turn errors of a full or unwritable disk into StoreFailed with advice."""
+        with _disk_errors(self.path):
+            yield
+
+    @contextmanager
     def publishing(self) -> Iterator[None]:
         """Keep collect() from deleting new blobs until the block ends. Publish them and record their version in it."""
         with self._store_lock(fcntl.LOCK_SH):

@@ -261,7 +261,7 @@ class Deployments:
         """Return the version that a reference names now. One with a number may name a version that was removed."""
         reference = parse_reference(ref)
         if reference.number is not None:
-            return f"{reference.model}@{reference.number}"
+            return f"{reference.name}@{reference.number}"
         try:
             return self._registry.resolve(ref).ref
         except NotFound:

@@ -6,13 +6,13 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.versioning.labels import Labels
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_label_change, describe_labels
-from llmos.models.versions.versions import Labels
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])

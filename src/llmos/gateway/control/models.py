@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
 
 from llmos.core.schemas.models import ModelDescription, RemovalDescription, VersionDetails
+from llmos.core.versioning.labels import has_tags
 from llmos.deployments.descriptions import describe_remote_model
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
@@ -14,7 +15,6 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_details, describe_removal, describe_version
-from llmos.models.versions.labels import with_tags
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1")
@@ -43,7 +43,7 @@ async def list_versions(request: Request) -> Response:
 
     def read() -> list[ModelDescription]:
         labels = services.registry.labels.all()
-        versions = with_tags(services.registry.list(), labels, tags)
+        versions = [each for each in services.registry.list() if has_tags(labels, (each.model, each.number), tags)]
         return [describe_version(version, labels) for version in versions]
 
     return json_response(ModelDescriptions(await asyncio.to_thread(read)))

@@ -105,11 +105,11 @@ def _import_adapter(
     reference = parse_reference(name)
     if reference.alias is None:
         raise BadRequest(
-            f"{path} is an adapter, which belongs to a model. Name both: --name {reference.model}:ADAPTER",
+            f"{path} is an adapter, which belongs to a model. Name both: --name {reference.name}:ADAPTER",
             param="name",
         )
-    adapted = registry.resolve(reference.model)
-    move = registry.aliases.list(reference.model).get(reference.alias)
+    adapted = registry.resolve(reference.name)
+    move = registry.aliases.list(reference.name).get(reference.alias)
     if move is not None and move.now is not None and registry.resolve(move.now).adapts is None:
         raise Conflict(f"{name} is an alias of {move.now}, a whole model. Choose another name for the adapter.")
     describe_adapter(files, registry.files(adapted))  # Raises where they don't fit, before anything is stored.
@@ -121,8 +121,8 @@ def _import_adapter(
             adapted=adapted,
         )
         stored = registry.recorder.add_files(files, progress)
-        version = registry.recorder.record(reference.model, stored, origin)
-    registry.aliases.set(reference.model, reference.alias, version.ref)
+        version = registry.recorder.record(reference.name, stored, origin)
+    registry.aliases.set(reference.name, reference.alias, version.ref)
     return version
 
 

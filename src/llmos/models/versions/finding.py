@@ -5,45 +5,42 @@ from collections.abc import Callable, Collection
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import ModelNotFound
-from llmos.core.names import NEWEST, Reference
+from llmos.core.names import Reference
 from llmos.core.suggest import nearest
+from llmos.core.versioning.finding import NoSuchVersion, pick
+from llmos.core.versioning.noun import Noun
+from llmos.core.versioning.queries import aliases
 from llmos.models import queries
-from llmos.models.tables import VersionRow
-from llmos.models.versions.versions import version_of
+from llmos.models.tables import MODELS, VersionRow
 
 
 class Finder:
     """Finds versions in the database."""
 
+    noun: Noun = MODELS
+
     def __init__(self, catalog_names: Callable[[], Collection[str]]) -> None:
         """`catalog_names`: called only to explain why a model isn't found, since reading the catalog takes time."""
         self._catalog_names = catalog_names
+
+    def key(self, name: str) -> str:
+        """Return the key of a model, which is its name."""
+        return name
 
     def version(self, session: Session, reference: Reference) -> VersionRow:
         """Return the version's row: the newest one that is not an adapter, where the reference is only a model.
 
         Raises ModelNotFound with similar names.
         """
-        rows = queries.versions(session, reference.model)
+        rows = queries.versions(session, reference.name)
         if not rows:
-            raise self._model_not_found(session, reference.model)
-        aliases = queries.aliases(session, reference.model) if reference.alias is not None else {}
-        if reference.alias is not None and (reference.alias != NEWEST or NEWEST in aliases):
-            number = aliases.get(reference.alias)
-            found = [row for row in rows if row.number == number]
-            known = [f"{reference.model}:{alias}" for alias in aliases] or ["no aliases"]
-        elif reference.number is not None:
-            found = [row for row in rows if row.number == reference.number]
-            known = [version_of(row).ref for row in rows]
-        elif reference.digest is not None:
-            found = [row for row in rows if row.digest.startswith(reference.digest)]
-            known = [f"{reference.model}@{row.digest[:19]}" for row in rows]
-        else:
-            found, known = [row for row in rows if row.adapts is None], []
-        if not found:
-            what = "version" if reference.alias is None else "alias"
-            raise ModelNotFound(f"{reference.model} has no such {what}. It has {', '.join(known)}.", param="model")
-        return found[-1]
+            raise self._model_not_found(session, reference.name)
+        if reference.is_whole:
+            rows = [row for row in rows if row.adapts is None]
+        try:
+            return pick(rows, reference, aliases(session, MODELS, reference.name))
+        except NoSuchVersion as error:
+            raise ModelNotFound(str(error), param="model") from None
 
     def _model_not_found(self, session: Session, name: str) -> ModelNotFound:
         in_catalog = self._catalog_names()

@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 
 from llmos.core.errors import Conflict
 from llmos.core.names import parse_reference
+from llmos.core.versioning import aliases
+from llmos.core.versioning import queries as naming
 from llmos.models import queries
-from llmos.models.tables import VersionRow
-from llmos.models.versions import aliases
+from llmos.models.tables import MODELS, VersionRow
 from llmos.models.versions.finding import Finder
 from llmos.models.versions.versions import Removed, version_of
 
@@ -23,16 +24,16 @@ def remove_from_list(
 ) -> Removed:
     """Remove what `ref` names, see Registry.remove(). `freed_bytes` of the result is 0."""
     reference = parse_reference(ref)
-    model = reference.model
-    queries.lock_model(session, model)
+    model = reference.name
+    naming.lock_name(session, MODELS, model)
     row = finder.version(session, reference)
     if reference.alias is not None:
         if refuse is not None:
             refuse(session, model, reference.alias, [])
-        aliases.move(session, model, reference.alias, None, now, actor)
+        aliases.move(session, MODELS, model, reference.alias, None, now, actor)
         return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
-    removed_aliases = queries.aliases(session, model)
-    if reference.is_whole_model:
+    removed_aliases = naming.aliases(session, MODELS, model)
+    if reference.is_whole:
         rows = list(queries.versions(session, model))
     else:
         rows = [row]
@@ -43,7 +44,7 @@ def remove_from_list(
         for alias in removed_aliases:
             refuse(session, model, alias, [])
     for alias in removed_aliases:
-        aliases.move(session, model, alias, None, now, actor)
+        aliases.move(session, MODELS, model, alias, None, now, actor)
     for each in rows:
         each.removed_at = now
     refs = tuple(version_of(each).ref for each in rows)

@@ -1,12 +1,13 @@
 """The Version and related values, independent of the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from llmos.core.store.store import StoredFile
+from llmos.core.versioning.labels import Labels
 from llmos.engine.messages import AdapterFiles
 from llmos.models.tables import VersionRow
 from llmos.models.versions.manifest import Derivation, Manifest
@@ -68,15 +69,6 @@ class Loadable:
     files: Mapping[str, Path]
     adapter: AdapterFiles | None = None
     """The adapter that each request names, or None."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """The tags and the description of a model or a version."""
-
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """{key: value}; the value of a tag without one is empty."""
-    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

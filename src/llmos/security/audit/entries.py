@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 import msgspec
 
 from llmos.core.actions import Action, Detail
+from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.audit import AuditEntryDescription
-from llmos.security.canonical import canonical
 
 Outcome = Literal["succeeded", "refused", "failed"]
 """refused: whoever asked may not. failed: it went wrong, or can't be."""

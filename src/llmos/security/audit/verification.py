@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.audit import AuditVerification
 from llmos.security.audit.entries import NO_HASH, hash_of
-from llmos.security.canonical import canonical
 from llmos.security.signing_key import PublicKey, signer_of
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmos.core.canonical import canonical, sha256_of
 from llmos.core.errors import BadRequest
-from llmos.security.canonical import canonical, sha256_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
+from llmos.core.canonical import canonical
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import NotFound
 from llmos.core.schemas.base import read_description
 from llmos.core.schemas.receipts import ReceiptDescription
-from llmos.security.canonical import canonical
 from llmos.security.receipts import queries
 from llmos.security.receipts.tables import ReceiptRow
 from llmos.security.signing_key import SigningKey

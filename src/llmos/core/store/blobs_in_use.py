@@ -1,0 +1,26 @@
+"""The blobs that something names, in all rooms that store some. Everything else may be deleted from the store.
+
+A room that names blobs in its tables has a module with
+
+    def digests_in_use(session: Session) -> set[str]
+
+and is listed here: a room that isn't would lose its blobs as soon as another one deletes something.
+"""
+
+from importlib import import_module
+
+from llmos.core.database import Database
+from llmos.core.store.store import Store
+
+ROOMS = ("llmos.models.queries", "llmos.data.datasets.queries")
+
+
+def digests_in_use(database: Database) -> set[str]:
+    """Return the digests of all blobs in use."""
+    with database.session() as session:
+        return {digest for room in ROOMS for digest in import_module(room).digests_in_use(session)}
+
+
+def collect(database: Database, store: Store) -> int:
+    """Delete the blobs that nothing uses, and return the number of bytes freed."""
+    return store.collect(lambda: digests_in_use(database))

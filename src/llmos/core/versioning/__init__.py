@@ -1,0 +1,8 @@
+"""What everything with versions has: references, movable aliases with their history, tags and descriptions.
+
+noun.py      a kind of versioned thing (models, datasets) and its tables
+columns.py   the columns of those tables
+finding.py   the version that a reference names, among a name's versions
+aliases.py   movable names for versions
+labels.py    tags and descriptions
+"""

@@ -1,0 +1,41 @@
+"""Noun: a kind of versioned thing, such as models or datasets, with its tables. Versions: how it finds its versions."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from llmos.core.names import Reference
+from llmos.core.versioning.columns import AliasMoveColumns, LabelChangeColumns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    name: str
+    """What one of them is called: "model"."""
+    command: str
+    """The group of commands that handles them: "llmos", "llmos dataset"."""
+    names: type[Any]
+    """The table of names, whose primary key is the key that aliases and labels belong to."""
+    alias_moves: type[AliasMoveColumns]
+    label_changes: type[LabelChangeColumns]
+
+
+class Numbered(Protocol):
+    """The row of a version."""
+
+    @property
+    def number(self) -> int: ...
+
+
+class Versions(Protocol):
+    """Finds the versions of one noun; of datasets, in one project."""
+
+    @property
+    def noun(self) -> Noun: ...
+
+    def key(self, name: str) -> str:
+        """Return the key under which a name is stored."""
+
+    def version(self, session: Session, reference: Reference) -> Numbered:
+        """Return the version that a reference names. Raises NotFound with similar names."""

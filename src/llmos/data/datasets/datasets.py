@@ -1,0 +1,303 @@
+"""Datasets: the datasets of all projects, and ProjectDatasets, those of one: names, versions, rows, aliases, labels."""
+
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from llmos.core.actions import describe_action
+from llmos.core.clock import Clock, utc_now
+from llmos.core.database import Database
+from llmos.core.errors import Conflict, StoreFailed
+from llmos.core.names import check_name, parse_reference
+from llmos.core.store.blobs_in_use import collect
+from llmos.core.store.store import Store
+from llmos.core.versioning import aliases as moves
+from llmos.core.versioning import queries as naming
+from llmos.core.versioning.aliases import Aliases
+from llmos.core.versioning.labels import Labels, LabelStore
+from llmos.core.who import this_user
+from llmos.data.datasets import queries, segments
+from llmos.data.datasets.contents import Kind
+from llmos.data.datasets.finding import ProjectFinder
+from llmos.data.datasets.manifest import Manifest
+from llmos.data.datasets.rows import Row
+from llmos.data.datasets.segments import Change
+from llmos.data.datasets.tables import DATASETS, DatasetSegmentRow, DatasetVersionRow
+from llmos.data.datasets.versions import DatasetVersion, Segment, version_of
+from llmos.data.datasets.writer import Draft, VersionWriter, WrittenSegment
+
+INSTALLATION = "owner"
+"""The installation's own project."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """A version with its relations, for display."""
+
+    version: DatasetVersion
+    aliases: tuple[str, ...]
+    """The aliases that point at this version."""
+    versions: tuple[str, ...]
+    """The references of all versions of the dataset."""
+    made_from: tuple[str, ...]
+    """The parents' references, or their digests where they are unknown here."""
+    labels: Labels
+    dataset_labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """The result of a removal."""
+
+    versions: tuple[str, ...]
+    aliases: tuple[str, ...]
+    freed_bytes: int
+
+
+class Datasets:
+    """The datasets in one database and one store. Any thread and any process may use them."""
+
+    def __init__(self, database: Database, store: Store, *, clock: Clock = utc_now) -> None:
+        self.database, self.store, self.clock = database, store, clock
+
+    def of(self, project: str = INSTALLATION) -> "ProjectDatasets":
+        """Return the datasets of one project."""
+        return ProjectDatasets(self, project)
+
+
+class ProjectDatasets:
+    """The datasets of one project. Those of another one don't exist for it."""
+
+    def __init__(self, datasets: Datasets, project: str) -> None:
+        self.project = project
+        self._database, self._store, self._clock = datasets.database, datasets.store, datasets.clock
+        self._finder = ProjectFinder(project)
+        self.aliases = Aliases(self._database, self._finder, self._clock)
+        self.labels = LabelStore(self._database, self._finder, self._clock)
+
+    def resolve(self, ref: str) -> DatasetVersion:
+        """Return the version that a reference names. Raises NotFound with similar names."""
+        reference = parse_reference(ref, "dataset")
+        with self._database.session() as session:
+            return version_of(self._finder.version(session, reference))
+
+    def list(self) -> Sequence[DatasetVersion]:
+        """Return all versions, by name and number."""
+        with self._database.session() as session:
+            return [version_of(row) for row in queries.versions_of_project(session, self.project)]
+
+    def labels_of(self, versions: Sequence[DatasetVersion]) -> Mapping[tuple[str, int], Labels]:
+        """Return {(key of the name, number): labels} of these versions and their names."""
+        return self.labels.all({self._finder.key(version.dataset) for version in versions})
+
+    def show(self, ref: str) -> Details:
+        """Return a version with its aliases, labels, siblings and parents. Raises NotFound."""
+        version = self.resolve(ref)
+        key = self._finder.key(version.dataset)
+        with self._database.session() as session:
+            numbers = naming.aliases(session, DATASETS, key)
+            siblings = [version_of(row) for row in queries.versions(session, key)]
+            refs = {row.digest: version_of(row).ref for row in queries.versions_of_project(session, self.project)}
+        labels = self.labels_of([version])
+        return Details(
+            version=version,
+            aliases=tuple(name for name, number in numbers.items() if number == version.number),
+            versions=tuple(each.ref for each in siblings),
+            made_from=tuple(refs.get(digest, digest) for digest in version.parents),
+            labels=labels.get((key, version.number), Labels()),
+            dataset_labels=labels.get((key, 0), Labels()),
+        )
+
+    def rows(self, version: DatasetVersion) -> Iterator[Row]:
+        """Yield the rows of a version, in order. Raises BadModelFile for a damaged segment."""
+        for batch in self.batches(version):
+            yield from batch
+
+    def batches(self, version: DatasetVersion) -> Iterator[Sequence[Row]]:
+        """Yield the rows of a version in batches of about a thousand, in order."""
+        for segment in version.segments:
+            if segment.role == "rows":
+                yield from segments.read_rows(self._store.blob_path(segment.blob), version.kind)
+
+    def changes(self, version: DatasetVersion) -> Iterator[Change]:
+        """Yield what became of the rows of the version's parents, as far as it is recorded."""
+        for segment in version.segments:
+            if segment.role == "changes":
+                for batch in segments.read_changes(self._store.blob_path(segment.blob)):
+                    yield from batch
+
+    def head(self, version: DatasetVersion, limit: int, skip: int = 0) -> Sequence[Row]:
+        """Return `limit` rows of a version, behind the first `skip` ones. Reads no segment that has none of them."""
+        found: builtins.list[Row] = []
+        for segment in (each for each in version.segments if each.role == "rows"):
+            if len(found) >= limit:
+                break
+            if skip >= segment.num_rows:
+                skip -= segment.num_rows
+                continue
+            for batch in segments.read_rows(self._store.blob_path(segment.blob), version.kind):
+                found += batch[skip : skip + limit - len(found)]
+                skip = max(0, skip - len(batch))
+                if len(found) >= limit:
+                    break
+        return found
+
+    def writing(
+        self,
+        name: str,
+        kind: Kind,
+        *,
+        source: str | None = None,
+        license: str | None = None,
+        parents: Sequence[DatasetVersion] = (),
+        recipe: Mapping[str, Any] | None = None,
+        actor: str | None = None,
+    ) -> VersionWriter:
+        """Return a writer of a new version of the dataset `name`, to be used as a context manager.
+
+        `source`: its origin; None for the parents. `license`: None for that of the parents, if they agree. `recipe`:
+        how it is made from the parents, as JSON; a part of the digest, as the parents are. `actor`: who makes it; None
+        is the user of this process. Raises BadRequest for an invalid name or recipe, and Conflict where the dataset has
+        versions of another kind.
+        """
+        check_name(name, "a dataset")
+        with self._database.session() as session:
+            _check_kind(session, self._finder.key(name), kind)
+        if license is None and len({parent.license for parent in parents}) == 1:
+            license = parents[0].license
+        draft = Draft(
+            name=name,
+            kind=kind,
+            source=source or f"made:{'+'.join(parent.ref for parent in parents)}",
+            license=license,
+            parents=parents,
+            recipe=recipe,
+            actor=actor,
+        )
+        return VersionWriter(self._store, draft, self._find_segment, self._record)
+
+    def remove(self, ref: str, *, actor: str | None = None) -> Removed:
+        """Remove a whole dataset (NAME), one version (NAME@3), or only an alias (NAME:ALIAS), and delete unused blobs.
+
+        Raises NotFound, and Conflict for a version that an alias points at.
+        """
+        reference = parse_reference(ref, "dataset")
+        key = self._finder.key(reference.name)
+        move = partial(moves.move, noun=DATASETS, key=key, number=None, at=self._clock(), actor=actor)
+        with self._database.transaction(frees_space=True) as session:
+            naming.lock_name(session, DATASETS, key)
+            row = self._finder.version(session, reference)
+            aliases = naming.aliases(session, DATASETS, key)
+            if reference.alias is not None:
+                move(session, alias=reference.alias)
+                return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
+            rows = queries.versions(session, key) if reference.is_whole else [row]
+            if not reference.is_whole:
+                _check_no_alias(version_of(row), aliases)
+                aliases = {}
+            for alias in aliases:
+                move(session, alias=alias)
+            for each in rows:
+                each.removed_at = self._clock()
+            refs = tuple(version_of(each).ref for each in rows)
+        return Removed(versions=refs, aliases=tuple(aliases), freed_bytes=collect(self._database, self._store))
+
+    def _find_segment(self, rows_digest: str) -> Segment | None:
+        with self._database.session() as session:
+            row = queries.segment_with_rows(session, self.project, rows_digest)
+            if row is None or not self._store.has(row.blob, row.size):
+                return None
+            return Segment(
+                role="rows", num_rows=row.num_rows, rows_digest=row.rows_digest, blob=row.blob, size=row.size
+            )
+
+    def _record(
+        self,
+        draft: Draft,
+        manifest: Manifest,
+        written: Sequence[WrittenSegment],
+        content_bytes: int,
+        report: Mapping[str, Any],
+    ) -> DatasetVersion:
+        """Put the new segments into the store, and list the version."""
+        key, digest, now = self._finder.key(draft.name), manifest.digest, self._clock()
+        with self._store.publishing():
+            stored = [self._publish(each) for each in written]
+            with self._database.transaction() as session:
+                queries.ensure_dataset(session, key, self.project, draft.name, now)
+                _check_kind(session, key, draft.kind)
+                row = queries.version_with_digest(session, key, digest)
+                if row is None:
+                    row = DatasetVersionRow(
+                        dataset=key,
+                        number=queries.next_number(session, key),
+                        digest=digest,
+                        created_at=now,
+                        kind=draft.kind,
+                        num_rows=manifest.num_rows,
+                        content_bytes=content_bytes,
+                        rows_digest=manifest.rows,
+                        source=draft.source,
+                        license=draft.license,
+                        parents=list(manifest.parents),
+                        recipe=draft.recipe,
+                        report=dict(report),
+                        made_by=draft.actor or this_user(),
+                    )
+                    session.add(row)
+                if row.removed_at is not None or not row.segments:
+                    row.removed_at = None
+                    row.segments.clear()
+                    session.flush()
+                    row.segments.extend(_segment_row(position, each) for position, each in enumerate(stored))
+                session.flush()
+                version = version_of(row)
+                describe_action(version.ref, rows=version.num_rows)
+                return version
+
+    def _publish(self, written: WrittenSegment) -> Segment:
+        """Return the segment, which is in the store now. Raises StoreFailed where it was removed meanwhile."""
+        segment = written.segment
+        if written.path is not None:
+            written.path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
+            blob, size = self._store.add(written.path)
+            return replace(segment, blob=blob, size=size)
+        if not self._store.has(segment.blob, segment.size):
+            raise StoreFailed("Rows that this version shares with another one were removed meanwhile. Try again.")
+        return segment
+
+
+def _segment_row(position: int, segment: Segment) -> DatasetSegmentRow:
+    return DatasetSegmentRow(
+        position=position,
+        role=segment.role,
+        blob=segment.blob,
+        size=segment.size,
+        rows_digest=segment.rows_digest,
+        num_rows=segment.num_rows,
+    )
+
+
+def _check_kind(session: Session, key: str, kind: Kind) -> None:
+    """Raise Conflict where the dataset has versions of another kind."""
+    if (rows := queries.versions(session, key)) and rows[-1].kind != kind:
+        newest = version_of(rows[-1])
+        raise Conflict(
+            f"{newest.ref} has rows of the kind {newest.kind}, and these are of the kind {kind}. Choose another name.",
+            param="name",
+        )
+
+
+def _check_no_alias(version: DatasetVersion, aliases: Mapping[str, int]) -> None:
+    """Raise Conflict where one of the aliases {alias: number} points at the version."""
+    for alias, number in aliases.items():
+        if number == version.number:
+            name = f"{version.dataset}:{alias}"
+            raise Conflict(
+                f"The alias {name} points at {version.ref}. Move it (llmos dataset alias set {name} VERSION)"
+                f" or remove it first: llmos dataset rm {name}"
+            )

@@ -1,0 +1,147 @@
+"""Segments: Parquet files, compressed with zstd, with the rows of a version or with what became of its parents' rows.
+
+A segment of rows has the columns id (32 bytes), content (JSON) and those of rows.COLUMNS. A segment of changes has
+the columns id, operator, reason, detail and successor (the id of the row that took its place; NULL if it was dropped).
+"""
+
+import errno
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmos.core.errors import BadModelFile
+from llmos.data.datasets.columnar import open_columnar
+from llmos.data.datasets.contents import Kind
+from llmos.data.datasets.rows import COLUMNS, Row
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+TARGET_BYTES = 8 << 20
+"""The bytes of contents that segments have on average."""
+
+MAX_BYTES = 4 * TARGET_BYTES
+
+CHANGE_COLUMNS = ("operator", "reason", "detail", "successor")
+
+_LEVEL = 1  # zstd's fastest is 16 % larger than its default, and twice as fast.
+_ROWS_AT_ONCE = 1000
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of a row of a parent: it was dropped, or another row took its place."""
+
+    id: str
+    """The id of the parent's row."""
+    operator: str
+    """What did it, such as "language"."""
+    reason: str
+    """A short, fixed word for counts, such as "too_short"."""
+    detail: str | None = None
+    """A sentence about this row."""
+    successor: str | None = None
+    """The id of the row that took its place; None: it was dropped."""
+
+
+def is_cut_after(row: Row, num_bytes: int) -> bool:
+    """Return whether a segment of `num_bytes` ends with this row.
+
+    Cuts depend on the rows around them alone, so that a version that leaves some rows out shares all other segments.
+    Every byte of contents ends a segment with the same probability.
+    """
+    return num_bytes >= MAX_BYTES or int(row.id[:15], 16) % TARGET_BYTES < len(row.body)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a segment of rows."""
+    columns = {name: [getattr(row, name) or "" for row in rows] for name in COLUMNS}
+    columns |= {"id": [row.id for row in rows], "content": [row.body.decode() for row in rows]}
+    _write(path, columns, ["unhex(id) AS id", "content::JSON AS content", *map(_optional, COLUMNS)])
+
+
+def write_changes(path: Path, changes: Sequence[Change]) -> None:
+    """Write a segment of changes."""
+    columns = {name: [getattr(each, name) or "" for each in changes] for name in ("id", *CHANGE_COLUMNS)}
+    _write(path, columns, ["unhex(id) AS id", *map(_optional, CHANGE_COLUMNS)])
+
+
+def read_rows(path: Path, kind: Kind) -> Iterator[list[Row]]:
+    """Yield the rows of a segment in batches, in order. Raises BadModelFile for a damaged file."""
+    for batch in _read(path, ", ".join(("lower(hex(id))", "content::VARCHAR", *COLUMNS))):
+        yield [
+            Row(
+                id=id,
+                kind=kind,
+                body=content.encode(),
+                origin=origin,
+                language=language,
+                license=license,
+                consent=consent,
+                subject=subject,
+                split=split,
+            )
+            for id, content, origin, language, license, consent, subject, split in batch
+        ]
+
+
+def read_changes(path: Path) -> Iterator[list[Change]]:
+    """Yield the changes of a segment in batches, in order. Raises BadModelFile for a damaged file."""
+    for batch in _read(path, ", ".join(("lower(hex(id))", *CHANGE_COLUMNS))):
+        yield [
+            Change(id=id, operator=operator, reason=reason, detail=detail, successor=successor)
+            for id, operator, reason, detail, successor in batch
+        ]
+
+
+def digest_of_records(records: bytes) -> str:
+    """Return the digest that names the rows of a segment, whichever file has them."""
+    return f"sha256:{hashlib.sha256(records).hexdigest()}"
+
+
+def _optional(column: str) -> str:
+    """Return the column with NULL for no text: one that is NULL everywhere has the type of text, too."""
+    return f"nullif({column}, '') AS {column}"
+
+
+def _write(path: Path, columns: dict[str, list[str]], selected: Sequence[str]) -> None:
+    import numpy as np
+
+    with open_columnar() as connection, _write_errors(path):
+        connection.register("batch", {name: np.array(values, dtype=object) for name, values in columns.items()})
+        connection.execute(
+            f"COPY (SELECT {', '.join(selected)} FROM batch) TO '{_quoted(path)}'"  # noqa: S608
+            f" (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, ROW_GROUP_SIZE 8192)"
+        )
+
+
+def _read(path: Path, selected: str) -> Iterator[list[tuple[Any, ...]]]:
+    import duckdb
+
+    with open_columnar() as connection:
+        try:
+            query = f"SELECT {selected} FROM read_parquet(?)"  # noqa: S608 - The columns are constants.
+            found: DuckDBPyConnection = connection.execute(query, [str(path)])
+            while batch := found.fetchmany(_ROWS_AT_ONCE):
+                yield batch
+        except duckdb.Error as error:
+            raise BadModelFile(f"The segment {path.name[:12]} of a dataset can't be read: {error}.") from None
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise OSError where duckdb can't write the file."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        number = errno.ENOSPC if "No space" in str(error) else errno.EACCES
+        raise OSError(number, str(error).splitlines()[0], str(path)) from error
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
