@@ -7,10 +7,26 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+import msgspec
+
 from llmos.core.errors import BadRequest
 from llmos.deployments.backend import Target
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Started, Tokenize, Tokenized, TokenLogprob
+from llmos.engine.messages import (
+    Delta,
+    Embed,
+    Embedded,
+    Event,
+    Generate,
+    Rate,
+    Rated,
+    Started,
+    Tokenize,
+    Tokenized,
+    TokenLogprob,
+    TokenScore,
+    TopLogprob,
+)
 
 Script = list[Delta | str | Exception | asyncio.Event | None]
 
@@ -25,9 +41,13 @@ class FakeModel:
     tokenized: list[Generate] = field(default_factory=list)
     embedded: list[Embed] = field(default_factory=list)
     embed_error: Exception | None = None
+    rated: list[Rate] = field(default_factory=list)
+    rate_error: Exception | None = None
     closed_early: list[str] = field(default_factory=list)
     """The ids of requests whose stream was closed before its end."""
     num_prompt_tokens: int = 5
+    num_cached_tokens: int = 0
+    """Of the prompts of scored texts."""
     ignored: list[str] = field(default_factory=list)
     """The fields that the engine says had no effect."""
     gate: asyncio.Event | None = None
@@ -105,10 +125,41 @@ class FakeModel:
         num_tokens = sum(len(each) for each in request.inputs)
         return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
 
+    async def rate_texts(self, command: Rate) -> Rated:
+        """Return scores of texts whose tokens are their characters; see score()."""
+        self.rated.append(command)
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except BaseException:
+            self.closed_early.append(command.id)
+            self.was_closed_early.set()
+            raise
+        if self.rate_error is not None:
+            raise self.rate_error
+        prompt = command.request.text or "".join(map(chr, command.request.tokens or [])) or "hello"
+        rated = rated_prompt(command.id, prompt, command.num_top) if command.scores_prompt else Rated(id=command.id)
+        texts = [each if isinstance(each, str) else "".join(map(chr, each)) for each in command.continuations]
+        return msgspec.structs.replace(
+            rated,
+            continuations=[[score(each, command.num_top) for each in text] for text in texts],
+            num_cached_tokens=self.num_cached_tokens,
+            num_computed_tokens=len(prompt) - self.num_cached_tokens + sum(map(len, texts)),
+        )
+
     async def _events(self, request: Generate, script: Script) -> AsyncIterator[Event]:
         if script and isinstance(script[0], Exception):
             raise script[0]
         yield Started(request.id, self.num_prompt_tokens, self.ignored)
+        if request.prompt_logprobs is not None:
+            prompt = request.text or "".join(map(chr, request.tokens or [])) or "hello"
+            yield rated_prompt(request.id, prompt, request.prompt_logprobs)
+        if request.sampling.max_tokens == 0:
+            for index in range(request.sampling.n):
+                echo = prompt if request.echo else ""
+                yield Delta(id=request.id, index=index, text=echo, finish_reason="length", num_output_tokens=0)
+            return
         counts = dict.fromkeys(range(request.sampling.n), 0)
         ended: set[int] = set()
         for step in script:
@@ -169,6 +220,12 @@ class FakeBackend:
     async def embed(self, request: Embed) -> Embedded:
         return await self._model.embed_texts(request)
 
+    async def check_rates(self) -> None:
+        await self.check_generates()
+
+    async def rate(self, command: Rate) -> Rated:
+        return await self._model.rate_texts(command)
+
     async def count(self, request: Generate) -> int:
         return await self._model.count_tokens(request)
 
@@ -192,6 +249,23 @@ class Reached(asyncio.Event):
 
     async def told(self) -> None:
         assert await asyncio.to_thread(self._told.wait, 60)
+
+
+def score(character: str, num_top: int = 0) -> TokenScore:
+    """Return the score of a character: -1 for a, -2 for b and so on, where a to t are the most likely ones."""
+    rank = ord(character) - ord("a") + 1
+    top = [TopLogprob(ord(each), each, each.encode(), -1.0 * i) for i, each in enumerate(ALPHABET[:num_top], 1)]
+    return TokenScore(ord(character), character, character.encode(), -1.0 * rank, rank, 0.5, top)
+
+
+ALPHABET = "abcdefghijklmnopqrst"
+
+
+def rated_prompt(id: str, prompt: str, num_top: int) -> Rated:
+    first, *rest = prompt
+    return Rated(
+        id=id, prompt_start=(ord(first), first, first.encode()), prompt=[score(each, num_top) for each in rest]
+    )
 
 
 def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:

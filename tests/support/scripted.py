@@ -24,7 +24,7 @@ from llmos.deployments.replicas.pool import Activity
 from llmos.deployments.routing.resolution import NameTargets
 from llmos.deployments.routing.route import Move, Route, RouteSettings
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Ready, Tokenize, Tokenized
+from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Rate, Rated, Ready, Tokenize, Tokenized
 from llmos.models.catalog import Catalog, Entry
 from llmos.models.transfer.pulling import Notice
 from llmos.models.versions.versions import Loadable, Removed
@@ -301,6 +301,10 @@ class FakePool(FakeModel):
     async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
         await self.ensure(version, files)
         return await self.embed_texts(request)
+
+    async def rate(self, version: str, files: Mapping[str, Path], command: Rate) -> Rated:
+        await self.ensure(version, files)
+        return await self.rate_texts(command)
 
     async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
         await self.ensure(version, files)

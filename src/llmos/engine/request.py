@@ -89,6 +89,8 @@ def prepare(
         # A grammar constrains every character, so none is stripped.
         continues_prompt=request.continue_final_message or chat is None or request.grammar is not None,
         visible_control=chat.visible_control if chat else (),
+        # Who scores a prompt with its answer gets a log probability for each token of both.
+        shows_stop_token=request.prompt_logprobs is not None,
     )
     rating, scored = _prompt_rating(request, tokens, tokenizer)
     sequences = [

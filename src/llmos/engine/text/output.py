@@ -29,6 +29,8 @@ class OutputSettings:
     """The answer continues the prompt's text, so a space before its first word is kept."""
     visible_control: Collection[str] = ()
     """Control tokens that the parser sees as text. All others have no text."""
+    shows_stop_token: bool = False
+    """Release a stop token that ends the answer, without its text. Otherwise only include_stop does, with it."""
 
 
 class OutputProcessor:
@@ -54,6 +56,7 @@ class OutputProcessor:
         self._min_tokens = params.min_tokens
         self._stop_ids = settings.stop_ids
         self._include_stop = params.include_stop
+        self._shows_stop_token = settings.shows_stop_token
         self._tokenizer = settings.tokenizer
         self._detokenizer = settings.tokenizer.detokenizer(
             continues_prompt=settings.continues_prompt, visible_control=settings.visible_control
@@ -115,7 +118,7 @@ class OutputProcessor:
         return self._delta(text, tokens, logprobs, stop)
 
     def _finish_at_stop_token(self, token: int, logprob: TokenLogprob | None) -> Delta:
-        """Release the rest of the text, and the stop token itself only with include_stop."""
+        """Release the rest of the text, and the stop token itself only if that is asked for."""
         self.finish_reason = "stop"
         text = self._detokenizer.finish()
         tokens: list[int] = []
@@ -131,6 +134,7 @@ class OutputProcessor:
             text, tokens, logprobs = self._buffer.take()
         if stop is None and self._include_stop:
             text += self._tokenizer.token_text(token)
+        if stop is None and (self._include_stop or self._shows_stop_token):
             tokens.append(token)
             if logprob:
                 logprobs.append(logprob)

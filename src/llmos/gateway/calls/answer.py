@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from llmos.core.errors import PromptTooLong, ReplicaFailed
+from llmos.core.errors import ReplicaFailed
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import Counted, Delta, Event, FinishReason, Started, TokenLogprob
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Rated, Started, TokenLogprob
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.record import Attempt, Timings
 from llmos.gateway.calls.tool_calls import ArgumentChecker, CallWarning, ToolCall, add_tool_call
@@ -47,6 +47,7 @@ class Answer:
         """The caller's fields that had no effect; see messages.Started."""
         self.warnings: list[CallWarning] = []
         """Faults of the answer. Complete before the last delta is read."""
+        self._prompt_scores: dict[int, Rated] = {}
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices
@@ -76,13 +77,8 @@ class Answer:
 
     def accept(self, prompts: Sequence[Started]) -> None:
         """The backend has accepted every prompt. Raises PromptTooLong for one that the caller may not send."""
-        limit = self.call.max_prompt_tokens
-        for num_tokens in (prompt.num_prompt_tokens for prompt in prompts):
-            if limit is not None and num_tokens > limit:
-                raise PromptTooLong(
-                    f"The prompt has {num_tokens:,} tokens; {self.call.caller.key_id} may send {limit:,}. Shorten it by"
-                    f" {num_tokens - limit:,} tokens."
-                )
+        for prompt in prompts:
+            self.call.check_length(prompt.num_prompt_tokens)
         self.num_prompt_tokens_of = [prompt.num_prompt_tokens for prompt in prompts]
         # A limit that the model's authors recommend, or that the key has, is no field of the request.
         no_fields = set() if "max_tokens" in self.call.sampling.given else {"max_tokens"}
@@ -90,6 +86,15 @@ class Answer:
         self.ignored = [self.call.field_names.name(name) for name in ignored]
         self.attempt.is_accepted = True
         self.attempt.num_prompt_tokens = self.num_prompt_tokens
+
+    def prompt_scores(self, index: int) -> Rated:
+        """Return the scores of the prompt of a choice, for a call that asks for them. Known before its first delta.
+
+        Raises ReplicaFailed if the backend has sent none.
+        """
+        if (rated := self._prompt_scores.get(index // self.call.sampling.params.n)) is None:
+            raise ReplicaFailed("The model's process sent no scores of the prompt. Try again.")
+        return rated
 
     async def read_ahead(self, *, until_end: bool) -> AsyncGenerator[Delta, None]:
         """Read the first delta, or all of them, so that a failure until then is raised here, before anything is sent.
@@ -131,6 +136,9 @@ class Answer:
                 self.num_prompt_tokens_of[prompt_index] = event.num_prompt_tokens
                 self.attempt.num_prompt_tokens = self.num_prompt_tokens
                 continue
+            if isinstance(event, Rated):
+                self._prompt_scores[prompt_index] = event
+                continue
             assert isinstance(event, Delta), "a backend yields Started once, and then deltas"
             delta = self._count(prompt_index, event)
             if checker is not None:
@@ -153,6 +161,11 @@ class Answer:
             attempt.first_token_at = now
         self.num_completion_tokens_of[index] = delta.num_output_tokens
         return delta if index == delta.index else msgspec.structs.replace(delta, index=index)
+
+
+def finite(logprob: float) -> float:
+    """Return the log probability as JSON can represent it: -9999 for minus infinity, as OpenAI sends it."""
+    return max(logprob, -9999.0)
 
 
 async def _chained(held: Sequence[Delta], rest: AsyncIterator[Delta]) -> AsyncGenerator[Delta, None]:

@@ -7,15 +7,18 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from llmos.core.errors import Unavailable
 from llmos.deployments.backend import Backend
-from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, Started, Tokenize, Tokenized
+from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, SamplingParams, Started, Tokenize, Tokenized
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
-from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.call import Call, Prompt, PromptedCall
 from llmos.gateway.calls.carried_tools import carryable_tools
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.merging import merge
+from llmos.gateway.calls.rating import RateCall, Ratings, check_lengths
 from llmos.gateway.calls.record import Attempt, Record, Recorder
 from llmos.gateway.calls.resolve import Resolution
 from llmos.gateway.calls.response_cache import Hit, ResponseCache, cache_key
@@ -88,6 +91,28 @@ class Attempts:
                 await _gather([run_lane() for _ in range(num_lanes)])
             return embeddings
 
+    async def rate(
+        self, record: Record, resolution: Resolution, target: str, call: RateCall, policy: AttemptPolicy
+    ) -> Ratings:
+        """Return the scores of the call's texts. Cancelling stops the work."""
+        with self._recorder.attempt(record, target) as attempt:
+            backend = resolution.backend(target)
+            await backend.check_rates()
+            command = call.command(self._request(call, call.prompt, record.id, backend, SamplingParams()))
+            # All continuations share one prompt, and each is far shorter than an answer.
+            with self._admission.admit(_record_backend(attempt, backend), call.caller, 1):
+                self._recorder.admitted(record, attempt)
+                began = time.perf_counter()
+                try:
+                    async with asyncio.timeout(policy.seconds):
+                        await backend.ensure()
+                        attempt.loading_seconds = time.perf_counter() - began
+                        await check_lengths(call, command, backend)
+                        rated = await backend.rate(command)
+                except TimeoutError:
+                    raise _too_slow(resolution.name, backend, policy) from None
+            return Ratings(record.id, call, backend.served, attempt, rated)
+
     async def count(self, record: Record, resolution: Resolution, target: str, call: Call) -> int:
         """Return the number of tokens in the call's prompts. Nothing is computed."""
         with self._recorder.attempt(record, target) as attempt:
@@ -117,6 +142,8 @@ class Attempts:
         """Return when every prompt is accepted. Leaving the stack stops what still runs."""
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
+        if call.prompt_logprobs is not None:
+            await backend.check_rates()
         requests = self._requests(call, record.id, backend)
         attempt.sampling, attempt.given = requests[0].sampling, call.sampling.given
         cache = self._cache if resolution.route is not None and resolution.route.cache else None
@@ -147,30 +174,37 @@ class Attempts:
 
     def _requests(self, call: Call, call_id: str, backend: Backend) -> list[Generate]:
         """Return one request for each prompt."""
-        partition = self._partitions.of(call.caller.project, call.cache_salt)
         sampling = call.sampling.with_defaults(backend.served.sampling)
-        return [
-            Generate(
-                id=f"{call_id}-{index}" if index else call_id,
-                messages=prompt.messages,
-                continue_final_message=prompt.continues,
-                user_text=prompt.user_text,
-                text=prompt.text,
-                parse_special=prompt.parse_special,
-                suffix=prompt.suffix,
-                tokens=prompt.tokens,
-                echo=call.echo,
-                caller=call.caller.fairness_key,
-                cache_salt=partition,
-                priority=_priority(call.caller),
-                grammar=call.grammar,
-                tools=call.tools and carryable_tools(call.tools),
-                template_options=dict(call.template_options),
-                adapter=backend.adapter,
-                sampling=sampling,
-            )
+        requests = [
+            self._request(call, prompt, f"{call_id}-{index}" if index else call_id, backend, sampling)
             for index, prompt in enumerate(call.prompts)
         ]
+        return [
+            msgspec.structs.replace(request, echo=call.echo, grammar=call.grammar, prompt_logprobs=call.prompt_logprobs)
+            for request in requests
+        ]
+
+    def _request(
+        self, call: PromptedCall, prompt: Prompt, id: str, backend: Backend, sampling: SamplingParams
+    ) -> Generate:
+        """Return what every request with a prompt has: the prompt, who asks, and the adapter."""
+        return Generate(
+            id=id,
+            messages=prompt.messages,
+            continue_final_message=prompt.continues,
+            user_text=prompt.user_text,
+            text=prompt.text,
+            parse_special=prompt.parse_special,
+            suffix=prompt.suffix,
+            tokens=prompt.tokens,
+            caller=call.caller.fairness_key,
+            cache_salt=self._partitions.of(call.caller.project, call.cache_salt),
+            priority=_priority(call.caller),
+            tools=call.tools and carryable_tools(call.tools),
+            template_options=dict(call.template_options),
+            adapter=backend.adapter,
+            sampling=sampling,
+        )
 
 
 async def _take(stack: AsyncExitStack, hit: Hit, answer: Answer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmos.core.errors import LLMOSError
+from llmos.core.errors import LLMOSError, PromptTooLong
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
 from llmos.gateway.calls.cache_control import DEFAULT_CONTROL, CacheControl
@@ -66,19 +66,36 @@ class ModelCall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Call(ModelCall):
+class PromptedCall(ModelCall):
+    """The fields that every call with a prompt has."""
+
+    tools: Tools | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+    max_prompt_tokens: int | None = None
+    """The limit of the caller's key or project for each prompt."""
+    cache_salt: str = ""
+    """Calls of one project share cached prompt prefixes and answers only where their salts are equal."""
+
+    def check_length(self, num_prompt_tokens: int) -> None:
+        """Raise PromptTooLong for a prompt that the caller may not send."""
+        limit = self.max_prompt_tokens
+        if limit is not None and num_prompt_tokens > limit:
+            raise PromptTooLong(
+                f"The prompt has {num_prompt_tokens:,} tokens; {self.caller.key_id} may send {limit:,}. Shorten it by"
+                f" {num_prompt_tokens - limit:,} tokens."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call(PromptedCall):
     """A call that generates text, or counts the tokens of prompts."""
 
     prompts: Sequence[Prompt]
     sampling: Sampling
     grammar: Grammar | None = None
-    tools: Tools | None = None
-    template_options: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
-    max_prompt_tokens: int | None = None
-    """The limit of the caller's key or project for each prompt."""
-    cache_salt: str = ""
-    """Calls of one project share cached prompt prefixes and answers only where their salts are equal."""
+    prompt_logprobs: int | None = None
+    """Score the prompts' own tokens, with this many of the most likely ones at each position. None: don't."""
     cache_control: CacheControl = DEFAULT_CONTROL
     """What the request asks of the response cache."""
     id_prefix: str = "answer"

@@ -14,8 +14,9 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Delta, ToolCallDelta
-from llmos.gateway.calls.call import Call, Prompt
+from llmos.gateway.calls.call import Call, ModelCall, Prompt, PromptedCall
 from llmos.gateway.calls.embedding import EmbedCall
+from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
 from llmos.security.guardrails.guardrail import Source
@@ -39,11 +40,12 @@ class GuardrailStages:
             return call
         num_choices = call.num_choices if isinstance(call, Call) else 1
         record.screening = screening = Screening(policies, num_choices=num_choices)
-        if isinstance(call, Call) and call.sampling.params.logprobs is not None and screening.screens_output:
+        field = _shown_tokens(call)
+        if field is not None and screening.screens_output:
             raise BadRequest(
-                f"`logprobs` can't be given: the policy {screening.policies[0].name} screens the answer, and log"
+                f"`{field}` can't be given: the policy {screening.policies[0].name} screens the answer, and log"
                 " probabilities would show what it withholds. Leave them out.",
-                param="logprobs",
+                param=field,
             )
         if screening.screens_input:
             texts = _Texts(takes_tokens=record.operation == "count")
@@ -75,6 +77,17 @@ class GuardrailStages:
                 yield screened
             if sum(each.has_ended for each in choices.values()) == screening.num_choices:
                 return
+
+
+def _shown_tokens(call: ModelCall) -> str | None:
+    """Return the field with which the call asks what the model itself would say, if it does."""
+    if isinstance(call, RateCall):
+        return "top" if call.num_top else None
+    if not isinstance(call, Call):
+        return None
+    return (
+        "logprobs" if call.sampling.params.logprobs is not None else "prompt_logprobs" if call.prompt_logprobs else None
+    )
 
 
 class _Choice:
@@ -191,23 +204,40 @@ class _Texts:
             rebuild = self._all([self._input(each) for each in call.inputs])
             instruction = self._optional(call.instruction)
             return lambda take: replace(call, inputs=rebuild(take), instruction=instruction(take))
-        assert isinstance(call, Call), "calls generate, count or embed"
+        if isinstance(call, RateCall):
+            prompt = self._prompt(call.prompt)
+            continuations = self._all([self._input(each, "continuations") for each in call.continuations])
+            definitions = self._definitions(call)
+            return lambda take: replace(
+                call, prompt=prompt(take), continuations=continuations(take), **definitions(take)
+            )
+        assert isinstance(call, Call), "calls generate, count, embed or rate"
         prompts = self._all([self._prompt(prompt) for prompt in call.prompts])
-        self._source = "definitions"
-        tools = self._value(None if call.tools is None else list(call.tools.functions))
-        options = self._value(dict(call.template_options))
+        definitions = self._definitions(call)
         grammar = self._optional(None if call.grammar is None else call.grammar.text)
 
         def rebuild_call(take: Take) -> C:
-            changed: dict[str, Any] = {"prompts": prompts(take)}
-            functions, changed["template_options"], text = tools(take), options(take), grammar(take)
-            if call.tools is not None:
-                changed["tools"] = msgspec.structs.replace(call.tools, functions=functions)
+            changed: dict[str, Any] = {"prompts": prompts(take), **definitions(take)}
+            text = grammar(take)
             if call.grammar is not None:
                 changed["grammar"] = msgspec.structs.replace(call.grammar, text=text)
             return replace(call, **changed)
 
         return rebuild_call
+
+    def _definitions(self, call: PromptedCall) -> Callable[[Take], dict[str, Any]]:
+        """The tools and the template's options of a call."""
+        self._source = "definitions"
+        tools = self._value(None if call.tools is None else list(call.tools.functions))
+        options = self._value(dict(call.template_options))
+
+        def rebuild(take: Take) -> dict[str, Any]:
+            functions, changed = tools(take), {"template_options": options(take)}
+            if call.tools is not None:
+                changed["tools"] = msgspec.structs.replace(call.tools, functions=functions)
+            return changed
+
+        return rebuild
 
     def _prompt(self, prompt: Prompt) -> Callable[[Take], Prompt]:
         if prompt.tokens is not None and not self._takes_tokens:
@@ -274,9 +304,9 @@ class _Texts:
             return rebuild
         return lambda take: value
 
-    def _input(self, value: str | list[int]) -> Callable[[Take], str | list[int]]:
+    def _input(self, value: str | list[int], field: str = "input") -> Callable[[Take], str | list[int]]:
         if isinstance(value, list):
-            raise _unreadable("input")
+            raise _unreadable(field)
         return self._text(value)
 
     def _text(self, text: str) -> Callable[[Take], str]:

@@ -9,15 +9,16 @@ a thread.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from llmos.core.errors import RateLimited
-from llmos.gateway.calls.call import Call, ModelCall
+from llmos.gateway.calls.call import Call, ModelCall, Prompt, PromptedCall
 from llmos.gateway.calls.embedding import EmbedCall
+from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
 from llmos.security.limit_counts import LEASE, GiveBack, LimitCounter, Take
@@ -144,6 +145,10 @@ def within_lengths(call: C, allowances: tuple[Allowance, ...]) -> C:
 
     An answer is cut there, as it is where the context window ends.
     """
+    if not isinstance(call, PromptedCall):
+        return call
+    prompt_limits = [each.limits.prompt_tokens for each in allowances if each.limits.prompt_tokens is not None]
+    call = replace(call, max_prompt_tokens=min(prompt_limits, default=None))
     if not isinstance(call, Call):
         return call
     params = call.sampling.params
@@ -151,24 +156,32 @@ def within_lengths(call: C, allowances: tuple[Allowance, ...]) -> C:
         limit = allowance.limits.output_tokens
         if limit is not None and (params.max_tokens is None or params.max_tokens > limit):
             params = msgspec.structs.replace(params, max_tokens=limit, may_exceed_context=True)
-    prompt_limits = [each.limits.prompt_tokens for each in allowances if each.limits.prompt_tokens is not None]
-    sampling = call.sampling if params is call.sampling.params else replace(call.sampling, params=params)
-    return replace(call, sampling=sampling, max_prompt_tokens=min(prompt_limits, default=None))
+    return replace(call, sampling=replace(call.sampling, params=params))
 
 
 def estimated_tokens(call: ModelCall) -> int:
     """Return the tokens that the call may use: its prompts by their length, and the longest answers it asks for."""
     if isinstance(call, EmbedCall):
-        return sum(len(each) // (1 if isinstance(each, list) else BYTES_PER_TOKEN) + 1 for each in call.inputs)
+        return sum(map(_estimated_tokens_of, call.inputs))
+    if isinstance(call, RateCall):
+        return _estimated_prompt_tokens([call.prompt]) + sum(map(_estimated_tokens_of, call.continuations))
     if not isinstance(call, Call):
         return 1
+    return _estimated_prompt_tokens(call.prompts) + (call.sampling.params.max_tokens or 0) * call.num_choices
+
+
+def _estimated_prompt_tokens(prompts: Sequence[Prompt]) -> int:
     num_bytes = num_tokens = 0
-    for prompt in call.prompts:
+    for prompt in prompts:
         if prompt.tokens is not None:
             num_tokens += len(prompt.tokens)
         else:
             num_bytes += len(msgspec.json.encode([prompt.messages, prompt.user_text, prompt.text, prompt.suffix]))
-    return num_tokens + num_bytes // BYTES_PER_TOKEN + (call.sampling.params.max_tokens or 0) * call.num_choices
+    return num_tokens + num_bytes // BYTES_PER_TOKEN
+
+
+def _estimated_tokens_of(text: str | list[int]) -> int:
+    return len(text) // (1 if isinstance(text, list) else BYTES_PER_TOKEN) + 1
 
 
 def _taken(step: _Step) -> Take:

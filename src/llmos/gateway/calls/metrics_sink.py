@@ -22,6 +22,8 @@ class MetricsSink(Sink):
             metrics.vectors.labels(version).inc(attempt.num_vectors)
             return
         metrics.cached_prompt_tokens.labels(version).inc(attempt.num_cached_tokens)
+        if record.operation == "rate":
+            return
         metrics.completion_tokens.labels(version).inc(attempt.num_completion_tokens)
         if attempt.num_warnings:
             metrics.invalid_tool_calls.labels(version).inc(attempt.num_warnings)

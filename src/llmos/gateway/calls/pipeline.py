@@ -6,10 +6,10 @@ that runs a model takes it, and so does everything that loads or unloads one.
 stages.py describes the stages, attempt.py what happens on one target. On exit everything is released in reverse order.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from llmos.core.errors import LLMOSError
 from llmos.deployments.backend import Backend
@@ -20,12 +20,15 @@ from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
 from llmos.gateway.calls.output import Output
+from llmos.gateway.calls.rating import RateCall, Ratings
 from llmos.gateway.calls.record import Operation, Record, Recorder, is_target_fault
 from llmos.gateway.calls.resolve import Resolution, Resolver
 from llmos.gateway.calls.shadows import Shadows
 from llmos.gateway.calls.stages import C, Stages
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
+
+T = TypeVar("T")
 
 
 class Replicas(Protocol):
@@ -64,7 +67,13 @@ class Pipeline:
         Raises the LLMOSError that says why there is no answer, on entry or out of the answer's deltas.
         """
         async with self._accepted(call, "generate") as (call, record, resolution), AsyncExitStack() as stack:
-            answer, target = await self._first_to_answer(stack, record, resolution, call, is_streamed=is_streamed)
+
+            async def run(target: str, policy: AttemptPolicy) -> Answer:
+                return await stack.enter_async_context(
+                    self._attempts.generate(record, resolution, target, call, policy)
+                )
+
+            answer, target = await self._first_to_answer(record, resolution, run, is_streamed=is_streamed)
             is_computed = answer.cache_age_seconds is None
             comparison = self.shadows.choose(resolution, record, answer, target) if is_computed else None
             if comparison is not None:
@@ -87,6 +96,18 @@ class Pipeline:
             if self._stages.makes_receipts:
                 record.embeddings, embeddings.has_receipt = embeddings, True
             return embeddings
+
+    async def rate(self, call: RateCall) -> Ratings:
+        """Score texts that the call gives. Cancelling stops what still runs."""
+        async with self._accepted(call, "rate") as (call, record, resolution):
+
+            async def run(target: str, policy: AttemptPolicy) -> Ratings:
+                return await self._attempts.rate(record, resolution, target, call, policy)
+
+            ratings, _ = await self._first_to_answer(record, resolution, run, is_streamed=False)
+            if self._stages.makes_receipts:
+                record.ratings, ratings.has_receipt = ratings, True
+            return ratings
 
     async def count(self, call: Call) -> int:
         """Return how many tokens the prompts of the call have. Nothing is computed."""
@@ -152,20 +173,26 @@ class Pipeline:
                 yield call, record, resolution
 
     async def _first_to_answer(
-        self, stack: AsyncExitStack, record: Record, resolution: Resolution, call: Call, *, is_streamed: bool
-    ) -> tuple[Answer, str]:
-        """Return the answer of the first target that gives one, and which target it was. Leaving the stack ends it."""
+        self,
+        record: Record,
+        resolution: Resolution,
+        run: Callable[[str, AttemptPolicy], Awaitable[T]],
+        *,
+        is_streamed: bool,
+    ) -> tuple[T, str]:
+        """Return the answer of the first target that gives one, and which target it was.
+
+        `run`: runs the call on a target.
+        """
         # Background calls wait for others, however long that takes.
-        route = resolution.route
-        seconds = None if route is None or call.caller.is_background else route.timeout_seconds
+        route, caller = resolution.route, record.caller
+        seconds = None if route is None or caller.is_background else route.timeout_seconds
         policy = AttemptPolicy(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
-        *others, last = resolution.order(call.caller, record.id)
+        *others, last = resolution.order(caller, record.id)
         for target in others:
-            attempt = self._attempts.generate(record, resolution, target, call, policy)
             try:
-                return await stack.enter_async_context(attempt), target
+                return await run(target, policy), target
             except LLMOSError as error:
                 if not is_target_fault(error):
                     raise
-        attempt = self._attempts.generate(record, resolution, last, call, replace(policy, can_fall_back=False))
-        return await stack.enter_async_context(attempt), last
+        return await run(last, replace(policy, can_fall_back=False)), last

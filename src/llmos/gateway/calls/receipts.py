@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.clock import Clock, utc_now
 from llmos.gateway.calls.record import Attempt, Record, Sink
-from llmos.security.receipts.hashes import hash_of_body, hash_of_choices, hash_of_scores, hash_of_vectors
+from llmos.security.receipts.hashes import (
+    hash_of_body,
+    hash_of_choices,
+    hash_of_logprobs,
+    hash_of_scores,
+    hash_of_vectors,
+)
 from llmos.security.receipts.receipts import PRUNE_SECONDS, Receipts
 
 if TYPE_CHECKING:
     from llmos.gateway.calls.embedding import Embeddings
     from llmos.gateway.calls.output import Output
+    from llmos.gateway.calls.rating import Ratings
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +52,7 @@ class _Draft:
     body: bytes
     output: "Output | None"
     embeddings: "Embeddings | None"
+    ratings: "Ratings | None"
 
 
 class ReceiptSink(Sink):
@@ -61,7 +69,8 @@ class ReceiptSink(Sink):
     def on_closed(self, record: Record) -> None:
         if not _has_answer(record):
             return
-        draft = _Draft(_fields(record, self._clock()), record.caller.request_body, record.output, record.embeddings)
+        fields, body = _fields(record, self._clock()), record.caller.request_body
+        draft = _Draft(fields, body, record.output, record.embeddings, record.ratings)
         with self._changed:
             if len(self._waiting) >= MAX_WAITING:
                 self._num_lost += 1
@@ -189,6 +198,8 @@ def _output(draft: _Draft) -> dict[str, Any]:
     if embeddings is not None:
         is_compared = embeddings.call.num_queries is not None
         return hash_of_scores(embeddings.scores()) if is_compared else hash_of_vectors(embeddings.vectors)
+    if draft.ratings is not None:
+        return hash_of_logprobs(draft.ratings.logprobs(), draft.ratings.prompt_logprobs())
     if output is None:
         return {"of": "choices", "sha256": None, "finish_reasons": []}
     return {**hash_of_choices(output.choices()), "finish_reasons": output.finish_reasons()}

@@ -27,13 +27,15 @@ from llmos.security.guardrails.screening import Screening
 if TYPE_CHECKING:
     from llmos.gateway.calls.embedding import Embeddings
     from llmos.gateway.calls.output import Output
+    from llmos.gateway.calls.rating import Ratings
 
 _log = logging.getLogger(__name__)
 
 Outcome = Literal["answered", "refused", "failed", "cancelled"]
 """refused: the request itself is wrong. failed: the target could not answer. cancelled: the caller went away."""
 
-Operation = Literal["generate", "embed", "count"]
+Operation = Literal["generate", "embed", "rate", "count"]
+"""rate: score texts that are given."""
 
 
 def is_target_fault(error: LLMOSError) -> bool:
@@ -85,7 +87,7 @@ class Attempt:
     served: ServedModel | None = None
     """That model."""
     sampling: SamplingParams | None = None
-    """The settings, with the model's recommendations. None for a call that embeds."""
+    """The settings, with the model's recommendations. None for a call that generates nothing."""
     given: frozenset[str] = frozenset()
     """The settings that the caller gave."""
     is_admitted: bool = False
@@ -155,6 +157,8 @@ class Record:
     """What the caller has got of the answer. None where no receipt is made."""
     embeddings: "Embeddings | None" = None
     """The same for a call that embeds."""
+    ratings: "Ratings | None" = None
+    """The same for a call that scores given texts."""
     outcome: Outcome | None = None
     """None while it runs."""
     error_code: str | None = None

@@ -139,6 +139,8 @@ def cache_key(requests: Sequence[Generate], backend: Backend) -> str | None:
     sampling = requests[0].sampling
     if digest is None or not (sampling.temperature == 0 or sampling.seed is not None):
         return None
+    if requests[0].prompt_logprobs is not None:
+        return None  # The scores of a prompt are many times as large as an answer.
     # The id and the caller's account change with each call and each user, and never an answer.
     same = [msgspec.structs.replace(request, id="", caller="", priority=0) for request in requests]
     return hashlib.sha256(_encode([digest, same])).hexdigest()

@@ -70,8 +70,13 @@ class Shadows:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def choose(self, resolution: Resolution, record: Record, answer: Answer, target: str) -> ShadowedAnswer | None:
-        """Return the observer of the answer that `target` gives; None if no shadow repeats the call."""
+        """Return the observer of the answer that `target` gives; None if no shadow repeats the call.
+
+        The scores of a prompt aren't compared, so a call that asks for them has no shadow.
+        """
         if resolution.route is None or record.caller.is_background or not self.has_room:
+            return None
+        if answer.call.prompt_logprobs is not None:
             return None
         shadow = resolution.route.shadow_of(record.id)
         return None if shadow in (None, target) else ShadowedAnswer(record, resolution, answer, str(shadow))

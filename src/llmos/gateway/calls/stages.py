@@ -7,8 +7,8 @@
       filters   change or end the stream of deltas: guardrails on the output
     record closed
 
-On exit everything is released in reverse order, however the call ended. Holds and checks apply to generate, embed and
-count alike; filters apply to generate. A new stage is a class and one entry in opening.py.
+On exit everything is released in reverse order, however the call ended. Holds and checks apply to generate, embed,
+rate and count alike; filters apply to generate. A new stage is a class and one entry in opening.py.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator

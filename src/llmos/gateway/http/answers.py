@@ -25,11 +25,6 @@ def usage(answer: Answer) -> Usage:
     return Usage(num_prompt, num_completion, num_prompt + num_completion, details)
 
 
-def finite(logprob: float) -> float:
-    """Return the log probability as JSON can represent it: -9999 for minus infinity, as OpenAI sends it."""
-    return max(logprob, -9999.0)
-
-
 class EmbeddingUsage(msgspec.Struct):
     prompt_tokens: int
     """The tokens of all texts, including special tokens and the model's prompts."""

@@ -18,6 +18,7 @@ from llmos.gateway.calls.cache_control import parse_cache_control
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.embedding import Embeddings
 from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.calls.rating import Ratings
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.ignored import ignored_fields
@@ -133,7 +134,7 @@ class AnswerResponse(Response):
         return [(b"content-type", stream_type), version, *added, *plain]
 
 
-def receipt_headers(answer: Answer | Embeddings) -> dict[str, str]:
+def receipt_headers(answer: Answer | Embeddings | Ratings) -> dict[str, str]:
     """Return the header that says where the receipt is, if one is made."""
     return {RECEIPT_HEADER: f"/llmos/v1/answers/{answer.id}/receipt"} if answer.has_receipt else {}
 

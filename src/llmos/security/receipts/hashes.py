@@ -5,6 +5,8 @@ output   SHA-256 of the canonical JSON of the choices, in their order:
          [{"text": "…"}], with "reasoning" and "tool_calls": [{"name": "…", "arguments": {…}}] where a choice has them
 vectors  SHA-256 of the vectors one after another, each number as a little-endian 32-bit float
 scores   SHA-256 of the canonical JSON of the list of scores, in the order of the texts that were sent
+logprobs SHA-256 of the canonical JSON of {"options": [[…], …]}: for each continuation the log probabilities of its tokens;
+         with "prompt": [null, …] where the prompt is scored, too
 """
 
 import hashlib
@@ -44,6 +46,11 @@ def hash_of_vectors(vectors: Sequence[bytes]) -> dict[str, str]:
 
 def hash_of_scores(scores: Sequence[float]) -> dict[str, str]:
     return {"of": "scores", "sha256": sha256_of(list(scores))}
+
+
+def hash_of_logprobs(options: Sequence[Sequence[float]], prompt: Sequence[float | None] | None) -> dict[str, str]:
+    value = {"options": options} | ({} if prompt is None else {"prompt": prompt})
+    return {"of": "logprobs", "sha256": sha256_of(value)}
 
 
 def _plain(choice: Choice) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason, TokenLogprob
-from llmos.gateway.calls.answer import Answer
-from llmos.gateway.http.answers import finite
+from llmos.gateway.calls.answer import Answer, finite
 
 DoneReason = Literal["stop", "length", "load", "unload", "content_filter"]
 """An answer that ends with a tool call has the reason stop. content_filter: a guardrail withheld the rest."""

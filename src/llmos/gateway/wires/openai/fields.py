@@ -6,6 +6,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from llmos.core.errors import BadRequest
+from llmos.engine.messages import MAX_TOP
 from llmos.gateway.calls.call import Sampling
 from llmos.gateway.http.fields import ONE_SAMPLER, PENALTY_WINDOW, SamplingFields
 from llmos.gateway.http.requests import Hint, RequestObject, Unsupported
@@ -47,7 +48,6 @@ VLLM_OPTIONS = {
     "skip_special_tokens": Unsupported("control tokens are left out of texts. Leave it out.", (True,)),
     "spaces_between_special_tokens": Unsupported(_SPACES, (True,)),
     "include_stop_str_in_output": Unsupported("send `include_stop`.", (False,)),
-    "prompt_logprobs": Unsupported("the tokens of a prompt have no log probabilities. Leave it out."),
 }
 """vLLM's options, whose defaults some programs send with each request."""
 
@@ -71,6 +71,8 @@ class StreamFields(SamplingFields, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] = 1
     stream: bool = False
     stream_options: StreamOptions | None = None
+    prompt_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP)] | None = None
+    """vLLM's: return the log probability of each token of the prompt, and those of this many most likely tokens."""
     repeat_penalty: float | None = None
     """The name that llama.cpp and Ollama have for repetition_penalty."""
 
@@ -90,9 +92,15 @@ class StreamFields(SamplingFields, kw_only=True):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def check_stream(self) -> None:
-        """Raise BadRequest for `stream_options` without `stream`."""
+        """Raise BadRequest for `stream_options` without `stream`, and for `prompt_logprobs` with it."""
         if self.stream_options is not None and not self.stream:
             raise BadRequest(
                 "`stream_options` requires `stream` to be true. Set it, or leave `stream_options` out.",
                 param="stream_options",
+            )
+        if self.prompt_logprobs is not None and self.stream:
+            raise BadRequest(
+                "`prompt_logprobs` can't be streamed. Leave `stream` out, or send `echo` with `logprobs` to"
+                " /v1/completions.",
+                param="prompt_logprobs",
             )

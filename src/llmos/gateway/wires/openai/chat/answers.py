@@ -9,7 +9,7 @@ from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import CompleteChoice
 from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
 from llmos.gateway.http.answers import Usage
-from llmos.gateway.wires.openai.answers import TokenLogprobs
+from llmos.gateway.wires.openai.answers import PromptLogprobs, TokenLogprobs
 
 
 class AnswerFunction(msgspec.Struct):
@@ -76,6 +76,8 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     usage: Usage
     warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
     """The calls whose arguments don't follow their schema. Absent without any."""
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
+    """With `prompt_logprobs` in the request."""
 
 
 class ChunkDelta(msgspec.Struct, omit_defaults=True):

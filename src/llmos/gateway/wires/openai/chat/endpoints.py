@@ -30,6 +30,9 @@ async def create_chat_completion(request: Request) -> AnswerResponse:
     body = await parse_body(request, ChatRequest)
     call = body.call(caller_of(request))
     renderer = ChatRenderer(
-        wants_logprobs=body.logprobs, wants_usage_event=body.wants_usage_event, may_call=call.tools is not None
+        wants_logprobs=body.logprobs,
+        num_prompt_logprobs=body.prompt_logprobs,
+        wants_usage_event=body.wants_usage_event,
+        may_call=call.tools is not None,
     )
     return AnswerResponse(services_of(request).pipeline, call, renderer, stream=body.stream)

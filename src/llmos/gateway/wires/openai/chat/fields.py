@@ -113,6 +113,7 @@ class ChatRequest(FormatFields, kw_only=True):
             grammar=self.grammar(),
             tools=parse_tools(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
             template_options={**self.chat_template_kwargs, **effort},
+            prompt_logprobs=self.prompt_logprobs,
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
             id_prefix="chatcmpl",

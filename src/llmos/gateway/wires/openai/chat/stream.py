@@ -9,7 +9,7 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
 from llmos.gateway.http.sse import AnswerRenderer
-from llmos.gateway.wires.openai.answers import token_logprobs
+from llmos.gateway.wires.openai.answers import render_prompt_logprobs, token_logprobs
 from llmos.gateway.wires.openai.chat.answers import (
     ChatChoice,
     ChatCompletion,
@@ -24,8 +24,11 @@ from llmos.gateway.wires.openai.stream import EventFrame
 class ChatRenderer(AnswerRenderer):
     """Renders an answer as chat.completion, or as chat.completion.chunk events."""
 
-    def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool, may_call: bool) -> None:
+    def __init__(
+        self, *, wants_logprobs: bool, num_prompt_logprobs: int | None, wants_usage_event: bool, may_call: bool
+    ) -> None:
         self._wants_logprobs = wants_logprobs
+        self._num_prompt_logprobs = num_prompt_logprobs
         self._wants_usage_event = wants_usage_event
         self._may_call = may_call
 
@@ -42,6 +45,7 @@ class ChatRenderer(AnswerRenderer):
             ],
             usage=usage(answer),
             warnings=answer.warnings or msgspec.UNSET,
+            prompt_logprobs=render_prompt_logprobs(answer, 0, self._num_prompt_logprobs),
         )
         return sse.encode(completion)
 

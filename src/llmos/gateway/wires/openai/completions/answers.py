@@ -6,6 +6,7 @@ import msgspec
 
 from llmos.engine.messages import FinishReason
 from llmos.gateway.http.answers import Usage
+from llmos.gateway.wires.openai.answers import PromptLogprobs
 
 
 class CompletionLogprobs(msgspec.Struct):
@@ -13,8 +14,9 @@ class CompletionLogprobs(msgspec.Struct):
 
     tokens: list[str]
     """The text of each token; a part of a character is written as bytes:\\xf0\\x9f."""
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    """null for the first token of a prompt."""
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
     """The position of each token in the text of the choice, in characters. Tokens of one character share it."""
 
@@ -25,6 +27,8 @@ class CompletionChoice(msgspec.Struct):
     logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
     """null until the last event of a stream."""
+    prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
+    """With `prompt_logprobs` in the request."""
 
 
 class Completion(msgspec.Struct, kw_only=True):

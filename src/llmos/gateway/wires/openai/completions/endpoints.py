@@ -26,5 +26,10 @@ router = APIRouter()
 @requires(Permission.INFERENCE)
 async def create_completion(request: Request) -> AnswerResponse:
     body = await parse_body(request, CompletionRequest)
-    renderer = CompletionRenderer(wants_logprobs=body.logprobs is not None, wants_usage_event=body.wants_usage_event)
+    renderer = CompletionRenderer(
+        num_logprobs=body.logprobs,
+        echoes_logprobs=body.echoes_logprobs,
+        num_prompt_logprobs=body.prompt_logprobs,
+        wants_usage_event=body.wants_usage_event,
+    )
     return AnswerResponse(services_of(request).pipeline, body.call(caller_of(request)), renderer, stream=body.stream)

@@ -20,13 +20,13 @@ class CompletionRequest(FormatFields, kw_only=True):
     prompt: str | list[str | TokenId | list[TokenId]]
     """A text, a list of texts, a list of token ids, or a list of such lists. Each prompt gets n choices."""
     max_tokens: Annotated[int, Int64] = 16
-    """-1: the model's own limit, or the context window."""
+    """-1: the model's own limit, or the context window. 0: only with `echo` and `logprobs`, or `prompt_logprobs`."""
     suffix: str = ""
     """The text after the answer: for models that were trained to fill in the middle, with one text as the prompt."""
     parse_special: bool = True
     """Control strings in a text, such as <|im_end|>, are control tokens. Otherwise they are text like any other."""
     echo: bool = False
-    """Return the prompt before the answer."""
+    """Return the prompt before the answer, with `logprobs` those of its tokens, too."""
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     """Return the log probabilities of the sampled token and of this many most likely tokens."""
     best_of: int | None = None
@@ -46,9 +46,14 @@ class CompletionRequest(FormatFields, kw_only=True):
             )
         if self.best_of not in (None, self.n):
             raise BadRequest("`best_of` must equal `n`: choices are not ranked. Leave it out.", param="best_of")
-        if self.echo and self.logprobs is not None:
+        num_top = self._num_prompt_top()
+        if num_top is not None and self.suffix:
+            raise BadRequest("`suffix` has no log probabilities of its prompt. Leave one of them out.", param="suffix")
+        if self.max_tokens == 0 and num_top is None:
             raise BadRequest(
-                "`echo` and `logprobs` can't be combined: the tokens of a prompt have no logprobs.", param="echo"
+                "`max_tokens` is 0, which generates nothing. Send `echo` with `logprobs` to score the prompt, or let it"
+                " be 1 or more.",
+                param="max_tokens",
             )
         sampling = self.sampling(
             max_tokens=None if self.max_tokens == NO_LIMIT else self.max_tokens, n=self.n, logprobs=self.logprobs
@@ -59,10 +64,20 @@ class CompletionRequest(FormatFields, kw_only=True):
             sampling=sampling,
             grammar=self.grammar(),
             echo=self.echo,
+            prompt_logprobs=num_top,
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
             id_prefix="cmpl",
         )
+
+    @property
+    def echoes_logprobs(self) -> bool:
+        return self.echo and self.logprobs is not None
+
+    def _num_prompt_top(self) -> int | None:
+        """Return how many of the most likely tokens are asked for at each position of the prompt. None: no scores."""
+        asked = (self.prompt_logprobs, self.logprobs if self.echo else None)
+        return max((each for each in asked if each is not None), default=None)
 
     def _finished(self, prompt: Prompt) -> Prompt:
         """Return the prompt with what this request says about all of them."""

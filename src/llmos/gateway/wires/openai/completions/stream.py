@@ -1,21 +1,34 @@
 """Rendering of an answer as a text completion, complete or streamed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
+from llmos.engine.messages import TokenLogprob
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
 from llmos.gateway.http.sse import AnswerRenderer
-from llmos.gateway.wires.openai.completions.answers import Completion, CompletionChoice
-from llmos.gateway.wires.openai.completions.logprobs import ChoiceLogprobs
+from llmos.gateway.wires.openai.answers import render_prompt_logprobs
+from llmos.gateway.wires.openai.completions.answers import Completion, CompletionChoice, CompletionLogprobs
+from llmos.gateway.wires.openai.completions.logprobs import ChoiceLogprobs, joined
 from llmos.gateway.wires.openai.stream import EventFrame
 
 
 class CompletionRenderer(AnswerRenderer):
     """Renders an answer as text_completion, complete or as events."""
 
-    def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool) -> None:
-        self._wants_logprobs = wants_logprobs
+    def __init__(
+        self,
+        *,
+        num_logprobs: int | None,
+        echoes_logprobs: bool,
+        num_prompt_logprobs: int | None,
+        wants_usage_event: bool,
+    ) -> None:
+        """`num_logprobs`, `num_prompt_logprobs`: the most likely tokens to show at each position; None: no logprobs.
+        `echoes_logprobs`: those of an answer begin with those of its prompt."""
+        self._num_logprobs = num_logprobs
+        self._echoes_logprobs = echoes_logprobs
+        self._num_prompt_logprobs = num_prompt_logprobs
         self._wants_usage_event = wants_usage_event
 
     async def complete(self, answer: Answer) -> bytes:
@@ -23,8 +36,9 @@ class CompletionRenderer(AnswerRenderer):
             CompletionChoice(
                 i,
                 choice.text,
-                ChoiceLogprobs().render(choice.logprobs) if self._wants_logprobs else None,
+                self._logprobs(answer, i, ChoiceLogprobs(), choice.text, choice.logprobs),
                 choice.finish_reason,
+                render_prompt_logprobs(answer, i, self._num_prompt_logprobs),
             )
             for i, choice in enumerate(await answer.read_choices())
         ]
@@ -47,12 +61,27 @@ class CompletionRenderer(AnswerRenderer):
         async for delta in answer.deltas:
             if not (delta.text or delta.logprobs or delta.finish_reason):
                 continue  # A token that completes no character adds nothing.
-            logprobs = b"null"
-            if self._wants_logprobs and delta.logprobs:
-                logprobs = sse.encode(choices[delta.index].render(delta.logprobs))
+            logprobs = self._logprobs(answer, delta.index, choices[delta.index], delta.text, delta.logprobs)
             reason = b'"%b"' % delta.finish_reason.encode() if delta.finish_reason else b"null"
             yield b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}%b' % (
-                opening, delta.index, sse.encode(delta.text), logprobs, reason, closing,
-            )  # fmt: skip
+                opening,
+                delta.index,
+                sse.encode(delta.text),
+                sse.encode(logprobs) if logprobs is not None and logprobs.tokens else b"null",
+                reason,
+                closing,
+            )
         if self._wants_usage_event:
             yield frame.usage_event(answer)
+
+    def _logprobs(
+        self, answer: Answer, index: int, choice: ChoiceLogprobs, text: str, tokens: Sequence[TokenLogprob]
+    ) -> CompletionLogprobs | None:
+        """Return the log probabilities of the next tokens of a choice. Those of an echoed prompt come first, with the
+        first text. None: they aren't asked for."""
+        if self._num_logprobs is None:
+            return None
+        if not self._echoes_logprobs or choice.has_prompt:
+            return choice.render(tokens)
+        prompt = choice.render_prompt(answer.prompt_scores(index), text, self._num_logprobs)
+        return joined(prompt, choice.render(tokens))

@@ -1,0 +1,1 @@
+"""POST /llmos/v1/likelihood."""
