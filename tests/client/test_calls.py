@@ -217,6 +217,72 @@ def test_vectors_that_are_none_are_called_so(model: Any, server: Any, row: Any) 
         model.embed(["a"])
 
 
+LIKELIHOOD = {
+    "id": "likelihood-1", "object": "likelihood", "created": 1, "model": "dialogue", "version": "smollm2@1",
+    "digest": None, "best_index": 1, "prompt": None,
+    "options": [
+        {
+            "index": i, "text": text, "logprob": logprob, "normalized_logprob": logprob, "probability": probability,
+            "tokens": [
+                {"id": 9, "text": text, "bytes": [], "logprob": logprob, "rank": 3, "entropy": 0.5, "top": []}
+            ],
+        }
+        for i, (text, logprob, probability) in enumerate([("no", -2.0, 0.25), ("yes", -1.0, 0.75)])
+    ],
+    "usage": {
+        "prompt_tokens": 9, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}, "computed_tokens": 5,
+    },
+}  # fmt: skip
+
+
+def test_given_texts_are_scored_against_each_other(model: Any, server: Any) -> None:
+    server.replies(server.json(LIKELIHOOD))
+    scored = model.likelihood("Is it?", ["no", "yes"], top=2, normalize="bytes", score_prompt=None)
+    assert (scored.best.index, scored.best.text, scored.probabilities) == (1, "yes", [0.25, 0.75])
+    assert (scored.options[0].logprob, scored.options[0].tokens[0].rank) == (-2.0, 3)
+    assert (scored.usage.prompt_tokens, scored.usage.cached_tokens, scored.usage.computed_tokens) == (9, 4, 5)
+    assert (scored.version, scored.raw) == ("smollm2@1", LIKELIHOOD)
+    assert server.received[0].path == "/llmos/v1/likelihood"
+    assert server.received[0].body == {
+        "model": "dialogue", "prompt": "Is it?", "continuations": ["no", "yes"], "top": 2, "normalize": "bytes",
+    }  # fmt: skip
+
+
+MESSAGES = [{"role": "user", "content": "Is it?"}]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "field"), [("Is it?", "prompt"), ((5, 6), "tokens"), (MESSAGES, "messages"), ([], "messages")]
+)
+def test_the_prompt_of_scored_texts_has_three_forms(model: Any, server: Any, prompt: Any, field: str) -> None:
+    server.replies(server.json(LIKELIHOOD))
+    model.likelihood(prompt, [(7, 8), "yes"])
+    expected = prompt if isinstance(prompt, str) else list(prompt)
+    assert server.received[0].body == {"model": "dialogue", field: expected, "continuations": [[7, 8], "yes"]}
+
+
+def test_scores_of_the_prompt_alone_have_no_best_option(model: Any, server: Any) -> None:
+    server.replies(server.json(LIKELIHOOD | {"options": [], "best_index": None}))
+    scored = model.likelihood("Is it?", score_prompt=True)
+    assert scored.probabilities == []
+    with pytest.raises(IndexError, match="only the prompt was scored"):
+        _ = scored.best
+
+
+def test_continuations_that_are_no_list_and_unknown_options_send_nothing(model: Any, server: Any) -> None:
+    with pytest.raises(TypeError, match="a list"):
+        model.likelihood("Is it?", "yes")
+    with pytest.raises(TypeError, match=r"no option 'normalise'\. Did you mean 'normalize'"):
+        model.likelihood("Is it?", ["yes"], normalise="bytes")
+    assert server.received == []
+
+
+def test_likelihoods_that_are_none_are_called_so(model: Any, server: Any) -> None:
+    server.replies(server.json(LIKELIHOOD | {"options": [{}]}))
+    with pytest.raises(ConnectionFailed, match="not one of an LLMOS server"):
+        model.likelihood("Is it?", ["yes"])
+
+
 def test_a_stream_gives_pieces_and_knows_the_answer_at_the_end(model: Any, server: Any) -> None:
     server.replies(server.pieces("Hel", "lo"))
     stream = model.generate_text("Hi", stream=True)

@@ -25,7 +25,6 @@ from llmos.engine.messages import (
     Tokenized,
     TokenLogprob,
     TokenScore,
-    TopLogprob,
 )
 
 Script = list[Delta | str | Exception | asyncio.Event | None]
@@ -42,7 +41,8 @@ class FakeModel:
     embedded: list[Embed] = field(default_factory=list)
     embed_error: Exception | None = None
     rated: list[Rate] = field(default_factory=list)
-    rate_error: Exception | None = None
+    rate_errors: list[Exception] = field(default_factory=list)
+    """Raised by the next calls that score texts, one each."""
     closed_early: list[str] = field(default_factory=list)
     """The ids of requests whose stream was closed before its end."""
     num_prompt_tokens: int = 5
@@ -136,8 +136,8 @@ class FakeModel:
             self.closed_early.append(command.id)
             self.was_closed_early.set()
             raise
-        if self.rate_error is not None:
-            raise self.rate_error
+        if self.rate_errors:
+            raise self.rate_errors.pop(0)
         prompt = command.request.text or "".join(map(chr, command.request.tokens or [])) or "hello"
         rated = rated_prompt(command.id, prompt, command.num_top) if command.scores_prompt else Rated(id=command.id)
         texts = [each if isinstance(each, str) else "".join(map(chr, each)) for each in command.continuations]
@@ -254,7 +254,7 @@ class Reached(asyncio.Event):
 def score(character: str, num_top: int = 0) -> TokenScore:
     """Return the score of a character: -1 for a, -2 for b and so on, where a to t are the most likely ones."""
     rank = ord(character) - ord("a") + 1
-    top = [TopLogprob(ord(each), each, each.encode(), -1.0 * i) for i, each in enumerate(ALPHABET[:num_top], 1)]
+    top = [(ord(each), each, each.encode(), -1.0 * i) for i, each in enumerate(ALPHABET[:num_top], 1)]
     return TokenScore(ord(character), character, character.encode(), -1.0 * rank, rank, 0.5, top)
 
 

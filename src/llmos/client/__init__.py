@@ -5,7 +5,7 @@ calls.py and control_calls.py (requests and replies) and flows.py (retries and s
 run them.
 """
 
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, ToolCall, Usage
+from llmos.client.answers import Answer, DeploymentInfo, Embeddings, Likelihood, ModelInfo, RouteInfo, ToolCall, Usage
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
 from llmos.client.blocking import Client, Model, Stream
 
@@ -17,6 +17,7 @@ __all__ = [
     "Client",
     "DeploymentInfo",
     "Embeddings",
+    "Likelihood",
     "Model",
     "ModelInfo",
     "RouteInfo",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmos.core.schemas.deployments import DeploymentDescription
+from llmos.core.schemas.likelihood import LikelihoodDescription
 from llmos.core.schemas.models import ModelDescription
 from llmos.core.schemas.routes import RouteDescription
 
@@ -88,6 +89,7 @@ class Embeddings:
     usage: Usage
 
 
+Likelihood = LikelihoodDescription
 ModelInfo = ModelDescription
 RouteInfo = RouteDescription
 DeploymentInfo = DeploymentDescription

@@ -9,9 +9,9 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, control_calls, flows
-from llmos.client.answers import Answer, Embeddings, ModelInfo
+from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo
 from llmos.client.call import Call, StreamedCall
-from llmos.client.calls import CallOptions, ChatOptions
+from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.control import (
     Aliases,
@@ -202,6 +202,19 @@ class Model:
         if stream:
             return self._client._stream(calls.chat_streamed(self.name, messages, sampling=sampling))
         return self._client._request(calls.chat(self.name, messages, sampling=sampling))
+
+    def likelihood(
+        self,
+        prompt: str | Sequence[int] | Sequence[Mapping[str, Any]],
+        continuations: Sequence[str | Sequence[int]] = (),
+        **options: Unpack[LikelihoodOptions],
+    ) -> Likelihood:
+        """Return how likely each continuation is behind the prompt: `.best`, `.probabilities` and `.options`.
+
+        The prompt is a text, which gets no chat template, token ids, or the messages of a conversation. The options are
+        those of `LikelihoodOptions`. Nothing is generated.
+        """
+        return self._client._request(calls.likelihood(self.name, prompt, continuations, options=options))
 
     def embed(
         self,

@@ -11,9 +11,10 @@ from sys import byteorder
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 from llmos.client.answers import Answer, Embeddings, Usage
-from llmos.client.call import Call, StreamedCall, json_object
+from llmos.client.call import Call, StreamedCall, json_object, read_one
 from llmos.client.draft import Draft, MalformedReply
 from llmos.core.schemas.base import Description
+from llmos.core.schemas.likelihood import LikelihoodDescription
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Description)
@@ -117,7 +118,53 @@ def embed(
     return Call(method="POST", path="/v1/embeddings", body=body, read=lambda reply: _read_embeddings(reply, model))
 
 
-def checked(sampling: CallOptions, kind: type[CallOptions] = CallOptions) -> dict[str, Any]:
+class LikelihoodOptions(TypedDict, total=False):
+    """Options of scoring given texts."""
+
+    top: int
+    """Return this many of the most likely tokens at each position, up to 20."""
+    normalize: Literal["none", "tokens", "bytes"]
+    """What log probabilities are divided by before the options are compared: the number of their tokens or bytes."""
+    score_prompt: bool
+    """Score the prompt's own tokens, too."""
+    tools: Sequence[Mapping[str, Any]]
+    """The tools of the conversation."""
+    continue_final_message: bool
+    """The last message is the beginning of the answer, which the continuations go on with."""
+    chat_template_kwargs: Mapping[str, Any]
+    """More variables for the model's chat template."""
+    priority: int
+    user: str
+    cache_salt: str
+
+
+def likelihood(
+    model: str,
+    prompt: str | Sequence[int] | Sequence[Mapping[str, Any]],
+    continuations: Sequence[str | Sequence[int]],
+    *,
+    options: LikelihoodOptions,
+) -> Call[LikelihoodDescription]:
+    if isinstance(continuations, str):
+        raise TypeError("likelihood takes a list of continuations; put a single one into a list.")
+    body = {
+        "model": model,
+        **_prompt(prompt),
+        "continuations": [each if isinstance(each, str) else list(each) for each in continuations],
+        **checked(options, LikelihoodOptions),
+    }
+    return Call(method="POST", path="/llmos/v1/likelihood", body=body, read=read_one(LikelihoodDescription))
+
+
+def _prompt(prompt: str | Sequence[int] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the field of a text, of token ids or of messages."""
+    if isinstance(prompt, str):
+        return {"prompt": prompt}
+    are_tokens = bool(prompt) and all(isinstance(each, int) for each in prompt)
+    return {"tokens" if are_tokens else "messages": list(prompt)}
+
+
+def checked(sampling: Mapping[str, Any], kind: type[Any] = CallOptions) -> dict[str, Any]:
     """Return the options that aren't None. Raises TypeError for an unknown one, with the nearest name."""
     known = kind.__annotations__
     for name in sampling:

@@ -1,5 +1,7 @@
 """The output of a choice: text, tokens and logprobs that agree with each other, and why it ended."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -88,6 +90,16 @@ def test_a_stop_string_is_never_released_and_a_prefix_of_it_only_when_it_is_none
     assert texts(deltas) == ["a", None, None, "ENx", None, None, ""]
     assert (deltas[-1].finish_reason, deltas[-1].stop_reason, deltas[-1].num_output_tokens) == ("stop", "END", 7)
     assert tokens_of(filter(None, deltas)) == list(b"aENx")
+
+
+def test_a_stop_token_is_shown_without_its_text_where_every_token_has_to_have_its_logprob():
+    output = OutputProcessor(replace(output_settings(logprobs=1), shows_stop_token=True))
+    deltas = push_all(output, [*b"hi", EOS])
+    assert "".join(delta.text for delta in deltas) == "hi"
+    tokens = [token for delta in deltas for token in delta.token_ids]
+    assert tokens == [*b"hi", EOS]
+    assert [entry.token_id for delta in deltas for entry in delta.logprobs] == tokens
+    assert len(tokens) == deltas[-1].num_output_tokens
 
 
 def test_include_stop_keeps_the_stop_string():

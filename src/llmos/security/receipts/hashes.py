@@ -5,8 +5,8 @@ output   SHA-256 of the canonical JSON of the choices, in their order:
          [{"text": "…"}], with "reasoning" and "tool_calls": [{"name": "…", "arguments": {…}}] where a choice has them
 vectors  SHA-256 of the vectors one after another, each number as a little-endian 32-bit float
 scores   SHA-256 of the canonical JSON of the list of scores, in the order of the texts that were sent
-logprobs SHA-256 of the canonical JSON of {"options": [[…], …]}: for each continuation the log probabilities of its tokens;
-         with "prompt": [null, …] where the prompt is scored, too
+logprobs SHA-256 of the canonical JSON of {"options": [[…], …]}, the log probabilities of each continuation's tokens,
+         and "prompt": [null, …], those of the prompt's, where it is scored
 """
 
 import hashlib

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request
 
+from llmos.core.schemas.likelihood import LikelihoodDescription
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.http import openapi, sse
@@ -12,7 +13,7 @@ from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import VERSION_HEADER, Work, WorkResponse, receipt_headers
 from llmos.gateway.services import services_of
-from llmos.gateway.wires.llmos.likelihood.answers import Likelihood, render_likelihood
+from llmos.gateway.wires.llmos.likelihood.answers import render_likelihood
 from llmos.gateway.wires.llmos.likelihood.fields import LikelihoodRequest
 from llmos.security.permissions import Permission
 
@@ -27,7 +28,7 @@ router = APIRouter()
         LikelihoodRequest,
         {"model": "dialogue", "prompt": "Is a llama an animal? Answer:", "continuations": [" yes", " no"]},
     ),
-    responses=openapi.answers(Likelihood),
+    responses=openapi.answers(LikelihoodDescription),
 )
 @requires(Permission.INFERENCE)
 async def likelihood(request: Request) -> WorkResponse:
