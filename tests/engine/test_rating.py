@@ -1,9 +1,10 @@
 """Given texts are scored: each token as the model scores it alone, each prompt computed once, and nobody delayed."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from llmos.core.errors import BadRequest, Conflict
+from llmos.core.errors import BadRequest, Conflict, PromptTooLong
 from llmos.engine import live_request
 from llmos.engine.messages import Delta, Failed, Rated, Started
 from llmos.engine.runner import SequencesRefused
@@ -312,9 +313,7 @@ def test_the_load_counts_prompts_and_continuations():
 
 
 def with_scores(id, tokens, num_top=0, **sampling):
-    from msgspec.structs import replace
-
-    return replace(generate(id, tokens, **sampling), prompt_logprobs=num_top)
+    return msgspec.structs.replace(generate(id, tokens, **sampling), prompt_logprobs=num_top)
 
 
 @pytest.mark.parametrize("length", [1, 2, 16, 17, 50])
@@ -340,6 +339,36 @@ def test_the_scores_of_a_prompt_come_once_and_before_its_answers(length, n):
         assert tokens_of(mine) == continuation(prompt(length), 3)
     assert runner.num_scored == length - 1
     assert runner.num_positions - before < length + n * (16 + 3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 40, 64])
+def test_a_prompt_can_be_scored_without_an_answer(length):
+    runner = FakeRunner(max_positions=64)
+    engine = make_engine(runner)
+    request = with_scores("r", prompt(length), 2, n=2, max_tokens=0)
+    started = engine.submit(msgspec.structs.replace(request, echo=True))
+    assert started.num_prompt_tokens == length
+    rated, *choices = [event for _ in range(20) for event in engine.step()]
+    engine.check_invariants()
+    assert not engine.has_work
+    assert numbers(rated.prompt) == expected(runner, prompt(length)[:1], prompt(length)[1:], 2)
+    assert rated.num_prompt_tokens == length
+    text = bytes(prompt(length)).decode(errors="replace")
+    assert [(each.index, each.text, each.finish_reason, each.num_output_tokens) for each in choices] == [
+        (0, text, "length", 0),
+        (1, text, "length", 0),
+    ]
+
+
+def test_a_prompt_that_is_scored_alone_is_checked_as_any_other():
+    engine = make_engine(FakeRunner(max_positions=64))
+    with pytest.raises(PromptTooLong, match="Shorten it by 1 token"):
+        engine.prepare(with_scores("r", prompt(65), max_tokens=0))
+    for params, words in [({"n": 0}, "n is 0"), ({"temperature": 3}, "temperature is 3")]:
+        with pytest.raises(BadRequest, match=words):
+            engine.prepare(with_scores("r", prompt(5), max_tokens=0, **params))
+    with pytest.raises(BadRequest, match="max_tokens is 0"):
+        engine.prepare(generate("r", prompt(5), max_tokens=0))
 
 
 def test_an_answer_is_the_same_with_its_prompts_scores():

@@ -144,6 +144,7 @@ class FakeModel:
         return msgspec.structs.replace(
             rated,
             continuations=[[score(each, command.num_top) for each in text] for text in texts],
+            num_prompt_tokens=len(prompt),
             num_cached_tokens=self.num_cached_tokens,
             num_computed_tokens=len(prompt) - self.num_cached_tokens + sum(map(len, texts)),
         )

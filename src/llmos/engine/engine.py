@@ -29,7 +29,7 @@ from llmos.engine.messages import (
     TokenLogprob,
 )
 from llmos.engine.prompt import count, tokenize
-from llmos.engine.rate_request import prepare_rate
+from llmos.engine.rate_request import prepare_prompt_alone, prepare_rate
 from llmos.engine.rating import text_and_bytes
 from llmos.engine.request import Prepared, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, Scores, SequencesRefused
@@ -126,6 +126,10 @@ class Engine:
         vocab_size, context_length = self.runner.spec.vocab_size, self.context_length
         if isinstance(request, Rate):
             prepared = prepare_rate(request, self._tokenizer, vocab_size=vocab_size, context_length=context_length)
+        elif request.sampling.max_tokens == 0 and request.prompt_logprobs is not None:
+            prepared = prepare_prompt_alone(
+                request, self._tokenizer, vocab_size=vocab_size, context_length=context_length
+            )
         else:
             prepared = prepare(
                 request,
@@ -283,7 +287,7 @@ class Engine:
             self._queue_next(request)
             if request.has_ended:
                 self._forget(request.id)
-                events.append(self._rated(request))
+                events += [self._rated(request), *request.empty_choices]
         return events
 
     def _rated(self, request: LiveRequest) -> Rated:

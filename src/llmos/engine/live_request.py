@@ -24,6 +24,8 @@ class LiveRequest:
         self.queued: set[Sequence] = set()
         """Its sequences in the scheduler."""
         self.rating = prepared.rating
+        self.empty_choices = prepared.empty_choices
+        """Sent behind the scores."""
         self.num_computed_tokens = 0
         """Tokens that went through the model, counted for the scores."""
         self._num_prompt_tokens = prepared.num_prompt_tokens
@@ -56,7 +58,9 @@ class LiveRequest:
         """Return the scores, which must be complete."""
         assert self.rating is not None
         return self.rating.result(
-            num_cached_tokens=self.num_cached_tokens, num_computed_tokens=self.num_computed_tokens
+            num_prompt_tokens=self._num_prompt_tokens,
+            num_cached_tokens=self.num_cached_tokens,
+            num_computed_tokens=self.num_computed_tokens,
         )
 
     def _may_queue(self) -> bool:

@@ -88,6 +88,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 MAX_TOP = 20
 """The most likely tokens that a request may ask for at each position of a given text."""
 
+MAX_CONTINUATIONS = 1000
+"""The texts that one request may score behind its prompt."""
+
 MAX_PRIORITY = 100
 """Priorities are bounded so that a waiting request, whose priority rises, overtakes every other in bounded time."""
 
@@ -350,6 +353,8 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", omit_default
     """The scores of the prompt's tokens from the second on: the first one has nothing before it."""
     prompt_start: tuple[int, str, bytes] | None = None
     """The prompt's first token, its text and bytes, where the prompt is scored."""
+    num_prompt_tokens: int = 0
+    """The prompt's tokens, computed or not."""
     num_cached_tokens: int = 0
     """Tokens of the prompt that were found in the prefix cache."""
     num_computed_tokens: int = 0

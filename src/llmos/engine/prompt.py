@@ -30,6 +30,16 @@ class Prompt:
     chat: ChatPrompt | None
     """The conversation; None for a plain prompt."""
 
+    def check_length(self, context_length: int) -> None:
+        """Raise PromptTooLong for a prompt that the model can't take, whatever comes behind it."""
+        num_tokens = len(self.tokens)
+        if num_tokens > context_length:
+            raise PromptTooLong(
+                f"The prompt has {num_tokens:,} tokens; the model accepts {context_length:,}. "
+                f"Shorten it by {num_tokens - context_length:,} tokens.",
+                param=self.field,
+            )
+
 
 def encode_prompt(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Prompt:
     """Return the tokens of the prompt, whether or not they leave room for an answer.

@@ -1,15 +1,19 @@
 """Turns a request to score given texts into sequences that the engine can run, every limit checked."""
 
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.continuations import encode_continuations
-from llmos.engine.messages import Rate
+from llmos.engine.messages import MAX_CONTINUATIONS, Delta, Generate, Rate
 from llmos.engine.prompt import Prompt, check_far_too_long, check_token_ids, encode_prompt
 from llmos.engine.rating import Rating
-from llmos.engine.request import Prepared, cache_salt, check_num_top, check_priority
+from llmos.engine.request import Prepared, cache_salt, check_num_top, check_priority, echo_of
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.sampling_params import check_sampling
 from llmos.engine.scheduling.branches import plan_branches
 from llmos.engine.scheduling.scored_tokens import ScoredTokens
 from llmos.engine.scheduling.sequence import Sequence
@@ -17,7 +21,6 @@ from llmos.engine.scheduling.sequence import Sequence
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
-MAX_CONTINUATIONS = 1000
 MAX_CONTINUATION_TOKENS = 32_768
 """Tokens of all continuations together."""
 MAX_CONTINUATION_CHARACTERS = 16 * MAX_CONTINUATION_TOKENS
@@ -36,17 +39,32 @@ def prepare_rate(command: Rate, tokenizer: "Tokenizer", *, vocab_size: int, cont
     check_num_top("num_top", command.num_top, vocab_size)
     _check_number(command)
     prompt = encode_prompt(request, tokenizer, vocab_size=vocab_size, context_length=context_length)
-    if len(prompt.tokens) > context_length:
-        raise PromptTooLong(
-            f"The prompt has {len(prompt.tokens):,} tokens; the model accepts {context_length:,}. "
-            f"Shorten it by {len(prompt.tokens) - context_length:,} tokens.",
-            param=prompt.field,
-        )
+    prompt.check_length(context_length)
     continuations = _continuations(command, prompt, tokenizer, context_length)
     for i, tokens in enumerate(continuations):
         _check_tokens(tokens, prompt, tokenizer, vocab_size, context_length, _name(i))
     _check_total(sum(map(len, continuations)))
     return _prepared(command, prompt, continuations, tokenizer)
+
+
+def prepare_prompt_alone(
+    request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int
+) -> Prepared:
+    """Turn a request whose choices have no tokens, since max_tokens is 0, into the sequence that scores its prompt.
+
+    Raises BadRequest or PromptTooLong, naming the field.
+    """
+    num_top = request.prompt_logprobs
+    assert num_top is not None, "something is to be scored"
+    check_priority(request.priority)
+    check_sampling(msgspec.structs.replace(request.sampling, max_tokens=None), vocab_size, context_length)
+    check_num_top("prompt_logprobs", num_top, vocab_size)
+    prompt = encode_prompt(request, tokenizer, vocab_size=vocab_size, context_length=context_length)
+    prompt.check_length(context_length)
+    command = Rate(request=request, scores_prompt=True, num_top=num_top)
+    text = echo_of(request, prompt, tokenizer)
+    choices = [Delta(id=request.id, index=i, text=text, finish_reason="length") for i in range(request.sampling.n)]
+    return replace(_prepared(command, prompt, [], tokenizer), empty_choices=choices)
 
 
 def _prepared(command: Rate, prompt: Prompt, continuations: Seq[list[int]], tokenizer: "Tokenizer") -> Prepared:

@@ -68,7 +68,7 @@ class Rating:
             self._scores[slot] = TokenScore(token, *self._text(token), logprob, rank, entropy, top)
         return True
 
-    def result(self, *, num_cached_tokens: int, num_computed_tokens: int) -> Rated:
+    def result(self, *, num_prompt_tokens: int, num_cached_tokens: int, num_computed_tokens: int) -> Rated:
         """Return all scores, which must be complete."""
         scores = [score for score in self._scores if score is not None]
         assert len(scores) == len(self._scores), "a token has no score"
@@ -77,6 +77,7 @@ class Rating:
             continuations=[[scores[slot] for slot in slots] for slots in self._continuations],
             prompt=scores[: len(self._prompt) - 1] if self._prompt else [],
             prompt_start=(self._prompt[0], *self._text(self._prompt[0])) if self._prompt else None,
+            num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,
             num_computed_tokens=num_computed_tokens,
         )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmos.core.errors import BadRequest, PromptTooLong
-from llmos.engine.messages import MAX_PRIORITY, MAX_TOP, AdapterFiles, Generate, SamplingParams
-from llmos.engine.prompt import encode_prompt
+from llmos.engine.messages import MAX_PRIORITY, MAX_TOP, AdapterFiles, Delta, Generate, SamplingParams
+from llmos.engine.prompt import Prompt, encode_prompt
 from llmos.engine.rating import Rating
 from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.sampling_params import check_sampling, derive_seed
@@ -38,6 +38,8 @@ class Prepared:
     adapter: AdapterFiles | None = None
     opened_adapter: "Adapter | None" = None
     """The adapter's weights, if the engine doesn't hold them yet."""
+    empty_choices: Seq[Delta] = ()
+    """The choices of an answer that has no tokens, only the scores of its prompt."""
 
 
 def prepare(
@@ -63,16 +65,13 @@ def prepare(
     grammar = chat.grammar if chat else request.grammar
     if grammar is not None:
         check_compatible(grammar, params)
-    max_tokens = _resolve_max_tokens(len(tokens), params, context_length, prompt.field)
+    max_tokens = _resolve_max_tokens(prompt, params, context_length)
     if params.max_tokens is None and default_max_tokens is not None:
         max_tokens = min(max_tokens, default_max_tokens)
     end_ids = frozenset() if params.ignore_eos else tokenizer.eos_ids
     # The files may name ids that the model can't choose, and that the sampler therefore can't ban until min_tokens.
     stop_ids = frozenset(token for token in end_ids.union(params.stop_token_ids) if token < vocab_size)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
-    echo = ""
-    if request.echo:
-        echo = tokenizer.decode(tokens) if prompt.text is None else prompt.text
     # Compiling comes last, since it may take long.
     dropped: list[str] = []
     if chat is not None:
@@ -85,7 +84,7 @@ def prepare(
         max_tokens=max_tokens,
         stop_ids=stop_ids,
         tokenizer=tokenizer,
-        echo=echo,
+        echo=echo_of(request, prompt, tokenizer),
         # A grammar constrains every character, so none is stripped.
         continues_prompt=request.continue_final_message or chat is None or request.grammar is not None,
         visible_control=chat.visible_control if chat else (),
@@ -144,21 +143,24 @@ def check_priority(priority: int) -> None:
         )
 
 
-def _resolve_max_tokens(num_prompt_tokens: int, params: SamplingParams, context_length: int, field: str) -> int:
+def echo_of(request: Generate, prompt: Prompt, tokenizer: "Tokenizer") -> str:
+    """Return the text that each choice begins with, besides the answer."""
+    if not request.echo:
+        return ""
+    return tokenizer.decode(prompt.tokens) if prompt.text is None else prompt.text
+
+
+def _resolve_max_tokens(prompt: Prompt, params: SamplingParams, context_length: int) -> int:
     """Return how many tokens the answer may have. Raises PromptTooLong or BadRequest if there is no room for them."""
     max_tokens = params.max_tokens
-    if num_prompt_tokens > context_length:
-        raise PromptTooLong(
-            f"The prompt has {num_prompt_tokens:,} tokens; the model accepts {context_length:,}. "
-            f"Shorten it by {num_prompt_tokens - context_length:,} tokens.",
-            param=field,
-        )
+    prompt.check_length(context_length)
+    num_prompt_tokens = len(prompt.tokens)
     room = context_length - num_prompt_tokens
     if not room:
         raise PromptTooLong(
             f"The prompt has {num_prompt_tokens:,} tokens, which is all that the model accepts: no room is left for an "
             "answer. Shorten it by as many tokens as the answer may need.",
-            param=field,
+            param=prompt.field,
         )
     if max_tokens is not None and max_tokens > room and not params.may_exceed_context:
         raise BadRequest(

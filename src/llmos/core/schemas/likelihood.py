@@ -62,7 +62,8 @@ class LikelihoodUsage(msgspec.Struct, frozen=True):
     total_tokens: int
     prompt_tokens_details: CachedTokens
     computed_tokens: int
-    """Those that were not found in the prefix cache."""
+    """Those that went through the model. Behind the last token of a continuation nothing is scored, so that it isn't
+    computed; continuations with a common beginning share it."""
 
     @property
     def cached_tokens(self) -> int:

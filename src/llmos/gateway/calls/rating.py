@@ -13,13 +13,10 @@ from typing import Literal
 from llmos.core.errors import BadRequest
 from llmos.deployments.backend import Backend
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import Generate, Rate, Rated, TokenScore
+from llmos.engine.messages import MAX_CONTINUATIONS, Generate, Rate, Rated, TokenScore
 from llmos.gateway.calls.answer import finite
 from llmos.gateway.calls.call import Prompt, PromptedCall
 from llmos.gateway.calls.record import Attempt
-
-MAX_CONTINUATIONS = 1024
-"""The limit of continuations in one call."""
 
 _MAX_BYTES_PER_CHARACTER = 4
 
@@ -74,8 +71,8 @@ class Ratings:
 
     @property
     def num_tokens(self) -> int:
-        """The tokens of the prompt, once, and of all continuations. Those from the prefix cache count as well."""
-        return self.rated.num_cached_tokens + self.rated.num_computed_tokens
+        """The tokens of the prompt, once, and of all continuations, computed or not."""
+        return self.rated.num_prompt_tokens + sum(map(len, self.rated.continuations))
 
     def logprobs(self) -> list[list[float]]:
         """Return the log probability of each token of each continuation."""

@@ -9,7 +9,7 @@ import pytest
 
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.likelihood import LikelihoodDescription
-from llmos.gateway.calls.rating import MAX_CONTINUATIONS
+from llmos.engine.messages import MAX_CONTINUATIONS
 from support.fake_backend import FakeModel
 
 pytestmark = pytest.mark.anyio

@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import MAX_TOP
+from llmos.engine.messages import MAX_CONTINUATIONS, MAX_TOP
 from llmos.gateway.calls.call import Prompt
 from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.calls.field_names import FieldNames
-from llmos.gateway.calls.rating import MAX_CONTINUATIONS, Normalize, RateCall, check_continuations
+from llmos.gateway.calls.rating import Normalize, RateCall, check_continuations
 from llmos.gateway.http.fields import CallerFields
 from llmos.gateway.http.requests import NOT_EMPTY, Unsupported, described
 from llmos.gateway.wires.openai.chat.messages import Message, to_template
@@ -33,7 +33,7 @@ class LikelihoodRequest(CallerFields, kw_only=True):
     continuations: Annotated[
         list[Annotated[str, NOT_EMPTY] | Annotated[list[TokenId], NOT_EMPTY]], described(maxItems=MAX_CONTINUATIONS)
     ] = field(default_factory=list)
-    """Texts, or lists of token ids, each of which is scored directly behind the prompt. At most 1,024."""
+    """Texts, or lists of token ids, each of which is scored directly behind the prompt. At most 1,000."""
     score_prompt: bool = False
     """Score the prompt's own tokens, too."""
     top: Annotated[int, Meta(ge=0, le=MAX_TOP)] = 0
