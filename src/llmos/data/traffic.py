@@ -127,9 +127,9 @@ def _lines(files: Files, id: str) -> Iterator[dict[str, Any]]:
 
 
 def _texts_of_request(body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the texts of a request to chat/completions, completions, embeddings or responses."""
+    """Return the texts of a request to chat/completions, completions, embeddings, responses or likelihood."""
     found = [("system", text) for text in _texts(body.get("instructions"))]
-    for name in ("messages", "input", "prompt"):
+    for name in ("messages", "input", "prompt", "continuations"):
         value = body.get(name)
         for item in value if isinstance(value, list) else [value]:
             source = "user"

@@ -84,15 +84,15 @@ def crossings(monkeypatch: pytest.MonkeyPatch, services: Services, pool: FakePoo
 
         def watched(version: str, *args: Any, **options: Any) -> Any:
             assert depth, f"pool.{name} was called outside the pipeline"
-            inside.append(args[-1].id if name in ("generate", "embed", "count", "tokenize") else name)
+            inside.append(args[-1].id if name in ("generate", "embed", "rate", "count", "tokenize") else name)
             return method(version, *args, **options)
 
         monkeypatch.setattr(pool, name, watched)
 
     monkeypatch.setattr(pipeline, "generate", watched_generate)
-    for name in ("embed", "count", "tokenize", "load", "unload", "stop"):
+    for name in ("embed", "rate", "count", "tokenize", "load", "unload", "stop"):
         watch_method(name)
-    for name in ("generate", "embed", "count", "tokenize", "ensure", "stop"):
+    for name in ("generate", "embed", "rate", "count", "tokenize", "ensure", "stop"):
         watch_pool(name)
     return inside
 
@@ -120,7 +120,10 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
                 challenge = {"llmos-challenge": "0" * 32}  # of /health/identity
                 reply = await http.request(method, named, json=asked, headers=challenge)
                 # What manages models asks rooms that the fakes have not; whether it runs one shows all the same.
-                is_managing = path.startswith("/llmos/v1/") and path != "/llmos/v1/generate"
+                is_managing = path.startswith("/llmos/v1/") and path not in (
+                    "/llmos/v1/generate",
+                    "/llmos/v1/likelihood",
+                )
                 assert is_managing or reply.status_code in (200, 204, 404), (method, path, reply.text)
                 new = crossings[before:]
                 runs_a_model |= {path} if any(each not in ("ensure", "stop") for each in new) else set()
@@ -142,6 +145,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/v1/messages",
         "/v1/messages/count_tokens",
         "/llmos/v1/generate",
+        "/llmos/v1/likelihood",
         "/api/chat",
         "/api/generate",
         "/v2/models/{model}/infer",
@@ -151,7 +155,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/api/embed",
         "/api/embeddings",
     }
-    requests = [*pool.requests, *pool.embedded, *pool.counted, *pool.tokenized]
+    requests = [*pool.requests, *pool.embedded, *pool.rated, *pool.counted, *pool.tokenized]
     assert sorted(request.id for request in requests) == sorted(set(crossings) - {"ensure", "stop"})
 
 
@@ -185,7 +189,7 @@ def test_no_file_but_the_backend_asks_the_pool_to_compute_load_or_stop() -> None
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in ("generate", "embed", "count", "ensure", "stop")
+        if isinstance(node, ast.Attribute) and node.attr in ("generate", "embed", "rate", "count", "ensure", "stop")
         if (isinstance(node.value, ast.Attribute) and node.value.attr == "pool")
         or (isinstance(node.value, ast.Name) and node.value.id == "pool")
     }

@@ -62,6 +62,27 @@ async def test_a_conversation_is_answered_with_what_the_provider_counted(
     assert window.first_token_seconds is not None
 
 
+async def test_given_texts_cannot_be_scored_at_a_provider(
+    far: str, http: httpx.AsyncClient, services: Services, pool: FakePool
+) -> None:
+    """Not even where the route has a model of this machine to fall back on: the request would be wrong again."""
+    routes: Any = services.routes
+    routes.routes["gpt-3"] = fake_route("gpt-3", "remote:far/smollm2", fallbacks=["smollm2"])
+    scored = {"model": "gpt-3", "prompt": "Hi", "max_tokens": 1}
+    for path, fields in [
+        ("/llmos/v1/likelihood", {"model": "gpt-3", "prompt": "Hi", "continuations": ["!"]}),
+        ("/v1/completions", scored | {"echo": True, "logprobs": 1}),
+        ("/v1/completions", scored | {"prompt_logprobs": 1}),
+        (PATH, CHAT | {"prompt_logprobs": 0}),
+    ]:
+        reply = await http.post(path, json=fields)
+        error = reply.json()["error"]
+        assert (reply.status_code, error["param"]) == (400, "model"), error
+        assert "remote:far/smollm2 runs at far and can't score given texts" in error["message"]
+    assert not pool.rated
+    assert not pool.requests
+
+
 async def test_a_stream_is_passed_on_while_it_arrives(far: str, http: httpx.AsyncClient) -> None:
     asked = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
     *said, usage = events((await http.post(PATH, json=asked)).text)

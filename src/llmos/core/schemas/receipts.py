@@ -21,7 +21,7 @@ class ReceiptDescription(Description, frozen=True, kw_only=True):
     began_at: datetime | None = None
     ended_at: datetime | None = None
     operation: str = ""
-    """generate or embed."""
+    """generate, embed or rate."""
     outcome: str = ""
     """answered, refused, failed or cancelled (the caller hung up)."""
     error: str | None = None
@@ -42,11 +42,11 @@ class ReceiptDescription(Description, frozen=True, kw_only=True):
     usage: dict[str, int] = msgspec.field(default_factory=dict)
     """prompt_tokens, cached_tokens and completion_tokens, of all targets that were tried."""
     sampling: dict[str, Any] | None = None
-    """The settings that were used, the version's recommendations included. None for embeddings."""
+    """The settings that were used, the version's recommendations included. None where nothing was generated."""
     input: dict[str, Any] = msgspec.field(default_factory=dict)
     """`sha256`, and what it is `of`: json or bytes of the request's body."""
     output: dict[str, Any] = msgspec.field(default_factory=dict)
-    """`sha256`, what it is `of` (choices, vectors, scores), and `finish_reasons`."""
+    """`sha256`, what it is `of` (choices, vectors, scores, logprobs), and `finish_reasons`."""
     key: str = ""
     """The id of the key that signed it."""
     signature: str = ""

@@ -132,6 +132,27 @@ def test_embeddings_work_in_a_batch(client: openai.OpenAI, carry_out: Carry, mod
     assert in_batch.priority < alive.priority
 
 
+LIKELIHOOD = "/llmos/v1/likelihood"
+
+
+def test_given_texts_are_scored_in_a_batch(client: openai.OpenAI, carry_out: Carry, model: FakeModel) -> None:
+    asked: dict[str, Any] = {"model": "dialogue", "prompt": "Hello", "continuations": ["a", "bc"]}
+    batch = carry_out(line("a", asked, url=LIKELIHOOD), line("b", asked, url=CHAT), endpoint=LIKELIHOOD)
+    answer = lines_of(client, batch.output_file_id)["a"]["response"]["body"]
+    assert [each["logprob"] for each in answer["options"]] == [-1, -5]
+    assert batch.usage is not None
+    assert (batch.usage.input_tokens, batch.usage.output_tokens) == (8, 0)
+    assert model.rated[0].request.priority < 0
+    assert "the endpoint of the batch is /llmos/v1/likelihood" in client.files.content(batch.error_file_id or "").text
+
+
+def test_prompts_are_scored_in_a_batch(client: openai.OpenAI, carry_out: Carry) -> None:
+    asked = {"model": "dialogue", "prompt": "ab", "echo": True, "logprobs": 0, "max_tokens": 0}
+    batch = carry_out(line("a", asked, url="/v1/completions"), endpoint="/v1/completions")
+    (choice,) = lines_of(client, batch.output_file_id)["a"]["response"]["body"]["choices"]
+    assert (choice["text"], choice["logprobs"]["token_logprobs"]) == ("ab", [None, -2])
+
+
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [

@@ -9,7 +9,7 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.http.requests import RequestObject, Unsupported, described
 from llmos.gateway.wires.openai.pages import PageQuery
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/llmos/v1/likelihood")
 """The endpoints that a batch can call, if this server has them."""
 
 
