@@ -90,7 +90,7 @@ def test_every_text_of_a_conversation_is_mapped():
     [
         ("chat", {"messages": [{"role": "robot", "content": ""}]}, r"role"),
         ("chat", {"messages": "Hi"}, r"Expected `array`, got `str` - at `\$.messages`"),
-        ("text", {"texts": "Hi"}, r"texts"),
+        ("text", {"texts": "Hi"}, r"missing required field `text`"),
         ("case", {"input": "1", "expected": 2**60 + 1}, "no canonical JSON"),
         ("letter", {"text": ""}, "It is one of chat, preference, case, text"),
     ],

@@ -58,7 +58,8 @@ def fetch(location: str, selection: Selection, staging: StagingArea, access: Acc
             for path in archive.namelist()
             if path.startswith(top) and not path.endswith("/")
         }
-        names = selection.select(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
+        chosen = match["file"] and f"{match['file']}/".removeprefix(top).rstrip("/")  # empty if it is the folder
+        names = selection.select(list(paths), wheel.name, chosen or None)
         staging.check_room(sum(archive.getinfo(paths[name]).file_size for name in names), match["requirement"])
         files = {}
         for name in names:

@@ -25,10 +25,11 @@ it keeps ids or hashes of the rows that it has seen, not the rows.
 
 Lower layers don't know higher ones:
 
-    datasets
-    finding | writer
+    exporting | importing | querying
+    datasets | folder | records
+    finding | formats | shapes | writer
     queries | segments | versions
-    columnar | manifest | rows | tables
+    columnar | manifest | query_process | rows | tables
     contents
 """
 

@@ -26,19 +26,19 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 _DOUBLES_END = 1 << 1023
 
 
-class Function(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    arguments: str
-    """JSON, as text."""
+class Function(msgspec.Struct, kw_only=True):
+    arguments: str | dict[str, Any] = "{}"
+    """JSON, as text; from some sources as an object, which encode_content() writes as text."""
     name: str
 
 
-class ToolCall(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class ToolCall(msgspec.Struct, kw_only=True, omit_defaults=True):
     function: Function
     id: str | None = None
     type: str = "function"
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One message of a conversation, as OpenAI writes it."""
 
     content: str | list[dict[str, Any]] | None = None
@@ -53,24 +53,24 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_f
     """0 where the message isn't trained on."""
 
 
-class ChatContent(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class ChatContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
 
 
-class PreferenceContent(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class PreferenceContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     chosen: list[Message]
     messages: list[Message]
     rejected: list[Message]
 
 
-class CaseContent(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class CaseContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     expected: Any = None
     """The answer, or what an evaluation compares answers with; None where there is none."""
     input: str | list[Message]
 
 
-class TextContent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class TextContent(msgspec.Struct, kw_only=True):
     text: str
 
 
@@ -163,7 +163,8 @@ def _map_message(message: Message, function: Callable[[str], str]) -> None:
     if message.refusal is not None:
         message.refusal = function(message.refusal)
     for call in message.tool_calls or ():
-        call.function.arguments = function(call.function.arguments)
+        if isinstance(call.function.arguments, str):
+            call.function.arguments = function(call.function.arguments)
 
 
 def _seal_messages(messages: list[Message]) -> None:
@@ -173,6 +174,9 @@ def _seal_messages(messages: list[Message]) -> None:
             message.content = _sealed(message.content)
         if message.weight is not None:
             message.weight = _sealed(message.weight)
+        for call in message.tool_calls or ():
+            if type(call.function.arguments) is not str:
+                call.function.arguments = bytes(_sealed(call.function.arguments)).decode()
 
 
 def _sealed(value: Any) -> Any:

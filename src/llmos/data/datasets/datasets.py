@@ -155,12 +155,14 @@ class ProjectDatasets:
         license: str | None = None,
         parents: Sequence[DatasetVersion] = (),
         recipe: Mapping[str, Any] | None = None,
+        claimed: Mapping[str, Any] | None = None,
         actor: str | None = None,
     ) -> VersionWriter:
         """Return a writer of a new version of the dataset `name`, to be used as a context manager.
 
         `source`: its origin; None for the parents. `license`: None for that of the parents, if they agree. `recipe`:
-        how it is made from the parents, as JSON; a part of the digest, as the parents are. `actor`: who makes it; None
+        how it is made from the parents, as JSON; a part of the digest, as the parents are. `claimed`: the manifest that
+        came with the rows, which holds if they are those that it names. `actor`: who makes it; None
         is the user of this process. Raises BadRequest for an invalid name or recipe, and Conflict where the dataset has
         versions of another kind.
         """
@@ -176,6 +178,7 @@ class ProjectDatasets:
             license=license,
             parents=parents,
             recipe=recipe,
+            claimed=claimed,
             actor=actor,
         )
         return VersionWriter(self._store, draft, self._find_segment, self._record)
@@ -242,9 +245,9 @@ class ProjectDatasets:
                         content_bytes=content_bytes,
                         rows_digest=manifest.rows,
                         source=draft.source,
-                        license=draft.license,
+                        license=manifest.license,
                         parents=list(manifest.parents),
-                        recipe=draft.recipe,
+                        recipe=None if manifest.recipe is None else dict(manifest.recipe),
                         report=dict(report),
                         made_by=draft.actor or this_user(),
                     )

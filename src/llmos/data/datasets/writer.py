@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest
 from llmos.core.store.store import Store
 from llmos.data.datasets.contents import Kind
-from llmos.data.datasets.manifest import Manifest
+from llmos.data.datasets.manifest import FORMAT, Manifest
 from llmos.data.datasets.rows import Row, records_of
 from llmos.data.datasets.segments import (
     MAX_BYTES,
@@ -47,6 +49,8 @@ class Draft:
     license: str | None = None
     parents: Sequence[DatasetVersion] = ()
     recipe: Mapping[str, Any] | None = None
+    claimed: Mapping[str, Any] | None = None
+    """The manifest that came with the rows. It holds if the rows are those that it names."""
     actor: str | None = None
 
 
@@ -99,7 +103,7 @@ class VersionWriter:
     @property
     def num_rows(self) -> int:
         """The rows that were added."""
-        return self._num_rows
+        return self._num_rows + len(self._rows)
 
     def add(self, row: Row) -> None:
         """Append a row. Raises BadRequest for one of another kind."""
@@ -139,6 +143,9 @@ class VersionWriter:
             parents=[parent.digest for parent in self._draft.parents],
             recipe=self._draft.recipe,
         )
+        claimed = _parse_manifest(self._draft.claimed)
+        if claimed is not None and (claimed.rows, claimed.kind) == (manifest.rows, manifest.kind):
+            manifest = msgspec.structs.replace(claimed, num_rows=manifest.num_rows)
         report = self.report | _counts(self._reasons)
         return self._record(
             self._draft, manifest, [*self._written, *self._written_changes], self._content_bytes, report
@@ -187,6 +194,15 @@ class VersionWriter:
         """Wait until at most `num_left` segments are being written. Raises what writing them raised."""
         while len(self._pending) > num_left:
             self._written.append(self._pending.popleft().result())
+
+
+def _parse_manifest(claimed: Mapping[str, Any] | None) -> Manifest | None:
+    """Return the manifest, if it is one that these rules understand."""
+    try:
+        found = None if claimed is None else msgspec.convert(claimed, Manifest)
+    except msgspec.ValidationError:
+        return None
+    return found if found is not None and found.format == FORMAT else None
 
 
 def _counts(reasons: Counter[tuple[str, str, str]]) -> dict[str, Any]:
