@@ -1,6 +1,7 @@
 """Addresses, ports and the shutdown of the server."""
 
 import asyncio
+import contextlib
 import socket
 
 import httpx
@@ -54,6 +55,26 @@ def test_a_server_that_is_stopped_before_it_starts_ends_at_once(app: FastAPI, se
     server.stop()
     asyncio.run(server.serve(sockets=[listen("127.0.0.1", 0)]))
     assert not server.servers[0].is_serving()
+
+
+def test_a_task_whose_wait_times_out_while_the_server_stops_is_cancelled(
+    app: FastAPI, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timeout cancels its task for a moment, which must not be taken for the server's own cancellation."""
+    server = Server(app, services)
+
+    async def wait_and_continue() -> None:
+        while not server.started:
+            await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as timeout:
+                server.stop()
+                timeout.reschedule(0)  # Both take effect in the next turn of the loop, first the server's.
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(services.reconciler, "run", wait_and_continue)
+    asyncio.run(asyncio.wait_for(server.serve(sockets=[listen("127.0.0.1", 0)]), 30))
 
 
 def test_a_stopped_server_sends_the_answer_that_has_begun(app: FastAPI, services: Services, pool: FakePool) -> None:

@@ -161,6 +161,7 @@ class Server(uvicorn.Server):
             failure="A checkpoint of the audit log can't be made; trying again",
         )
         self._background_tasks: list[asyncio.Task[None]] = []
+        self._are_tasks_cancelled = False
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -235,9 +236,11 @@ class Server(uvicorn.Server):
 
     def _stop_background_tasks(self) -> None:
         self._services.jobs.close()
+        if self._are_tasks_cancelled:
+            return  # Another time would interrupt what they do to end.
+        self._are_tasks_cancelled = True
         for task in self._background_tasks:
-            if not task.cancelling():  # Another time would interrupt what it does to end.
-                task.cancel()
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
