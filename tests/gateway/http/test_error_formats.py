@@ -25,7 +25,7 @@ def plain_words(app: FastAPI) -> None:
         render=lambda error, number: [error.status, error.message, number],
         id_header="number",
     )
-    app.state.error_formats.append(error_format)
+    app.state.error_formats = [*app.state.error_formats, error_format]  # All apps share the list of their formats.
 
 
 async def refused(reply: httpx.Response, status: int) -> str:

@@ -26,6 +26,8 @@ from llmos.models.versions.versions import Version
 from support.examples import examples
 from support.made_cards import CARD
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory, tiny_gguf) -> Iterator[Registry]:
@@ -103,7 +105,6 @@ def without_nothing(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value not in (None, [], {})}
 
 
-@pytest.mark.process
 def test_a_card_travels_with_its_version_and_replaces_none(archive, here, there):
     version = Transfers(there).import_path(archive)
     cards = Cards(there.database)
@@ -115,7 +116,6 @@ def test_a_card_travels_with_its_version_and_replaces_none(archive, here, there)
     there.remove(version.model)
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("card", "reason"), [({"format": 1}, "a card that can't be read"), (None, "the card of another version")]
 )
@@ -128,7 +128,6 @@ def test_a_record_with_an_impossible_card_is_refused(here, there, tmp_path, card
     assert_empty(there)
 
 
-@pytest.mark.process
 def test_a_card_of_a_newer_llmos_is_left_out(here, there, tmp_path):
     tiny = here.resolve("tiny")
     record = record_of(tiny, card={"format": 999, "new": True})
@@ -137,7 +136,6 @@ def test_a_card_of_a_newer_llmos_is_left_out(here, there, tmp_path):
     there.remove("tiny")
 
 
-@pytest.mark.process
 def test_an_archive_brings_all_that_the_version_says(archive, here, there):
     version = Transfers(there).import_path(archive)
     assert says(version) == says(here.resolve(version.model))
@@ -158,7 +156,6 @@ def test_a_record_with_any_field_changed_is_refused(archive, there, tmp_path):
         assert_empty(there)
 
 
-@pytest.mark.process
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_an_archive_with_changed_bytes_is_refused_or_the_same(archive, there, here, tmp_path, data):
@@ -169,7 +166,6 @@ def test_an_archive_with_changed_bytes_is_refused_or_the_same(archive, there, he
     check_damaged(damaged, archive, there, here, tmp_path)
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("cut", [0, 1, 100, 511, 512, 1024, 0.5, 0.9, 0.99])
 def test_a_cut_archive_is_refused(archive, there, here, tmp_path, cut):
     content = archive.read_bytes()
