@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
-from support import examples
+from support import examples, migrations
 from support.certificates import write_certificate
 from support.databases import KINDS, Databases
 from support.fast_run import FastRun
@@ -56,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         examples.is_fast = True
         settings.load_profile("fast")
         config.pluginmanager.register(FastRun())
+    else:
+        config.stash[_COVERAGE].listen()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -117,6 +119,20 @@ def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_certificate(certificate_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the HTTP clients that a test makes trust a single authority: to read all of them takes each client 20 ms."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_path))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_by_copy() -> Iterator[None]:
+    """Run the migrations once, not for each new database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llmos.core.database._migrate", migrations.migrate_by_copy)
+        yield
+
+
+@pytest.fixture
+def real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the migrations for each new database of a test about them."""
+    monkeypatch.setattr("llmos.core.database._migrate", migrations.run_migrations)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.deployments.tables import RouteRow, RouteTargetRow
 
+pytestmark = pytest.mark.usefixtures("real_migrations")
+
 
 def declared_tables():
     """Return the tables that the code declares, in all of its modules called tables."""

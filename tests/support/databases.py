@@ -22,8 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Dialect, event
 from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.util import LRUCache
 
 from llmos.core.database import Database
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 KINDS = ("sqlite", "postgresql")
 SERVER_VARIABLE = "LLMOS_TEST_POSTGRES_URL"
 
+_NUM_STATEMENTS = 5_000
 _USER = "llmos"
 _NOBODY = 65534  # PostgreSQL refuses to run as root, so it runs as the user nobody.
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +56,19 @@ _FAST = {
 def _never_wait_for_the_disk(connection: Any, _: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF").close()
+
+
+_shared: dict[str, tuple[Dialect, Any]] = {}
+"""{kind of database: dialect and compiled statements of all engines of this process}"""
+
+
+@event.listens_for(Engine, "engine_connect")
+def _share_compiled_statements(connection: Connection) -> None:
+    """Compile each statement once in this process: SQLAlchemy would do it for each engine, so in each test."""
+    engine = connection.engine
+    dialect, statements = _shared.setdefault(engine.dialect.name, (engine.dialect, LRUCache(_NUM_STATEMENTS)))
+    engine.dialect = connection.dialect = dialect
+    engine._compiled_cache = statements
 
 
 class Databases:

@@ -47,7 +47,7 @@ class FastRun:
         return imports_heavy_packages(collection_path) or is_marked(collection_path) or None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        if loaded := HEAVY_PACKAGES.intersection(sys.modules):
+        if loaded := _loaded():
             raise pytest.UsageError(f"Collecting the tests of the fast run imported {', '.join(sorted(loaded))}.")
         left_out = {item for item in items if _is_left_out(item)}
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -68,7 +68,7 @@ class FastRun:
             return (yield)
         finally:
             violations, self._violations = self._violations, []
-            loaded = HEAVY_PACKAGES.intersection(sys.modules)
+            loaded = _loaded()
             for name in loaded - self._imported:
                 violations.append(f"imported {name}. Import it at the top of the file, or give it the marker `torch`.")
             self._imported = loaded
@@ -90,12 +90,19 @@ def _is_left_out(item: pytest.Item) -> bool:
     return on_server or starts_process or any(map(item.get_closest_marker, _MARKERS))
 
 
+def _loaded() -> set[str]:
+    return {name for name in HEAVY_PACKAGES if name in sys.modules}
+
+
 @cache
 def imports_heavy_packages(path: Path) -> bool:
     """Return whether importing this file imports torch or transformers, directly or through a module of `support`."""
     if not path.is_file():
         return False
-    for name in _imported_at_module_level(ast.parse(path.read_text())):
+    text = path.read_text()
+    if not any(name in text for name in (*HEAVY_PACKAGES, "support.", "from support ")):
+        return False  # Parsing all files would take each worker a third of a second.
+    for name in _imported_at_module_level(ast.parse(text)):
         if name.partition(".")[0] in HEAVY_PACKAGES or name in _HEAVY_MODULES:
             return True
         support = ROOT / (name.replace(".", "/") + ".py")
@@ -107,7 +114,10 @@ def imports_heavy_packages(path: Path) -> bool:
 def is_marked(path: Path) -> bool:
     """Return whether all tests of this file have a marker that the fast run leaves out."""
     marks = {f"pytest.mark.{name}" for name in _MARKERS}
-    for node in ast.parse(path.read_text()).body:
+    text = path.read_text()
+    if not any(mark in text for mark in marks):
+        return False
+    for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and "pytestmark" in map(ast.unparse, node.targets):
             return not marks.isdisjoint(map(ast.unparse, ast.walk(node.value)))
     return False

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
 
 
 class QueryCoverage:
-    """Listens to every statement of this process from its creation on."""
+    """Records the functions that run statements in this process, from listen() on."""
 
     def __init__(self) -> None:
         self._functions_by_kind: dict[str, set[tuple[str, str]]] = {}
         """{kind of database: (path in the package, qualified name) of each function}"""
+
+    def listen(self) -> None:
         event.listen(Engine, "before_cursor_execute", self._record)
 
     def functions(self) -> dict[str, list[list[str]]]:
@@ -47,11 +50,19 @@ class QueryCoverage:
         frame = sys._getframe()
         while frame is not None:
             code = frame.f_code
-            # Skip the functions of core, which run statements for the rooms above it. Jobs are a room of their own, and
-            # so is encryption, whose key ring may be in another database than the one of its callers.
-            is_core = code.co_filename.startswith(_CORE) and not code.co_filename.startswith(_ROOMS)
-            if code.co_filename.startswith(_PACKAGE) and not is_core:
+            if _is_recorded(code.co_filename):
                 function = code.co_filename.removeprefix(_PACKAGE).lstrip("/"), code.co_qualname
                 self._functions_by_kind.setdefault(connection.dialect.name, set()).add(function)
                 return
             frame = frame.f_back
+
+
+@cache
+def _is_recorded(path: str) -> bool:
+    """Return whether the functions of this file are recorded.
+
+    Those of core aren't, which run statements for the rooms above it. Jobs are a room of their own, and so is
+    encryption, whose key ring may be in another database than the one of its callers.
+    """
+    is_core = path.startswith(_CORE) and not path.startswith(_ROOMS)
+    return path.startswith(_PACKAGE) and not is_core

@@ -23,6 +23,7 @@ def test_the_functions_of_two_workers_count_together() -> None:
 
 def test_statements_from_outside_the_package_are_not_recorded() -> None:
     coverage = QueryCoverage()
+    coverage.listen()
     with create_engine("sqlite://").connect() as connection:
         connection.execute(text("SELECT 1"))
     assert coverage.functions() == {}

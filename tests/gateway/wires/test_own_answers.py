@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos.engine.messages import Delta, ToolCallDelta
+from support.examples import examples
 from support.fake_backend import FakeModel, Script
 
 pytestmark = pytest.mark.anyio
@@ -182,7 +183,9 @@ def expected(written: Written, reasoning: str, *, is_cut: bool) -> tuple[str, st
 
 @pytest.mark.parametrize("talk", TALKS, ids=lambda talk: type(talk).__name__)
 @given(written=PIECES, reasoning=st.just("") | WORDS, is_cut=st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40, fast=10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 async def test_an_answer_can_be_sent_back_with_the_results_of_its_calls(
     http: httpx.AsyncClient, model: FakeModel, talk: Talk, written: Written, reasoning: str, is_cut: bool
 ) -> None:

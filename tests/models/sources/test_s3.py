@@ -2,9 +2,7 @@
 
 import hashlib
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from llmos.core.errors import BadRequest, DownloadFailed
 from llmos.core.progress import no_progress
@@ -12,6 +10,9 @@ from llmos.core.sources import Access
 from llmos.core.store.staging import open_staging_area
 from llmos.core.store.store import Store
 from llmos.models.sources import fetch_model
+from support.lazy_modules import LazyModule
+
+boto3, moto_server = LazyModule("boto3"), LazyModule("moto.server")
 
 CONTENT = bytes(range(256)) * 40_000
 """Larger than one read of the copy."""
@@ -19,7 +20,7 @@ CONTENT = bytes(range(256)) * 40_000
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = ThreadedMotoServer("127.0.0.1", 0)
+    server = moto_server.ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
     server.stop()

@@ -21,6 +21,7 @@ from llmos.security.audit.audit import Audit
 from llmos.security.audit.entries import NO_HASH, Event, hash_of, read_line
 from llmos.security.audit.verification import verify
 from llmos.security.signing_key import SigningKey
+from support.examples import examples
 
 NUM_ENTRIES = 12
 
@@ -31,7 +32,7 @@ FIELDS = (
 COLUMNS = ("time", "action", "actor", "project", "body", "hash")
 
 numbers = st.integers(1, NUM_ENTRIES)
-same_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+same_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 
 
 @pytest.fixture

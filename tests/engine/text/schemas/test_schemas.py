@@ -12,6 +12,7 @@ from llguidance import LLMatcher
 
 from llmos.engine.text.grammar import schema_source
 from llmos.engine.text.schemas import SchemaError, SchemaValidator, prepare_schema, with_ascii_classes
+from support.examples import examples
 from support.json_grammars import BYTES, accepts, random_value
 from support.schema_strategies import SCHEMAS, as_draft_2020
 
@@ -44,7 +45,7 @@ def refusal(schema):
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

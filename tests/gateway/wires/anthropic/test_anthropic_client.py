@@ -1,17 +1,21 @@
 """Anthropic's own client works unchanged: plain and streamed, blocking and asynchronous, with its own error classes."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import anthropic
 import pytest
 
 from llmos.core.errors import ModelNotFound, Overloaded, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
 from support.fake_backend import FakeModel, Reached
+from support.lazy_modules import LazyModule
 from support.scripted import KEY
+
+anthropic: Any = LazyModule("anthropic")
 
 HELLO: Any = {"model": "dialogue", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 WEATHER: Any = {
@@ -335,19 +339,19 @@ def test_a_wrong_key_raises_the_clients_authentication_error(served: str) -> Non
 @pytest.mark.parametrize(
     ("raised", "expected", "status", "kind"),
     [
-        (ModelNotFound("There is no such model."), anthropic.NotFoundError, 404, "not_found_error"),
-        (PromptTooLong("Too long."), anthropic.BadRequestError, 400, "invalid_request_error"),
-        (Overloaded("Try again.", retry_after_seconds=3), anthropic.RateLimitError, 429, "rate_limit_error"),
-        (ReplicaFailed("The process died."), anthropic.InternalServerError, 502, "api_error"),
-        (Unavailable("It is stopped."), anthropic.ServiceUnavailableError, 503, "overloaded_error"),
-        (RuntimeError("a bug"), anthropic.InternalServerError, 500, "api_error"),
+        (ModelNotFound("There is no such model."), "NotFoundError", 404, "not_found_error"),
+        (PromptTooLong("Too long."), "BadRequestError", 400, "invalid_request_error"),
+        (Overloaded("Try again.", retry_after_seconds=3), "RateLimitError", 429, "rate_limit_error"),
+        (ReplicaFailed("The process died."), "InternalServerError", 502, "api_error"),
+        (Unavailable("It is stopped."), "ServiceUnavailableError", 503, "overloaded_error"),
+        (RuntimeError("a bug"), "InternalServerError", 500, "api_error"),
     ],
 )
 def test_errors_raise_the_clients_own_classes(
-    client: anthropic.Anthropic, model: FakeModel, raised: Exception, expected: Any, status: int, kind: str
+    client: anthropic.Anthropic, model: FakeModel, raised: Exception, expected: str, status: int, kind: str
 ) -> None:
     model.enqueue(raised)
-    with pytest.raises(expected) as caught:
+    with pytest.raises(getattr(anthropic, expected)) as caught:
         client.messages.create(**HELLO)
     assert refused(caught.value, status, kind)
 

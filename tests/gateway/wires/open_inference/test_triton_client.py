@@ -1,5 +1,7 @@
 """Triton's own client works unchanged: blocking and asynchronous, with tensors in JSON and in bytes."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import Iterator
@@ -8,14 +10,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import tritonclient.http as triton
-import tritonclient.http.aio as triton_aio
-from tritonclient.utils import InferenceServerException
 
 from llmos.core.errors import Overloaded, ReplicaFailed
 from llmos.gateway.services import Services
 from support.fake_backend import FakeModel, Reached
+from support.lazy_modules import LazyModule
 from support.scripted import KEY, FakePool, FakeStatus, FakeVersion
+
+triton: Any = LazyModule("tritonclient.http")
+triton_aio: Any = LazyModule("tritonclient.http.aio")
+triton_utils: Any = LazyModule("tritonclient.utils")
 
 KEYS = {"Authorization": f"Bearer {KEY}"}
 
@@ -114,7 +118,7 @@ def test_a_numbered_version_is_called_through_a_route(client: triton.InferenceSe
             assert client.get_model_metadata(model, version, headers=KEYS)["versions"] == [version]
             assert client.is_model_ready(model, version, headers=KEYS)
     assert client.get_model_metadata("dialogue", headers=KEYS)["versions"] == ["1", "2"]
-    with pytest.raises(InferenceServerException, match=r"has no version '3'; it has 1, 2"):
+    with pytest.raises(triton_utils.InferenceServerException, match=r"has no version '3'; it has 1, 2"):
         client.infer("dialogue", [tensor("text_input", ["Once"])], model_version="3", headers=dict(KEYS))
     assert not client.is_model_ready("dialogue", "3", headers=KEYS)
 
@@ -137,7 +141,7 @@ def test_only_health_needs_no_key(client: triton.InferenceServerClient, services
     assert client.is_server_live()
     assert client.is_server_ready()
     for ask in (client.get_server_metadata, lambda: client.get_model_metadata("dialogue")):
-        with pytest.raises(InferenceServerException, match="LLMOS_HOME/keys/owner") as caught:
+        with pytest.raises(triton_utils.InferenceServerException, match="LLMOS_HOME/keys/owner") as caught:
             ask()
         assert caught.value.status() == "401"
     assert not client.is_model_ready("dialogue")
@@ -174,7 +178,7 @@ async def test_the_asynchronous_client(address: str) -> None:
                 "dialogue", [texts], headers=dict(KEYS), request_compression_algorithm=compression
             )
             check(result, "Hello", "Hello")
-        with pytest.raises(InferenceServerException, match="dialogue"):
+        with pytest.raises(triton_utils.InferenceServerException, match="dialogue"):
             await client.infer("dialog", [texts], headers=dict(KEYS))
 
 
@@ -190,7 +194,7 @@ def test_errors_raise_the_clients_own_exception(
     client: triton.InferenceServerClient, model: FakeModel, raised: Exception, status: str
 ) -> None:
     model.enqueue(raised)
-    with pytest.raises(InferenceServerException) as caught:
+    with pytest.raises(triton_utils.InferenceServerException) as caught:
         client.infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS))
     assert caught.value.status() == status
     assert "exception occurred in the client" not in caught.value.message()
