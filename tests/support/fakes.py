@@ -185,7 +185,7 @@ class FakeTokenizer:
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
 
-    def encode_inside(self, texts, *, find_control=False):
+    def encode_inside(self, texts):
         return [list(text.encode()) for text in texts]
 
     def fragment_encoder(self, vocab_size):

@@ -25,8 +25,8 @@ class Prompt:
     """At least one."""
     field: str
     """The name that callers know the prompt's field by."""
-    text: str | None
-    """The plain text; None for a conversation, and for token ids."""
+    request: Generate
+    """The request, with its user_text as the message or the text that the model takes."""
     chat: ChatPrompt | None
     """The conversation; None for a plain prompt."""
 
@@ -53,7 +53,7 @@ def encode_prompt(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int,
     chat = _chat_prompt(request, tokenizer)
     tokens = chat.tokens if chat else _prompt_tokens(request, tokenizer)
     check_token_ids(tokens, tokenizer, vocab_size, "The prompt", field)
-    return Prompt(tokens, field, request.text, chat)
+    return Prompt(tokens, field, request, chat)
 
 
 def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Counted:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
-from llmos.engine.continuations import encode_continuations
 from llmos.engine.messages import MAX_CONTINUATIONS, Delta, Generate, Rate
 from llmos.engine.prompt import Prompt, check_far_too_long, check_token_ids, encode_prompt
 from llmos.engine.rating import Rating
@@ -17,6 +16,8 @@ from llmos.engine.sampling_params import check_sampling
 from llmos.engine.scheduling.branches import plan_branches
 from llmos.engine.scheduling.scored_tokens import ScoredTokens
 from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.text.chat import encode_chat_prompt
+from llmos.engine.text.tokenizer.continuations import PromptEnd, encode_behind
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 MAX_CONTINUATION_TOKENS = 32_768
 """Tokens of all continuations together."""
 MAX_CONTINUATION_CHARACTERS = 16 * MAX_CONTINUATION_TOKENS
+
+_ANSWER = "Yes"
 
 
 def prepare_rate(command: Rate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Prepared:
@@ -125,9 +128,45 @@ def _continuations(command: Rate, prompt: Prompt, tokenizer: "Tokenizer", contex
     texts = {i: each for i, each in enumerate(command.continuations) if isinstance(each, str)}
     for i, text in texts.items():
         check_far_too_long(text, tokenizer, context_length, f"`{_name(i)}`", _name(i))
-    names = [_name(i) for i in texts]
-    encoded = iter(encode_continuations([*texts.values()], names, command.request, prompt, tokenizer))
+    encoded = iter(_encode_texts([*texts.values()], [_name(i) for i in texts], prompt, tokenizer))
     return [next(encoded) if isinstance(each, str) else each for each in command.continuations]
+
+
+def _encode_texts(texts: Seq[str], names: Seq[str], prompt: Prompt, tokenizer: "Tokenizer") -> list[list[int]]:
+    """Return the tokens of texts behind the prompt.
+
+    Where the caller chose the end of a text, the texts go on there, and may merge with it. A conversation ends with the
+    template's text, a gap to fill with a control token, and token ids end where the caller made them end: behind these,
+    the texts begin anew.
+    """
+    request = prompt.request
+    if request.text is not None and request.suffix is None:
+        end = PromptEnd.of_text(request.text, prompt.tokens, tokenizer, find_control=request.parse_special)
+        return encode_behind(end, texts, names, tokenizer)
+    if request.continue_final_message and (last := PromptEnd.of_message(prompt.tokens, tokenizer)) is not None:
+        return encode_behind(last, texts, names, tokenizer)
+    space = _space_before_answers(prompt, tokenizer) if request.messages and not request.continue_final_message else ""
+    return tokenizer.encode_inside([space + text for text in texts])
+
+
+def _space_before_answers(prompt: Prompt, tokenizer: "Tokenizer") -> str:
+    """Return the space that the chat template writes between the prompt and an answer, "" for almost all.
+
+    The templates of Llama 2 and Mistral write "[/INST] answer", and their models begin an answer with a space.
+    """
+    request = prompt.request
+    answer = {"role": "assistant", "content": _ANSWER}
+    answered = msgspec.structs.replace(
+        request, messages=[*(request.messages or ()), answer], continue_final_message=True
+    )
+    try:
+        tokens = encode_chat_prompt(answered, tokenizer).tokens
+    except BadRequest:
+        return ""
+    if tokens[: len(prompt.tokens)] != prompt.tokens:
+        return ""
+    behind = b"".join(map(tokenizer.token_bytes, tokens[len(prompt.tokens) :])).decode(errors="replace")
+    return " " if behind == f" {_ANSWER}" else ""
 
 
 def _check_tokens(

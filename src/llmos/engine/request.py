@@ -147,7 +147,8 @@ def echo_of(request: Generate, prompt: Prompt, tokenizer: "Tokenizer") -> str:
     """Return the text that each choice begins with, besides the answer."""
     if not request.echo:
         return ""
-    return tokenizer.decode(prompt.tokens) if prompt.text is None else prompt.text
+    text = prompt.request.text
+    return tokenizer.decode(prompt.tokens) if text is None else text
 
 
 def _resolve_max_tokens(prompt: Prompt, params: SamplingParams, context_length: int) -> int:

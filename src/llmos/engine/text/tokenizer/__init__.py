@@ -9,6 +9,7 @@ control_tokens.py     which tokens are control tokens, and which others only a c
 control_strings.py    tells control strings in a user's messages from those of the chat template
 cut_calls.py          calls whose arguments are no JSON object
 fragment_encoder.py   FragmentEncoder: text inside an answer -> tokens
+continuations.py      texts behind a prompt -> the tokens that they have there
 fitting.py            does the model have an embedding for the tokens that every prompt has?
 detokenizer.py        Detokenizer: tokens in, whole characters out
 template.py           ChatTemplate: messages -> prompt, within limits

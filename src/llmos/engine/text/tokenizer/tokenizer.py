@@ -156,37 +156,11 @@ class Tokenizer:
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts without BOS. Much faster than encode() in a loop."""
-        with self._lock, library_errors(_convert_error):
-            self._backend.encode_special_tokens = True
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        found: list[list[int]] = [encoding.ids for encoding in encodings]
-        return [
-            token_ids if self._forbidden_ids.isdisjoint(token_ids) else self._encode_text(text, self._forbidden_ids)
-            for text, token_ids in zip(texts, found, strict=True)
-        ]
+        return self._encode_batch(self._backend, texts)
 
-    def encode_inside(self, texts: Sequence[str], *, find_control: bool = False) -> list[list[int]]:
-        """Encode texts that stand inside a longer one: without BOS, and without the space that SentencePiece adds.
-
-        `find_control`: see encode().
-        """
-        pieces = [self._escaper.split(text) if find_control else [text] for text in texts]
-        backend = self._prefix.without
-        with self._lock, library_errors(_convert_error):
-            backend.encode_special_tokens = True
-            encodings = backend.encode_batch_fast([first for first, *_ in pieces], add_special_tokens=False)
-        found: list[list[int]] = [encoding.ids for encoding in encodings]
-        return [
-            [
-                *(
-                    ids
-                    if self._forbidden_ids.isdisjoint(ids)
-                    else self._encode_split(backend, first, self._forbidden_ids)
-                ),
-                *self._encode_pieces(["", *rest]),
-            ]
-            for (first, *rest), ids in zip(pieces, found, strict=True)
-        ]
+    def encode_inside(self, texts: Sequence[str]) -> list[list[int]]:
+        """Encode texts that stand inside a longer one: without BOS, and without the space that SentencePiece adds."""
+        return self._encode_batch(self._prefix.without, texts)
 
     @cached_property
     def affixes(self) -> tuple[list[int], list[int]]:
@@ -393,6 +367,18 @@ class Tokenizer:
         if forbidden_ids.isdisjoint(token_ids):
             return token_ids
         return self._encode_split(backend, text, forbidden_ids)
+
+    def _encode_batch(self, backend: tokenizers.Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+        """Encode ordinary texts, all in one call of the library."""
+        with self._lock, library_errors(_convert_error):
+            backend.encode_special_tokens = True
+            encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+        found: list[list[int]] = [encoding.ids for encoding in encodings]
+        forbidden = self._forbidden_ids
+        return [
+            token_ids if forbidden.isdisjoint(token_ids) else self._encode_split(backend, text, forbidden)
+            for text, token_ids in zip(texts, found, strict=True)
+        ]
 
     def _encode_split(self, first: tokenizers.Tokenizer, text: str, forbidden_ids: frozenset[int]) -> list[int]:
         """Encode the text in parts, split inside everything that would become one of these tokens."""
