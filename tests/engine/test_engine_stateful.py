@@ -1,6 +1,7 @@
 """Requests come, go, share prefixes, are preempted, get drafts, and fail, in any order: the blocks add up after every
-action, every request finishes, and every answer is the one that its request would get alone. With recurrent models,
-snapshots add up, too, and every sequence continues from the state behind its own tokens."""
+action, every request finishes, every answer is the one that its request would get alone, and every given token has the
+score that the model gives it. With recurrent models, snapshots add up, too, and every sequence continues from the state
+behind its own tokens."""
 
 import zlib
 from dataclasses import replace
@@ -12,36 +13,70 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llmos.engine.messages import Failed, Generate, SamplingParams
+from llmos.engine import live_request
+from llmos.engine.messages import Failed, Generate, Rate, Rated, SamplingParams
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.scheduling import recurrent_states, snapshot_positions
+from llmos.engine.scheduling.sequence import Choice
 from support.examples import examples
 from support.fakes import MarkovRunner, make_engine, run, tokens_of
+from support.rated import expected, numbers
 
 BUDGET, MAX_SEQUENCES, NUM_BLOCKS, CONTEXT, MAX_TOKENS = 40, 6, 11, 160, 60
 LETTERS = [*b"abcd"]
 STEMS = [[LETTERS[zlib.crc32(b"%d %d" % (stem, i)) % 4] for i in range(80)] for stem in range(2)]
 """Prompts begin with one of these, and so often with a cached prefix."""
 
-REQUESTS = st.builds(
-    lambda stem, length, rest, caller, salt, priority, **sampling: Generate(
-        id="",
-        tokens=stem[:length] + rest,
-        caller=caller,
-        cache_salt=salt,
-        priority=priority,
-        sampling=SamplingParams(ignore_eos=True, **sampling),
-    ),
+PROMPTS = st.builds(
+    lambda stem, length, rest: stem[:length] + rest,
     stem=st.sampled_from(STEMS),
     length=st.sampled_from([0, 5, 16, 30, 33, 48, 64, 80]),
     rest=st.lists(st.sampled_from(LETTERS), min_size=1, max_size=3),
-    caller=st.sampled_from(["ann", "bob"]),
-    salt=st.sampled_from(["", "", "other"]),
-    priority=st.sampled_from([-100, -1, 0, 1]),
+)
+COMMON = {
+    "tokens": PROMPTS,
+    "caller": st.sampled_from(["ann", "bob"]),
+    "salt": st.sampled_from(["", "", "other"]),
+    "priority": st.sampled_from([-100, -1, 0, 1]),
+}
+REQUESTS = st.builds(
+    lambda tokens, caller, salt, priority, prompt_logprobs, **sampling: Generate(
+        id="",
+        tokens=tokens,
+        caller=caller,
+        cache_salt=salt,
+        priority=priority,
+        prompt_logprobs=prompt_logprobs,
+        sampling=SamplingParams(ignore_eos=True, **sampling),
+    ),
+    **COMMON,
+    prompt_logprobs=st.sampled_from([None, None, None, 2]),
     max_tokens=st.sampled_from([1, 2, 9, 20, 40, MAX_TOKENS]),
     n=st.sampled_from([1, 1, 2, 3]),
     temperature=st.sampled_from([0.0, 0.0, 1.0]),
     seed=st.integers(1, 2),
+)
+
+
+RATES = st.builds(
+    lambda tokens, caller, salt, priority, continuations, **options: Rate(
+        request=Generate(id="", tokens=tokens, caller=caller, cache_salt=salt, priority=priority),
+        continuations=continuations,
+        scores_prompt=options.pop("scores_prompt") or not continuations,
+        **options,
+    ),
+    **COMMON,
+    continuations=st.lists(
+        st.one_of(
+            st.lists(st.sampled_from(LETTERS), min_size=1, max_size=4),
+            st.builds(
+                lambda stem, length: stem[-length:], st.sampled_from(STEMS), st.sampled_from([1, 7, 17, 40, MAX_TOKENS])
+            ),
+        ),
+        max_size=6,
+    ),
+    scores_prompt=st.booleans(),
+    num_top=st.sampled_from([0, 2]),
 )
 
 
@@ -68,10 +103,12 @@ class RecordingRunner(QuickRunner):
         self.contexts = np.zeros(NUM_BLOCKS * BLOCK_SIZE, np.uint32)
         self.raises = False
         self.returns_nan = False
+        self.scores_nan = False
 
     def forward(self, batch):
         raises, self.raises = self.raises, False
         returns_nan, self.returns_nan = self.returns_nan, False
+        scores_nan, self.scores_nan = self.scores_nan, False
         if raises:
             # A failed pass may have written anything.
             for s in range(len(batch.starts) - 1):
@@ -90,6 +127,8 @@ class RecordingRunner(QuickRunner):
                 assert self.contexts[slot] == context, "a block was computed behind other tokens"
         if returns_nan and len(logits):
             logits[0] = np.nan
+        if scores_nan and self._scores is not None:
+            self._scores.logprobs_Q[0] = np.nan
         return logits
 
 
@@ -163,6 +202,27 @@ def answer_alone(request, index):
 ALONE = {}
 
 
+def scores_alone(before, tokens, num_top):
+    """Return the scores that the definition gives these tokens. The model sees the last two before each only."""
+    scores = []
+    for i, token in enumerate(tokens):
+        key = tuple([*before, *tokens[:i]][-2:]), token, num_top
+        if key not in SCORES:
+            (SCORES[key],) = expected(QuickRunner(), key[0], [token], num_top)
+        scores.append(SCORES[key])
+    return scores
+
+
+SCORES = {}
+
+
+def check_scores(event, prompt, continuations, scores_prompt, num_top):
+    """Assert that the event has the scores of exactly these tokens."""
+    alone = [scores_alone(prompt, tokens, num_top) for tokens in continuations]
+    assert [numbers(scores) for scores in event.continuations] == alone
+    assert numbers(event.prompt) == (scores_alone(prompt[:1], prompt[1:], num_top) if scores_prompt else [])
+
+
 class Serving(RuleBasedStateMachine):
     """An engine with too few blocks, too small a budget and too few sequences."""
 
@@ -175,6 +235,8 @@ class Serving(RuleBasedStateMachine):
         self.sampler = self.engine._sampler = FlakySampler(self.engine._sampler)
         self.live = {}
         """id -> its request, and {index: its tokens so far}"""
+        self.unrated = set()
+        """The ids of those whose scores are still to come."""
         self.count = 0
 
     @staticmethod
@@ -188,13 +250,25 @@ class Serving(RuleBasedStateMachine):
             request = msgspec.structs.replace(request, id=f"r{self.count}")
             self.engine.submit(request)
             self.live[request.id] = (request, {index: [] for index in range(request.sampling.n)})
+            if request.prompt_logprobs is not None:
+                self.unrated.add(request.id)
+
+    @rule(commands=st.lists(RATES, min_size=1, max_size=3))
+    def submit_rates(self, commands):
+        for command in commands:
+            self.count += 1
+            id = f"r{self.count}"
+            command = msgspec.structs.replace(command, request=msgspec.structs.replace(command.request, id=id))
+            self.engine.submit(command)
+            self.live[id] = (command, {})
+            self.unrated.add(id)
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
     def abort(self, data):
         id = data.draw(st.sampled_from(sorted(self.live)))
         self.engine.abort(id)
-        del self.live[id]
+        self._forget(id)
 
     @precondition(lambda self: len(self.scheduler.running) > 1)
     @rule()
@@ -213,17 +287,19 @@ class Serving(RuleBasedStateMachine):
         self.step(count)
 
     @precondition(lambda self: self.scheduler.running)
-    @rule(fault=st.sampled_from(["sampler", "sampler", "nan", "runner"]), data=st.data())
+    @rule(fault=st.sampled_from(["sampler", "sampler", "nan", "score", "runner"]), data=st.data())
     def go_wrong(self, fault, data):
         sequence = data.draw(st.sampled_from(self.scheduler.running))
         self.runner.raises = fault == "runner"
         self.runner.returns_nan = fault == "nan"
-        self.sampler.failing_state = sequence.sampling if fault == "sampler" else None
+        self.runner.scores_nan = fault == "score"
+        is_choice = isinstance(sequence, Choice)
+        self.sampler.failing_state = sequence.sampling if fault == "sampler" and is_choice else None
         failed = self._step(may_fail=True)
         if fault == "sampler":
             assert failed <= {sequence.request_id}, "only the failing request ends"
         assert fault == "runner" or len(failed) <= 1
-        self.runner.returns_nan = False
+        self.runner.returns_nan = self.runner.scores_nan = False
         self.sampler.failing_state = None
 
     def _step(self, may_fail=False):
@@ -232,9 +308,14 @@ class Serving(RuleBasedStateMachine):
             if isinstance(event, Failed):
                 assert may_fail
                 failed.add(event.id)
-                del self.live[event.id]
+                self._forget(event.id)
                 continue
             request, tokens_so_far = self.live[event.id]
+            if isinstance(event, Rated):
+                self.unrated.remove(event.id)
+                self._check_rated(event, request)
+                continue
+            assert event.id not in self.unrated, "an answer begins before the scores of its prompt"
             tokens_so_far[event.index] += event.token_ids
             assert event.num_output_tokens == len(tokens_so_far[event.index])
             if event.finish_reason:
@@ -244,6 +325,17 @@ class Serving(RuleBasedStateMachine):
                 del self.live[event.id]
         self.engine.check_invariants()
         return failed
+
+    def _check_rated(self, event, request):
+        if isinstance(request, Generate):
+            check_scores(event, request.tokens, [], True, request.prompt_logprobs)
+        else:
+            check_scores(event, request.request.tokens, request.continuations, request.scores_prompt, request.num_top)
+            del self.live[event.id]
+
+    def _forget(self, id):
+        del self.live[id]
+        self.unrated.discard(id)
 
     @invariant()
     def blocks_and_budgets_add_up(self):
@@ -268,7 +360,7 @@ class Serving(RuleBasedStateMachine):
 
     def teardown(self):
         # Every request finishes: at worst one after another, with a prefill of everything before each of its tokens.
-        num_choices = sum(len(tokens_so_far) for _, tokens_so_far in self.live.values())
+        num_choices = sum(len(tokens_so_far) or 1 for _, tokens_so_far in self.live.values())
         for _ in range(num_choices * MAX_TOKENS * (CONTEXT // 24 + 1)):
             if self.live:
                 self._step()
@@ -296,6 +388,11 @@ class ServingRecurrent(Serving):
                 path.append(path[-1].parent)
             tokens = [token for each in reversed(path) for token in each.tokens]
             assert self.runner.states[index] == zlib.crc32(np.array(tokens, np.int32).tobytes())
+
+
+@pytest.fixture(autouse=True)
+def few_branches(monkeypatch):
+    monkeypatch.setattr(live_request, "MAX_QUEUED_BRANCHES", 3)
 
 
 @pytest.fixture(autouse=True)
