@@ -194,7 +194,8 @@ def answer_alone(request, index):
     if key not in ALONE:
         longest = msgspec.structs.replace(request.sampling, n=3, max_tokens=MAX_TOKENS)
         engine = make_engine(QuickRunner(), max_draft_tokens=0, prefix_cache=False)
-        outputs = run(engine, msgspec.structs.replace(request, id="alone", sampling=longest), check=False)
+        plain = msgspec.structs.replace(request, id="alone", sampling=longest, prompt_logprobs=None)
+        outputs = run(engine, plain, check=False)
         ALONE[key] = [tokens_of(outputs["alone", i]) for i in range(3)]
     return ALONE[key][index][: request.sampling.max_tokens]
 
