@@ -12,6 +12,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Placement = tuple[int, str, int, str, int, int, int]
+Scored = tuple[Ints, Ints, int]
 Piece = tuple[str, str, str, int, Bytes, int]
 
 class Pool:
@@ -48,6 +49,7 @@ class Runner:
         states: Ints | None = None,
         restored: Ints | None = None,
         copies: Ints | None = None,
+        scored: Scored | None = None,
     ) -> Floats: ...
     def refused(
         self,
@@ -57,8 +59,10 @@ class Runner:
         block_tables: Ints,
         logit_rows: Ints,
         adapters: Ints | None = None,
+        scored: Scored | None = None,
     ) -> list[int]: ...
     def likeliest(self) -> tuple[Floats, Ints]: ...
+    def scores(self) -> tuple[Floats, Ints, Floats, Ints, Floats]: ...
     def set_profiling(self, is_on: bool) -> None: ...
     def profile(self) -> dict[str, float]: ...
     @property

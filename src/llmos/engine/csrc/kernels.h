@@ -131,6 +131,27 @@ struct alignas(64) Largest {
     int32_t group[group_rows];     // the lane's token is 16 * group + lane
 };
 
+// A row of logits is summed in blocks of so many, one after another, wherever its log-probabilities are made: their bits
+// don't depend on who makes them. A multiple of group_rows.
+constexpr int logit_block = 1024;
+
+// What the distribution over a block of a row's logits is made of; see row_sums.h.
+struct BlockSums {
+    double exps;      // the sum of exp(x - highest)
+    double weighted;  // the sum of exp(x - highest) * (x - highest)
+    float highest;
+    bool is_finite;  // all logits of the block are
+};
+
+// The largest logits of a row that were seen so far, best first; of equal ones the lowest token comes first. What it
+// holds in the end does not depend on the order in which they were seen.
+struct TopLogits {
+    static constexpr int max_count = 20;
+    int32_t count;
+    int32_t ids[max_count];
+    float logits[max_count];
+};
+
 enum class ActivationKind { silu, gelu_tanh, gelu, relu_squared, clamped_swiglu };
 
 struct Kernels {
@@ -163,6 +184,13 @@ struct Kernels {
     double (*exp_all)(const float* x, int size, float highest, float inverse_temperature, float* out);
     // Updates `largest` with x[size], the logits of the tokens from first_token (a multiple of 16) on.
     void (*update_largest)(const float* x, int size, int first_token, Largest& largest);
+    // Sums x[size], at most logit_block. Where logits are minus infinity and others are not, `exps` is right.
+    void (*sum_block)(const float* x, int size, BlockSums& sums);
+    // The number of logits in x[size], those of the tokens from first_token on, that come before `token`, whose logit is
+    // `logit`: the larger ones, and equal ones of lower tokens.
+    int (*count_before)(const float* x, int size, int first_token, float logit, int token);
+    // Updates the `capacity` largest logits with x[size], those of the tokens from first_token on.
+    void (*update_top)(const float* x, int size, int first_token, int capacity, TopLogits& top);
     // Appends every i with x[i] > bound, ascending.
     void (*find_above)(const float* x, int size, float bound, std::vector<int32_t>& out);
     // The largest value and the lowest index that has it; index -1 where any value is NaN or plus infinity.

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <vector>
 
+#include "row_sums.h"
+
 namespace llmos {
 namespace {
 
@@ -51,7 +53,7 @@ class Row {
         const bool wants_logprobs = args_.num_logprobs[row_] >= 0;
         double log_total = 0;
         if (wants_logprobs) {  // of the model's own distribution, before any change
-            log_total = std::log(kernels_.exp_all(logits_, size_, highest, 1, exps_.data())) + double(highest);
+            log_total = sum_logits();
             report_top(log_total);
         }
         const int first = args_.bias_starts[row_], last = args_.bias_starts[row_ + 1];
@@ -63,7 +65,7 @@ class Row {
                                    : nullptr;
         if (const int32_t only = mask ? find_only(mask) : -1; only >= 0) {
             args_.ids[row_] = only;
-            if (wants_logprobs) args_.logprobs[row_] = float(double(logits_[only]) - log_total);
+            if (wants_logprobs) args_.logprobs[row_] = RowSums::logprob(logits_[only], log_total);
             return;
         }
         const bool is_best_allowed = !mask || (mask[best / 32] >> (best % 32) & 1);
@@ -80,10 +82,21 @@ class Row {
         }
         const int32_t id = args_.temperature[row_] == 0 ? best : draw(highest);
         args_.ids[row_] = id;
-        if (wants_logprobs) args_.logprobs[row_] = float(double(original_logit(id)) - log_total);
+        if (wants_logprobs) args_.logprobs[row_] = RowSums::logprob(original_logit(id), log_total);
     }
 
   private:
+    // The logarithm of the sum of all exponentials, in the blocks in which the head sums the rows that it scores.
+    double sum_logits() const {
+        RowSums sums;
+        for (int first = 0; first < size_; first += logit_block) {
+            BlockSums block;
+            kernels_.sum_block(logits_ + first, std::min(logit_block, size_ - first), block);
+            sums.add(block);
+        }
+        return sums.log_total();
+    }
+
     void set_logit(int32_t id, float value) {
         original_logits_.emplace_back(id, logits_[id]);
         logits_[id] = value;
@@ -139,7 +152,7 @@ class Row {
         for (int i = 0; i < count; ++i) {
             args_.top_ids[size_t(row_) * args_.num_top + i] = found_[size_t(i)];
             args_.top_logprobs[size_t(row_) * args_.num_top + i] =
-                float(double(logits_[found_[size_t(i)]]) - log_total);
+                RowSums::logprob(logits_[found_[size_t(i)]], log_total);
         }
     }
 

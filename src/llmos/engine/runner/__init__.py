@@ -74,11 +74,12 @@ class Likeliest:
 class Scores:
     """The scores of the last step's Q given tokens in the model's own distribution: before temperature and penalties.
 
+    A row with a logit that is not finite has NaN, rank 0 and tokens -1; the others are unaffected.
     Equal to the bit whatever else is in the step, and to the sampler's logprobs of the same tokens.
     """
 
     logprobs_Q: npt.NDArray[np.float32]
-    """Natural logarithms; NaN where a logit of the row is not finite."""
+    """Natural logarithms."""
     ranks_Q: npt.NDArray[np.int32]
     """1 for the most likely token; of equal ones the lowest id comes first."""
     entropies_Q: npt.NDArray[np.float32]

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -64,8 +63,7 @@ class NativeRunner:
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
         plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
         self._runner.place(packer(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
-        self._scores: Scores | None = None
-        self._wanted: npt.NDArray[np.intp] | None = None
+        self._has_scores = False
 
     @staticmethod
     def plan(spec: DecoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto") -> Plan:
@@ -78,29 +76,21 @@ class NativeRunner:
 
         Raises SequencesRefused if it can tell which sequences can't be computed.
         """
-        self._scores, self._wanted = None, None
-        if batch.scored_rows is None or batch.scored_tokens is None:
-            return self._forward(batch)
-        rows = np.union1d(batch.logit_rows, batch.scored_rows)
-        logits_RV = self._forward(replace(batch, logit_rows=rows))
-        self._scores = _scores(logits_RV[np.searchsorted(rows, batch.scored_rows)], batch.scored_tokens, batch.num_top)
-        self._wanted = np.searchsorted(rows, batch.logit_rows)
-        return logits_RV[self._wanted]
-
-    def scores(self) -> Scores | None:
-        """Return the scores of the last step's scored rows; None if it had none."""
-        return self._scores
-
-    def _forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         arrays = (
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters,
         )  # fmt: skip
+        scored = None
+        if batch.scored_rows is not None and batch.scored_tokens is not None:
+            scored = (batch.scored_rows, batch.scored_tokens, batch.num_top)
+        self._has_scores = False
         try:
-            return self._runner.forward(*arrays, batch.states, batch.restored, batch.snapshots)
+            logits_RV = self._runner.forward(*arrays, batch.states, batch.restored, batch.snapshots, scored)
         except ValueError as error:
-            if refused := self._runner.refused(*arrays):
+            if refused := self._runner.refused(*arrays, scored):
                 raise SequencesRefused(refused, str(error)) from None
             raise
+        self._has_scores = scored is not None
+        return logits_RV
 
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
         """Replace the adapter at an index; None removes it."""
@@ -112,10 +102,11 @@ class NativeRunner:
 
     def likeliest(self) -> Likeliest:
         """Return the largest logit of each row of the last step, which the computation of the head finds anyway."""
-        highest_R, tokens_R = self._runner.likeliest()
-        if self._wanted is not None:
-            highest_R, tokens_R = highest_R[self._wanted], tokens_R[self._wanted]
-        return Likeliest(highest_R, tokens_R)
+        return Likeliest(*self._runner.likeliest())
+
+    def scores(self) -> Scores | None:
+        """Return the scores of the last step's scored rows; None if it had none."""
+        return Scores(*self._runner.scores()) if self._has_scores else None
 
     def set_profiling(self, is_on: bool) -> None:
         """Start or stop timing the parallel regions of every step."""
@@ -157,24 +148,3 @@ def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawT
         parts[slot_of(name)[:2]].append(dequantize(tensors[name]).reshape(-1))
     for slot, vectors in parts.items():
         runner.set_vector(*slot, np.concatenate(vectors))
-
-
-def _scores(logits_QV: npt.NDArray[np.float32], tokens_Q: npt.NDArray[np.int32], num_top: int) -> Scores:
-    wide_QV = logits_QV.astype(np.float64)
-    wide_QV -= wide_QV.max(1, keepdims=True)
-    logprobs_QV = wide_QV - np.log(np.exp(wide_QV).sum(1, keepdims=True))
-    own_Q1 = np.take_along_axis(logits_QV, tokens_Q[:, None], 1)
-    before_QV = (logits_QV > own_Q1) | ((logits_QV == own_Q1) & (np.arange(logits_QV.shape[1]) < tokens_Q[:, None]))
-    top_QK = np.argsort(-logits_QV, axis=1, kind="stable")[:, :num_top]
-    is_broken_Q = ~np.isfinite(logits_QV).all(1)
-    logprobs_Q = np.take_along_axis(logprobs_QV, tokens_Q[:, None], 1)[:, 0]
-    logprobs_Q[is_broken_Q] = np.nan
-    entropies_Q = -(np.exp(logprobs_QV) * logprobs_QV).sum(1)
-    entropies_Q[is_broken_Q] = np.nan
-    return Scores(
-        logprobs_Q.astype(np.float32),
-        np.where(is_broken_Q, 0, before_QV.sum(1) + 1).astype(np.int32),
-        entropies_Q.astype(np.float32),
-        top_QK.astype(np.int32),
-        np.take_along_axis(logprobs_QV, top_QK, 1).astype(np.float32),
-    )

@@ -161,6 +161,9 @@ std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, Dec
     return adapter;
 }
 
+// Rows, a token for each of them, and the number of likeliest tokens.
+using ScoredArrays = std::tuple<Array1<int32_t>, Array1<int32_t>, int>;
+
 // A batch as Python gives it; see engine/runner/__init__.py's Batch.
 struct BatchArrays {
     const Array1<int32_t>&tokens, &starts, &context_lengths;
@@ -168,10 +171,12 @@ struct BatchArrays {
     const Array1<int32_t>& logit_rows;
     const std::optional<Array1<int32_t>>&adapters, &states, &restored;
     const std::optional<Array2<int32_t>>& copies;
+    const std::optional<ScoredArrays>& scored;
 
     BatchView checked(const Decoder& decoder) const {
         check_sizes();
         check_logit_rows();
+        check_scored(decoder);
         for (int s = 0; s < num_sequences(); ++s) check_sequence(decoder, s);
         check_states(decoder);
         return {num_tokens(),
@@ -187,12 +192,15 @@ struct BatchArrays {
                 states ? states->data() : nullptr,
                 restored ? restored->data() : nullptr,
                 copies ? reinterpret_cast<const StateCopy*>(copies->data()) : nullptr,
-                copies ? int(copies->shape(0)) : 0};
+                copies ? int(copies->shape(0)) : 0,
+                scored ? ScoredTokens{num_scored(), scored_rows().data(), scored_tokens().data(), num_top()}
+                       : ScoredTokens{}};
     }
 
     // The sequences that checked() refuses for what they bring themselves.
     std::vector<int> refused(const Decoder& decoder) const {
         check_sizes();
+        check_scored(decoder);
         std::vector<int> found;
         for (int s = 0; s < num_sequences(); ++s) {
             try {
@@ -207,6 +215,10 @@ struct BatchArrays {
   private:
     int num_tokens() const { return int(tokens.size()); }
     int num_sequences() const { return int(context_lengths.size()); }
+    const Array1<int32_t>& scored_rows() const { return std::get<0>(*scored); }
+    const Array1<int32_t>& scored_tokens() const { return std::get<1>(*scored); }
+    int num_scored() const { return scored ? int(scored_rows().size()) : 0; }
+    int num_top() const { return std::get<2>(*scored); }
 
     void check_sizes() const {
         require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
@@ -230,7 +242,29 @@ struct BatchArrays {
         }
     }
 
+    void check_scored(const Decoder& decoder) const {
+        if (!scored) return;
+        require(decoder.spec().has_head, "a model without a head scores no tokens");
+        require(scored_rows().size() == scored_tokens().size(), "every scored row has one token");
+        require(scored_rows().size() <= size_t(max_batch_tokens), "a batch has too many tokens to score");
+        require(num_top() >= 0 && num_top() <= std::min(TopLogits::max_count, decoder.spec().vocab_size),
+                "num_top is from 0 to 20, and no more than the vocabulary");
+        for (int i = 0; i < num_scored(); ++i) {
+            require(uint32_t(scored_rows()(i)) < uint32_t(num_tokens()), "a scored row is outside the batch");
+            require(i == 0 || scored_rows()(i - 1) <= scored_rows()(i), "scored rows must ascend");
+        }
+    }
+
+    void check_scored_tokens(const Decoder& decoder, int s) const {
+        const int32_t *begin = scored_rows().data(), *end = begin + num_scored();
+        const int32_t* first = std::lower_bound(begin, end, starts(s));
+        for (const int32_t* row = first; row != end && *row < starts(s + 1); ++row)
+            require(uint32_t(scored_tokens()(row - begin)) < uint32_t(decoder.spec().vocab_size),
+                    "a scored token is outside the vocabulary");
+    }
+
     void check_sequence(const Decoder& decoder, int s) const {
+        if (scored) check_scored_tokens(decoder, s);
         for (int t = starts(s); t < starts(s + 1); ++t)
             require(uint32_t(tokens(t)) < uint32_t(decoder.spec().vocab_size), "a token is outside the vocabulary");
         require(context_lengths(s) >= 0, "a context length is negative");
@@ -312,10 +346,11 @@ class DecoderRunner {
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                        Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
                        std::optional<Array1<int32_t>> adapters, std::optional<Array1<int32_t>> states,
-                       std::optional<Array1<int32_t>> restored, std::optional<Array2<int32_t>> copies) {
+                       std::optional<Array1<int32_t>> restored, std::optional<Array2<int32_t>> copies,
+                       std::optional<ScoredArrays> scored) {
         weights_.require_complete();
         const BatchArrays arrays{tokens,   starts, context_lengths, block_tables, logit_rows,
-                                 adapters, states, restored,        copies};
+                                 adapters, states, restored,        copies,       scored};
         const BatchView batch = arrays.checked(decoder_);
         // The array keeps the memory, not the numbers: a later step may write them elsewhere.
         auto held = std::make_unique<std::shared_ptr<const Buffer>>();
@@ -331,11 +366,11 @@ class DecoderRunner {
 
     std::vector<int> refused(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                              Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
-                             std::optional<Array1<int32_t>> adapters) {
+                             std::optional<Array1<int32_t>> adapters, std::optional<ScoredArrays> scored) {
         const std::optional<Array1<int32_t>> no_states;  // states are the runner's own, and checked with the batch
         const std::optional<Array2<int32_t>> no_copies;
         return BatchArrays{tokens,   starts,    context_lengths, block_tables, logit_rows,
-                           adapters, no_states, no_states,       no_copies}
+                           adapters, no_states, no_states,       no_copies,    scored}
             .refused(decoder_);
     }
 
@@ -346,12 +381,16 @@ class DecoderRunner {
             highest = decoder_.highest();
             tokens = decoder_.likeliest();
         });
-        const auto array = []<class T>(const std::vector<T>& from) {
-            OwnedMemory<T> memory(from.size());
-            std::copy(from.begin(), from.end(), memory.data);
-            return nb::ndarray<nb::numpy, T>(memory.data, {from.size()}, memory.owner);
-        };
-        return nb::make_tuple(array(highest), array(tokens));
+        return nb::make_tuple(array_of(highest), array_of(tokens));
+    }
+
+    nb::tuple scores() {
+        Scores found;
+        calls_.run([&] { found = decoder_.scores(); });
+        const size_t count = found.logprobs.size(), num_top = size_t(found.num_top);
+        return nb::make_tuple(array_of(found.logprobs), array_of(found.ranks), array_of(found.entropies),
+                              array_of(found.top_ids, {count, num_top}),
+                              array_of(found.top_logprobs, {count, num_top}));
     }
 
     void set_profiling(bool is_on) {
@@ -375,6 +414,16 @@ class DecoderRunner {
     std::string isa() const { return kernels_.name; }
 
   private:
+    template <class T>
+    static nb::ndarray<nb::numpy, T> array_of(const std::vector<T>& from, std::initializer_list<size_t> shape) {
+        OwnedMemory<T> memory(from.size());
+        std::copy(from.begin(), from.end(), memory.data);
+        return {memory.data, shape, memory.owner};
+    }
+    template <class T> static nb::ndarray<nb::numpy, T> array_of(const std::vector<T>& from) {
+        return array_of(from, {from.size()});
+    }
+
     nb::object pool_object_;  // keeps the pool alive
     const Kernels& kernels_;
     Decoder decoder_;
@@ -406,13 +455,18 @@ void bind_decoder(nb::module_& m) {
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "adapters"_a.noconvert() = nb::none(), "states"_a.noconvert() = nb::none(),
              "restored"_a.noconvert() = nb::none(), "copies"_a.noconvert() = nb::none(),
-             "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
+             "scored"_a.noconvert() = nb::none(),
+             "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.\n"
+             "`scored` is (rows, a token for each of them, number of likeliest tokens).")
         .def("refused", &DecoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
-             "adapters"_a.noconvert() = nb::none(),
+             "adapters"_a.noconvert() = nb::none(), "scored"_a.noconvert() = nb::none(),
              "The sequences of a batch that forward() refuses for their own tokens, positions, blocks or adapter.")
         .def("likeliest", &DecoderRunner::likeliest,
              "The largest logit of each row of the last step and its token, -1 where a logit is not finite.")
+        .def(
+            "scores", &DecoderRunner::scores,
+            "Of the last step's scored tokens: log-probabilities, ranks, entropies, and the likeliest tokens with theirs.")
         .def("set_profiling", &DecoderRunner::set_profiling, "is_on"_a,
              "Time the regions of each step, or stop; starts from zero.")
         .def("profile", &DecoderRunner::profile,

@@ -40,7 +40,8 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       num_states_(num_states),
       states_(saturating_product(size_t(num_states), state_bytes(spec_))),
       zeros_(size_t(hidden_columns_) * sizeof(float)),
-      scratch_(size_t(pool.size())) {
+      scratch_(size_t(pool.size())),
+      scoring_(spec_.vocab_size, pool.size()) {
     for (size_t i = 0; i < layers_.size(); ++i)
         if (spec_.layers[i].has_experts) layers_[i].experts.resize(size_t(spec_.num_experts));
     stream_projections_.resize(size_t(spec_.residual_streams - 1));
@@ -90,6 +91,7 @@ size_t Decoder::state_bytes(const Spec& spec) {
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
     plan(batch, plan_);
+    scoring_.plan(batch.scored);
     if (plan_tail(batch)) plan(tail_batch_, tail_plan_);
     if (profile_.is_on) profile_.start();
     const int num_threads = pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });

@@ -3,6 +3,7 @@
 //   weights.cpp   which weights the spec asks for, and where they are kept
 //   decoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
 //   plan.cpp      how attention is cut into units of work, and which tokens have adapters
+//   scoring.h     how given tokens are scored without their rows of logits
 //   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp,
 //                 layer_inputs.cpp, streams.cpp, recurrence.cpp, head.cpp are its operations
 #pragma once
@@ -15,6 +16,7 @@
 
 #include "buffer.h"
 #include "decoder/adapter.h"
+#include "decoder/scoring.h"
 #include "decoder/spec.h"
 #include "kernels.h"
 #include "matrix.h"
@@ -39,6 +41,7 @@ struct BatchView {
     const int32_t* restored;  // [num_sequences], where its state is read instead, -1: where it is kept; null: all -1
     const StateCopy* copies;  // [num_copies], ascending by sequence, then by tokens
     int num_copies;
+    ScoredTokens scored;
     int state(int sequence) const { return states ? states[sequence] : sequence; }
     int restored_state(int sequence) const { return restored ? restored[sequence] : -1; }
 };
@@ -69,6 +72,9 @@ class Decoder {
     // is not finite), and that logit.
     const std::vector<int32_t>& likeliest() const { return likeliest_; }
     const std::vector<float>& highest() const { return highest_; }
+
+    // Of the last step's scored tokens.
+    const Scores& scores() const { return scoring_.scores(); }
 
     int logits_stride() const { return spec_.has_head ? round_up(spec_.vocab_size, group_rows) : hidden_columns_; }
     int num_blocks() const { return num_blocks_; }
@@ -199,13 +205,14 @@ class Decoder {
     TokenPlan plan_;
     std::vector<int32_t> likeliest_;
     std::vector<float> highest_;
+    Scoring scoring_;
 
-    // Layers from tail_layer_ on have no keys and values of their own, so they are computed for the rows alone whose
-    // logits are wanted. -1: the step has no such rows to leave out.
+    // Layers from tail_layer_ on have no keys and values of their own, so they are computed for the rows alone of which
+    // logits or scores are wanted. -1: the step has no such rows to leave out.
     int tail_layer_ = -1;
     BatchView tail_batch_{};
     TokenPlan tail_plan_;
-    std::vector<int32_t> tail_starts_, tail_contexts_, tail_rows_;
+    std::vector<int32_t> wanted_rows_, tail_starts_, tail_contexts_, tail_rows_;
 
     Buffer low_rank_;  // adapters: [gate, up][tokens][max_rank]
     Buffer aside_;     // [tokens][hidden_columns_]: rows of adapted tokens, while a product with a gain is computed

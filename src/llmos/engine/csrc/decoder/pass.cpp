@@ -30,8 +30,12 @@ void Decoder::Pass::run() {
         if (spec_.layer_input_size) add_layer_input(layer, i);
     }
     if (spec_.has_streams()) end_streams();
-    if (spec_.has_head) head();
-    else output_rows();
+    if (spec_.has_head) {
+        head();
+        score();
+    } else {
+        output_rows();
+    }
     enter(Region::wait);
 }
 
@@ -67,15 +71,15 @@ void Decoder::Pass::embed() {
     });
 }
 
-// Leaves out the rows whose logits nobody wants: no layer from here on has keys that other rows would read.
+// Leaves out the rows of which nobody wants logits or scores: no layer from here on has keys that other rows would read.
 void Decoder::Pass::keep_wanted_rows() {
     const auto move = [](float* rows, size_t size, int from, int to) {
         std::copy_n(rows + size_t(from) * size, size, rows + size_t(to) * size);
     };
     // One thread moves them, in order: a row may lie where an earlier one goes.
     for_each(Region::embed, 1, 1, [&](int) {
-        for (int r = 0; r < batch_->num_logit_rows; ++r) {
-            const int from = batch_->logit_rows[r];
+        for (int r = 0; r < int(decoder_.wanted_rows_.size()); ++r) {
+            const int from = decoder_.wanted_rows_[size_t(r)];
             move(x(0), size_t(decoder_.hidden_columns_), from, r);
             move(decoder_.rotations_.as<float>(), decoder_.rotations_stride(), from, r);
             if (spec_.layer_input_size) move(layer_inputs(0), size_t(decoder_.all_layer_inputs_columns_), from, r);

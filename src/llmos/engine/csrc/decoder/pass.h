@@ -144,7 +144,13 @@ class Decoder::Pass : private Step {
                                float* out) const;
 
     // head.cpp
+    Segment head_segment(float* out, int stride) const;
+    Activations open_head_phase(Region region, int count, int num_rows, const int32_t* rows);
+    void cap_logits(float* logits, int num_groups) const;
     void head();
+    void score();
+    void compute_own_logit(const Activations& in, int index);
+    void score_unit(const Activations& in, const Scoring::Unit& unit, Scoring::Scratch& scratch);
 
     // Opens a phase whose units read rows that `make(row, out)` makes, from what is complete when every thread has come
     // here. Few rows are made by each thread for itself; many are shared, and take a phase before.

@@ -2,7 +2,7 @@
 // tokens.
 
 #include <algorithm>
-#include <numeric>
+#include <iterator>
 
 #include "decoder/decoder.h"
 
@@ -14,30 +14,37 @@ void Decoder::plan(const BatchView& batch, TokenPlan& plan) {
     plan_adapters(batch, plan);
 }
 
-// Returns whether the last layers need fewer rows than the batch has: their logits are wanted only of the last tokens
-// of each sequence, if of any.
+// Returns whether the last layers need fewer rows than the batch has: logits and scores are wanted only of the last
+// tokens of each sequence, if of any.
 bool Decoder::plan_tail(const BatchView& batch) {
     const auto has_keys = [](const Spec::Layer& layer) { return layer.has_keys; };
     const int first =
         int(std::find_if(spec_.layers.rbegin(), spec_.layers.rend(), has_keys).base() - spec_.layers.begin());
     tail_layer_ = -1;
-    if (first == spec_.num_layers || !spec_.is_causal || batch.num_logit_rows == batch.num_tokens) return false;
+    if (first == spec_.num_layers || !spec_.is_causal) return false;
+    const int32_t *logit_rows = batch.logit_rows, *end_of_rows = logit_rows + batch.num_logit_rows;
+    wanted_rows_.clear();
+    std::set_union(logit_rows, end_of_rows, scoring_.rows().begin(), scoring_.rows().end(),
+                   std::back_inserter(wanted_rows_));
+    const int num_wanted = int(wanted_rows_.size());
+    if (num_wanted == batch.num_tokens) return false;
     tail_starts_.assign(1, 0);
     tail_contexts_.clear();
-    tail_rows_.resize(size_t(batch.num_logit_rows));
-    std::iota(tail_rows_.begin(), tail_rows_.end(), 0);
     int row = 0;
     for (int s = 0; s < batch.num_sequences; ++s) {
         const int end = batch.starts[s + 1], first_row = row;
-        while (row < batch.num_logit_rows && batch.logit_rows[row] < end) ++row;
+        while (row < num_wanted && wanted_rows_[size_t(row)] < end) ++row;
         const int count = row - first_row;
-        if (count && batch.logit_rows[first_row] != end - count) return false;
+        if (count && wanted_rows_[size_t(first_row)] != end - count) return false;
         tail_starts_.push_back(row);
         tail_contexts_.push_back(batch.context_lengths[s] + end - batch.starts[s] - count);
     }
+    tail_rows_.clear();
+    for (const int32_t* r = logit_rows; r != end_of_rows; ++r) tail_rows_.push_back(index_among(wanted_rows_, *r));
+    scoring_.keep_rows(wanted_rows_);
     tail_layer_ = first;
     tail_batch_ = batch;
-    tail_batch_.num_tokens = batch.num_logit_rows;
+    tail_batch_.num_tokens = num_wanted;
     tail_batch_.starts = tail_starts_.data();
     tail_batch_.context_lengths = tail_contexts_.data();
     tail_batch_.logit_rows = tail_rows_.data();

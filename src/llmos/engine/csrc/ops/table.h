@@ -12,6 +12,7 @@
 #include "ops/recurrence.h"
 #include "ops/residual.h"
 #include "ops/rotate.h"
+#include "ops/score.h"
 #include "ops/softcap.h"
 #include "ops/softmax.h"
 
@@ -34,6 +35,9 @@ constexpr llmos::Kernels kernel_table(const char* name) {
             .quantize = quantize,
             .exp_all = exp_all,
             .update_largest = update_largest,
+            .sum_block = sum_block,
+            .count_before = count_before,
+            .update_top = update_top,
             .find_above = find_above,
             .find_largest = find_largest};
 }

@@ -20,6 +20,7 @@ enum class Region {
     layer_input,
     adapters,
     head,
+    score,
     wait,
     count
 };
@@ -35,6 +36,7 @@ constexpr std::array<const char*, size_t(Region::count)> region_names = {"embedd
                                                                          "layer inputs",
                                                                          "adapters",
                                                                          "head",
+                                                                         "score",
                                                                          "wait for the others"};
 
 class Profile {
