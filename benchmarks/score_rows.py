@@ -1,15 +1,16 @@
 """Time what scoring a prompt's own tokens adds to its prefill: python benchmarks/score_rows.py [MODEL.gguf] [--json]
 
-One chunk of `--tokens` tokens, computed with nothing wanted of it, with the logits of all its rows, and with the scores
-of all its tokens. CPU time of all threads, of the fastest of some interleaved repeats, so that other work on the machine
-hardly counts. "head and scores" is the first thread's time in these regions, from the last repeat.
+A chunk of `--tokens` tokens is computed with nothing wanted of it, with the logits of all its rows, and with the scores
+of all its tokens, in turns. The CPU time of all threads counts, of the fastest of some repeats: other work on the
+machine changes it little. The head's own product takes a little less than the logits of all rows, which are written to
+memory.
 """
 
 import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
@@ -18,19 +19,8 @@ from rich.table import Table
 from llmos.engine._native import available_isas
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
-from llmos.engine.runner import BLOCK_SIZE, Batch
-from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
 from model_choice import add_model, files_of
-
-REGIONS = ("head", "score")
-
-
-@dataclass(frozen=True)
-class Timing:
-    cpu_seconds: float
-    """Of all threads together."""
-    head_seconds: float
-    """Of the first thread, in the head's product and in the scores."""
 
 
 def batches(num_tokens: int, vocab_size: int) -> dict[str, Batch]:
@@ -54,17 +44,15 @@ def batches(num_tokens: int, vocab_size: int) -> dict[str, Batch]:
     }
 
 
-def measure(runner: NativeRunner, wanted: dict[str, Batch], repeats: int) -> dict[str, Timing]:
-    timings = dict.fromkeys(wanted, Timing(float("inf"), 0))
+def cpu_seconds(runner: Runner, wanted: dict[str, Batch], repeats: int) -> dict[str, float]:
+    """Return the least CPU time of a step in which this is wanted."""
+    least = dict.fromkeys(wanted, float("inf"))
     for _ in range(repeats):
         for name, batch in wanted.items():
-            runner.set_profiling(True)
             began = time.process_time()
             runner.forward(batch)
-            seconds = time.process_time() - began
-            regions = runner.profile()
-            timings[name] = Timing(min(seconds, timings[name].cpu_seconds), sum(regions[each] for each in REGIONS))
-    return timings
+            least[name] = min(least[name], time.process_time() - began)
+    return least
 
 
 def main() -> None:
@@ -74,18 +62,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--isa", choices=available_isas())
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", action="store_true", help="a JSON object: what is wanted -> seconds")
+    parser.add_argument("--json", action="store_true", help="a JSON object: what is wanted -> CPU seconds")
     args = parser.parse_args()
     engine, ready = load_engine(files_of(args.model), EngineConfig(threads=args.threads, isa=args.isa))
-    timings = measure(engine.runner, batches(args.tokens, ready.vocab_size), args.repeats)
+    seconds = cpu_seconds(engine.runner, batches(args.tokens, ready.vocab_size), args.repeats)
     if args.json:
-        sys.stdout.write(json.dumps({name: asdict(each) for name, each in timings.items()}) + "\n")
+        sys.stdout.write(json.dumps(seconds) + "\n")
         return
-    table = Table("wanted", "CPU ms", "more than nothing", "head and scores, ms")
-    least = timings["nothing"].cpu_seconds
-    for name, each in timings.items():
-        more = f"{1e3 * (each.cpu_seconds - least):.1f}"
-        table.add_row(name, f"{1e3 * each.cpu_seconds:.1f}", more, f"{1e3 * each.head_seconds:.1f}")
+    table = Table("wanted", "CPU ms", "more than nothing", title=f"{args.tokens} tokens, {ready.isa}")
+    for name, each in seconds.items():
+        more = each - seconds["nothing"]
+        table.add_row(name, f"{1e3 * each:.1f}", f"{1e3 * more:.1f} ms, {more / seconds['nothing']:.1%}")
     Console().print(table)
 
 

@@ -92,7 +92,9 @@ class Engine:
             config = replace(config, max_sequences=min(config.max_sequences, runner.num_states))
         snapshots = Snapshots(runner.num_states, runner.num_snapshots) if is_recurrent else None
         self._scheduler = Scheduler(config, runner.num_blocks, self.context_length, snapshots=snapshots)
-        self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
+        self._sampler = sampler or native_sampler(
+            getattr(runner, "pool", None), config.threads or 1, getattr(runner, "isa", "")
+        )
         # A state can't be taken back behind rejected tokens.
         self._speculator = Speculator(0 if is_recurrent else config.max_draft_tokens, config.max_batched_tokens)
         self._adapters = AdapterCache(runner)

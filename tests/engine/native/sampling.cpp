@@ -45,24 +45,54 @@ void compare_row(Comparison& comparison, const Values& logits, const std::string
     });
 }
 
+// The passes over a block of the vocabulary in which given tokens are scored.
+void compare_block(Comparison& comparison, const Values& logits, const std::string& what) {
+    const int size = int(logits.size()) - 16, first_token = 2048;
+    comparison.same("sum_block " + what, [&](const Kernels& kernels) {
+        BlockSums sums;
+        kernels.sum_block(logits.data(), size, sums);
+        if (!sums.is_finite) sums.weighted = 0;  // of no use then
+        const double highest = sums.highest == 0 ? 0 : sums.highest;  // of two zeros either may be it
+        return std::vector<double>{sums.exps, sums.weighted, highest, double(sums.is_finite)};
+    });
+    for (int i : {0, size / 2, size - 1})
+        for (int token : {0, first_token + i, 5000})  // before the block, in it, behind it
+            comparison.same("count_before " + what, [&](const Kernels& kernels) {
+                return std::vector<int32_t>{
+                    kernels.count_before(logits.data(), size, first_token, logits[size_t(i)], token)};
+            });
+    for (int capacity : {1, 3, TopLogits::max_count})
+        comparison.same("update_top " + what, [&](const Kernels& kernels) {
+            TopLogits top{};
+            for (int token : {first_token, 16, 4096}) kernels.update_top(logits.data(), size, token, capacity, top);
+            Values out(top.logits, top.logits + top.count);
+            out.insert(out.end(), top.ids, top.ids + top.count);
+            return out;
+        });
+}
+
 }  // namespace
 
 void compare_sampling(Comparison& comparison) {
     Inputs inputs(6);
-    for (int size : {1, 15, 16, 17, 64, 256, 511, 512, 1300}) {
+    for (int size : {1, 15, 16, 17, 64, 256, 511, 512, 1000, logit_block, 1300}) {
         const size_t memory = size_t(size) + 16;
         const std::string what = "of " + std::to_string(size);
+        const auto compare = [&](const Values& logits, const std::string& kind) {
+            compare_row(comparison, logits, what + kind);
+            if (size <= logit_block) compare_block(comparison, logits, what + kind);
+        };
         Values logits = inputs.numbers(memory, 20);
-        compare_row(comparison, logits, what);
+        compare(logits, "");
         logits[size_t(inputs.below(size))] = -infinity;
-        compare_row(comparison, logits, what + " with a banned token");
+        compare(logits, " with a banned token");
         logits[size_t(inputs.below(size))] = logits[size_t(inputs.below(size))];
-        compare_row(comparison, logits, what + " with equal tokens");
+        compare(logits, " with equal tokens");
         logits[size_t(inputs.below(size))] = inputs.coin() ? nan : infinity;
-        compare_row(comparison, logits, what + " with a broken token");
-        compare_row(comparison, inputs.edges(memory, false), what + " at the edges");
-        compare_row(comparison, Values(memory, -infinity), what + " with banned tokens alone");
-        compare_row(comparison, Values(memory, -0.0f), what + " of zeros");
+        compare(logits, " with a broken token");
+        compare(inputs.edges(memory, false), " at the edges");
+        compare(Values(memory, -infinity), " with banned tokens alone");
+        compare(Values(memory, -0.0f), " of zeros");
     }
 }
 

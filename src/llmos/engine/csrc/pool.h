@@ -26,7 +26,8 @@ class Pool {
 
     int size() const { return num_threads_; }
 
-    // The threads that take part in a run, at most size(): fewer while other processes use the cores.
+    // The threads that take part in a run, at most size(): fewer while other processes use the cores. Inside a run: in
+    // this one.
     int active() const { return active_threads_.count(); }
 
     // Calls body(thread) on the active threads, 0 to active() - 1 (0 is the caller's), and returns their number when all

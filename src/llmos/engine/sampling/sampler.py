@@ -238,11 +238,14 @@ def _join_biases(states: list[SamplingState], drafts: list[list[int]]) -> tuple[
     return _join(parts)
 
 
-def native_sampler(pool: Any, threads: int) -> Sampler:
-    """Return a sampler that runs on `pool`, the native runner's threads, or on `threads` threads of its own if None."""
+def native_sampler(pool: Any, threads: int, isa: str = "") -> Sampler:
+    """Return a sampler that runs on `pool`, the native runner's threads, or on `threads` threads of its own if None.
+
+    `isa`: the kernel path of the runner, so that the logprobs of sampled and of scored tokens are the same to the bit.
+    """
     from llmos.engine import _native
 
-    return Sampler(partial(_native.sample, _native.Pool(threads) if pool is None else pool))
+    return Sampler(partial(_native.sample, _native.Pool(threads) if pool is None else pool, isa=isa))
 
 
 def _join(parts: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
