@@ -36,6 +36,7 @@ struct Scores {
     std::vector<float> top_logprobs;         // [count][num_top]
 };
 
+// The index of a value that is among these.
 inline int32_t index_among(const std::vector<int32_t>& ascending, int32_t value) {
     return int32_t(std::lower_bound(ascending.begin(), ascending.end(), value) - ascending.begin());
 }
