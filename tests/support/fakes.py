@@ -13,8 +13,9 @@ import numpy as np
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
-from llmos.engine.runner import BLOCK_SIZE, Scores
+from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.spec import DecoderSpec
+from support.reference_scores import scores_of
 
 EOS = 256
 """The tokens 0 to 255 are bytes; this one ends an answer."""
@@ -35,21 +36,6 @@ def continuation(prompt, count):
     for _ in range(count):
         tokens.append(int(np.argmax(fake_logits(tokens))))
     return tokens[len(prompt) :]
-
-
-def scores_of(logits_QV, tokens_Q, num_top):
-    """Return the scores of a token in each row, by the plain definition."""
-    with np.errstate(invalid="ignore"):  # a row may be NaN
-        logprobs_QV = logits_QV - np.logaddexp.reduce(logits_QV.astype(np.float64), axis=1, keepdims=True)
-    order_QV = np.argsort(-logits_QV, axis=1, kind="stable")
-    top_QK = order_QV[:, :num_top].astype(np.int32)
-    return Scores(
-        logprobs_Q=np.take_along_axis(logprobs_QV, tokens_Q[:, None], 1)[:, 0].astype(np.float32),
-        ranks_Q=1 + np.argmax(order_QV == tokens_Q[:, None], axis=1).astype(np.int32),
-        entropies_Q=-(np.exp(logprobs_QV) * logprobs_QV).sum(1).astype(np.float32),
-        top_ids_QK=top_QK,
-        top_logprobs_QK=np.take_along_axis(logprobs_QV, top_QK, 1).astype(np.float32),
-    )
 
 
 class FakeRunner:

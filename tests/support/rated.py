@@ -3,7 +3,8 @@
 import numpy as np
 
 from llmos.engine.messages import Generate, Rate, Rated
-from support.fakes import FakeTokenizer, scores_of
+from support.fakes import FakeTokenizer
+from support.reference_scores import scores_of
 
 TOKENIZER = FakeTokenizer()
 

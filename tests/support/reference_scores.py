@@ -4,29 +4,20 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.runner import Scores
-from support.reference_sampler import log_softmax
-
-Floats = npt.NDArray[np.float32]
 
 
-def scores_of(logits_QV: Floats, tokens_Q: npt.NDArray[np.int32], num_top: int) -> Scores:
-    """Return the scores of a token in each row of logits."""
-    logprobs, ranks, entropies, top_ids, top_logprobs = [], [], [], [], []
-    for logits_V, token in zip(logits_QV, tokens_Q.tolist(), strict=True):
-        logprobs_V = log_softmax(logits_V.astype(np.float64))
-        order_V = np.argsort(-logits_V, kind="stable")
-        logprobs.append(logprobs_V[token])
-        ranks.append(1 + order_V.tolist().index(token))
-        entropies.append(-(np.exp(logprobs_V) * logprobs_V).sum())
-        top_ids.append(order_V[:num_top])
-        top_logprobs.append(logprobs_V[order_V[:num_top]])
-    shape = (len(tokens_Q), num_top)
+def scores_of(logits_QV: npt.NDArray[np.float32], tokens_Q: npt.NDArray[np.int32], num_top: int) -> Scores:
+    """Return the scores of a token in each row, by the plain definition."""
+    with np.errstate(invalid="ignore"):  # a row may be NaN
+        logprobs_QV = logits_QV - np.logaddexp.reduce(logits_QV.astype(np.float64), axis=1, keepdims=True)
+    order_QV = np.argsort(-logits_QV, axis=1, kind="stable")
+    top_QK = order_QV[:, :num_top].astype(np.int32)
     return Scores(
-        logprobs_Q=np.array(logprobs, np.float32),
-        ranks_Q=np.array(ranks, np.int32),
-        entropies_Q=np.array(entropies, np.float32),
-        top_ids_QK=np.array(top_ids, np.int32).reshape(shape),
-        top_logprobs_QK=np.array(top_logprobs, np.float32).reshape(shape),
+        logprobs_Q=np.take_along_axis(logprobs_QV, tokens_Q[:, None], 1)[:, 0].astype(np.float32),
+        ranks_Q=1 + np.argmax(order_QV == tokens_Q[:, None], axis=1).astype(np.int32),
+        entropies_Q=-(np.exp(logprobs_QV) * logprobs_QV).sum(1).astype(np.float32),
+        top_ids_QK=top_QK,
+        top_logprobs_QK=np.take_along_axis(logprobs_QV, top_QK, 1).astype(np.float32),
     )
 
 
