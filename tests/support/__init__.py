@@ -1,7 +1,9 @@
 """Fakes, tiny models and servers that several test modules share."""
 
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 FAKE_WORKER_COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
@@ -14,3 +16,15 @@ ONE_THREAD = {"LLMOS_THREADS": "1"}
 def script_environment() -> dict[str, str]:
     """Return the environment of a Python script that imports this package."""
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def run_script(script: str, folder: Path) -> None:
+    """Run a Python script in a process of its own, which may run out of memory or fork; it must end well.
+
+    `folder`: the working directory, whose modules it can import.
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=folder, env=script_environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr

@@ -51,7 +51,7 @@ void compare_block(Comparison& comparison, const Values& logits, const std::stri
     comparison.same("sum_block " + what, [&](const Kernels& kernels) {
         BlockSums sums;
         kernels.sum_block(logits.data(), size, sums);
-        if (!sums.is_finite) sums.weighted = 0;  // of no use then
+        if (!sums.is_finite) sums.weighted = 0;                       // of no use then
         const double highest = sums.highest == 0 ? 0 : sums.highest;  // of two zeros either may be it
         return std::vector<double>{sums.exps, sums.weighted, highest, double(sums.is_finite)};
     });

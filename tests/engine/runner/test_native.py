@@ -1,7 +1,5 @@
 """The native runner: every kernel path computes the same model, and a row never depends on its neighbours."""
 
-import subprocess
-import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +18,7 @@ from llmos.engine.runner.native import KVDType, NativeRunner
 from llmos.engine.runner.packing import Plan
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, RawTensor
-from support import script_environment
+from support import run_script
 from support.random_models import (
     BLOCK_TYPES,
     GPT2,
@@ -434,11 +432,7 @@ def test_a_spec_with_impossible_sizes_is_refused_by_name(field: str, value: int)
 def run_alone(program: str) -> None:
     """Run the code in a Python process of its own, which may run out of memory or fork."""
     names = "from test_native import *; prompt = prompt_of(900, 1); spec = replace(LLAMA, max_positions=4096)"
-    result = subprocess.run(
-        [sys.executable, "-c", f"{names}\n{textwrap.dedent(program)}"],
-        cwd=Path(__file__).parent, env=script_environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    run_script(f"{names}\n{textwrap.dedent(program)}", Path(__file__).parent)
 
 
 @pytest.mark.process

@@ -1,7 +1,5 @@
 """Scores of given tokens: what whole rows of logits say, the same to the bit in every step, and as the sampler says."""
 
-import subprocess
-import sys
 import textwrap
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from llmos.engine.runner import Batch, Scores, SequencesRefused
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.sampling.sampler import Sampler, SamplingState
 from llmos.engine.tensors import RawTensor
-from support import script_environment
+from support import run_script
 from support.examples import examples
 from support.fakes import generate, logprobs_of, make_engine, run, tokens_of
 from support.random_models import (
@@ -386,11 +384,7 @@ def test_a_step_may_score_no_tokens():
 
 def run_alone(program: str) -> None:
     """Run the code in a Python process of its own, whose memory is its own affair."""
-    result = subprocess.run(
-        [sys.executable, "-c", f"from test_scores import *\n{textwrap.dedent(program)}"],
-        cwd=Path(__file__).parent, env=script_environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    run_script(f"from test_scores import *\n{textwrap.dedent(program)}", Path(__file__).parent)
 
 
 @pytest.mark.process

@@ -1,8 +1,5 @@
 """The native sampler agrees with its plain numpy reference, and gets the right parameters from the sampling states."""
 
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ from llmos.engine.messages import SamplingParams
 from llmos.engine.runner import Likeliest
 from llmos.engine.sampling.sampler import Masks, Sampler, SamplingState, native_sampler
 from support import reference_sampler as reference
-from support import script_environment
+from support import run_script
 from support.examples import examples
 
 POOL = _native.Pool(2)
@@ -269,11 +266,7 @@ def test_a_thread_that_finds_no_memory_raises_in_the_caller():
         resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
         assert sample(make_logits(1), [make_state()]).ids[0] >= 0
     """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=Path(__file__).parent, env=script_environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    run_script(program, Path(__file__).parent)
 
 
 @settings(max_examples=examples(100), deadline=None)
