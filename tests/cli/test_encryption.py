@@ -11,6 +11,7 @@ from llmos.core.database import Database
 from llmos.core.encryption.opening import open_encryption
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponse, KeptResponses
+from support.tiny_gguf import write_gguf
 
 KEPT = KeptResponse(id="resp_1", body='"a body"', items="[]")
 
@@ -59,3 +60,34 @@ def test_a_lost_master_key_is_named_and_what_it_encrypted_can_be_discarded(
     again = responses_in(home)
     again.keep("owner", KEPT)
     assert again.get("owner", "resp_1") == KEPT
+
+
+def test_a_model_is_encrypted_when_it_is_imported_or_later(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    scratch = tmp_path_factory.mktemp("models")
+    for name, options in (("one", ("--encrypt",)), ("two", ())):
+        printed(capsys, "import", str(write_gguf(scratch / f"{name}.gguf")), "--name", name, *options)
+    blobs = home / "store" / "blobs" / "sha256"
+    assert json.loads(printed(capsys, "show", "one", "--json"))["encrypted"]
+    done = json.loads(printed(capsys, "encryption", "models", "two", "--json"))
+    assert (done["versions"], done["num_files"]) == (["two@1"], 0), "the two have the same file"
+    assert {path.suffix for path in blobs.iterdir()} == {".sealed"}
+    assert "Encrypted files: 0 (0 B)." in printed(capsys, "encryption", "models")
+    assert main(["export", "one", str(scratch / "one.tar")]) == 2
+    assert "llmos export one@1 --decrypt" in " ".join(capsys.readouterr().err.split())
+    printed(capsys, "export", "one", str(scratch / "one.tar"), "--decrypt")
+
+
+def test_encrypted_models_are_discarded_with_lost_keys_and_can_be_imported_again(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = write_gguf(tmp_path_factory.mktemp("models") / "tiny.gguf")
+    printed(capsys, "import", str(path), "--name", "tiny", "--encrypt")
+    (home / "keys" / "master").unlink()
+    assert main(["show", "tiny"]) == 0
+    assert "The encrypted files of tiny@1 are deleted" in printed(capsys, "encryption", "discard", "--yes")
+    assert main(["doctor", "--store"]) == 1
+    assert "tiny.gguf of tiny@1 is missing" in capsys.readouterr().out
+    printed(capsys, "import", str(path), "--name", "tiny", "--encrypt")
+    assert main(["doctor", "--store"]) == 0

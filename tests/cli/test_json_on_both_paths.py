@@ -122,7 +122,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
-        ("encryption", "encrypt"), ("forget", "--subject", "ann", "--yes"),
+        ("encryption", "encrypt"), ("encryption", "models", "tiny"), ("forget", "--subject", "ann", "--yes"),
         ("guardrail", "replay", "short"), ("guardrail", "history", "short"),
         ("guardrail", "unapply", "short", "--route", "chat"),
         ("audit", "list"), ("audit", "verify"), ("receipt", "key"),

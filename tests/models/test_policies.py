@@ -46,7 +46,7 @@ def test_projects_have_separate_policies(registry, policies):
     ("name", "value", "says"),
     [
         ("require_signatures", "on", r"no policy 'require_signatures'\. Did you mean require_signature\?"),
-        ("zzz", "on", "The policies are require_signature, max_perplexity_increase"),
+        ("zzz", "on", "The policies are require_signature, encrypt_models, max_perplexity_increase"),
         ("require_signature", "maybe", "must be on or off, not 'maybe'"),
         ("require_signature", 1, "must be on or off"),
         ("max_perplexity_increase", "much", "0.05 or 5%"),

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from llmos.core.database import Database
+from llmos.core.encryption.aead import new_key
+from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.masters import Masters, MasterSettings
 from llmos.core.encryption.ring import KeyRing
+from llmos.core.encryption.sealed_path import SealedPath
 
 
 def open_test_encryption(database: Database, folder: Path, **options: Any) -> Encryption:
@@ -14,3 +17,11 @@ def open_test_encryption(database: Database, folder: Path, **options: Any) -> En
     ring = Database(f"sqlite:///{folder / 'keys' / 'ring.db'}")
     masters = Masters(MasterSettings(path=folder / "keys" / "master"))
     return Encryption(database, KeyRing(ring, masters, **options), **options)
+
+
+def seal_copy(source: Path, target: Path) -> SealedPath:
+    """Write an encrypted copy of a file, under a key of its own."""
+    key = DataKey(f"blob:{source.name}", new_key())
+    sealed = SealedPath.of(target, lambda: key)
+    sealed.write_bytes(source.read_bytes())
+    return sealed

@@ -1,4 +1,4 @@
-"""llmos encryption status, rotate, encrypt, discard: the keys that encrypt what is kept."""
+"""llmos encryption status, rotate, encrypt, models, discard: the keys that encrypt what is kept."""
 
 from typing import Annotated
 
@@ -7,18 +7,20 @@ import typer
 from llmos.cli import options
 from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
-from llmos.cli.output import print_facts, print_json, stdout
+from llmos.cli.output import print_facts, print_json, readable_size, stdout
+from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
-        help="Manage the keys that encrypt stored responses, files, batches and the keys of providers.",
+        help="Manage the keys that encrypt stored responses, files, batches, models and the keys of providers.",
     )
     group.command("status")(status)
     group.command("rotate")(rotate)
     group.command("encrypt")(encrypt)
+    group.command("models")(models)
     group.command("discard")(discard)
     app.add_typer(group, name="encryption")
 
@@ -73,12 +75,36 @@ def encrypt(as_json: options.AsJson = False) -> None:
     stdout().print(f"Encrypted objects: {found.num_objects}; not encrypted: {found.num_plain}.")
 
 
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model, or one version (NAME@3); all models if it is left out."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Encrypt the files of stored models. An interrupted run loses nothing; the next one continues.
+
+    A replica that runs keeps the weights that it has loaded; `llmos stop MODEL` ends it. Copies elsewhere stay as they
+    are, also the file that a model was imported from.
+    """
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        done = control.models.encrypt(model, progress)
+    if as_json:
+        print_json(done)
+        return
+    stdout().print(
+        f"Encrypted files: {done.num_files} ({readable_size(done.size_bytes)}). Versions that are encrypted now:"
+        f" {', '.join(done.versions) or 'none'}."
+    )
+
+
 def discard(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Delete everything that is encrypted, with its keys: when the master key or the key ring is lost for good.
 
-    Stop the server before. Models, routes, projects and API keys stay. The keys of providers must be entered again.
+    Stop the server before. Models that aren't encrypted, routes, projects and API keys stay. The keys of providers must
+    be entered again, and encrypted models be pulled or imported again.
     """
     from llmos.cli.control.local import LocalControl
     from llmos.cli.control.opening import check_local
@@ -86,9 +112,11 @@ def discard(
     settings = load_settings()
     check_local(settings, "encryption discard")
     if not yes:
-        confirm("Delete all stored responses, files and providers' keys that are encrypted?")
+        confirm("Delete all stored responses, files, models and providers' keys that are encrypted?")
     with LocalControl(settings) as control:
         discarded = control.encryption.discard()
     stdout().print(f"Deleted encrypted objects: {discarded.num_objects}. New ones are encrypted under new keys.")
+    for name in discarded.versions:
+        stdout().print(f"The encrypted files of {name} are deleted. To see how to get them again: llmos doctor --store")
     for name in discarded.providers:
         stdout().print(f"Enter the key of the provider {name} again: llmos provider add {name} …")

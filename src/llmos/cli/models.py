@@ -51,6 +51,13 @@ _Task = Annotated[
     ),
 ]
 
+_Encrypt = Annotated[
+    bool,
+    typer.Option(
+        "--encrypt", help="Store its files encrypted. To encrypt all new models: llmos policy set encrypt_models on."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("pull")(pull)
@@ -75,13 +82,20 @@ def pull(
     ] = None,
     ignore: _IgnoredKeys = None,
     task: _Task = None,
+    encrypt: _Encrypt = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Download a model. A download that was interrupted continues; every byte is verified."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
             pulled = control.models.pull(
-                model, name, progress, lambda notice: stderr().print(notice), ignored_keys=ignore or [], task=task
+                model,
+                name,
+                progress,
+                lambda notice: stderr().print(notice),
+                ignored_keys=ignore or [],
+                task=task,
+                encrypts=encrypt,
             )
         remarks = _remarks(control.models.details(pulled.version))
         entry = next((each for each in control.models.catalog() if each.name == pulled.name), None)
@@ -106,6 +120,7 @@ def import_(
     license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
     ignore: _IgnoredKeys = None,
     task: _Task = None,
+    encrypt: _Encrypt = False,
     merge: Annotated[
         str | None,
         typer.Option(
@@ -123,7 +138,7 @@ def import_(
                 imported = control.models.merge_adapter(path, merge, _name_for_merged(name, path, merge), progress)
             else:
                 imported = control.models.import_path(
-                    path, name, progress, license=license, ignored_keys=ignore or [], task=task
+                    path, name, progress, license=license, ignored_keys=ignore or [], task=task, encrypts=encrypt
                 )
         name = name or imported.name
         _print_arrived(imported, _remarks(control.models.details(imported.version)), as_json)

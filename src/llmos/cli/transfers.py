@@ -11,6 +11,10 @@ from llmos.cli.output import print_json, readable_size, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
 
+_Decrypt = Annotated[
+    bool, typer.Option("--decrypt", help="Let an encrypted model leave in the clear; without it, that is refused.")
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("push")(push)
@@ -26,11 +30,12 @@ def push(
         str | None,
         typer.Option("--base", help="Base image (oci:…) for the model's layers, such as busybox. KServe needs its sh."),
     ] = None,
+    decrypt: _Decrypt = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Push a version to another LLMOS server, or as an image to an OCI registry. Sends only what is missing there."""
     with open_control(load_settings()) as control, progress_bar() as progress:
-        pushed = control.models.push(model, target, progress, base=base)
+        pushed = control.models.push(model, target, progress, base=base, decrypts=decrypt)
     if as_json:
         print_json(pushed)
     else:
@@ -44,11 +49,12 @@ def export(
     path: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="The file to write; by default NAME-NUMBER.llmos.tar.")
     ] = None,
+    decrypt: _Decrypt = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a version into one file, which `llmos import FILE` imports, also on a machine without a network."""
     with open_control(load_settings()) as control, progress_bar() as progress:
-        exported = control.models.export(model, path, progress)
+        exported = control.models.export(model, path, progress, decrypts=decrypt)
     if as_json:
         print_json(exported)
     else:

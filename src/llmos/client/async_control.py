@@ -63,9 +63,9 @@ class AsyncJobs(AsyncNoun):
     """Long work on the server. It continues whether or not a client follows it."""
 
     async def start(self, kind: str, **fields: Any) -> JobDescription:
-        """Start a job and return it: pull, quantize, prune, card, verify or replay. `fields`: those of its kind.
+        """Start a job and return it: pull, quantize, prune, card, encrypt, verify or replay.
 
-        Raises the error of a request that can't succeed, such as ModelNotFound.
+        `fields`: those of its kind. Raises the error of a request that can't succeed, such as ModelNotFound.
         """
         return await self._client._request(calls.start_job(kind, fields))
 

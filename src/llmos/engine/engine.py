@@ -2,12 +2,12 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from llmos.core.encryption.sealed_path import join_keys
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.adapter_cache import AdapterCache
 from llmos.engine.config import EngineConfig
@@ -417,8 +417,7 @@ class Engine:
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
         from llmos.engine.checkpoint.adapters import open_adapter  # safetensors is imported only for adapters
 
-        files = {name: Path(path) for name, path in adapter.files.items()}
-        return open_adapter(files, self.runner.spec, self._base)
+        return open_adapter(join_keys(adapter.files, adapter.keys), self.runner.spec, self._base)
 
     def _fail_grammar(self, sequence: Choice, reason: str) -> list[Event]:
         """Fail a request whose grammar takes more work than a step may."""

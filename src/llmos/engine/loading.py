@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmos.core.encryption.sealed_path import is_any_sealed
 from llmos.core.errors import UnsupportedModel
 from llmos.core.hardware import inspect_hardware
 from llmos.core.progress import Progress, no_progress
@@ -101,7 +102,7 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
         with _without_collections():
             checkpoint = open_checkpoint(files)
             future = background.submit(lambda: checkpoint.tokenizer)
-            folder = PackedFolder(Path(config.packed_folder), files, progress) if config.packed_folder else None
+            folder = _packed_folder(files, config, progress)
             packer = folder.pack if folder is not None else partial(pack, progress=progress)
             runner, threads = _make_runner(checkpoint, config, packer)
             tokenizer = future.result()
@@ -109,6 +110,14 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
     finally:
         background.shutdown(wait=False)
     return _Loaded(checkpoint.spec, runner, threads, tokenizer, folder is not None and folder.is_shared)
+
+
+def _packed_folder(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> PackedFolder | None:
+    """Return the folder for the packed weights. None for an encrypted model, whose weights stay in this process's own
+    memory: on the disk they would be in the clear."""
+    if config.packed_folder is None or is_any_sealed(files):
+        return None
+    return PackedFolder(Path(config.packed_folder), files, progress)
 
 
 def _make_runner(

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmos.core.encryption.data_key import DataKey
 from llmos.core.errors import LLMOSError, error_of_code
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -105,6 +106,8 @@ class AdapterFiles(msgspec.Struct, frozen=True):
     digest: str
     files: dict[str, str]
     """File name -> path; see open_adapter() in checkpoint/adapters.py."""
+    keys: dict[str, DataKey] = {}
+    """File name -> key of an encrypted file."""
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_defaults=True):
@@ -225,6 +228,9 @@ class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
 
     files: dict[str, str]
     """File name -> path; see open_checkpoint() in checkpoint/checkpoint.py."""
+    keys: dict[str, DataKey] = {}
+    """File name -> key of an encrypted file. They reach a replica by this message alone: they are in no file, no
+    argument and no variable of its environment."""
     config: dict[str, Any]
     """Options of an EngineConfig."""
 

@@ -55,6 +55,12 @@ class RawTensor:
         """The name of the encoding in the file, for people to read."""
         return self.dtype
 
+    @property
+    def data_shape(self) -> tuple[int, int]:
+        """Rows, and bytes per row. Of a tensor that is read when its data are accessed, nothing is read for it."""
+        rows, row_bytes = self.data.shape
+        return rows, row_bytes
+
     def take_rows(self, rows: Any) -> "RawTensor":
         """Return the tensor of these rows (a slice or an index array). Exact: blocks lie within a row."""
         data = self.data[rows]

@@ -9,24 +9,27 @@ from llmos.data import queries
 from llmos.data.files import Files
 from llmos.data.plain_data import PlainData
 from llmos.deployments.providers.providers import Providers
+from llmos.models.registry import Registry
 from llmos.security.projects import Projects
 
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """The objects and the providers whose key was lost."""
+    """What was encrypted under lost keys."""
 
     num_objects: int
     providers: Sequence[str]
     """Those whose keys are gone."""
+    versions: Sequence[str]
+    """The versions whose encrypted files are gone. They stay listed, and can be pulled or imported again."""
 
 
 class KeptEncryption:
     """Any thread may use it."""
 
-    def __init__(self, files: Files, providers: Providers, projects: Projects) -> None:
+    def __init__(self, files: Files, providers: Providers, projects: Projects, registry: Registry) -> None:
         self._database, self._files, self._encryption = files.database, files, files.encryption
-        self._providers, self._projects = providers, projects
+        self._providers, self._projects, self._registry = providers, projects, registry
         self._plain = PlainData(files)
 
     def status(self) -> EncryptionDescription:
@@ -81,5 +84,7 @@ class KeptEncryption:
         for id in ids:
             self._files.path(id).unlink(missing_ok=True)
         self._encryption.ring.masters.set_aside()
+        blobs = set(self._registry.store.discard_encrypted())
+        versions = [each.ref for each in self._registry.list() if any(file.digest in blobs for file in each.files)]
         self._encryption.start()
-        return Discarded(num_objects, self._providers.discard_unreadable_keys())
+        return Discarded(num_objects, self._providers.discard_unreadable_keys(), versions)

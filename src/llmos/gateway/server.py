@@ -147,7 +147,7 @@ class Server(uvicorn.Server):
             failure="The evidence of calls can't be kept; trying again",
         )
         self._jobs = JobRunner(services.jobs, services.registry, services.settings)
-        kept = KeptEncryption(services.files, services.providers, services.projects)
+        kept = KeptEncryption(services.files, services.providers, services.projects, services.registry)
         self._upkeep = Periodic(
             kept.encrypt,
             kept.finish_rotations,

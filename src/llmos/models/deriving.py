@@ -68,7 +68,7 @@ def derive(
     name = check_derivable(registry, parent, recipe, name)
     if (version := registry.derived.find(name, parent, recipe.canonical())) is not None:
         return DeriveResult(version=version, already_existed=True, warning=_warning(parent, version))
-    run_recipe = _recipe_kinds()[recipe.kind]
+    run_recipe, registry = _recipe_kinds()[recipe.kind], registry.encrypting_like(parent)
     with registry.store.scratch() as folder:
         try:
             files = run_recipe(registry.files(parent), folder, recipe, progress, text=text)

@@ -74,6 +74,7 @@ def describe_details(
         runs=details.unsupported is None,
         unsupported=details.unsupported,
         warnings=list(details.warnings),
+        encrypted=registry.is_encrypted(version),
         files=[
             ModelFile(
                 name=file.name,

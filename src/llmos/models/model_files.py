@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
+from llmos.engine.formats.file_bytes import open_bytes
 from llmos.engine.formats.gguf_parts import missing_parts, names_of_parts
-from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.safetensors import INDEX_NAME
 
@@ -103,7 +103,7 @@ def license_from_readme(files: Mapping[str, Path]) -> str | None:
 def _find_single_file(path: Path) -> dict[str, Path]:
     if not path.stat().st_size:
         raise BadModelFile(f"{path} is empty.", param="path")
-    data = map_file(path, path.name)
+    data = open_bytes(path, path.name)
     if data[:4] == _GGUF_MAGIC:
         if not path.name.endswith(".gguf"):
             return {"model.gguf": path}

@@ -18,9 +18,13 @@ DEFAULT_PROJECT = "default"
 """The only project at present."""
 
 REQUIRE_SIGNATURE = "require_signature"
+ENCRYPT_MODELS = "encrypt_models"
+"""The files of new versions are encrypted."""
 
 SHARES = ("max_perplexity_increase", "min_greedy_agreement")
 """Policies whose value may be written as a percentage."""
+
+_SWITCH_NAMES = (REQUIRE_SIGNATURE, ENCRYPT_MODELS)
 
 Value = bool | float
 
@@ -85,7 +89,7 @@ class Policies:
 
 def policy_names() -> Sequence[str]:
     """Return the names of all policies."""
-    return [REQUIRE_SIGNATURE, *LIMITS]
+    return [*_SWITCH_NAMES, *LIMITS]
 
 
 def _check_name(name: str) -> str:
@@ -98,7 +102,7 @@ def _check_name(name: str) -> str:
 
 
 def _check_value(name: str, value: object) -> Value:
-    if name == REQUIRE_SIGNATURE:
+    if name in _SWITCH_NAMES:
         switch = _SWITCHES.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(switch, bool):
             raise BadRequest(f"{name} must be on or off, not {str(value)[:80]!r}.", param="value")

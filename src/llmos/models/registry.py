@@ -6,6 +6,7 @@ models/transfer adds versions by pull and import, models/deriving by recipes.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.encryption.sealed_path import is_any_sealed, split_keys
 from llmos.core.errors import ModelNotFound, UnsupportedModel
 from llmos.core.names import parse_reference
 from llmos.core.sources import Access
@@ -67,6 +69,22 @@ class Registry:
         self.labels = LabelStore(database, self._finder, clock)
         self.signatures = Signatures(database, clock)
         self.derived = DerivedVersions(database, self.recorder, store)
+
+    def encrypting(self) -> "Registry":
+        """Return this registry, which encrypts the files of all versions that are added through it."""
+        registry = copy(self)
+        registry.store = self.store.encrypting()
+        registry.recorder = Recorder(self.database, registry.store, self._clock)
+        registry.derived = DerivedVersions(self.database, registry.recorder, registry.store)
+        return registry
+
+    def encrypting_like(self, parent: Version) -> "Registry":
+        """Return the registry that what is made from `parent` is added to: encrypted if any file of it is."""
+        return self.encrypting() if is_any_sealed(self.files(parent)) else self
+
+    def is_encrypted(self, version: Version) -> bool:
+        """Return whether all files of a version are encrypted."""
+        return bool(version.files) and all(self.store.is_encrypted(file.digest) for file in version.files)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -132,7 +150,7 @@ class Registry:
         if version.adapts is None:
             return Loadable(version=version, files=self.files(version))
         adapted = self.resolve(f"{version.model}@{version.adapts}")
-        adapter = AdapterFiles(version.digest, {name: str(path) for name, path in self.files(version).items()})
+        adapter = AdapterFiles(version.digest, *split_keys(self.files(version)))
         return Loadable(version=adapted, files=self.files(adapted), adapter=adapter)
 
     def manifest(self, version: Version) -> Manifest:
@@ -156,15 +174,18 @@ class Registry:
 
     def collect(self) -> int:
         """Delete the blobs that nothing uses, and return the number of bytes freed."""
-
         freed = collect(self.database, self.store)
+        self.remove_unused_packed()
+        return freed
+
+    def remove_unused_packed(self) -> None:
+        """Remove packed weights whose model files are gone, changed or encrypted."""
         if self._packed_path is not None and self._packed_path.is_dir():
             # Imports numpy and the runner, which most uses of a registry don't need.
             from llmos.engine.packed_file import sweep
 
             with suppress(OSError):  # The next packing sweeps too.
                 sweep(self._packed_path)
-        return freed
 
     def runnability(self, version: Version) -> Runnability:
         """Return whether this engine can run a version, from its files: weights, tokenizer and chat template."""

@@ -12,6 +12,7 @@ from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.sealed_file import (
     MAGIC,
     ChunkBuffer,
+    SealedChunks,
     SealedFile,
     SealedWriter,
     is_sealed,
@@ -142,3 +143,37 @@ def test_a_crash_while_appending_leaves_what_was_appended_before(
         found = list(read_chunks(file, KEY))
     assert [content for content, _, _ in found] == pieces[:-1]
     assert [end for _, end, _ in found] == ends[1:-1]
+
+
+@given(st.binary(max_size=5 * CHUNK), st.data())
+def test_a_range_is_read_without_a_position(path: Path, content: bytes, data: st.DataObject) -> None:
+    write(path, content)
+    with SealedFile(path, KEY) as file:
+        begin, end = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
+        assert file.read_range(begin, end) == content[begin:end]
+        assert file.tell() == 0
+
+
+@given(st.binary(max_size=5 * CHUNK), st.data())
+def test_a_file_that_is_written_in_any_order_has_the_bytes_that_were_written(
+    path: Path, content: bytes, data: st.DataObject
+) -> None:
+    """Pieces may come twice, and what no piece covers is zero."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    chunks, expected = SealedChunks(handle, KEY, len(content), CHUNK), bytearray(len(content))
+    for _ in range(data.draw(st.integers(0, 8))):
+        begin, end = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
+        chunks.write(begin, memoryview(content[begin:end]))
+        expected[begin:end] = content[begin:end]
+    chunks.finish()
+    os.close(handle)
+    assert read(path) == expected
+
+
+def test_a_chunk_that_is_written_whole_does_not_stay_in_memory(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    chunks = SealedChunks(handle, KEY, 3 * CHUNK, CHUNK)
+    chunks.write(CHUNK, memoryview(b"a" * CHUNK))
+    chunks.write(0, memoryview(b"b" * (CHUNK - 1)))
+    assert list(chunks._open) == [0]
+    os.close(handle)

@@ -262,12 +262,13 @@ def test_a_load_that_never_ends_fails(run_with):
 
 
 PARENT = """
+from pathlib import Path
 import asyncio, sys
 from llmos.deployments.replicas.replica import Replica
 from llmos.engine.config import EngineConfig
 
 async def main():
-    replica = await Replica.start({"model": sys.argv[1]}, EngineConfig(), sys.argv[2:])
+    replica = await Replica.start({"model": Path(sys.argv[1])}, EngineConfig(), sys.argv[2:])
     print(replica.pid, flush=True)
     await asyncio.sleep(600)
 

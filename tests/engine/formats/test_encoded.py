@@ -32,10 +32,20 @@ ENCODED = {
 }
 
 
+class InMemory:
+    """The payload of a tensor that lies in no file."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array, self.size = array, array.size
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        return self._array[begin:end]
+
+
 def tensor_of(*names: str) -> encoded.EncodedTensor:
     parts = tuple(Part(ENCODED[name][0], ROWS) for name in names)
     payload = np.concatenate([ENCODED[name][1].reshape(-1) for name in names])
-    return encoded_tensor("t", Descriptor((ROWS * len(names), COLUMNS), parts), payload, "file")
+    return encoded_tensor("t", Descriptor((ROWS * len(names), COLUMNS), parts), InMemory(payload), "file")
 
 
 @pytest.mark.parametrize("names", [("minmax",), ("absmax",), ("affine",), ("minmax", "floats"), ("affine", "minmax")])
@@ -128,7 +138,7 @@ def test_too_few_bytes_are_rejected(tmp_path: Path):
     encoding, rows = ENCODED["minmax"]
     descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
     with pytest.raises(BadModelFile, match=r"should have 672 bytes and has 671"):
-        encoded_tensor("t", descriptor, rows.reshape(-1)[:-1], "file")
+        encoded_tensor("t", descriptor, InMemory(rows.reshape(-1)[:-1]), "file")
 
 
 def test_an_unfinished_file_is_removed(tmp_path):

@@ -51,10 +51,10 @@ def request_of(kind: str, **fields: Any) -> Any:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "verify", "replay"}
+    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay"}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")
-    with pytest.raises(BadRequest, match="It is one of card, prune, pull, quantize, replay, verify"):
+    with pytest.raises(BadRequest, match="It is one of card, encrypt, prune, pull, quantize, replay, verify"):
         kind_named(7)
 
 
@@ -62,6 +62,7 @@ COMMANDS = [
     ("pull", {"model": "smollm2"}, "llmos pull smollm2"),
     ("pull", {"model": "hf:acme/a model", "name": "mine"}, "llmos pull 'hf:acme/a model' --name mine"),
     ("pull", {"model": "hf:a/b", "task": "rerank"}, "llmos pull hf:a/b --task rerank"),
+    ("pull", {"model": "smollm2", "encrypt": True}, "llmos pull smollm2 --encrypt"),
     ("pull", {"model": "hf:a/b", "ignored_keys": ["x", "y"]}, "llmos pull hf:a/b --ignore x --ignore y"),
     (
         "prune",
@@ -74,6 +75,8 @@ COMMANDS = [
         "llmos quantize tiny@1 --scheme gptq --name small --calibration FILE",
     ),
     ("card", {"model": "tiny@1"}, "llmos card tiny@1 --measure"),
+    ("encrypt", {"model": "tiny@1"}, "llmos encryption models tiny@1"),
+    ("encrypt", {}, "llmos encryption models"),
     ("verify", {"model": "tiny@1"}, "llmos verify tiny@1"),
     ("verify", {"model": "tiny@1", "key": "a key"}, "llmos verify tiny@1 --key FILE"),
 ]
@@ -84,7 +87,7 @@ def test_the_command_starts_the_same_job(kind: str, fields: dict[str, Any], comm
     assert kind_named(kind).command(request_of(kind, **fields)) == command
 
 
-@pytest.mark.parametrize("kind", ["quantize", "prune", "card", "verify"])
+@pytest.mark.parametrize("kind", ["quantize", "prune", "card", "encrypt", "verify"])
 def test_a_name_that_may_move_is_replaced_by_its_version(kind: str, settings: Settings, registry: Registry) -> None:
     registry.aliases.set("tiny", "prod", "tiny@1")
     scheme = {"quantize": {"scheme": "q8_0"}, "prune": {"scheme": "magnitude"}}.get(kind, {})

@@ -15,6 +15,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, UntrustedModel
 from llmos.core.progress import no_progress
 from llmos.models import open_registry, queries
+from llmos.models.encrypting import encrypt_models
 from llmos.models.policies import REQUIRE_SIGNATURE, Policies
 from llmos.models.signing import signing as signing_module
 from llmos.models.signing.enforcement import open_signature_enforcer
@@ -81,6 +82,34 @@ def test_a_signed_version_is_verified_by_a_trusted_key(signing, tiny, key):
     trusted = signing.trusted.add("ada", public_half(key))
     verified = signing.verify("tiny@1")
     assert (verified.version, verified.key, signed.key.fingerprint) == (tiny, trusted, trusted.fingerprint)
+
+
+def test_a_signature_holds_whether_the_version_is_encrypted_or_not(registry, settings, signing, tiny, key):
+    signing.trusted.add("ada", public_half(key))
+    signing.sign("tiny", key)
+    before = registry.signatures.get(tiny)
+    encrypt_models(registry, "tiny")
+    assert signing.verify("tiny").version == tiny
+    Policies(registry.database).set(REQUIRE_SIGNATURE, True)
+    open_signature_enforcer(settings, registry).check("tiny@1")
+    signing.sign("tiny", key)
+    assert len(registry.signatures.get(tiny)) == len(before) + 1
+    files = {name: path.read_bytes() for name, path in registry.files(tiny).items()}
+    for name, path in registry.files(tiny).items():  # back to what a store has without encryption
+        Path(str(path).removesuffix(".sealed")).write_bytes(files[name])
+        path.unlink()
+    assert signing.verify("tiny").version == tiny
+
+
+def test_an_encrypted_version_with_other_bytes_than_were_signed_is_refused(registry, signing, tiny, key):
+    signing.trusted.add("ada", public_half(key))
+    signing.sign("tiny", key)
+    encrypt_models(registry, "tiny")
+    path = registry.files(tiny)["config.json"]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(BadModelFile, match=r"config.json holds other bytes"):
+        signing.verify("tiny")
 
 
 def test_a_version_is_verified_by_a_given_key_that_is_not_trusted(signing, tiny, key, other_key):

@@ -13,6 +13,7 @@ from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied
 from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import Card, CardDescription
+from llmos.core.schemas.encryption import EncryptedModelsDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -103,6 +104,7 @@ class LocalModels:
         *,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
         from llmos.models.transfer.transfers import (
             CATALOG_KNOWS_TASKS,
@@ -111,7 +113,7 @@ class LocalModels:
             is_location,
         )
 
-        registry = self._control.registry
+        registry = self._registry(encrypts=encrypts)
         if is_location(location):
             transfers = Transfers(registry)
             return self._describe(transfers.pull(location, name, progress, ignored_keys=ignored_keys, task=task))
@@ -132,10 +134,11 @@ class LocalModels:
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
         from llmos.models.transfer.transfers import Transfers
 
-        transfers = Transfers(self._control.registry)
+        transfers = Transfers(self._registry(encrypts=encrypts))
         return self._describe(
             transfers.import_path(path, name, progress, license=license, ignored_keys=ignored_keys, task=task)
         )
@@ -155,17 +158,28 @@ class LocalModels:
         described = describe.describe_derived(registry, derived, None)
         return _with_card(registry, described, progress) if request.card else described
 
-    def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription:
+    def push(
+        self, name: str, target: str, progress: Progress, *, base: str | None = None, decrypts: bool = False
+    ) -> PushDescription:
         from llmos.models.transfer.transfers import Transfers
 
-        pushed = Transfers(self._control.registry).push(name, target, progress, base=base)
+        pushed = Transfers(self._control.registry).push(name, target, progress, base=base, decrypts=decrypts)
         return PushDescription(location=pushed.location, sent_bytes=pushed.num_bytes)
 
-    def export(self, name: str, path: Path | None, progress: Progress) -> ExportDescription:
+    def export(self, name: str, path: Path | None, progress: Progress, *, decrypts: bool = False) -> ExportDescription:
         from llmos.models.transfer.transfers import Transfers
 
-        written = Transfers(self._control.registry).export(name, path, progress)
+        written = Transfers(self._control.registry).export(name, path, progress, decrypts=decrypts)
         return ExportDescription(path=str(written), size_bytes=written.stat().st_size)
+
+    def encrypt(self, name: str | None, progress: Progress) -> EncryptedModelsDescription:
+        from llmos.models.encrypting import encrypt_models
+
+        return encrypt_models(self._control.registry, name, progress)
+
+    def _registry(self, *, encrypts: bool) -> "Registry":
+        registry = self._control.registry
+        return registry.encrypting() if encrypts else registry
 
     def _describe(self, version: "Version") -> ModelDescription:
         return describe.describe_version(version, self._control.registry.labels.all())

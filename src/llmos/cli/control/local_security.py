@@ -187,7 +187,7 @@ class LocalEncryption:
 
         control = self._control
         providers = Providers(control.registry.database, control.keys_of_data)
-        return KeptEncryption(control.files, providers, control.projects.projects)
+        return KeptEncryption(control.files, providers, control.projects.projects, control.registry)
 
 
 class LocalErasures:

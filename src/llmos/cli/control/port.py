@@ -14,7 +14,7 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
-from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.core.schemas.encryption import EncryptedModelsDescription, EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailReplayDescription
 from llmos.core.schemas.jobs import JobDescription
@@ -86,10 +86,12 @@ class ModelsPort(Protocol):
         *,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
         """Get a model of the catalog (by name) or from a location, and call it `name`.
 
-        For a location: `ignored_keys` of its configuration, and the `task` as in import_path().
+        For a location: `ignored_keys` of its configuration, and the `task` as in import_path(). `encrypts`: store its
+        files encrypted.
         """
 
     def import_path(
@@ -101,9 +103,10 @@ class ModelsPort(Protocol):
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
         """Store a model that is on this machine's disk. `ignored_keys`: of its configuration. `task`: "rerank" for a
-        reranker whose files don't say so."""
+        reranker whose files don't say so. `encrypts`: store its files encrypted."""
 
     def merge_adapter(self, path: Path, model: str, name: str, progress: Progress) -> ModelDescription:
         """Make a model of a stored model and an adapter that is on this machine's disk."""
@@ -111,9 +114,17 @@ class ModelsPort(Protocol):
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         """Quantize or prune a model. Returns the new Version even if its card can't be measured: `remark` says why."""
 
-    def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription: ...
-    def export(self, name: str, path: Path | None, progress: Progress) -> ExportDescription:
-        """Write a Version into an archive on this machine's disk."""
+    def push(
+        self, name: str, target: str, progress: Progress, *, base: str | None = None, decrypts: bool = False
+    ) -> PushDescription:
+        """`decrypts`: send the files of an encrypted Version in the clear."""
+
+    def export(self, name: str, path: Path | None, progress: Progress, *, decrypts: bool = False) -> ExportDescription:
+        """Write a Version into an archive on this machine's disk. `decrypts`: that of an encrypted Version, in the
+        clear."""
+
+    def encrypt(self, name: str | None, progress: Progress) -> EncryptedModelsDescription:
+        """Encrypt the stored files of a model, of a Version, or of all models."""
 
 
 class CardsPort(Protocol):

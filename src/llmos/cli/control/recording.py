@@ -19,6 +19,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
         "merge_adapter": "model.import",
         "make": "model.make",
         "remove": "model.remove",
+        "encrypt": "model.encrypt",
     },
     "cards": {"measure": "card.measure"},
     "aliases": {"set": "alias.set", "remove": "alias.remove"},

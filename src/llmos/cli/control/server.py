@@ -23,6 +23,7 @@ from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, C
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.encryption import EncryptedModelsDescription
 from llmos.core.schemas.guardrails import GuardrailReplayDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -159,9 +160,11 @@ class ServerModels:
         *,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
         more: dict[str, Any] = {"ignored_keys": [*ignored_keys]} if ignored_keys else {}
         more |= {"task": task} if task is not None else {}
+        more |= {"encrypt": True} if encrypts else {}
         return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name, **more)
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
@@ -187,7 +190,14 @@ class ServerModels:
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
         task: str | None = None,
+        encrypts: bool = False,
     ) -> ModelDescription:
+        if encrypts:
+            raise BadRequest(
+                "A server decides itself whether it encrypts what it is sent. So that it does:"
+                " llmos policy set encrypt_models on",
+                param="encrypt",
+            )
         with _scratch() as scratch:
             imported = scratch.models.import_path(
                 path, name, progress, license=license, ignored_keys=ignored_keys, task=task
@@ -201,16 +211,21 @@ class ServerModels:
             param="merge",
         )
 
-    def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription:
+    def encrypt(self, name: str | None, progress: Progress) -> EncryptedModelsDescription:
+        return _run_job(self._client, EncryptedModelsDescription, progress, "encrypt", model=name)
+
+    def push(
+        self, name: str, target: str, progress: Progress, *, base: str | None = None, decrypts: bool = False
+    ) -> PushDescription:
         """Send it through this machine, with the credentials of this machine's user."""
         with _pulled(self._client, name, progress) as (scratch, reference):
-            return scratch.models.push(reference, target, progress, base=base)
+            return scratch.models.push(reference, target, progress, base=base, decrypts=decrypts)
 
-    def export(self, name: str, path: Path | None, progress: Progress) -> ExportDescription:
+    def export(self, name: str, path: Path | None, progress: Progress, *, decrypts: bool = False) -> ExportDescription:
         version = self._client.models.get(name).version
         path = path or Path(f"{version.replace('@', '-')}.llmos.tar")
         with _pulled(self._client, name, progress) as (scratch, reference):
-            return scratch.models.export(reference, path, progress)
+            return scratch.models.export(reference, path, progress, decrypts=decrypts)
 
 
 class ServerCards:

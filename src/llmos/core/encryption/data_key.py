@@ -1,6 +1,6 @@
 """DataKey: the key of one object, and what it seals in one piece."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmos.core.encryption.aead import WrongSeal, seal, unseal
 from llmos.core.errors import StoreFailed
@@ -9,7 +9,7 @@ from llmos.core.errors import StoreFailed
 @dataclass(frozen=True, slots=True)
 class DataKey:
     object_id: str
-    key: bytes
+    key: bytes = field(repr=False)
 
     def seal(self, content: bytes, bound_to: bytes = b"") -> bytes:
         return seal(self.key, content, self._bound_to(bound_to))

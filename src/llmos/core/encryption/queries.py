@@ -12,6 +12,11 @@ def object_key(session: Session, object_id: str) -> ObjectKeyRow | None:
     return session.get(ObjectKeyRow, object_id)
 
 
+def object_keys(session: Session, prefix: str) -> Sequence[ObjectKeyRow]:
+    """Return the data keys of the objects whose ids begin with `prefix`."""
+    return session.scalars(select(ObjectKeyRow).where(ObjectKeyRow.object_id.startswith(prefix, autoescape=True))).all()
+
+
 def num_objects(session: Session) -> int:
     return session.scalars(select(func.count()).select_from(ObjectKeyRow)).one()
 

@@ -12,12 +12,13 @@ files or left out, and a file that was cut off has no last chunk.
 import io
 import os
 import struct
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from llmos.core.disk import write_all
+from llmos.core.disk import reserve, write_all
 from llmos.core.encryption.aead import OVERHEAD_BYTES, WrongSeal, seal, unseal
 from llmos.core.encryption.data_key import DataKey, modified
 
@@ -26,7 +27,10 @@ CHUNK_BYTES = 256 * 1024
 """The plain bytes of each chunk of an upload. Files that lines are appended to have one chunk for each append."""
 
 _HEADER = struct.Struct(">I")
+HEADER_BYTES = _HEADER.size
 _LAST = 1 << 31
+_MAX_RECENT = 8
+"""Chunks that read_range() keeps."""
 
 
 class SealedWriter:
@@ -67,6 +71,67 @@ class ChunkBuffer:
         self._held.clear()
 
 
+class SealedChunks:
+    """Writes an encrypted file of known size in any order. A chunk stays in memory until all of it is written.
+
+    Bytes that are never written are zero. Not for several threads.
+    """
+
+    def __init__(self, handle: int, key: DataKey, size: int, chunk_bytes: int) -> None:
+        """`size`: plain bytes of the file, which is empty. Raises OSError if the disk is too small."""
+        self._handle, self._key, self._size, self._chunk_bytes = handle, key, size, chunk_bytes
+        self._num_chunks = max(1, -(-size // chunk_bytes))
+        self._open: dict[int, tuple[bytearray, int]] = {}
+        """By index: the chunk as far as it is written, and how many of its bytes are missing."""
+        self._sealed: set[int] = set()
+        reserve(handle, len(MAGIC) + size + self._num_chunks * (HEADER_BYTES + OVERHEAD_BYTES))
+        os.pwrite(handle, MAGIC, 0)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write plain bytes. Raises OSError."""
+        assert 0 <= offset <= self._size - len(data), "the file ends before that"
+        while data:
+            index, begin = divmod(offset, self._chunk_bytes)
+            piece = data[: self._chunk_bytes - begin]
+            chunk, num_missing = self._open.pop(index) if index in self._open else self._begin(index)
+            chunk[begin : begin + len(piece)] = piece
+            if len(piece) < num_missing:
+                self._open[index] = chunk, num_missing - len(piece)
+            else:
+                self._seal(index, chunk)
+            data, offset = data[len(piece) :], offset + len(piece)
+
+    def finish(self) -> None:
+        """Write what is still in memory. Raises OSError."""
+        for index in range(self._num_chunks):
+            if index in self._open or index not in self._sealed:
+                chunk, _ = self._open.pop(index) if index in self._open else self._begin(index)
+                self._seal(index, chunk)
+
+    def _begin(self, index: int) -> tuple[bytearray, int]:
+        length = min(self._chunk_bytes, self._size - index * self._chunk_bytes)
+        if index not in self._sealed:
+            return bytearray(length), length
+        sealed = os.pread(self._handle, length + OVERHEAD_BYTES, self._offset(index) + HEADER_BYTES)
+        return bytearray(unseal(self._key.key, sealed, self._bound_to(index))), length
+
+    def _seal(self, index: int, chunk: bytearray) -> None:
+        is_last = index == self._num_chunks - 1
+        header = _HEADER.pack(len(chunk) | (_LAST if is_last else 0))
+        data = memoryview(header + seal(self._key.key, bytes(chunk), self._bound_to(index)))
+        offset = self._offset(index)
+        while data:
+            num_written = os.pwrite(self._handle, data, offset)
+            data, offset = data[num_written:], offset + num_written
+        self._sealed.add(index)
+
+    def _offset(self, index: int) -> int:
+        return len(MAGIC) + index * (HEADER_BYTES + OVERHEAD_BYTES + self._chunk_bytes)
+
+    def _bound_to(self, index: int) -> bytes:
+        return _bound_to(self._key, index, is_last=index == self._num_chunks - 1)
+
+
 def is_sealed(path: Path) -> bool:
     """Return whether a file is encrypted. Raises FileNotFoundError."""
     with path.open("rb") as file:
@@ -102,6 +167,8 @@ class SealedFile(io.RawIOBase):
         try:
             self._index_chunks()
             self._chunk_index, self._chunk = -1, b""
+            self._recent: dict[int, bytes] = {}
+            self._recent_lock = threading.Lock()
             self._position = 0
             self._open_chunk(len(self._offsets) - 1)  # The last chunk says that nothing is missing behind it.
         except BaseException:
@@ -139,6 +206,38 @@ class SealedFile(io.RawIOBase):
         self._position += len(piece)
         return len(piece)
 
+    def read_range(self, begin: int, end: int) -> bytearray:
+        """Return these plain bytes. Changes no position: threads may call it at the same time.
+
+        Keeps the last chunks of which only a part was asked for: the next range often begins in one of them.
+        """
+        assert 0 <= begin <= end <= self.size, "callers know the size"
+        content, position = bytearray(end - begin), begin
+        while position < end:
+            index = bisect_right(self._begins, position) - 1
+            first, last = position - self._begins[index], min(end, self._begins[index + 1]) - self._begins[index]
+            is_whole = last - first == self._begins[index + 1] - self._begins[index]
+            chunk = self._read_chunk(index) if is_whole else self._recent_chunk(index)
+            content[position - begin : position - begin + last - first] = memoryview(chunk)[first:last]
+            position += last - first
+        return content
+
+    def forget(self) -> None:
+        """Drop the chunks that read_range() keeps."""
+        with self._recent_lock:
+            self._recent.clear()
+
+    def _recent_chunk(self, index: int) -> bytes:
+        with self._recent_lock:
+            chunk = self._recent.pop(index, None)
+        if chunk is None:
+            chunk = self._read_chunk(index)
+        with self._recent_lock:
+            self._recent[index] = chunk
+            if len(self._recent) > _MAX_RECENT:
+                self._recent.pop(next(iter(self._recent)))
+        return chunk
+
     def close(self) -> None:
         self._file.close()
         super().close()
@@ -164,16 +263,18 @@ class SealedFile(io.RawIOBase):
 
     def _open_chunk(self, index: int) -> bytes:
         if index != self._chunk_index:
-            length = self._begins[index + 1] - self._begins[index]
-            handle, offset = self._file.fileno(), self._offsets[index] + _HEADER.size
-            sealed = os.pread(handle, length + OVERHEAD_BYTES, offset)
-            is_last = index == len(self._offsets) - 1
-            try:
-                self._chunk = unseal(self._key.key, sealed, _bound_to(self._key, index, is_last=is_last))
-            except WrongSeal:
-                raise modified(self._key.object_id) from None
-            self._chunk_index = index
+            self._chunk, self._chunk_index = self._read_chunk(index), index
         return self._chunk
+
+    def _read_chunk(self, index: int) -> bytes:
+        length = self._begins[index + 1] - self._begins[index]
+        handle, offset = self._file.fileno(), self._offsets[index] + _HEADER.size
+        sealed = os.pread(handle, length + OVERHEAD_BYTES, offset)
+        is_last = index == len(self._offsets) - 1
+        try:
+            return unseal(self._key.key, sealed, _bound_to(self._key, index, is_last=is_last))
+        except WrongSeal:
+            raise modified(self._key.object_id) from None
 
 
 def _parse(header: bytes) -> tuple[int, bool]:

@@ -1,5 +1,7 @@
 """The encryption of what is kept: where the keys are, and how much they encrypt."""
 
+from msgspec import field
+
 from llmos.core.schemas.base import Description
 
 
@@ -25,3 +27,12 @@ class RotationDescription(Description, frozen=True, kw_only=True):
     master_key_id: str = ""
     num_keys: int = 0
     """The keys that were wrapped anew: those of projects, or of a project's objects. No data were written again."""
+
+
+class EncryptedModelsDescription(Description, frozen=True, kw_only=True):
+    versions: list[str] = field(default_factory=list)
+    """The Versions whose files are all encrypted now."""
+    num_files: int = 0
+    """The files that weren't encrypted before."""
+    size_bytes: int = 0
+    """Of those files."""

@@ -69,6 +69,8 @@ class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     """Why this engine can't run it."""
     warnings: list[str] = msgspec.field(default_factory=list)
     """Differences from other models, in sentences."""
+    encrypted: bool = False
+    """Its files are encrypted at rest."""
     files: list[ModelFile] = msgspec.field(default_factory=list)
 
 

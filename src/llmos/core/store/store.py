@@ -2,6 +2,9 @@
 
     store/
       blobs/sha256/<hex>       complete, verified, never rewritten
+      blobs/sha256/<hex>.sealed
+                               an encrypted blob (core/encryption/sealed_file.py), named after the digest of its plain
+                               bytes; the plain blob is deleted once this is on the disk
       incoming/<hex>.part      a partial download, which a later attempt resumes; named after the digest, or after the
                                location and the file's name where the digest is not known (see staging.py)
       incoming/<hex>.*/        a source's scratch folder for that file
@@ -11,7 +14,8 @@
       lock                     held shared while publishing, exclusive while collecting
 
 A blob is renamed to its name after its bytes are on the disk. A kill, a full disk or two concurrent pulls therefore
-leave a complete blob or none. A blob may be a hard link to a file of the owner, and changes when the owner writes to
+leave a complete blob or none; a kill while a blob is encrypted leaves the plain one, the encrypted one, or both. Then
+the encrypted one counts. A plain blob may be a hard link to a file of the owner, and changes when the owner writes to
 that file; verify() detects this.
 """
 
@@ -29,11 +33,17 @@ from pathlib import Path
 
 from llmos.core.byte_progress import OnBytes
 from llmos.core.disk import sync_to_disk
-from llmos.core.errors import BadModelFile, StoreFailed
+from llmos.core.encryption.data_key import DataKey
+from llmos.core.encryption.sealed_file import ChunkBuffer, SealedWriter
+from llmos.core.encryption.sealed_path import CHUNK_BYTES as SEALED_CHUNK_BYTES
+from llmos.core.encryption.sealed_path import SealedFolder, SealedPath, plain_size
+from llmos.core.errors import BadModelFile, LLMOSError, StoreFailed
 from llmos.core.locks import locked
+from llmos.core.store.blob_keys import BlobKeys
 
 _CHUNK_BYTES = 1 << 20
 _SCRATCH_SUFFIX = ".making"
+_SEALED_SUFFIX = ".sealed"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -60,22 +70,36 @@ class Problem:
 class Store:
     """A store in one folder. Any thread and any process may use it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, keys: BlobKeys | None = None, *, encrypts: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`keys`: of encrypted blobs; None for a store without any. `encrypts`: whether new blobs are encrypted."""
+        self.path, self._keys, self.encrypts = path, keys, encrypts
         self._blobs = path / "blobs" / "sha256"
         self._incoming = path / "incoming"
         self._damaged = path / "damaged"
 
+    def encrypting(self) -> "Store":
+        """Return this store, which encrypts all blobs that are added through it."""
+        return Store(self.path, self._keys, encrypts=lambda: True)
+
     def blob_path(self, digest: str) -> Path:
-        """Return the path of a blob, whether it exists or not. Raises BadModelFile for an invalid digest."""
-        if not _DIGEST.fullmatch(digest):
-            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
-        return self._blobs / digest.removeprefix("sha256:")
+        """Return the path of a blob, whether it exists or not; that of an encrypted one is a SealedPath.
+
+        Raises BadModelFile for an invalid digest.
+        """
+        sealed = self._sealed_path(digest)
+        return (
+            SealedPath.of(sealed, lambda: self._key_finder().find(digest)) if sealed.exists() else self._plain(digest)
+        )
+
+    def is_encrypted(self, digest: str) -> bool:
+        return self._sealed_path(digest).exists()
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether the blob exists and has this size. Does not read its content; verify() does."""
         try:
-            return self.blob_path(digest).stat().st_size == size
+            return plain_size(self.blob_path(digest)) == size
         except FileNotFoundError:
             return False
 
@@ -113,7 +137,10 @@ class Store:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder on the store's disk, removed when the block ends. Removes those of killed processes."""
+        """Yield an empty folder on the store's disk, removed when the block ends. Removes those of killed processes.
+
+        Where the store encrypts new blobs, the folder's files are encrypted, too.
+        """
         with _disk_errors(self.path):
             self._make_folders()
             for folder in self._incoming.glob(f"*{_SCRATCH_SUFFIX}"):
@@ -122,7 +149,7 @@ class Store:
         with locked(folder.with_suffix(".lock")):
             folder.mkdir()
             try:
-                yield folder
+                yield SealedFolder.of(folder) if self.encrypts() else folder
             finally:
                 shutil.rmtree(folder)
 
@@ -139,15 +166,22 @@ class Store:
             yield
 
     def publish(self, part: Path, file: StoredFile, on_bytes: OnBytes | None = None) -> None:
-        """Verify a .part and make it the blob. Raises BadModelFile, and deletes the part, for a wrong digest."""
-        size = part.stat().st_size
-        digest = digest_of(part, on_bytes)
-        if digest != file.digest:
+        """Verify a .part and make it the blob, encrypted if the store encrypts new blobs.
+
+        Raises BadModelFile, and deletes the part, for a wrong digest.
+        """
+        size, encrypts = part.stat().st_size, self.encrypts()
+        with _disk_errors(self.path):
+            digest = self._write_sealed(part, file.digest, on_bytes) if encrypts else digest_of(part, on_bytes)
+        if encrypts or digest != file.digest:
             part.unlink()
+        if digest != file.digest:
             raise BadModelFile(
                 f"{file.name} arrived with {size:,} bytes and {digest}; expected were {file.size:,} bytes and"
                 f" {file.digest}. It was deleted."
             )
+        if encrypts:
+            return
         with _disk_errors(self.path):
             sync_to_disk(part)
             os.chmod(part, 0o444)
@@ -157,29 +191,53 @@ class Store:
     def add(self, source: Path, on_bytes: OnBytes | None = None) -> tuple[str, int]:
         """Add a file to the store and return its digest and size in bytes.
 
-        The blob is a hard link where the file system allows it, which needs no space, else a copy. Raises StoreFailed
-        for a full disk, and where the file changes meanwhile.
+        The blob is a hard link where the file system allows it, which needs no space, else a copy; an encrypted copy if
+        the store encrypts new blobs, or the source is encrypted. Raises StoreFailed for a full disk, and where the file
+        changes meanwhile.
         """
         with _disk_errors(self.path):
             self._make_folders()
-            source = source.resolve(strict=True)
+            source = source if isinstance(source, SealedPath) else source.resolve(strict=True)
             before = _identity(source)
-            digest, size = digest_of(source, on_bytes), source.stat().st_size
+            digest, size = digest_of(source, on_bytes), plain_size(source)
             if self.has(digest, size):
                 return digest, size
-            self._link_or_copy(source, digest)
-            if _identity(source) != before:
+            is_changed = False
+            if self.encrypts() or isinstance(source, SealedPath):
+                is_changed = self._write_sealed(source, digest) != digest
+            else:
+                self._link_or_copy(source, digest)
+            if is_changed or _identity(source) != before:
                 raise StoreFailed(
                     f"{source} changed while it was imported. Import it again when no program writes to it."
                 )
         return digest, size
 
+    def seal(self, digest: str, on_bytes: OnBytes | None = None) -> bool:
+        """Encrypt a blob. Return False for one that is encrypted already. Call it inside publishing().
+
+        A kill at any moment loses nothing: the next call continues. Raises BadModelFile for a blob that is missing or
+        damaged, and StoreFailed for a full disk; the blob stays as it was then.
+        """
+        plain = self._plain(digest)
+        with _disk_errors(self.path):
+            if self.is_encrypted(digest):
+                plain.unlink(missing_ok=True)  # A process was killed before it deleted it.
+                return False
+            if not plain.exists():
+                raise BadModelFile(f"{digest} is missing. Run: llmos doctor --store")
+            if self._write_sealed(plain, digest, on_bytes) != digest:
+                raise BadModelFile(f"{digest} is damaged, and was not encrypted. Run: llmos doctor --store")
+        return True
+
     def digests(self) -> Iterator[tuple[str, int]]:
-        """Yield the digest and size of every blob. Skips blobs that are deleted meanwhile."""
-        for path in sorted(self._blobs.iterdir()) if self._blobs.exists() else []:
+        """Yield the digest and the plain size of every blob. Skips blobs that are deleted meanwhile."""
+        paths = self._blobs.iterdir() if self._blobs.exists() else []
+        names = {path.name.removesuffix(_SEALED_SUFFIX) for path in paths}
+        for digest in sorted(f"sha256:{name}" for name in names):
             with suppress(FileNotFoundError):
-                if _DIGEST.fullmatch(f"sha256:{path.name}"):
-                    yield f"sha256:{path.name}", path.stat().st_size
+                if _DIGEST.fullmatch(digest):
+                    yield digest, plain_size(self.blob_path(digest))
 
     def verify(self, digests: Collection[str], on_bytes: OnBytes | None = None) -> list[Problem]:
         """Read these blobs and return those that are missing or whose content doesn't match the digest."""
@@ -188,29 +246,46 @@ class Store:
             path = self.blob_path(digest)
             try:
                 actual = digest_of(path, _shifted(on_bytes, num_done))
-                num_done += path.stat().st_size
+                num_done += plain_size(path)
             except OSError as error:
                 problems.append(Problem(digest, "is missing" if error.errno == errno.ENOENT else str(error.strerror)))
+                continue
+            except LLMOSError as error:  # It is encrypted, and was modified or can't be decrypted.
+                problems.append(Problem(digest, f"can't be decrypted: {error.message}"))
                 continue
             if actual != digest:
                 problems.append(Problem(digest, f"holds other bytes ({actual})"))
         return problems
 
     def collect(self, referenced: Callable[[], Collection[str]]) -> int:
-        """Delete the blobs that are not referenced, and return the number of bytes freed.
+        """Delete the blobs that are not referenced, destroy the keys of encrypted ones, and return the number of bytes
+        freed.
 
         `referenced` returns the digests to keep. It is called while no process publishes, so blobs that are not
         recorded yet are safe.
         """
-        freed = 0
+        freed, unsealed = 0, []
         with self._store_lock(fcntl.LOCK_EX):
             keep = set(referenced())
             for digest, size in list(self.digests()):
                 if digest not in keep:
-                    self.blob_path(digest).unlink()
+                    if self.is_encrypted(digest):
+                        unsealed.append(digest)
+                        self._sealed_path(digest).unlink()
+                    self._plain(digest).unlink(missing_ok=True)
                     freed += size
+            if self._keys is not None:
+                self._keys.destroy(unsealed, keep)
             self._sweep()
         return freed
+
+    def discard_encrypted(self) -> list[str]:
+        """Delete the encrypted blobs, whose keys are lost, and return their digests."""
+        with self._store_lock(fcntl.LOCK_EX):
+            found = [digest for digest, _ in self.digests() if self.is_encrypted(digest)]
+            for digest in found:
+                self._sealed_path(digest).unlink()
+        return found
 
     def set_aside(self, digests: Collection[str]) -> list[Path]:
         """Move damaged blobs to the folder `damaged`, so that a pull or import can replace them, and return their new
@@ -254,6 +329,41 @@ class Store:
                 f" Free {needed_bytes - free:,} more bytes, or choose another LLMOS_HOME."
             )
 
+    def _plain(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def _sealed_path(self, digest: str) -> Path:
+        plain = self._plain(digest)
+        return plain.with_name(f"{plain.name}{_SEALED_SUFFIX}")
+
+    def _key_finder(self) -> BlobKeys:
+        if self._keys is None:
+            raise StoreFailed(f"{self.path} has encrypted files, and was opened without the keys of this installation.")
+        return self._keys
+
+    def _write_sealed(self, source: Path, digest: str, on_bytes: OnBytes | None = None) -> str:
+        """Create the encrypted blob from a file with the plain bytes, and delete the plain blob.
+
+        Return the digest of the file. If it is another one, nothing has changed.
+        """
+        size, sealed = plain_size(source), self._sealed_path(digest)
+        key = self._key_finder().find_or_make(digest)
+        self.check_room(size, f"An encrypted copy of {source.name}")
+        temporary = self._incoming / f"{secrets.token_hex(8)}.copy"
+        try:
+            actual = _seal(source, temporary, key, on_bytes)
+            if actual != digest:
+                return actual
+            os.replace(temporary, sealed)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_to_disk(self._blobs)
+        self._plain(digest).unlink(missing_ok=True)
+        sync_to_disk(self._blobs)
+        return digest
+
     def _link_or_copy(self, source: Path, digest: str) -> None:
         """Create or replace the blob in one step, as a hard link to `source` or a copy."""
         blob, temporary = self.blob_path(digest), self._incoming / f"{secrets.token_hex(8)}.copy"
@@ -282,7 +392,10 @@ class Store:
         os.chmod(copy, 0o444)
 
     def _sweep(self) -> None:
-        """Delete copies, scratch folders and locks that killed processes left. Parts stay for the next attempt."""
+        """Delete copies, scratch folders and locks that killed processes left, and plain blobs that are encrypted by
+        now. Parts stay for the next attempt."""
+        for path in list(self._blobs.glob(f"*{_SEALED_SUFFIX}")):
+            path.with_name(path.name.removesuffix(_SEALED_SUFFIX)).unlink(missing_ok=True)
         for path in list(self._incoming.iterdir()):
             if path.suffix == ".copy":
                 path.unlink()  # Copies are written while publishing, and now no process publishes.
@@ -316,6 +429,26 @@ def digest_of(path: Path, on_bytes: OnBytes | None = None) -> str:
             num_done += len(chunk)
             if on_bytes is not None:
                 on_bytes(num_done)
+    return f"sha256:{hashing.hexdigest()}"
+
+
+def _seal(source: Path, target: Path, key: DataKey, on_bytes: OnBytes | None) -> str:
+    """Write an encrypted copy, wait until it is on the disk, and return the digest of what was read."""
+    hashing, num_done = hashlib.sha256(), 0
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    try:
+        chunks = ChunkBuffer(SealedWriter(handle, key), SEALED_CHUNK_BYTES)
+        with source.open("rb", buffering=0) as reader:
+            while piece := reader.read(_CHUNK_BYTES):
+                hashing.update(piece)
+                chunks.write(piece)
+                num_done += len(piece)
+                if on_bytes is not None:
+                    on_bytes(num_done)
+        chunks.finish()
+        os.fsync(handle)
+    finally:
+        os.close(handle)
     return f"sha256:{hashing.hexdigest()}"
 
 

@@ -16,6 +16,7 @@ from typing import cast
 
 import msgspec
 
+from llmos.core.encryption.sealed_path import split_keys
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.cpu_activity import CpuActivity
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
@@ -111,9 +112,8 @@ class Replica:
         replica._on_loading = on_loading
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
-            replica._send(
-                LoadModel(files={key: str(path) for key, path in files.items()}, config=dataclasses.asdict(config))
-            )
+            paths, keys = await asyncio.to_thread(split_keys, files)  # The keys are in the database.
+            replica._send(LoadModel(files=paths, keys=keys, config=dataclasses.asdict(config)))
             async with asyncio.timeout(timeouts.load_seconds):
                 replica.ready = await asyncio.shield(replica._loaded)
             if replica.ready is None:

@@ -65,7 +65,7 @@ class Source:
         if self.index is not None:
             tensor = _of_stack(tensor, self.index)
         if self.row is not None:
-            tensor = RawTensor(tensor.dtype, tensor.shape[1:], tensor.data[self.row : self.row + 1])
+            tensor = RawTensor(tensor.dtype, tensor.shape[1:], tensor.take_rows(slice(self.row, self.row + 1)).data)
         if self.flatten:
             tensor = RawTensor(tensor.dtype, (math.prod(tensor.shape),), tensor.data.reshape(1, -1))
         if len(tensor.shape) == 1:
@@ -194,7 +194,7 @@ def _half_split(num_rows: int, num_heads: int, num_values: int | None) -> npt.ND
 def _of_stack(tensor: RawTensor, index: int) -> RawTensor:
     shape = tensor.shape[1:]
     num_rows = tensor.num_rows // tensor.shape[0]
-    return RawTensor(tensor.dtype, shape, tensor.data[index * num_rows : (index + 1) * num_rows])
+    return RawTensor(tensor.dtype, shape, tensor.take_rows(slice(index * num_rows, (index + 1) * num_rows)).data)
 
 
 def _of_floats(values: npt.NDArray[np.float32]) -> RawTensor:

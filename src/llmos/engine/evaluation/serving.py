@@ -2,7 +2,7 @@
 
     the caller    ServedModel(files) --- JSON lines over standard input and output --->  this module's main()
 
-    in   {"files": {...}, "threads": 2, "streams": 8, "tokens_per_stream": 1024}
+    in   {"files": {...}, "keys": {...}, "threads": 2, "streams": 8, "tokens_per_stream": 1024}
     out  {"isa": ..., "threads": ..., "weight_bytes": ..., "kv_bytes": ..., "vocab_size": ...}      when it has loaded
     in   {"prompts": [[token, ...], ...], "num_output_tokens": 128}
     out  {"seconds": 1.9, "first_token_seconds": 0.01}
@@ -29,6 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
+from llmos.core.encryption.data_key import DataKey
+from llmos.core.encryption.sealed_path import join_keys, split_keys
 from llmos.core.errors import LLMOSError, ReplicaFailed, error_of_code
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
@@ -52,8 +56,10 @@ class ServedModel:
     """The caller's side: a context manager, whose process ends with the block."""
 
     def __init__(self, files: Mapping[str, Path], *, threads: int, streams: int, tokens_per_stream: int) -> None:
+        paths, keys = split_keys(files)
         self._setup = {
-            "files": {name: str(path) for name, path in files.items()},
+            "files": paths,
+            "keys": msgspec.to_builtins(keys),
             "threads": threads,
             "streams": streams,
             "tokens_per_stream": tokens_per_stream,
@@ -145,7 +151,8 @@ def _load(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         prefix_cache=False,
         max_draft_tokens=0,
     )
-    engine, ready = load_engine({name: Path(path) for name, path in request["files"].items()}, config)
+    keys = msgspec.convert(request["keys"], dict[str, DataKey])
+    engine, ready = load_engine(join_keys(request["files"], keys), config)
     gc.freeze()
     return engine, {
         "isa": ready.isa,

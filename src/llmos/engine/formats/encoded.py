@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,23 @@ from llmos.core.errors import BadModelFile
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encodings import MAX_COLUMNS, Encoding, encoding_from_fields
 from llmos.engine.formats.sparse import Sparse
-from llmos.engine.tensors import DType, RawTensor
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 KEY = "llmos.encodings"
 MAX_DIMENSIONS = 4
 MAX_VALUES = 1 << 40
 
 Bytes = npt.NDArray[np.uint8]
+
+
+class Payload(Protocol):
+    """The encoded bytes of a tensor."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, begin: int, end: int) -> Bytes:
+        """Return some of the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,9 @@ class EncodedTensor(RawTensor):
 
     __slots__ = ("_descriptor", "_payload")
     _descriptor: Descriptor
-    _payload: Bytes
+    _payload: Payload
 
-    def __init__(self, descriptor: Descriptor, payload: Bytes) -> None:
+    def __init__(self, descriptor: Descriptor, payload: Payload) -> None:
         """`payload`: descriptor.num_bytes bytes."""
         kinds = {part.encoding.dtype(descriptor.num_columns) for part in descriptor.parts}
         dtype: DType = kinds.pop() if len(kinds) == 1 else "F32"
@@ -90,6 +100,10 @@ class EncodedTensor(RawTensor):
     def data(self) -> Bytes:
         return self.take_rows(slice(None)).data
 
+    @property
+    def data_shape(self) -> tuple[int, int]:
+        return self.num_rows, self.num_columns // BLOCK_LENGTH[self.dtype] * BLOCK_BYTES[self.dtype]
+
     def take_rows(self, rows: Any) -> RawTensor:
         if not isinstance(rows, slice):
             if len(self._descriptor.parts) > 1:
@@ -112,11 +126,19 @@ class EncodedTensor(RawTensor):
 
     def _decode(self, index: int, rows: Any) -> RawTensor:
         part, sizes = self._descriptor.parts[index], self._descriptor.sizes
-        begin = sum(sizes[:index])
-        payload = self._payload[begin : begin + sizes[index]]
+        begin, num_rows = sum(sizes[:index]), part.num_rows
+        if isinstance(rows, slice):  # Read only these rows.
+            first, end, _ = rows.indices(num_rows)
+            before, num_rows = part.encoding.num_bytes(first, self.num_columns), max(end - first, 0)
+            payload = self._payload.read(
+                begin + before, begin + before + part.encoding.num_bytes(num_rows, self.num_columns)
+            )
+            rows = slice(None)
+        else:
+            payload = self._payload.read(begin, begin + sizes[index])
         # A damaged scale may give infinite or NaN values, for the caller to notice.
         with np.errstate(invalid="ignore", over="ignore"):
-            decoded = part.encoding.take(payload, (part.num_rows, self.num_columns), rows)
+            decoded = part.encoding.take(payload, (num_rows, self.num_columns), rows)
         if decoded.dtype == self.dtype:
             return decoded
         values = dequantize(decoded)
@@ -152,14 +174,14 @@ def format_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
     return json.dumps(described, separators=(",", ":"), sort_keys=True)
 
 
-def encoded_tensor(name: str, descriptor: Descriptor, payload: Bytes, file_name: str) -> EncodedTensor:
+def encoded_tensor(name: str, descriptor: Descriptor, payload: Payload, file_name: str) -> EncodedTensor:
     """Return the tensor of a descriptor and its bytes. Raises BadModelFile if the number of bytes doesn't match."""
     if payload.size != descriptor.num_bytes:
         raise BadModelFile(
             f"{file_name} is damaged: tensor {name!r} should have {descriptor.num_bytes:,} bytes and has"
             f" {payload.size:,}."
         )
-    return EncodedTensor(descriptor, payload.reshape(-1))
+    return EncodedTensor(descriptor, payload)
 
 
 def _descriptor(fields: object) -> Descriptor:

@@ -69,7 +69,7 @@ class RowEncoding(ABC):
         return num_rows * self.row_bytes(num_columns)
 
     def take(self, payload: Bytes, shape: tuple[int, int], rows: Any) -> RawTensor:
-        return self.decode(payload.reshape(shape[0], -1)[rows], shape[1])
+        return self.decode(payload.reshape(shape[0], self.row_bytes(shape[1]))[rows], shape[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,18 @@
-"""Reads GGUF files: metadata, and tensors as views of a memory map.
+"""Reads GGUF files: metadata, and tensors as views of a memory map, or decrypted when they are accessed.
 
 Files are untrusted: tensors must be inside the file, aligned, and must not overlap. gguf_header.py reads the header.
 """
 
-import mmap
+import struct
 from collections.abc import Mapping
 from functools import partial
-from math import prod
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats import encoded
+from llmos.engine.formats.file_bytes import FileBytes, FilePart, open_bytes
 from llmos.engine.formats.gguf_header import DTYPES, I8, HeaderReader, TensorInfo
-from llmos.engine.formats.memory_map import map_file
 from llmos.engine.tensors import LazyTensors, RawTensor
 
 UNREADABLE: dict[int, str] = {
@@ -34,36 +30,62 @@ class GGUFFile:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         """`name`: of the file in error messages, if its path doesn't show it (blobs are named by their digest)."""
-        self.path = Path(path)
+        self.path = path
         self.name = name or self.path.name
-        self._map = map_file(self.path, self.name)
-        reader = HeaderReader(self._map, self.name)
-        self.version, num_tensors, num_pairs = reader.read_head()
-        self.metadata: dict[str, Any] = reader.read_metadata(num_pairs)
-        infos = reader.read_tensor_infos(num_tensors)
-        alignment = reader.check_alignment(self.metadata)
-        start = -(-reader.position // alignment) * alignment
-        _check_layout(self.name, infos, start, alignment, len(self._map))
-        data = np.frombuffer(self._map, dtype=np.uint8)[start:]
+        self._bytes = open_bytes(self.path, self.name)
+        header = _read_header(self._bytes, self.name)
+        self.version = header.version
+        self.metadata: dict[str, Any] = header.metadata
+        _check_layout(self.name, header.infos, header.start, header.alignment, len(self._bytes))
         text = self.metadata.pop(encoded.KEY, None)
         encodings = {} if text is None else encoded.parse_descriptors(text, self.name)
-        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data, encodings))
+        data = _Data(self.name, self._bytes, header.start, encodings)
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(header.infos, partial(_view, data))
 
     def release_memory(self) -> None:
-        """Release the memory of the pages that were read. They are read from the file again when needed."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        """Release the memory of what was read. It is read from the file again when needed."""
+        self._bytes.release_memory()
 
 
-def _view(
-    file_name: str,
-    data: npt.NDArray[np.uint8],
-    encodings: Mapping[str, encoded.Descriptor],
-    name: str,
-    info: TensorInfo,
-) -> RawTensor:
-    if info.type_number == I8 and info.num_bytes is not None and name in encodings:
-        payload = data[info.offset : info.offset + info.num_bytes]
-        return encoded.encoded_tensor(name, encodings[name], payload, file_name)
+class _Header(NamedTuple):
+    version: int
+    metadata: dict[str, Any]
+    infos: Mapping[str, TensorInfo]
+    alignment: int
+    start: int
+    """The first byte of the tensors."""
+
+
+class _Data(NamedTuple):
+    """The tensors of a file."""
+
+    file_name: str
+    file: FileBytes
+    start: int
+    encodings: Mapping[str, encoded.Descriptor]
+
+
+def _read_header(file: FileBytes, name: str) -> _Header:
+    for prefix in file.prefixes():
+        reader = HeaderReader(prefix, name, len(file))
+        try:
+            version, num_tensors, num_pairs = reader.read_head()
+            metadata, infos = reader.read_metadata(num_pairs), reader.read_tensor_infos(num_tensors)
+            alignment = reader.check_alignment(metadata)
+        except (BadModelFile, struct.error):
+            if len(prefix) < len(file):  # The header may be longer than that.
+                continue
+            raise
+        if reader.position <= len(prefix):
+            return _Header(version, metadata, infos, alignment, -(-reader.position // alignment) * alignment)
+    raise AssertionError("the last prefix is the whole file")
+
+
+def _view(source: _Data, name: str, info: TensorInfo) -> RawTensor:
+    file_name, begin = source.file_name, source.start + info.offset
+    if info.type_number == I8 and info.num_bytes is not None and name in source.encodings:
+        payload = FilePart(source.file, begin, info.num_bytes)
+        return encoded.encoded_tensor(name, source.encodings[name], payload, file_name)
     dtype = DTYPES.get(info.type_number)
     if dtype is None or info.num_bytes is None:
         type_name = UNREADABLE.get(info.type_number, f"number {info.type_number}")
@@ -71,9 +93,7 @@ def _view(
             f"Tensor {name!r} of {file_name} has type {type_name}, which this engine does not read. "
             f"Use a file with one of {', '.join(DTYPES.values())}."
         )
-    num_rows = prod(info.shape[:-1])
-    rows = data[info.offset : info.offset + info.num_bytes].reshape(num_rows, info.num_bytes // num_rows)
-    return RawTensor(dtype, info.shape, rows)
+    return source.file.tensor(dtype, info.shape, begin)
 
 
 def _check_layout(file_name: str, infos: Mapping[str, TensorInfo], start: int, alignment: int, file_bytes: int) -> None:

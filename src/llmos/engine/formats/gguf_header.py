@@ -61,8 +61,10 @@ class TensorInfo(NamedTuple):
 class HeaderReader:
     """A cursor over the header. Compares every length with the remaining bytes before slicing."""
 
-    def __init__(self, data: Any, file_name: str) -> None:
-        self._data, self._end, self.position, self._file_name = data, len(data), 0, file_name
+    def __init__(self, data: Any, file_name: str, num_bytes: int | None = None) -> None:
+        """`num_bytes`: of the whole file, where `data` is its beginning."""
+        self._data, self.position, self._file_name = data, 0, file_name
+        self._end = len(data) if num_bytes is None else num_bytes
         self._values_left = MAX_ARRAY_VALUES
 
     def read_head(self) -> tuple[int, int, int]:

@@ -1,26 +1,27 @@
 """Reads Hugging Face folders: config.json, and the tensors of safetensors files as views of memory maps.
 
-The safetensors library validates the header of a file (ranges, overlaps, sizes, holes). The views are made here:
-the library would copy, and has no bfloat16 for numpy.
+The safetensors library validates the header of a plain file (ranges, overlaps, sizes, holes). The views are made here:
+the library would copy, and has no bfloat16 for numpy. It can't read an encrypted file, whose ranges are checked here;
+its tensors are decrypted when they are accessed.
 """
 
 import json
-import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
+import msgspec
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats import encoded
 from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.file_bytes import FileBytes, FilePart, open_bytes
 from llmos.engine.formats.json_file import read_json_object
-from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import MAX_HEADER_BYTES, REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import BLOCK_BYTES, DType, LazyTensors, RawTensor
@@ -52,12 +53,12 @@ class SafetensorsFolder:
         self.config: dict[str, Any] = read_json_object(self.files["config.json"], "config.json")
         shards, listed = self._shards()
         self._infos: dict[str, _TensorInfo] = {}
-        self._maps: list[mmap.mmap] = []
+        self._files: list[FileBytes] = []
         self.has_canonical_names = False
         """The tensors have the canonical names of spec.py, instead of the names in the family's own files."""
         for shard in shards:
             opened = _read_shard(self.files[shard], shard)
-            self._maps.append(opened.map)
+            self._files.append(opened.file)
             self.has_canonical_names |= opened.metadata.get(NAMES_KEY) == CANONICAL
             for name, info in opened.infos.items():
                 if name in self._infos:
@@ -81,14 +82,15 @@ class SafetensorsFolder:
         if info.dtype in DTYPES:
             return dequantize(_view(name, info))
         try:
-            return info.data.view(_NUMPY_TYPES.get(info.dtype, "u1")).reshape(info.shape)
+            array = info.data.read(0, info.data.size)
+            return array.view(_NUMPY_TYPES.get(info.dtype, "u1")).reshape(info.shape)
         except ValueError:
             raise _bad(info.shard, f"tensor {name!r} does not have the size of its shape") from None
 
     def release_memory(self) -> None:
-        """Release the memory of the pages that were read. They are read from the files again when needed."""
-        for each in self._maps:
-            each.madvise(mmap.MADV_DONTNEED)
+        """Release the memory of what was read. It is read from the files again when needed."""
+        for each in self._files:
+            each.release_memory()
 
     def _shards(self) -> tuple[list[str], set[str]]:
         """Return the names of the weight files, and the tensors that the index lists."""
@@ -126,14 +128,14 @@ class _TensorInfo(NamedTuple):
     shard: str
     dtype: str  # the name in safetensors
     shape: tuple[int, ...]
-    data: npt.NDArray[np.uint8]  # flat
+    data: FilePart
     descriptor: encoded.Descriptor | None = None
 
 
 class _Shard(NamedTuple):
     infos: dict[str, _TensorInfo]
     metadata: Mapping[str, object]
-    map: mmap.mmap
+    file: FileBytes
 
 
 def _view(name: str, info: _TensorInfo) -> RawTensor:
@@ -145,14 +147,12 @@ def _view(name: str, info: _TensorInfo) -> RawTensor:
             f"Tensor {name!r} of {info.shard} has type {info.dtype}, which this engine does not read. "
             f"Use a model saved in one of {', '.join(DTYPES)}."
         )
-    num_rows = prod(info.shape[:-1])
-    row_bytes = (info.shape[-1] if info.shape else 1) * BLOCK_BYTES[dtype]
-    return RawTensor(dtype, info.shape, info.data.reshape(num_rows, row_bytes))
+    return info.data.file.tensor(dtype, info.shape, info.data.begin)
 
 
 def _read_shard(path: Path, name: str) -> _Shard:
     bad = partial(_bad, name)
-    data = map_file(path, name)
+    data = open_bytes(path, name)
     head = data[:8]
     if looks_like_pickle(data):
         raise UnsupportedModel(f"{name} is a pickle, in spite of its name. {REASON}")
@@ -162,27 +162,55 @@ def _read_shard(path: Path, name: str) -> _Shard:
     if header_bytes > MAX_HEADER_BYTES:
         raise bad(f"its header has {header_bytes:,} bytes; the limit is {MAX_HEADER_BYTES:,}")
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = set(file.keys())
+        if not isinstance(path, SealedPath):
+            with safe_open(path, framework="numpy"):
+                pass  # It has checked the header.
         header = json.loads(data[8 : 8 + header_bytes])
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise bad(f"{error}. Download it again") from None
-    everything = np.frombuffer(data, dtype=np.uint8)[8 + header_bytes :]
+    start = 8 + header_bytes
+    if isinstance(path, SealedPath):
+        _check_ranges(header, len(data) - start, bad)
     metadata = header.get("__metadata__")
     metadata = metadata if isinstance(metadata, dict) else {}
     descriptors = encoded.parse_descriptors(metadata[encoded.KEY], name) if encoded.KEY in metadata else {}
     infos: dict[str, _TensorInfo] = {}
-    for tensor_name in names:
-        entry = header[tensor_name]
+    for tensor_name, entry in header.items():
+        if tensor_name == "__metadata__":
+            continue
         begin, end = entry["data_offsets"]
         shape, dtype = tuple(entry["shape"]), entry["dtype"]
         # The library checked this, too, but a view must not depend on it.
         wrong_size = dtype in DTYPES and end - begin != prod(shape) * BLOCK_BYTES[DTYPES[dtype]]
-        if not 0 <= begin <= end <= len(everything) or wrong_size:
+        if not 0 <= begin <= end <= len(data) - start or wrong_size:
             raise bad(f"tensor {tensor_name!r} is not where the header says")
         descriptor = descriptors.get(tensor_name) if dtype == ENCODED_DTYPE else None
-        infos[tensor_name] = _TensorInfo(name, dtype, shape, everything[begin:end], descriptor)
+        infos[tensor_name] = _TensorInfo(name, dtype, shape, FilePart(data, start + begin, end - begin), descriptor)
     return _Shard(infos, metadata, data)
+
+
+class _Entry(msgspec.Struct):
+    """The entry of a tensor in a file's header."""
+
+    dtype: str
+    shape: list[Annotated[int, msgspec.Meta(ge=0)]]
+    data_offsets: tuple[int, int]
+
+
+def _check_ranges(header: object, num_bytes: int, bad: Callable[[str], BadModelFile]) -> None:
+    """Raise BadModelFile unless the tensors fill `num_bytes` without a gap or an overlap."""
+    try:
+        fields = {key: value for key, value in header.items() if key != "__metadata__"}  # type: ignore[attr-defined]
+        entries = msgspec.convert(fields, dict[str, _Entry])
+    except (AttributeError, msgspec.ValidationError) as error:
+        raise bad(f"its header is invalid: {error}") from None
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+        if entry.data_offsets[0] != end or entry.data_offsets[1] < end:
+            raise bad(f"tensor {name!r} is not where the one before it ends")
+        end = entry.data_offsets[1]
+    if end != num_bytes:
+        raise bad(f"its tensors have {end:,} bytes, and {num_bytes:,} follow the header")
 
 
 def _bad(name: str, problem: str) -> BadModelFile:

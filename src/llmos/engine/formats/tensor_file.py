@@ -1,4 +1,7 @@
-"""Writes a file with a known header, in which the tensors can be written in any order, some rows at a time."""
+"""Writes a file with a known header, in which the tensors can be written in any order, some rows at a time.
+
+A file at a SealedPath is encrypted on its way to the disk.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.disk import reserve
+from llmos.core.encryption.sealed_file import SealedChunks
+from llmos.core.encryption.sealed_path import CHUNK_BYTES, SealedPath
 from llmos.engine.tensors import DType
 
 
@@ -41,9 +46,14 @@ class TensorFileWriter:
         self._unfinished = path.with_name(f"{path.name}.unfinished")
 
     def __enter__(self) -> Self:
-        self._file = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._file = os.open(self._unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._chunks: SealedChunks | None = None
         try:
-            reserve(self._file, self._size)  # fails now if the disk is too small, not after the work
+            # Reserving the space fails now if the disk is too small, not after the work.
+            if isinstance(self.path, SealedPath):
+                self._chunks = SealedChunks(self._file, self.path.key, self._size, CHUNK_BYTES)
+            else:
+                reserve(self._file, self._size)
             self._write(0, memoryview(self._header))
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -55,6 +65,8 @@ class TensorFileWriter:
     ) -> None:
         try:
             if kind is None:
+                if self._chunks is not None:
+                    self._chunks.finish()
                 os.fsync(self._file)
                 self._unfinished.replace(self.path)
         finally:
@@ -68,6 +80,9 @@ class TensorFileWriter:
         self._write(tensor.offset + offset, np.ascontiguousarray(data).data.cast("B"))
 
     def _write(self, offset: int, data: memoryview) -> None:
+        if self._chunks is not None:
+            self._chunks.write(offset, data)
+            return
         while data:
             num_written = os.pwrite(self._file, data, offset)
             data, offset = data[num_written:], offset + num_written

@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from llmos.core.encryption.sealed_path import join_keys
 from llmos.core.errors import LLMOSError, Unavailable
 from llmos.core.progress import Progress
 from llmos.engine.config import EngineConfig
@@ -117,9 +118,7 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     writer = FrameWriter()
     try:
         config = EngineConfig.from_options(model.config)
-        engine, ready = load(
-            {name: Path(path) for name, path in model.files.items()}, config, _progress_sender(connection, writer)
-        )
+        engine, ready = load(join_keys(model.files, model.keys), config, _progress_sender(connection, writer))
     except LLMOSError as error:
         return _refuse(connection, writer, LoadFailed(error.code, error.message))
     except Exception as error:

@@ -146,11 +146,11 @@ def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iter
     if tensor.shape != (rows, columns):
         found = " x ".join(map(str, tensor.shape))
         raise ValueError(f"{name} is {found}; the spec asks for {rows} x {columns}.")
-    if tensor.data.shape[0] != rows:
+    if tensor.data_shape[0] != rows:
         raise ValueError(f"{name}: the data has another size than {rows} rows.")
     group_bytes = _native.packed_bytes(placement.packing, _GROUP_ROWS, columns)
     # Rows that are converted are floats in between.
-    row_bytes = tensor.data.shape[1] if placement.is_exact else 4 * columns
+    row_bytes = tensor.data_shape[1] if placement.is_exact else 4 * columns
     step = max(_BYTES_AT_ONCE // max(row_bytes, 1) // _GROUP_ROWS, 1) * _GROUP_ROWS
     for first in range(0, rows, step):
         part = tensor.take_rows(slice(first, first + step))

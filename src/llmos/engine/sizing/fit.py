@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from llmos.core.encryption.sealed_path import is_any_sealed
 from llmos.core.errors import BadRequest, InsufficientMemory
 from llmos.core.hardware import Hardware, inspect_hardware
 from llmos.engine.architectures import inverse_frequencies
@@ -304,7 +305,8 @@ def check_fits(
 ) -> None:
     """Raise InsufficientMemory, with the arithmetic and what would fit, if this machine has too little for `replicas`.
 
-    Replicas share their weights if the config has a folder for packed weights.
+    Replicas share their weights if the config has a folder for packed weights, in which those of an encrypted model
+    never are.
     """
     hardware = hardware or inspect_hardware()
     planner = MemoryPlanner.from_files(files, config, hardware)
@@ -316,7 +318,7 @@ def check_fits(
         num_blocks,
         num_states=num_states + planner.default_snapshots(num_blocks, num_states),
     )
-    shared = need.weights if config.packed_folder is not None else 0
+    shared = need.weights if config.packed_folder is not None and not is_any_sealed(files) else 0
     total = shared + replicas * (need.total - shared)
     if total <= hardware.available_bytes:
         return

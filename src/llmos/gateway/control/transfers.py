@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
+from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
 from llmos.core.store.store import Store, StoredFile
 from llmos.gateway.http import openapi
@@ -97,9 +98,15 @@ async def put_record(request: Request, ref: str) -> Response:
 )
 @requires(Permission.MODELS_READ)
 async def get_blob(request: Request, digest: str) -> Response:
-    """A 404 has the header llmos-received: the number of bytes that have arrived of an incomplete blob."""
+    """A 404 has the header llmos-received: the number of bytes that have arrived of an incomplete blob. An encrypted
+    blob is a 409: it would leave in the clear."""
     store = services_of(request).registry.store
     path = store.blob_path(_checked(digest))
+    if isinstance(path, SealedPath):
+        raise Conflict(
+            f"{digest} is encrypted on this server, which doesn't give it out in the clear. On the server's machine,"
+            " run `llmos push --decrypt` or `llmos export --decrypt`."
+        )
     if await asyncio.to_thread(path.is_file):
         return FileResponse(path, media_type="application/octet-stream")
     num_received = await asyncio.to_thread(store.num_received, digest)

@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from llmos.core.byte_progress import OnBytes
+from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, BadRequest, UntrustedModel
+from llmos.core.store.store import digest_of
 from llmos.models.registry import Registry
 from llmos.models.signing.trusted_keys import Key, TrustedKeys, check_signing_key, read_key
 from llmos.models.versions.records import VersionRecord, statement_of
@@ -48,6 +51,13 @@ class Signed:
     """Whether the signature covers the license, the sampling parameters and the maker."""
 
 
+class _Folder(NamedTuple):
+    """A folder to sign or to verify."""
+
+    path: Path
+    hashing: Any
+
+
 class Signing:
     """Signs and verifies versions. Needs the extra `llmos[signing]`.
 
@@ -70,7 +80,7 @@ class Signing:
         with _folder(version.ref, self._content(version)) as folder, tempfile.TemporaryDirectory() as temporary:
             bundle = Path(temporary) / "bundle"
             signer = signing.Config().use_elliptic_key_signer(private_key=key)
-            signer.set_hashing_config(_hashing_config()).sign(folder, bundle)
+            signer.set_hashing_config(folder.hashing).sign(folder.path, bundle)
             self._registry.signatures.put(version, bundle.read_text())
         return Signed(version=version, key=public)
 
@@ -160,8 +170,11 @@ def _find_valid(
 
 
 @contextmanager
-def _folder(ref: str, content: Content, *, covers_statement: bool = True) -> Iterator[Path]:
-    """Yield a temporary folder with symbolic links to the files, and with what the version says of itself."""
+def _folder(ref: str, content: Content, *, covers_statement: bool = True) -> Iterator[_Folder]:
+    """Yield a temporary folder with symbolic links to the files, and with what the version says of itself.
+
+    An empty file takes the place of an encrypted one, which the library can't open; it is hashed here.
+    """
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "model"
         folder.mkdir()
@@ -169,14 +182,17 @@ def _folder(ref: str, content: Content, *, covers_statement: bool = True) -> Ite
             if name in _OURS:
                 raise BadRequest(f"{ref} has a file called {name}, which is reserved. It can't be signed.")
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).symlink_to(blob)
+            if isinstance(blob, SealedPath):
+                (folder / name).touch()
+            else:
+                (folder / name).symlink_to(blob)
         (folder / MANIFEST_NAME).write_bytes(content.manifest)
         if covers_statement:
             (folder / STATEMENT_NAME).write_bytes(content.statement)
-        yield folder
+        yield _Folder(folder, _hashing_config(content.files))
 
 
-def _find_failure(signature: str, key: Key, folder: Path) -> str | None:
+def _find_failure(signature: str, key: Key, folder: _Folder) -> str | None:
     """Return the reason why the signature is invalid for the folder, or None where it is valid."""
     _check_installed()
     from model_signing import verifying
@@ -187,7 +203,7 @@ def _find_failure(signature: str, key: Key, folder: Path) -> str | None:
         pem.write_bytes(key.pem)
         try:
             verifier = verifying.Config().use_elliptic_key_verifier(public_key=pem)
-            verifier.set_hashing_config(_hashing_config()).verify(folder, bundle)
+            verifier.set_hashing_config(folder.hashing).verify(folder.path, bundle)
         except OSError as error:
             return f"{error.filename}: {error.strerror}." if error.strerror else f"{error}."
         except Exception as error:
@@ -196,10 +212,24 @@ def _find_failure(signature: str, key: Key, folder: Path) -> str | None:
     return None
 
 
-def _hashing_config() -> Any:
-    from model_signing import hashing
+def _hashing_config(files: Mapping[str, Path]) -> Any:
+    """Return the library's configuration of hashing. It hashes the plain bytes of encrypted files."""
+    _check_installed()
+    from model_signing import hashing, manifest
 
-    return hashing.Config().use_file_serialization(hashing_algorithm="sha256").set_allow_symlinks(True)
+    class Hashing(hashing.Config):  # type: ignore[misc]
+        def hash(self, model_path: Any, *, files_to_hash: Any = None) -> Any:
+            found = super().hash(model_path, files_to_hash=files_to_hash)
+            items = []
+            for each in found.resource_descriptors():
+                path, digest = files.get(each.identifier), each.digest
+                if isinstance(path, SealedPath):
+                    digest = type(digest)(digest.algorithm, bytes.fromhex(digest_of(path).removeprefix("sha256:")))
+                items.append(manifest.FileManifestItem(path=PurePosixPath(each.identifier), digest=digest))
+            parameters = SimpleNamespace(serialization_parameters=found.serialization_type)
+            return manifest.Manifest(found.model_name, items, parameters)
+
+    return Hashing().use_file_serialization(hashing_algorithm="sha256").set_allow_symlinks(True)
 
 
 def _check_installed() -> None:

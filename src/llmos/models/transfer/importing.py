@@ -78,6 +78,7 @@ def merge_adapter_into(registry: Registry, path: Path, name: str, ref: str, prog
     base = registry.resolve(ref)
     registry.derived.check(name, base)
     weights = found.get("adapter_model.safetensors")
+    registry = registry.encrypting_like(base)
     options = {"adapter": None if weights is None else digest_of(weights)}
     with registry.store.scratch() as folder:
         files = merge_adapter(registry.files(base), found, folder, progress)

@@ -43,6 +43,10 @@ class CatalogPull:
         Raises DownloadFailed, with the reason for each source, where all fail. Partial files are kept.
         """
         if (version := self._find_complete()) is not None:
+            if self._store.encrypts():
+                with self._store.publishing():
+                    for file in version.files:
+                        self._store.seal(file.digest)
             return self._with_new_sampling(version)
         reasons = []
         for source in self._entry.sources:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from llmos.core.byte_progress import OnBytes, report_bytes
+from llmos.core.encryption.sealed_path import plain_size
 from llmos.core.errors import BadRequest, DownloadFailed
 from llmos.core.progress import Progress
 from llmos.core.sources import Access
@@ -67,7 +68,7 @@ def _to_registry(
         raise BadRequest(f"{target} has a digest, which depends on the content. Push to a tag.", param="target")
     digests = {file.name: file.digest for file in record.files}
     layers = [
-        Layer(name, path, digests[name], report_bytes(progress, name, path.stat().st_size))
+        Layer(name, path, digests[name], report_bytes(progress, name, plain_size(path)))
         for name, path in sorted(files.items())
     ]
     fields = fields_of(record)
@@ -105,14 +106,14 @@ def _to_server(
                 if digest not in paths:
                     raise DownloadFailed(f"{server} requests {digest}, which is not a blob of {record.model}")
                 path = paths[digest]
-                on_bytes = report_bytes(progress, names[digest], path.stat().st_size)
+                on_bytes = report_bytes(progress, names[digest], plain_size(path))
                 num_sent += _send_blob(client, f"{server}/llmos/v1/blobs/{digest}", path, on_bytes)
     raise DownloadFailed(f"{server} deleted blobs during the push, because models are being removed there. Try again")
 
 
 def _send_blob(client: httpx.Client, url: str, path: Path, on_bytes: OnBytes) -> int:
     """Send what the server lacks of a blob, and return the number of bytes sent."""
-    size, num_sent = path.stat().st_size, 0
+    size, num_sent = plain_size(path), 0
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         answer = client.head(url)
         if answer.status_code == 200:

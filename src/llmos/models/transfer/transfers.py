@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from llmos.core.encryption.sealed_path import SealedPath, is_any_sealed
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, UnsupportedModel, UntrustedModel
 from llmos.core.names import check_name
 from llmos.core.progress import Progress, no_progress
@@ -112,17 +113,29 @@ class Transfers:
             staging.clear()
         return version
 
-    def push(self, ref: str, target: str, progress: Progress = no_progress, *, base: str | None = None) -> Pushed:
-        """Send a version to `target`: see pushing.push()."""
+    def push(
+        self,
+        ref: str,
+        target: str,
+        progress: Progress = no_progress,
+        *,
+        base: str | None = None,
+        decrypts: bool = False,
+    ) -> Pushed:
+        """Send a version to `target`: see pushing.push(). Raises Conflict for an encrypted one unless `decrypts`."""
         version = self._registry.resolve(ref)
-        files = self._registry.files(version)
+        files = self._plain_files(version, f"llmos push {version.ref} {target}", decrypts=decrypts)
         return push(self.record_of(version), files, target, self._registry.access, progress, base)
 
-    def export(self, ref: str, path: Path | None = None, progress: Progress = no_progress) -> Path:
-        """Write a version to an archive and return its path. Raises Conflict where the file exists."""
+    def export(
+        self, ref: str, path: Path | None = None, progress: Progress = no_progress, *, decrypts: bool = False
+    ) -> Path:
+        """Write a version to an archive and return its path. Raises Conflict where the file exists, and for an
+        encrypted version unless `decrypts`."""
         version = self._registry.resolve(ref)
         path = path or Path(f"{version.model}-{version.number}.llmos.tar")
-        write_archive(self.record_of(version), self._registry.files(version), path, progress)
+        files = self._plain_files(version, f"llmos export {version.ref}", decrypts=decrypts)
+        write_archive(self.record_of(version), files, path, progress)
         return path
 
     def import_path(
@@ -181,6 +194,16 @@ class Transfers:
         self._keep(version, record, card)
         return version
 
+    def _plain_files(self, version: Version, command: str, *, decrypts: bool) -> Mapping[str, Path]:
+        """Return the files that leave this installation in the clear. Raises Conflict unless that is asked for."""
+        files = self._registry.files(version)
+        if is_any_sealed(files) and not decrypts:
+            raise Conflict(
+                f"{version.ref} is encrypted here, and would leave in the clear. If you want that: {command} --decrypt",
+                param="decrypt",
+            )
+        return files
+
     @contextmanager
     def _leaving_nothing(self, staging: StagingArea | None = None) -> Iterator[None]:
         """Remove the blobs that no version uses where the body refuses a model; of one that is damaged or changed, also
@@ -237,7 +260,7 @@ class Transfers:
         files = dict(fetched.files) if record else {name: fetched.files[name] for name in kept.names}
         with self._store.publishing():
             for path in files.values():
-                if path.is_relative_to(self._store.path):
+                if path.is_relative_to(self._store.path) and not isinstance(path, SealedPath):
                     path.chmod(0o444)  # A hard link makes this file the blob.
             stored = self._registry.recorder.add_files(files, progress)
             if record is None:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.core.errors import BadModelFile, NotFound, StoreFailed, UnsupportedModel
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.description import Description
@@ -27,7 +27,7 @@ def describe(files: Mapping[str, Path]) -> "Description":
     from llmos.engine.checkpoint.description import Description
     from llmos.models.versions.reader_process import Question
 
-    return _reader().ask(Question("description", _as_text(files)), Description)
+    return _reader().ask(Question.of("description", files), Description)
 
 
 def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> "Description":
@@ -38,7 +38,7 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
     from llmos.engine.checkpoint.description import Description
     from llmos.models.versions.reader_process import Question
 
-    return _reader().ask(Question("adapter", _as_text(files), _as_text(adapted)), Description)
+    return _reader().ask(Question.of("adapter", files, adapted), Description)
 
 
 class Runnability(NamedTuple):
@@ -59,7 +59,8 @@ def runnability(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Runna
     """
     try:
         return _runnability(tuple(sorted(files.items())), tuple(sorted(adapted.items())))
-    except (BadModelFile, UnsupportedModel) as error:  # damaged since it was stored, or stored by an older LLMOS
+    except (BadModelFile, UnsupportedModel, StoreFailed, NotFound) as error:
+        # It was damaged since it was stored, an older LLMOS stored it, or it is encrypted under a key that is lost.
         return Runnability(error.message)
 
 
@@ -75,7 +76,7 @@ def select_kept_files(files: Mapping[str, Path]) -> "KeptFiles":
     """Return which of a model's files to keep, and the license in its README."""
     from llmos.models.versions.reader_process import KeptFiles, Question
 
-    return _reader().ask(Question("kept", _as_text(files)), KeptFiles)
+    return _reader().ask(Question.of("kept", files), KeptFiles)
 
 
 @lru_cache(maxsize=256)
@@ -89,7 +90,7 @@ def _read_metadata(files: tuple[tuple[str, Path], ...]) -> "Metadata":
     from llmos.engine.checkpoint.metadata import Metadata
     from llmos.models.versions.reader_process import Question
 
-    return _reader().ask(Question("metadata", _as_text(dict(files))), Metadata)
+    return _reader().ask(Question.of("metadata", dict(files)), Metadata)
 
 
 @cache
@@ -97,7 +98,3 @@ def _reader() -> "ReaderProcess":
     from llmos.models.versions.reader_process import ReaderProcess
 
     return ReaderProcess()
-
-
-def _as_text(files: Mapping[str, Path]) -> dict[str, str]:
-    return {name: str(path.absolute()) for name, path in files.items()}

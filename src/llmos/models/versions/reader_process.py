@@ -21,6 +21,8 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
+from llmos.core.encryption.data_key import DataKey
+from llmos.core.encryption.sealed_path import join_keys, split_keys
 from llmos.core.errors import BadModelFile, LLMOSError, error_of_code
 from llmos.core.isolation import Limits, ProcessDied, run_in_fork
 from llmos.engine.replica.framing import HEADER_BYTES, FrameWriter
@@ -48,6 +50,16 @@ class Question(msgspec.Struct, frozen=True, array_like=True):
     """{name: path}"""
     adapted: dict[str, str] = {}
     """{name: path} of the model that an adapter adapts."""
+    keys: dict[str, DataKey] = {}
+    """{name: key} of encrypted files."""
+    adapted_keys: dict[str, DataKey] = {}
+    """The same of `adapted`."""
+
+    @classmethod
+    def of(cls, about: str, files: Mapping[str, Path], adapted: Mapping[str, Path] | None = None) -> "Question":
+        """Raises what SealedPath.key raises."""
+        (paths, keys), (adapted_paths, adapted_keys) = split_keys(files), split_keys(adapted or {})
+        return cls(about, paths, adapted_paths, keys, adapted_keys)
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -188,8 +200,8 @@ def _limits(question: Question) -> Limits:
 
 def _answer(question: Question) -> Reply:
     try:
-        files = {name: Path(path) for name, path in question.files.items()}
-        adapted = {name: Path(path) for name, path in question.adapted.items()}
+        files = join_keys(question.files, question.keys)
+        adapted = join_keys(question.adapted, question.adapted_keys)
         return Answer(msgspec.Raw(msgspec.msgpack.encode(_READERS[question.about](files, adapted))))
     except LLMOSError as error:
         return ModelError(error.code, error.message, error.param)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from llmos.core.byte_progress import report_bytes
 from llmos.core.clock import Clock
 from llmos.core.database import Database
+from llmos.core.encryption.sealed_path import plain_size
 from llmos.core.errors import DownloadFailed, UnsupportedModel
 from llmos.core.progress import Progress
 from llmos.core.store.store import Store, StoredFile
@@ -55,7 +56,7 @@ class Recorder:
         """Put {name: path} into the store. Call it inside store.publishing(), and record() in the same block."""
         stored = []
         for name, path in files.items():
-            digest, size = self._store.add(path, report_bytes(progress, name, path.stat().st_size))
+            digest, size = self._store.add(path, report_bytes(progress, name, plain_size(path)))
             stored.append(StoredFile(name, digest, size))
         return stored
 
@@ -64,13 +65,17 @@ class Recorder:
     ) -> Version:
         """List a version of the model `name` whose files are in the store. Call it inside store.publishing().
 
+        Where the store encrypts new blobs, those of the version that were there before are encrypted, too.
         The same manifest is the same version: a known one is returned, a removed one listed again. Raises
         DownloadFailed where a blob was removed meanwhile, BadModelFile or UnsupportedModel for the files, and
         UnsupportedModel where it would replace versions that can run and can't itself.
         """
-        paths = {file.name: self._store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self._store.has(file.digest, file.size)]:
             raise DownloadFailed(f"{', '.join(lost)} was removed while {name} was added. Try again.")
+        if self._store.encrypts():
+            for file in files:
+                self._store.seal(file.digest)
+        paths = {file.name: self._store.blob_path(file.digest) for file in files}
         adapted, derivation = origin.adapted, _derivation_of(origin)
         description = describe(paths) if adapted is None else describe_adapter(paths, self._paths(adapted))
         manifest = Manifest(files=files, adapts=adapted.digest if adapted else None, derivation=derivation)

@@ -33,6 +33,8 @@ class PullJob(RequestObject, kw_only=True):
     you know to be harmless."""
     task: Literal["rerank"] | None = None
     """Of a model at a location whose files don't say that it scores pairs of texts."""
+    encrypt: bool = False
+    """Store the model's files encrypted. A server with the policy encrypt_models always does."""
 
 
 def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
@@ -57,6 +59,7 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
 
 def _work(context: Context, request: PullJob) -> Mapping[str, Any]:
     registry, progress = context.registry, context.progress
+    registry = registry.encrypting() if request.encrypt else registry
     if is_location(request.model):
         version = Transfers(registry).pull(
             request.model, request.name, progress, ignored_keys=request.ignored_keys, task=request.task
@@ -76,7 +79,8 @@ def _command(request: PullJob) -> str:
     name = [] if request.name is None else ["--name", request.name]
     ignore = [each for key in request.ignored_keys for each in ("--ignore", key)]
     task = [] if request.task is None else ["--task", request.task]
-    return shlex.join(["llmos", "pull", request.model, *name, *ignore, *task])
+    encrypt = ["--encrypt"] if request.encrypt else []
+    return shlex.join(["llmos", "pull", request.model, *name, *ignore, *task, *encrypt])
 
 
 PULL = JobKind(
