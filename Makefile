@@ -5,6 +5,7 @@
 # wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
 # audit  licences, a bill of materials and known vulnerabilities of what a release needs
 # fuzz   a search for inputs that break the readers of files and messages; make fuzz FUZZ_SECONDS=600
+# sanitize  tests of the native code, in a build that stops at a wrong address or undefined behaviour
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
 PYTHON ?= python3
@@ -15,7 +16,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check test test-fast wheel audit fuzz bench bench-peers clean
+.PHONY: setup serve check test test-fast wheel audit fuzz sanitize bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -92,12 +93,16 @@ audit: $(VENV)/.audit
 	@$(BIN)/python scripts/audit.py
 
 FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/.fuzz
+fuzz: $(VENV)/.fuzz sanitize
 	@for target in gguf safetensors packed frames http; do \
 	  echo "Fuzzing $$target for $(FUZZ_SECONDS) s …"; \
 	  $(BIN)/python tests/fuzz/run.py $$target --seconds $(FUZZ_SECONDS) || exit 1; \
 	done
 	@$(BIN)/python tests/fuzz/native.py --seconds $(FUZZ_SECONDS)
+
+sanitize: $(VENV)/.test
+	@echo "Building the native code with the sanitizers and running its tests: some minutes …"
+	@$(BIN)/python tests/engine/native/run_sanitized.py
 
 bench: setup
 	$(BIN)/python benchmarks/engine.py

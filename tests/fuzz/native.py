@@ -4,31 +4,26 @@ python tests/fuzz/native.py [--seconds 60]
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.native_builds import LIBFUZZER, ROOT, CommandFailed, build
+
 REGRESSIONS = Path(__file__).parent / "regressions" / "blocks"
+NUM_KINDS = 14  # of fuzz_blocks.cpp
 
 
-def build(folder: Path) -> Path:
-    """Build the target with clang; return the program. Given files, it tries these and searches for none."""
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # those of the environment first
-    environ = os.environ | {"PATH": programs}
-    options = ["LLMOS_KERNEL_TESTS=ON", "LLMOS_FUZZERS=ON", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_COMPILER=clang++"]
-    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"]
-    for command in (
-        [*configure, *(f"-D{option}" for option in options)],
-        ["cmake", "--build", str(folder), "--target", "fuzz_blocks"],
-    ):
-        finished = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if finished.returncode:
-            sys.exit(finished.stdout[-8000:])
-    return folder / "tests" / "engine" / "native" / "fuzz_blocks"
+def seeds() -> Iterator[bytes]:
+    """Yield an input for every kind of block, with one row, a group of rows, and more than two."""
+    for kind in range(NUM_KINDS):
+        for rows in (0, 15, 39):
+            yield bytes([kind, rows, 1]) + bytes(range(256))
 
 
 def main() -> int:
@@ -36,12 +31,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60)
     seconds = parser.parse_args().seconds
     if shutil.which("clang++") is None:
-        sys.exit("Fuzzing native code needs clang: apt install clang")
-    program = build(ROOT / "build" / "fuzz")
+        sys.exit("Fuzzing native code needs clang and its runtimes: apt install clang libclang-rt-14-dev")
+    try:
+        program = build(ROOT / "build" / "fuzz", "fuzz_blocks", *LIBFUZZER) / "fuzz_blocks"
+    except CommandFailed as failure:
+        sys.exit(f"{failure}\nIf a library of clang_rt is missing: apt install libclang-rt-14-dev")
     REGRESSIONS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as corpus:
-        for kind in range(14):
-            (Path(corpus) / str(kind)).write_bytes(bytes([kind, 17, 1]) + bytes(range(256)))
+        for number, seed in enumerate(seeds()):
+            (Path(corpus) / str(number)).write_bytes(seed)
         options = [f"-max_total_time={seconds}", "-max_len=2048", "-print_final_stats=1", "-rss_limit_mb=2500"]
         return subprocess.run([program, corpus, *options, f"-artifact_prefix={REGRESSIONS}/"], check=False).returncode
 
