@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.elf import AARCH64, X86_64, ElfFile
+
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
@@ -45,11 +47,23 @@ def clean(programs: Path, **variables: str) -> dict[str, str]:
     return {**kept, "PATH": str(programs), **variables}
 
 
-def test_the_wheel_has_no_sources_and_runs_on_old_systems() -> None:
-    wheel = find_wheel(f"llmos-*-{TAG}-manylinux*_x86_64.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert [name for name in names if re.search(r"\.(cpp|h|hpp)$|csrc|CMakeLists", name)] == []
+@pytest.mark.parametrize(("machine", "code"), [("x86_64", X86_64), ("aarch64", AARCH64)])
+def test_a_wheel_has_no_sources_and_one_module_for_its_machine(machine: str, code: int) -> None:
+    files = zipfile.ZipFile(find_wheel(f"llmos-*-{TAG}-manylinux*_{machine}.whl"))
+    names = files.namelist()
+    assert [name for name in names if re.search(r"\.(cpp|h|hpp|cmake)$|csrc|CMakeLists", name)] == []
     assert {name.split("/")[0].split("-")[0].split(".")[0] for name in names} == {"llmos"}
+    (module,) = [name for name in names if re.search(r"\.so(\.|$)", name)]
+    assert module == "llmos/engine/_native.abi3.so"
+    assert ElfFile(files.read(module)).machine == code
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_wheel_runs_on_systems_of_2021(machine: str) -> None:
+    """Debian 12, Ubuntu 22.04 and Red Hat 9 have glibc 2.34 or newer, and the C++ library of GCC 11."""
+    wheel = find_wheel(f"llmos-*-{TAG}-manylinux*_{machine}.whl")
+    (minor,) = re.findall(rf"manylinux_2_(\d+)_{machine}", wheel.name)
+    assert int(minor) <= 34
 
 
 def test_the_installed_wheel_serves(environment: Callable[..., Path], smollm2_path: Path, tmp_path: Path) -> None:
