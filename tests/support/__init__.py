@@ -6,8 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-FAKE_WORKER_COMMAND = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
-"""Starts a worker process around a fake model; see fake_worker.py."""
+FAKE_WORKER_COMMAND = (sys.executable, str(Path(__file__).parents[1] / "fake_worker.py"))
+"""Starts a worker process around a fake model; see fake_worker.py, which lies where a script finds this package."""
 
 ONE_THREAD = {"LLMOS_THREADS": "1"}
 """For real servers: threads that share busy cores with the other workers of a run wait for one another, and spin."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.deployments.replicas.load_balancing import DEFAULT_OUTPUT_TOKENS, STICKY_TOKENS, OpenRequest, choose_replica
-from llmos.engine.messages import Delta, Embed, Generate, SamplingParams, Started
+from llmos.engine.messages import Delta, Embed, Generate, Rate, SamplingParams, Started
 from support.fakes import generate
 
 
@@ -25,6 +25,8 @@ def test_a_request_without_max_tokens_counts_the_default_output():
     assert OpenRequest(Generate(id="r", messages=messages)).tokens == 7 + DEFAULT_OUTPUT_TOKENS
     assert OpenRequest(Generate(id="r", text="fourfour", sampling=SamplingParams(max_tokens=1))).tokens == 3
     assert OpenRequest(Embed(id="r", inputs=["fourfour", [1, 2, 3]])).tokens == 6
+    scored = Rate(request=Generate(id="r", text="four", caller="ann"), continuations=["fourfour", [1, 2, 3]])
+    assert (OpenRequest(scored).tokens, OpenRequest(scored).caller) == (1 + 2 + 3 + 1, "ann")
 
 
 def test_a_request_without_a_caller_goes_to_the_least_busy_replica():

@@ -6,13 +6,15 @@ import signal
 from contextlib import aclosing
 
 import pytest
+from msgspec.structs import replace
 
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.pool import default_backoff_seconds
 from llmos.deployments.replicas.replica import WORKER_COMMAND
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
-from llmos.engine.messages import Delta, Generate, SamplingParams, Started
-from support.fakes import continuation, generate, text_of, tokens_of
+from llmos.engine.messages import Delta, Generate, Rated, SamplingParams, Started
+from support.fakes import FakeRunner, continuation, generate, text_of, tokens_of
+from support.rated import check_rated, rate
 
 pytestmark = pytest.mark.process
 
@@ -151,6 +153,46 @@ def test_prompt_tokens_are_counted_by_a_replica(run_with, fake_model):
         await asyncio.sleep(0)  # it is sent
         os.kill(pid, signal.SIGKILL)
         assert await counting == 18, "it is tried again"
+
+    run_with(test)
+
+
+def test_texts_are_scored_by_a_replica_and_again_when_it_dies(run_with, fake_model):
+    async def test(pool):
+        files, command = fake_model(die_computing=1), rate("s", [13, 1], [[5, 6], [7]])
+        check_rated(await pool.rate("m@1", files, command), command, FakeRunner())
+        assert pool.status()[0].restarts == 1
+        with pytest.raises(BadRequest, match="token 999") as error:
+            await pool.rate("m@1", files, rate("bad", [1], [[2], [999]]))
+        assert error.value.param == "continuations[1]"
+
+    run_with(test)
+
+
+def test_cancelled_scoring_stops_the_work(run_with, fake_model):
+    async def test(pool):
+        files = fake_model()
+        await pool.ensure("m@1", files)
+        rating = asyncio.create_task(pool.rate("m@1", files, rate("s", [1], [[i, *range(200)] for i in range(160)])))
+        await asyncio.sleep(0)  # it is sent
+        await collect(pool.generate("m@1", files, generate("beside", max_tokens=1)))
+        assert not rating.done()
+        assert pool.status()[0].load.num_running > 0
+        rating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await rating
+        await collect(pool.generate("m@1", files, generate("behind", max_tokens=1)))
+        assert (pool.status()[0].load.num_running, pool.status()[0].load.num_waiting) == (0, 0)
+        assert pool.activity("m@1").num_open == 0
+
+    run_with(test)
+
+
+def test_the_scores_of_a_prompt_come_before_its_answer(run_with, fake_model):
+    async def test(pool):
+        request = replace(generate(tokens=[13, 1], max_tokens=3), prompt_logprobs=1)
+        events = await collect(pool.generate("m@1", fake_model(die_computing=1), request))
+        assert [type(event) for event in events] == [Started, Rated] + [Delta] * 3, "Started comes once"
 
     run_with(test)
 

@@ -23,6 +23,7 @@ from llmos.engine.messages import (
     LoadModel,
     Ping,
     Pong,
+    Rated,
     Ready,
     SamplingParams,
     Shutdown,
@@ -32,7 +33,8 @@ from llmos.engine.replica.framing import FrameReader, FrameWriter
 from llmos.engine.replica.pace import Pace
 from llmos.engine.replica.worker import Worker
 from support import FAKE_WORKER_COMMAND
-from support.fakes import continuation, generate, make_engine, tokens_of
+from support.fakes import FakeRunner, continuation, generate, make_engine, tokens_of
+from support.rated import check_rated, rate
 
 pytestmark = pytest.mark.process
 
@@ -172,6 +174,26 @@ def test_a_prompt_is_counted_without_computing_anything(worker):
     assert [event for event in events if not isinstance(event, Failed)] == [Counted("c", 200), Counted("d", 2)]
     [failed] = [event for event in events if isinstance(event, Failed)]
     assert (failed.id, failed.param) == ("wrong", "prompt")
+
+
+def test_texts_are_scored_beside_answers(worker):
+    command = rate("s", range(1, 40), [[5, 6, 7], [5, 9], [8]], scores_prompt=True, num_top=2)
+    worker.send(generate("g", max_tokens=3), command, rate("bad", [1], [[2], [999]]))
+    events = worker.read_until(lambda event: isinstance(event, Rated))
+    started, rated = (event for event in events if getattr(event, "id", None) == "s")
+    assert started == Started("s", 39)
+    check_rated(rated, command, FakeRunner())
+    [failed] = [event for event in events if isinstance(event, Failed)]
+    assert (failed.id, failed.code, failed.param) == ("bad", "invalid_request", "continuations[1]")
+
+
+def test_an_abort_ends_the_scoring_of_texts(worker):
+    worker.send(rate("gone", range(1, 250), [[i, *range(200)] for i in range(100)]))
+    worker.read_until(lambda event: isinstance(event, EngineStats))
+    worker.send(Abort("gone"), generate("next", max_tokens=2))
+    events = worker.read_until(is_last("next"))
+    assert not any(isinstance(event, Rated) for event in events)
+    assert [event for event in events if isinstance(event, EngineStats)][-1].num_running == 0
 
 
 def test_it_exits_when_the_parent_closes_the_socket(worker):

@@ -18,14 +18,13 @@ import signal
 import sys
 import threading
 
-from fakes import FakeRunner, FakeTokenizer
-
 from llmos.core.errors import BadModelFile
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.replica import worker
 from llmos.engine.replica.worker import main
+from support.fakes import FakeRunner, FakeTokenizer
 
 
 def load(files, config, progress):
