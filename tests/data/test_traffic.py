@@ -94,7 +94,7 @@ def test_a_line_of_a_batch_is_a_call(database: Database, files: Files, traffic: 
     message = {"content": "Paris", "reasoning_content": "Easy.", "tool_calls": [{"function": {"arguments": "{}"}}]}
     asked = [
         {"custom_id": "a", "body": {"model": "dialogue", "messages": [{"role": "user", "content": "Capital?"}]}},
-        {"custom_id": "b", "body": {"model": "dialogue", "prompt": ["Once", "Twice"]}},
+        {"custom_id": "b", "body": {"model": "dialogue", "prompt": "Once", "continuations": ["Twice", [1]]}},
         {"custom_id": "failed", "body": {"model": "dialogue", "prompt": "Thrice"}},
     ]
     answered = [
