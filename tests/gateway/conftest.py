@@ -26,6 +26,7 @@ from llmos.gateway.app import create_app
 from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.receipts import ReceiptSink
+from llmos.gateway.calls.stages import Stages
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.listening import listen
@@ -50,7 +51,7 @@ from llmos.security.users.users import Users
 from support.default_model import pull_stored
 from support.encryption import open_test_encryption
 from support.passwords import quick_passwords
-from support.pipelines import all_stages, pipeline_parts, watch
+from support.pipelines import pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
 
@@ -116,7 +117,8 @@ def services(
             pool,
             clients,
             backends=backends,
-            stages=all_stages(guardrails, holds=(limits,)),
+            stages=Stages(holds=(limits,), makes_receipts=True),
+            guardrails=guardrails,
             sinks=[AuditSink(audit.recorder), receipt_sink],
         ),
         guardrails=guardrails,

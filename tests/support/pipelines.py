@@ -1,6 +1,5 @@
 """Pipelines over fake or real rooms, wired to a server's counters as server.py does it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +8,12 @@ from llmos.deployments.rollouts.evidence import Evidence
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
-from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
-from llmos.gateway.calls.stages import Hold, Stages
+from llmos.gateway.calls.stages import Stages
 from llmos.gateway.log import Log, LogSink, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
-from llmos.security.guardrails.policies import GuardrailPolicies
 
 
 def pipeline_parts(
@@ -29,7 +26,7 @@ def pipeline_parts(
     pipeline.
     """
     stages, sinks = given.pop("stages", None), given.pop("sinks", ())
-    caches = {name: given.pop(name, None) for name in ("cache", "partitions")}
+    others = {name: given.pop(name, None) for name in ("cache", "partitions", "guardrails")}
     parts = {
         "admission": Admission(),
         "call_counts": CallCounts(),
@@ -47,26 +44,19 @@ def pipeline_parts(
         evidence=parts["evidence"],
         sinks=[MetricsSink(parts["metrics"]), LogSink(parts["log"], requests=parts["request_log"]), *sinks],
         stages=stages,
-        **caches,
+        **others,
     )
     return {"pipeline": pipeline, **parts}
 
 
-def all_stages(policies: GuardrailPolicies, holds: Sequence[Hold]) -> Stages:
-    """Return the stages of a server."""
-    stages = GuardrailStages(policies)
-    return Stages(holds=tuple(holds), checks=(stages.check,), filters=(stages.filter,), makes_receipts=True)
-
-
 def with_parts(services: Services, **changes: Any) -> Services:
     """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
-    stages = changes.pop("stages", None) or all_stages(services.guardrails, holds=())
+    stages = changes.pop("stages", None) or Stages(makes_receipts=True)
     names = ("admission", "call_counts", "evidence", "metrics", "log", "cache", "partitions")
     counted = {name: changes.pop(name) for name in names if name in changes}
     changed = replace(services, **changes)
-    parts = pipeline_parts(
-        changed.routes, changed.registry, changed.pool, changed.provider_clients, stages=stages, **counted
-    )
+    rooms = changed.routes, changed.registry, changed.pool, changed.provider_clients
+    parts = pipeline_parts(*rooms, stages=stages, guardrails=changed.guardrails, **counted)
     services = replace(changed, **parts)
     watch(services)
     return services

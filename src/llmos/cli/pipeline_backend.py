@@ -20,10 +20,8 @@ from llmos.engine.messages import Delta, SamplingParams
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_pipeline
 from llmos.gateway.calls.call import Call, Prompt, Sampling
-from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.resolve import Resolver
-from llmos.gateway.calls.stages import Stages
 from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.signing.enforcement import open_signature_enforcer
@@ -48,9 +46,8 @@ def open_pipeline_backend(name: str, settings: Settings) -> "PipelineBackend":
     local, providers = LocalBackends(pool, registry, enforcer.check), _Providers(registry, settings)
     backends = Backends({"local": local.open, "provider": providers.open})
     resolver = Resolver(Routes(registry), backends, registry.database)
-    guardrails = GuardrailStages(GuardrailPolicies(registry.database))
-    stages = Stages(checks=(guardrails.check,), filters=(guardrails.filter,))
-    pipeline = build_pipeline(resolver, pool, admission=Admission(max_running=1), stages=stages)
+    guardrails = GuardrailPolicies(registry.database)
+    pipeline = build_pipeline(resolver, pool, admission=Admission(max_running=1), guardrails=guardrails)
     return PipelineBackend(name, pipeline, [partial(pool.close, drain=False), providers.close])
 
 

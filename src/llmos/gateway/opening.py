@@ -26,7 +26,6 @@ from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.erasure_watch import ErasureWatch
-from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.receipts import ReceiptSink
@@ -77,7 +76,6 @@ def open_services(settings: Settings) -> Services:
     request_log = RequestLog(log)
     limits = LimitsHold(_open_limit_counts(settings, registry.database))
     guardrails = GuardrailPolicies(registry.database, routes=lambda: [route.name for route in routes.list()])
-    stages = GuardrailStages(guardrails)
     users = Users(registry.database)
     idle, longest = (timedelta(0, each) for each in (settings.session_idle_seconds, settings.session_seconds))
     sessions = Sessions(registry.database, idle=idle, longest=longest)
@@ -108,12 +106,8 @@ def open_services(settings: Settings) -> Services:
             evidence=evidence,
             sinks=[MetricsSink(metrics), LogSink(log, requests=request_log), AuditSink(audit.recorder)]
             + ([receipt_sink] if settings.receipt_days else []),
-            stages=Stages(
-                holds=(limits,),
-                checks=(erasures, stages.check),
-                filters=(stages.filter,),
-                makes_receipts=settings.receipt_days > 0,
-            ),
+            stages=Stages(holds=(limits,), checks=(erasures,), makes_receipts=settings.receipt_days > 0),
+            guardrails=guardrails,
             partitions=partitions,
             cache=cache,
         ),

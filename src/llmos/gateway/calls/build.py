@@ -1,6 +1,7 @@
 """Creates backends and pipelines from their collaborators."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmos.deployments.backend import Backends
@@ -11,13 +12,16 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.attempt import Attempts
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.evidence_sink import EvidenceSink
+from llmos.gateway.calls.guardrails import GuardrailStages
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.record import Recorder, Sink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.shadows import Shadows
 from llmos.gateway.calls.stages import Stages
+from llmos.gateway.calls.surprise import SurpriseMeter
 from llmos.models.registry import Registry
+from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -49,10 +53,18 @@ def build_pipeline(
     stages: Stages | None = None,
     partitions: Partitions | None = None,
     cache: ResponseCache | None = None,
+    guardrails: GuardrailPolicies | None = None,
 ) -> Pipeline:
-    """Return a pipeline. `sinks` receive records besides the call counts and the rollout evidence."""
-    counts, evidence = counts or CallCounts(), evidence or Evidence()
+    """Return a pipeline. `sinks` receive records besides the call counts and the rollout evidence.
+
+    `guardrails`: the policies that screen its calls, behind the checks of `stages` and before its filters.
+    """
+    counts, evidence, stages = counts or CallCounts(), evidence or Evidence(), stages or Stages()
     recorder = Recorder([counts, EvidenceSink(evidence), *sinks])
     attempts = Attempts(admission or Admission(), recorder, partitions or Partitions(), cache)
     shadows = Shadows(attempts, recorder, evidence)
+    if guardrails is not None:
+        screen = GuardrailStages(guardrails, SurpriseMeter(resolver, attempts, recorder))
+        checks, filters = (*stages.checks, screen.check), (screen.filter, *stages.filters)
+        stages = replace(stages, checks=checks, filters=filters)
     return Pipeline(resolver, attempts, recorder, counts=counts, shadows=shadows, replicas=pool, stages=stages)

@@ -12,14 +12,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.calls.call import Call, ModelCall, Prompt, PromptedCall
 from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
-from llmos.security.guardrails.guardrail import Source
+from llmos.gateway.calls.surprise import SurpriseMeter
+from llmos.security.guardrails.guardrail import GuardrailFailed, OutOfTime, Source
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.guardrails.screening import ChannelScreen, Screening
 
@@ -30,8 +31,9 @@ _LONG = 20_000
 class GuardrailStages:
     """The check and the filter of one pipeline."""
 
-    def __init__(self, policies: GuardrailPolicies) -> None:
-        self._policies = policies
+    def __init__(self, policies: GuardrailPolicies, meter: SurpriseMeter) -> None:
+        """`meter`: asks the model itself, for the guardrails that want its opinion."""
+        self._policies, self._meter = policies, meter
 
     async def check(self, call: C, record: Record) -> C:
         """Return the call as the model may see it. Raises PromptBlocked."""
@@ -50,6 +52,7 @@ class GuardrailStages:
         if screening.screens_input:
             texts = _Texts(takes_tokens=record.operation == "count")
             rebuild = texts.of_call(call)
+            await self._ask_model(screening, texts, call, record)
             is_long = sum(map(len, texts.found)) > _LONG
             screened = (
                 await asyncio.to_thread(screening.screen_prompt, texts.found, texts.sources)
@@ -58,6 +61,20 @@ class GuardrailStages:
             )
             call = rebuild(iter(screened).__next__)
         return call
+
+    async def _ask_model(self, screening: Screening, texts: "_Texts", call: ModelCall, record: Record) -> None:
+        """Ask the model about the texts that guardrails want its opinion of. Raises PromptBlocked."""
+        for step in screening.model_steps:
+            asked = [text for text, source in zip(texts.found, texts.sources, strict=True) if step.screens(source)]
+            try:
+                async with asyncio.timeout(step.budget_seconds):
+                    surprises = await self._meter.of(asked, call, record) if asked else []
+            except TimeoutError:
+                screening.fail(step, OutOfTime())
+            except LLMOSError as error:
+                screening.fail(step, GuardrailFailed(error.message))
+            else:
+                screening.judge(step, surprises)
 
     async def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncGenerator[Delta, None]:
         """Yield the deltas as the caller may see them. A choice that is blocked ends with content_filter."""

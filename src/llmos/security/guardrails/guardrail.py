@@ -8,7 +8,7 @@ A guardrail only finds; screening.py blocks, masks or flags what it finds, as th
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,6 +80,18 @@ class Guardrail(Protocol):
 
     def screen_stream(self) -> Stream:
         """Return a stream for a text of an answer."""
+
+
+@runtime_checkable
+class ModelGuardrail(Guardrail, Protocol):
+    """A guardrail that judges a prompt by what the called model makes of it. See Screening.judge()."""
+
+    rule: ClassVar[str]
+    """That of its hits."""
+
+    def is_hit(self, surprise: float | None) -> bool:
+        """Return whether a text is one. `surprise`: in standard deviations above ordinary texts; None: it is too short
+        to tell."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,7 +18,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import did_you_mean
-from llmos.security.guardrails.guardrail import Action, Guardrail, Side
+from llmos.security.guardrails.guardrail import Action, Guardrail, Side, Source
 from llmos.security.guardrails.kinds import kinds, load_kind
 
 BUDGET_MS = 200.0
@@ -47,6 +47,10 @@ class Step:
     """For one prompt, or for one chunk of an answer."""
     fail_closed: bool
     """What it fails to screen, or can't in its time, is blocked instead of passed."""
+
+    def screens(self, source: Source) -> bool:
+        """Return whether it screens texts of a prompt that are from `source`."""
+        return source in self.guardrail.sources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

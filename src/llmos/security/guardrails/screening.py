@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llmos.core.errors import PromptBlocked
-from llmos.security.guardrails.guardrail import Channel, GuardrailFailed, Hit, OutOfTime, Piece, Source, Stream, text_of
+from llmos.security.guardrails.guardrail import (
+    Channel,
+    GuardrailFailed,
+    Hit,
+    ModelGuardrail,
+    OutOfTime,
+    Piece,
+    Source,
+    Stream,
+    text_of,
+)
 from llmos.security.guardrails.placeholders import Placeholders
 from llmos.security.guardrails.policy import Policy, Step
 
@@ -52,6 +62,10 @@ class Screening:
         self.findings: list[Finding] = []
         self.placeholders = Placeholders()
         self._input = [step for policy in policies for step in policy.input]
+        self.model_steps = [step for step in self._input if isinstance(step.guardrail, ModelGuardrail)]
+        """The guardrails of the prompt that judge by what the called model makes of it. Whoever calls the model asks
+        it, and passes what it says to judge()."""
+        self._judged: set[int] = set()
         self._output = [step for policy in policies for step in policy.output]
 
     @property
@@ -82,10 +96,30 @@ class Screening:
         sources = ["user"] * len(texts) if sources is None else sources
         screened = list(texts)
         for step in self._input:
-            chosen = [i for i, source in enumerate(sources) if source in step.guardrail.sources]
+            if id(step) in self._judged:
+                continue
+            chosen = [i for i, source in enumerate(sources) if step.screens(source)]
             for i, text in zip(chosen, self._screen_texts(step, [screened[i] for i in chosen]), strict=True):
                 screened[i] = text
         return screened
+
+    def judge(self, step: Step, surprises: Sequence[float | None]) -> None:
+        """Record what one of the model_steps makes of the called model's opinion. Raises PromptBlocked.
+
+        `surprises`: how many standard deviations above ordinary text each of its texts is; None: it is too short.
+        """
+        assert isinstance(step.guardrail, ModelGuardrail)
+        self._judged.add(id(step))
+        if any(map(step.guardrail.is_hit, surprises)):
+            self._shown(step, Hit(step.guardrail.rule))
+
+    def fail(self, step: Step, error: Exception) -> None:
+        """Record that one of the model_steps has no opinion of the model. Raises PromptBlocked if it fails closed."""
+        self._judged.add(id(step))
+        rule = _reason(step, error)
+        if step.fail_closed:
+            raise self.block_prompt(step, rule)
+        self.record(step, rule, "flag", "input")
 
     def block_prompt(self, step: Step, rule: str) -> PromptBlocked:
         """Record that a guardrail blocks the prompt, and return the error."""
