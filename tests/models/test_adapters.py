@@ -1,6 +1,7 @@
 """Adapters: versions that adapt another version of their model, with an alias as their name."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -8,14 +9,22 @@ import pytest
 from safetensors.numpy import save_file
 
 from llmos.core.config import load_settings
+from llmos.core.encryption.sealed_path import join_keys
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ModelNotFound
 from llmos.core.progress import no_progress
+from llmos.engine.architectures import llama
+from llmos.engine.checkpoint.adapters import open_adapter
+from llmos.engine.messages import AdapterFiles
 from llmos.models import open_registry
+from llmos.models.encrypting import encrypt_models
 from llmos.models.transfer.archive import write_archive
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import digest_of_record
+from support.tiny_gguf import TINY_CONFIG
 
 pytestmark = pytest.mark.process
+
+LLAMA = llama.spec_from_config(TINY_CONFIG)
 
 
 @pytest.fixture
@@ -63,6 +72,36 @@ def test_an_adapter_is_served_by_its_models_replica(registry, model, make_adapte
     assert registry.loadable(model).adapter is None
     assert loadable.adapter.digest == adapter.digest
     assert loadable.adapter.files == {name: str(path) for name, path in registry.files(adapter).items()}
+
+
+def test_an_encrypted_adapter_is_read_with_the_keys_that_come_with_it(registry, model, make_adapter):
+    folder = make_adapter()
+    plain = open_adapter({path.name: path for path in folder.iterdir()}, LLAMA)
+    adapter = Transfers(registry.encrypting()).import_path(folder, "tiny:french")
+    assert (registry.is_encrypted(adapter), registry.is_encrypted(model)) == (True, False)
+    assert registry.show("tiny:french").unsupported is None
+    sent = msgspec.msgpack.encode(registry.loadable(adapter).adapter)
+    arrived = msgspec.msgpack.decode(sent, type=AdapterFiles)
+    opened = open_adapter(join_keys(arrived.files, arrived.keys), LLAMA)
+    assert opened.keys() == plain.keys()
+    for name, update in opened.items():
+        np.testing.assert_array_equal(update.down, plain[name].down)
+        np.testing.assert_array_equal(update.up, plain[name].up)
+    with pytest.raises(BadModelFile):
+        open_adapter({name: Path(path) for name, path in arrived.files.items()}, LLAMA)
+
+
+def test_a_model_that_an_adapter_is_merged_into_is_encrypted_if_it_was(registry, make_folder, make_adapter):
+    folder, adapter = make_folder(), make_adapter()
+    Transfers(registry).import_path(folder, "base")
+    expected = Transfers(registry).merge_adapter(adapter, "base", "merged")
+    content = {name: path.read_bytes() for name, path in registry.files(expected).items()}
+    encrypt_models(registry, "base")
+    registry.remove("merged")
+    merged = Transfers(registry).merge_adapter(adapter, "base", "merged")
+    assert registry.is_encrypted(merged)
+    assert merged.digest == expected.digest
+    assert {name: path.read_bytes() for name, path in registry.files(merged).items()} == content
 
 
 def test_the_same_adapter_is_another_one_on_another_version(registry, model, make_adapter, tmp_path, make_folder):

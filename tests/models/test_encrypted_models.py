@@ -377,11 +377,19 @@ def test_a_blob_that_was_changed_or_moved_is_named_and_can_be_replaced(registry:
 # --- what is made from it, and what leaves
 
 
-@pytest.mark.parametrize("scheme", [("minmax", {"bits": 4}), ("q8_0", {}), ("gptq", {"texts": 2, "length": 16})])
+RECIPES = [
+    Recipe.of("quantize", "minmax", {"bits": 4}),
+    Recipe.of("quantize", "q8_0", {}),
+    Recipe.of("quantize", "gptq", {"texts": 2, "length": 16}),
+    Recipe.of("prune", "magnitude", {"sparsity": 0.5}),
+    Recipe.of("prune", "structured", {"ffn_share": 0.34, "texts": 2, "length": 16}),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=Recipe.label)
 def test_what_is_made_from_an_encrypted_model_is_encrypted_at_every_moment(
-    settings: Settings, registry: Registry, folder: Path, scheme: tuple[str, dict[str, int]]
+    settings: Settings, registry: Registry, folder: Path, recipe: Recipe
 ) -> None:
-    recipe = Recipe.of("quantize", *scheme)
     plain = Transfers(registry).import_path(folder, "plain")
     expected = derive(registry, "plain", recipe, name="made").version
     expected_content = content(registry, "made")

@@ -16,7 +16,7 @@ class EncryptionDescription(Description, frozen=True, kw_only=True):
     num_subject_keys: int = 0
     """The keys of persons whose data are kept."""
     num_objects: int = 0
-    """Responses, files and providers' keys that are encrypted."""
+    """Responses, files, files of models and providers' keys that are encrypted."""
     num_plain: int = 0
     """Those that an earlier version kept and that aren't yet."""
 
