@@ -155,6 +155,29 @@ async def test_continuations_count_as_tokens_before_they_are_computed(
     assert (refused.status_code, (await running).status_code) == (429, 200)
 
 
+async def test_a_caller_that_goes_away_has_used_its_tokens(
+    http: httpx.AsyncClient, services: Services, model: FakeModel
+) -> None:
+    headers, model.gate = headers_of(services, limits=Limits(tokens_per_minute=100)), asyncio.Event()
+    asked = ASKED | {"continuations": ["word " * 80]}
+    running = asyncio.create_task(http.post(PATH, json=asked, headers=headers))
+    await model.someone_came.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    await services.limits.finish()
+    model.gate.set()
+    assert (await http.post(PATH, json=asked, headers=headers)).status_code == 429
+
+
+async def test_a_refused_call_has_used_nothing(http: httpx.AsyncClient, services: Services, model: FakeModel) -> None:
+    headers = headers_of(services, limits=Limits(tokens_per_minute=100))
+    asked = ASKED | {"continuations": ["word " * 80]}
+    model.rate_errors = [BadRequest("It merges.", param="continuations[0]")]
+    assert (await http.post(PATH, json=asked, headers=headers)).status_code == 400
+    await services.limits.finish()
+    assert (await http.post(PATH, json=asked, headers=headers)).status_code == 200
+
+
 async def test_the_longest_prompt_of_a_key_includes_a_continuation(
     http: httpx.AsyncClient, services: Services, model: FakeModel
 ) -> None:

@@ -9,14 +9,25 @@ from typing import Any
 
 import msgspec
 
-from llmos.core.errors import Unavailable
+from llmos.core.errors import LLMOSError, Unavailable
 from llmos.deployments.backend import Backend
-from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, SamplingParams, Started, Tokenize, Tokenized
+from llmos.engine.messages import (
+    BACKGROUND_PRIORITY,
+    Event,
+    Generate,
+    Rate,
+    Rated,
+    SamplingParams,
+    Started,
+    Tokenize,
+    Tokenized,
+)
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt, PromptedCall
 from llmos.gateway.calls.carried_tools import carryable_tools
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
+from llmos.gateway.calls.limits_hold import estimated_tokens
 from llmos.gateway.calls.merging import merge
 from llmos.gateway.calls.rating import RateCall, Ratings, check_lengths
 from llmos.gateway.calls.record import Attempt, Record, Recorder
@@ -108,7 +119,7 @@ class Attempts:
                         await backend.ensure()
                         attempt.loading_seconds = time.perf_counter() - began
                         await check_lengths(call, command, backend)
-                        rated = await backend.rate(command)
+                        rated = await _rate(backend, command, call, attempt)
                 except TimeoutError:
                     raise _too_slow(resolution.name, backend, policy) from None
             return Ratings(record.id, call, backend.served, attempt, rated)
@@ -233,6 +244,16 @@ async def _check_embeds(backend: Backend, call: EmbedCall) -> bool:
         await backend.check_embeds()
         return False
     return await backend.check_compares()
+
+
+async def _rate(backend: Backend, command: Rate, call: RateCall, attempt: Attempt) -> Rated:
+    """Return the scores. Until they are there, the tokens count by an estimate, which holds for callers who go away."""
+    attempt.num_prompt_tokens = estimated_tokens(call)
+    try:
+        return await backend.rate(command)
+    except LLMOSError:
+        attempt.num_prompt_tokens = 0
+        raise
 
 
 async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[Started]:

@@ -1,5 +1,6 @@
 """Rendering of an answer as a chat completion, complete or streamed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
 from llmos.gateway.http.sse import AnswerRenderer
-from llmos.gateway.wires.openai.answers import render_prompt_logprobs, token_logprobs
+from llmos.gateway.wires.openai.answers import PromptLogprobs, render_prompt_logprobs, token_logprobs
 from llmos.gateway.wires.openai.chat.answers import (
     ChatChoice,
     ChatCompletion,
@@ -45,7 +46,7 @@ class ChatRenderer(AnswerRenderer):
             ],
             usage=usage(answer),
             warnings=answer.warnings or msgspec.UNSET,
-            prompt_logprobs=render_prompt_logprobs(answer, 0, self._num_prompt_logprobs),
+            prompt_logprobs=await self._prompt_logprobs(answer),
         )
         return sse.encode(completion)
 
@@ -91,6 +92,12 @@ class ChatRenderer(AnswerRenderer):
         if delta.logprobs and not parts:
             parts.append(b"{}" if self._may_call else b'{"content":""}')
         return parts
+
+    async def _prompt_logprobs(self, answer: Answer) -> PromptLogprobs | msgspec.UnsetType:
+        if self._num_prompt_logprobs is None:
+            return msgspec.UNSET
+        # A long prompt has very many entries.
+        return await asyncio.to_thread(render_prompt_logprobs, answer, 0, self._num_prompt_logprobs)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
         return ChoiceLogprobs(token_logprobs(tokens)) if self._wants_logprobs else None

@@ -1,9 +1,11 @@
 """Rendering of an answer as a text completion, complete or streamed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from llmos.engine.messages import TokenLogprob
-from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.answer import Answer, CompleteChoice
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
 from llmos.gateway.http.sse import AnswerRenderer
@@ -32,26 +34,10 @@ class CompletionRenderer(AnswerRenderer):
         self._wants_usage_event = wants_usage_event
 
     async def complete(self, answer: Answer) -> bytes:
-        choices = [
-            CompletionChoice(
-                i,
-                choice.text,
-                self._logprobs(answer, i, ChoiceLogprobs(), choice.text, choice.logprobs),
-                choice.finish_reason,
-                render_prompt_logprobs(answer, i, self._num_prompt_logprobs),
-            )
-            for i, choice in enumerate(await answer.read_choices())
-        ]
-        return sse.encode(
-            Completion(
-                id=answer.id,
-                created=answer.created,
-                model=answer.served.ref,
-                system_fingerprint=answer.fingerprint,
-                choices=choices,
-                usage=usage(answer),
-            )
-        )
+        choices = await answer.read_choices()
+        if answer.call.prompt_logprobs is None:
+            return self._render(answer, choices)
+        return await asyncio.to_thread(self._render, answer, choices)  # A long prompt has very many entries.
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         # Encoded by hand: only the index, the text and the logprobs change from one event to the next.
@@ -61,7 +47,10 @@ class CompletionRenderer(AnswerRenderer):
         async for delta in answer.deltas:
             if not (delta.text or delta.logprobs or delta.finish_reason):
                 continue  # A token that completes no character adds nothing.
-            logprobs = self._logprobs(answer, delta.index, choices[delta.index], delta.text, delta.logprobs)
+            choice = choices[delta.index]
+            begins = self._echoes_logprobs and not choice.has_prompt
+            render = partial(self._logprobs, answer, delta.index, choice, delta.text, delta.logprobs)
+            logprobs = await asyncio.to_thread(render) if begins else render()
             reason = b'"%b"' % delta.finish_reason.encode() if delta.finish_reason else b"null"
             yield b'%b{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b}%b' % (
                 opening,
@@ -73,6 +62,28 @@ class CompletionRenderer(AnswerRenderer):
             )
         if self._wants_usage_event:
             yield frame.usage_event(answer)
+
+    def _render(self, answer: Answer, choices: Sequence[CompleteChoice]) -> bytes:
+        rendered = [
+            CompletionChoice(
+                i,
+                choice.text,
+                self._logprobs(answer, i, ChoiceLogprobs(), choice.text, choice.logprobs),
+                choice.finish_reason,
+                render_prompt_logprobs(answer, i, self._num_prompt_logprobs),
+            )
+            for i, choice in enumerate(choices)
+        ]
+        return sse.encode(
+            Completion(
+                id=answer.id,
+                created=answer.created,
+                model=answer.served.ref,
+                system_fingerprint=answer.fingerprint,
+                choices=rendered,
+                usage=usage(answer),
+            )
+        )
 
     def _logprobs(
         self, answer: Answer, index: int, choice: ChoiceLogprobs, text: str, tokens: Sequence[TokenLogprob]
