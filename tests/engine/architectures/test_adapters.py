@@ -15,6 +15,12 @@ from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.checkpoint.adapters import LowRankUpdate, open_adapter
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.compression.merging import merge_adapter
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.messages import AdapterFiles
+from llmos.engine.runner.native import NativeRunner
+from support.fakes import FakeTokenizer, run
+from support.rated import rate
 from support.tiny_models import TinyModel
 
 WEIGHTS = "adapter_model.safetensors"
@@ -257,6 +263,20 @@ def _rename(adapted, change):
 
 def _parts(pair):
     return pair.down, pair.up
+
+
+def test_texts_are_scored_with_the_adapter_of_their_request(llama, tmp_path):
+    adapted, checkpoint = Adapted(llama, tmp_path), llama.open()
+    runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=32, weights="f32", kv_dtype="f32")
+    engine = Engine(runner, FakeTokenizer(), EngineConfig(), base=lambda: checkpoint.tensors)
+    adapter = AdapterFiles("digest", {name: str(path) for name, path in adapted.files.items()})
+    prompt, texts = llama.prompt(20), [llama.prompt(6, seed=3), llama.prompt(4, seed=4)]
+    outputs = run(engine, rate("plain", prompt, texts), rate("adapted", prompt, texts, adapter=adapter))
+    for id, model in (("plain", llama), ("adapted", adapted)):
+        for scores, text in zip(outputs[id, 0][-1].continuations, texts, strict=True):
+            rows = torch.tensor(model.logits(prompt + text)[len(prompt) - 1 : -1]).log_softmax(-1).numpy()
+            expected = rows[range(len(text)), text]
+            np.testing.assert_allclose([score.logprob for score in scores], expected, rtol=0, atol=2e-3)
 
 
 # --- merged into the model
