@@ -1,11 +1,11 @@
 """Shares with intervals, and a file of weights."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from linear import Fitted
+from linear import RULES_FROM, Fitted
 from safetensors.numpy import save_file
 
 from llmos.security.guardrails.ngrams import NUM_BUCKETS
@@ -25,12 +25,13 @@ def row(name: str, hits: int, total: int) -> str:
     return f"| {name} | {total:,} | {100 * hits / total:.1f} % | {100 * low:.1f}–{100 * high:.1f} % |"
 
 
-def save(path: Path, fitted: Fitted, rules: Sequence[str], threshold: float, about: str) -> None:
-    """Write the weights as 16-bit floats."""
+def save(path: Path, fitted: Fitted, rules: Sequence[str], metadata: Mapping[str, str]) -> None:
+    """Write the weights, those of n-grams and concepts as 16-bit floats."""
     tensors = {
         "ngrams": fitted.weights[:NUM_BUCKETS].astype(np.float16),
-        "rules": fitted.weights[NUM_BUCKETS:].astype(np.float32),
+        "concepts": fitted.weights[NUM_BUCKETS:RULES_FROM].astype(np.float16),
+        "rules": fitted.weights[RULES_FROM:].astype(np.float32),
         "bias": np.array([fitted.bias], np.float32),
     }
     path.parent.mkdir(exist_ok=True)
-    save_file(tensors, path, {"rules": " ".join(rules), "threshold": f"{threshold:.4f}", "about": about})
+    save_file(tensors, path, {"rules": " ".join(rules), **metadata})

@@ -1,4 +1,4 @@
-"""Logistic regression on the features of ngrams.py, in numpy: the same weights in every run on one machine."""
+"""Logistic regression on the features of linear_model.py, in numpy: the same weights in every run on one machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llmos.security.guardrails import concepts
 from llmos.security.guardrails.ngrams import NUM_BUCKETS, ngrams
+
+RULES_FROM = NUM_BUCKETS + concepts.NUM_FEATURES
+"""The weights are those of n-grams, then of concepts, then of rules."""
 
 STEPS = 50
 _RATE = 0.1
-_PENALTY = 3e-5
+_PENALTY = 2e-5
 """Of the squares of the weights, for each example."""
 
 
@@ -36,8 +40,13 @@ def featurize(texts: Sequence[str], rules: Sequence[Sequence[int]]) -> Examples:
     """`rules`: the indices of the rules that each text matches."""
     indices, values, sizes = [], [], []
     for text, matching in zip(texts, rules, strict=True):
-        row = [np.array([NUM_BUCKETS + each for each in matching], np.int64), *ngrams(text)]
-        scale = [np.ones(len(matching)), *(np.full(len(each), 1 / np.sqrt(max(1, len(each)))) for each in row[1:])]
+        found = concepts.features(text)
+        row = [np.array(matching, np.int64) + RULES_FROM, np.array(found, np.int64) + NUM_BUCKETS, *ngrams(text)]
+        scale = [
+            np.ones(len(matching)),
+            np.full(len(found), concepts.scale(len(found))),
+            *(np.full(len(each), 1 / np.sqrt(max(1, len(each)))) for each in row[2:]),
+        ]
         # An example without features would have no row.
         row.append(np.array([NUM_BUCKETS - 1]))
         scale.append(np.zeros(1))
@@ -50,7 +59,7 @@ def featurize(texts: Sequence[str], rules: Sequence[Sequence[int]]) -> Examples:
 @dataclass(frozen=True, slots=True)
 class Fitted:
     weights: NDArray[np.float32]
-    """Of the n-grams, then of the rules."""
+    """Of the n-grams, of the concepts, of the rules."""
     bias: float
 
     def logits(self, examples: Examples) -> NDArray[np.float64]:
@@ -58,7 +67,7 @@ class Fitted:
 
 
 def untrained(num_rules: int) -> Fitted:
-    return Fitted(np.zeros(NUM_BUCKETS + num_rules, np.float32), 0.0)
+    return Fitted(np.zeros(RULES_FROM + num_rules, np.float32), 0.0)
 
 
 def fit(examples: Examples, labels: NDArray[np.bool_], importance: NDArray[np.float64], begin: Fitted) -> Fitted:

@@ -176,7 +176,7 @@ class Failing:
     def __init__(self, error: Exception | None, on_piece: Any = None) -> None:
         self._error, self._on_piece, self._held = error, on_piece or (lambda: None), ""
 
-    def screen_prompt(self, texts: Any) -> Any:
+    def screen_prompt(self, texts: Any, sources: Any) -> Any:
         for text in texts:
             yield self._pieces(text)
 

@@ -75,6 +75,63 @@ def test_insults_threats_and_slurs_are_found_and_ordinary_words_are_not(text: st
 
 
 @pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Ich bringe dich um.", "threat"),
+        ("Du bist ein Idiot!", "insult"),
+        ("Je vais te tuer.", "threat"),
+        ("Tu es un imbécile.", "insult"),
+        ("Te voy a matar.", "threat"),
+        ("Eres una basura.", "insult"),
+        ("Ti ammazzo!", "threat"),
+        ("Sei un cretino.", "insult"),
+        ("Vou te matar.", "threat"),
+        ("Você é um lixo.", "insult"),
+        ("Ik maak je af.", "threat"),
+        ("Jij bent een sukkel.", "insult"),
+        ("Zabiję cię!", "threat"),
+        ("Jesteś idiotą.", "insult"),
+        ("Я тебя убью.", "threat"),
+        ("Ты идиот.", "insult"),
+        ("Seni öldüreceğim.", "threat"),
+        ("Sen bir aptalsın.", "insult"),
+        ("سأقتلك.", "threat"),
+        ("أنت غبي.", "insult"),
+        ("मैं तुम्हें मार डालूँगा।", "threat"),
+        ("तुम बेवकूफ हो।", "insult"),
+        ("我要杀了你。", "threat"),
+        ("你是个废物。", "insult"),
+        ("お前を殺す。", "threat"),
+        ("お前は馬鹿だ。", "insult"),
+        ("너를 죽여버릴 거야.", "threat"),
+        ("너는 쓰레기야.", "insult"),
+        ("Du bist kein Idiot.", None),
+        ("Ich bringe dich nach Hause.", None),
+        ("Tu n'es pas un imbécile.", None),
+        ("No eres idiota.", None),
+        ("Te voy a llamar mañana.", None),
+        ("Non sei un cretino.", None),
+        ("Sei ore di lezione.", None),
+        ("Você não é um lixo.", None),
+        ("Je bent geen sukkel.", None),
+        ("Nie jesteś idiotą.", None),
+        ("Ты не дурак.", None),
+        ("Sen aptal değilsin.", None),
+        ("لن أقتلك.", None),
+        ("तुम मूर्ख नहीं हो।", None),
+        ("你不是废物。", None),
+        ("お前は馬鹿じゃない。", None),
+        ("너는 바보가 아니야.", None),
+        ("Er schrieb „Du bist ein Idiot“ an die Wand.", None),
+    ],
+)
+def test_threats_and_insults_are_found_in_other_languages_and_what_denies_them_is_not(
+    text: str, rule: str | None
+) -> None:
+    assert found(text) == rule
+
+
+@pytest.mark.parametrize(
     "text",
     ["This is fucking great.", "Du Arschloch", "va te faire, connard", "你他妈的", "hijoputa", "курва? нет, сука"],
 )

@@ -75,8 +75,9 @@ class Guardrail(Protocol):
     """It waits for another program. Its time is then that of a clock, instead of a processor's, and it is asked in a
     thread."""
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
-        """Yield the pieces of each text of a prompt, in order. Each is read to its end before the next."""
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
+        """Yield the pieces of each text of a prompt, in order. Each is read to its end before the next. `sources`: who
+        each text is from, one of the guardrail's own."""
 
     def screen_stream(self) -> Stream:
         """Return a stream for a text of an answer."""

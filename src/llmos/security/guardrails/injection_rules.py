@@ -1,7 +1,10 @@
 """Rules of prompt injections: expressions on normalized text. Alone they prove nothing; the model weighs them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from llmos.security.guardrails.markup import hidden_markup
+from llmos.security.guardrails.normalization import normalize, views
 
 _CANCEL = r"(?:ignor\w*|disregard\w*|forget\w*|overrid\w*|bypass\w*|discard\w*|neglect\w*|(?:do not|don't|stop) (?:follow|obey|listen)\w*(?: to)?)"
 _RULES = r"(?:instruction|direction|guideline|prompt|rule|command|constraint|restriction|programming|training|order|polic(?:y|ie)|filter|safeguard)s?"
@@ -15,7 +18,7 @@ PATTERNS: Mapping[str, str] = {
     "addressed_model": r"\b(?:attention|note to|dear|instructions? for|if you are an?|message (?:to|for)|any|every) (?:the |all |this )?(?:ai|llm|language model|assistants?|chat ?bot|gpt|summari[sz]er|agents?)s?\b",
     "secrecy": r"\b(?:do not|don't|never|without) (?:tell|telling|mention|mentioning|inform|informing|ask|asking|reveal|revealing|alert)\w*\b.{0,25}\b(?:user|them|anyone|this|it|human|confirmation)\b",
     "image_with_data": r"!\[[^\]]{0,80}\]\([^)]{0,200}[?&=][^)]{0,200}\)",
-    "role_line": r"(?:^|\n)\W{0,4}(?:system|assistant|developer|admin|human|user)\W{0,3}:",
+    "role_line": r"(?:^|\n)\W{0,4}(?:system|assistant|developer|admin|human|user|systeme|sistema|systeem|sistem|система|النظام|सिस्टम|系统|系統|システム|시스템)\W{0,3}:",
     "section_end": r"\b(?:end of (?:text|document|prompt|user input|instructions)|new (?:instructions?|task|objective|rule|directive)s?)\b\s*[:>\])=-]",
 }  # fmt: skip
 
@@ -26,9 +29,23 @@ CONTROL_TOKENS = re.compile(
 )  # fmt: skip
 """What chat templates put around messages. In a message it pretends to be the end of it."""
 
+HIDDEN_MARKUP = "hidden_markup"
+"""The rule of passages that a page doesn't show."""
+
+RULES = (*PATTERNS, HIDDEN_MARKUP)
+
 _COMPILED = {name: re.compile(pattern, re.DOTALL) for name, pattern in PATTERNS.items()}
 
 
 def matching_rules(text: str) -> list[str]:
     """Return the names of the rules that match a normalized text."""
     return [name for name, pattern in _COMPILED.items() if pattern.search(text)]
+
+
+def readings(passage: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the normalized texts that a passage holds, each with the rules that match it."""
+    for _, view in views(passage):
+        yield view, matching_rules(view)
+    for hidden in hidden_markup(passage):
+        text = normalize(hidden)
+        yield text, [*matching_rules(text), HIDDEN_MARKUP]

@@ -29,7 +29,7 @@ class MatchGuardrail:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = RuleSet(rules)
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

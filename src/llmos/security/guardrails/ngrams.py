@@ -1,27 +1,18 @@
-"""NgramModel: a linear model of hashed n-grams of words and characters. It gives a short text a probability.
+"""N-grams of words and characters as features of a linear model (linear_model.py).
 
-    logit = bias + rules · weights + Σ weight of each n-gram of words / √count + Σ of each of characters / √count
-
-N-grams have no table: a hash is the index of their weight, and those that share one share the weight. Hashing is done
-for the whole text at once, because a loop in Python would take most of the time that a guardrail has.
+They have no table: a hash is the index of their weight, and those that share one share the weight. Hashing is done for
+the whole text at once, because a loop in Python would take most of the time that a guardrail has.
 """
 
-import math
-from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 
 BITS = 16
 NUM_BUCKETS = 1 << BITS
 _CHARACTERS = 5
 """The length of the n-grams of characters. They cross words, and stand a few typing errors."""
-
-_WEIGHTS = Path(__file__).parent / "weights"
 
 Indices = NDArray[np.int64]
 _Hashes = NDArray[np.uint64]
@@ -29,35 +20,6 @@ _Hashes = NDArray[np.uint64]
 _PRIME = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SALTS = [np.uint64(salt) for salt in (0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA5A3564E8F0F5D0D, 0xC2B2AE3D27D4EB4F)]
-
-
-class NgramModel:
-    """Scores texts that normalize() has prepared. Any thread may use it."""
-
-    def __init__(self, weights: NDArray[np.float32], rules: Mapping[str, float], bias: float, threshold: float) -> None:
-        self._weights, self._rules, self._bias = weights, rules, bias
-        self.threshold = threshold
-        """The probability from which on a text counts as found, unless a policy says otherwise."""
-
-    def probability(self, text: str, rules: Sequence[str] = ()) -> float:
-        """Return the probability that the text is of the class. `rules`: the names of those that match it."""
-        words, characters = ngrams(text)
-        logit = self._bias + sum(self._rules.get(rule, 0.0) for rule in rules)
-        for indices in (words, characters):
-            if len(indices):
-                logit += float(self._weights[indices].sum()) / math.sqrt(len(indices))
-        return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
-
-
-@cache
-def load_model(name: str) -> NgramModel:
-    """Return the model of a file in weights/."""
-    with safe_open(_WEIGHTS / f"{name}.safetensors", framework="numpy") as file:
-        stored: Any = file
-        metadata = stored.metadata()
-        rules = dict(zip(metadata["rules"].split(), stored.get_tensor("rules").tolist(), strict=True))
-        weights = stored.get_tensor("ngrams").astype(np.float32)
-        return NgramModel(weights, rules, float(stored.get_tensor("bias")[0]), float(metadata["threshold"]))
 
 
 def ngrams(text: str) -> tuple[Indices, Indices]:

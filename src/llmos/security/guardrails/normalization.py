@@ -12,20 +12,25 @@ import unicodedata
 from collections.abc import Iterator
 
 _LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁһԛԝьвкмнтгпАЕОРСУХІЈЅВКМНТаαοеρυνικτεΑΒΕΖΗΙΚΜΝΟΡΤΥΧɑɡɩıⅼʀɪᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘꜱᴛᴜᴠᴡʏᴢ",
-    "aeopcyxijsdhqwbbkmhtrnAEOPCYXIJSBKMHTaaoepuvikteABEZHIKMNOPTYXagiilriabcdefghjklmnopstuvwyz",
+    "аеорсухіјѕԁһԛԝьвкмнтгпАЕОРСУХІЈЅВКМНТаαοеρυνικτεΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aeopcyxijsdhqwbbkmhtrnAEOPCYXIJSBKMHTaaoepuvikteABEZHIKMNOPTYX",
 )
-"""Cyrillic and Greek letters, small capitals and others that look like a Latin one. NFKC has those that Unicode knows
-to be the same: of full width, bold, in circles."""
+"""Cyrillic and Greek letters that look like a Latin one. NFKC has those that Unicode knows to be the same: of full
+width, bold, in circles."""
+_VARIANTS = str.maketrans("ɑɡɩıⅼʀɪᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘꜱᴛᴜᴠᴡʏᴢىة", "agiilriabcdefghjklmnopstuvwyzيه")
+"""Small capitals and others that stand for a Latin letter wherever they are; Arabic letters that people interchange."""
 
 _LOOKALIKE = re.compile(f"[{''.join(map(chr, _LOOKALIKES))}]")
+_OWN_LETTER = re.compile(f"(?![{''.join(map(chr, _LOOKALIKES))}])[\u0370-\u03ff\u0400-\u052f]")
+"""A Cyrillic or Greek letter that looks like no Latin one."""
 _MIXED_WORD = re.compile(r"\w*[a-zA-Z]\w*")
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e01ef]"
 )
-_MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u20d0-\u20ff]")
+_MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u0640\u064b-\u065f\u0670\u093c\u20d0-\u20ff]")
+"""Accents, the vowels of Arabic and what stretches its words, the dot under Hindi letters."""
 
 _TAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+|([\U000e0020-\U000e007e]{4,})")
 """Behind a black flag they are the name of a region, whose flag it is."""
@@ -54,7 +59,7 @@ def normalize(text: str) -> str:
     """Return the text in lower case, with Latin letters for those that look like them, and nothing invisible."""
     if not text.isascii():
         text = _INVISIBLE.sub("", text)
-        text = unicodedata.normalize("NFKC", _MARKS.sub("", unicodedata.normalize("NFKD", text)))
+        text = unicodedata.normalize("NFKC", _MARKS.sub("", unicodedata.normalize("NFKD", text))).translate(_VARIANTS)
         if _LOOKALIKE.search(text):
             text = _without_lookalikes(text)
     return text.lower()
@@ -90,11 +95,9 @@ def views(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _without_lookalikes(text: str) -> str:
-    num_lookalikes = len(_LOOKALIKE.findall(text))
-    num_latin = sum(each.isascii() and each.isalpha() for each in text)
-    if num_latin >= num_lookalikes:
+    if not _OWN_LETTER.search(text):
         return text.translate(_LOOKALIKES)
-    # Most of the text is in another script. There, only words that mix it with Latin letters are suspicious.
+    # There is real Russian or Greek in the text. Of its words, only those that mix scripts are suspicious.
     return _MIXED_WORD.sub(lambda found: found[0].translate(_LOOKALIKES), text)
 
 

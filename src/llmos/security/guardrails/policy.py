@@ -133,7 +133,7 @@ def _step(policy: str, entry: Mapping[str, Any], side: Side, path: str) -> Step:
         raise BadRequest(f"`{path}` ({name}): {error.message}", param=path) from None
     if not guardrail.waits:
         # What is loaded and compiled when it is first needed isn't to be charged to a call.
-        for pieces in guardrail.screen_prompt([_WARMING]):
+        for pieces in guardrail.screen_prompt([_WARMING], ["user"]):
             list(pieces)
     if side not in guardrail.sides:
         raise BadRequest(f"`{path}`: {name} screens the {guardrail.sides[0]} alone. Move it there.", param=path)

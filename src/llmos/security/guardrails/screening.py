@@ -99,7 +99,8 @@ class Screening:
             if id(step) in self._judged:
                 continue
             chosen = [i for i, source in enumerate(sources) if step.screens(source)]
-            for i, text in zip(chosen, self._screen_texts(step, [screened[i] for i in chosen]), strict=True):
+            texts_of_step = self._screen_texts(step, [screened[i] for i in chosen], [sources[i] for i in chosen])
+            for i, text in zip(chosen, texts_of_step, strict=True):
                 screened[i] = text
         return screened
 
@@ -144,11 +145,11 @@ class Screening:
         steps = [step for step in self._output if channel in step.guardrail.channels]
         return ChannelScreen(self, steps, is_json=channel == "arguments")
 
-    def _screen_texts(self, step: Step, texts: list[str]) -> list[str]:
+    def _screen_texts(self, step: Step, texts: list[str], sources: list[Source]) -> list[str]:
         screened: list[str] = []
         try:
             checked = _Deadline(step)
-            for pieces in step.guardrail.screen_prompt(texts):
+            for pieces in step.guardrail.screen_prompt(texts, sources):
                 screened.append("".join(self._shown(step, piece) for piece in checked(pieces)))
         except PromptBlocked:
             raise

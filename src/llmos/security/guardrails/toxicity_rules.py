@@ -1,4 +1,4 @@
-"""Rules of toxic text: hate against groups of people, insults and threats, in English.
+"""Rules of toxic text: hate against groups of people in English, insults and threats in fourteen languages.
 
 They see `people` in the place of each name of a group (toxic_words.py), so that a sentence has the same verdict whichever
 group it names. A sentence that denies, quotes or condemns what it says isn't hate.
@@ -6,6 +6,7 @@ group it names. A sentence that denies, quotes or condemns what it says isn't ha
 
 import re
 
+from llmos.security.guardrails.hostile_phrases import hostile
 from llmos.security.guardrails.toxic_words import GROUP_MARK
 
 _G = rf"(?:these |those |all |you )?(?:\w+ )?{GROUP_MARK}"
@@ -53,7 +54,7 @@ _THREATS = tuple(
 )  # fmt: skip
 
 _DISTANCE = re.compile(
-    r"\b(?:not|isn't|aren't|don't|doesn't|won't|wouldn't|shouldn't|can't say|never|nobody|no one|wrong|said|says?|saying|called|calling|calls|claim\w*|quote\w*|wrote|writes|tweet\w*|comment\w*|hateful|racis[mt]\w*|sexis[mt]|homophobi\w*|transphobi\w*|bigot\w*|illegal|unacceptable|condemn\w*|stop|against|victims?|film|movie|novel|story|character|villain|classify|translate|meaning|okay to|ok to|how dare|if (?:you|someone))\b|\bno people\b|[\"\u201c\u201d\u00ab\u00bb\u201e]"
+    r"\b(?:not|isn't|aren't|don't|doesn't|won't|wouldn't|shouldn't|can't say|never|nobody|no one|wrong|said|says?|saying|called|calling|calls|claim\w*|quote\w*|wrote|writes|tweet\w*|comment\w*|hateful|racis[mt]\w*|sexis[mt]|homophobi\w*|transphobi\w*|bigot\w*|illegal|unacceptable|condemn\w*|stop|against|victims?|film|movie|novel|story|character|villain|classify|translate|meaning|okay to|ok to|how dare|if (?:you|someone))\b|\bno people\b|[\"\u201c\u201d\u00ab\u00bb\u201e\u300c\u300d]"
 )  # fmt: skip
 """Words with which a sentence keeps away from what it says."""
 
@@ -74,4 +75,6 @@ def find(text: str) -> str | None:
             return "threat"
         if not keeps_away and any(pattern.search(sentence) for pattern in _INSULTS):
             return "insult"
+        if not keeps_away and (rule := hostile(sentence)):
+            return rule
     return None

@@ -26,7 +26,7 @@ class JsonSchema:
     def __init__(self, validator: SchemaValidator) -> None:
         self._validator = validator
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

@@ -47,7 +47,7 @@ class Language:
     def __init__(self, allowed: frozenset[str], confidence: float) -> None:
         self.allowed, self.confidence = allowed, confidence
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

@@ -36,7 +36,7 @@ class MaxLength:
     def __init__(self, characters: int) -> None:
         self._characters = characters
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         is_long = sum(map(len, texts)) > self._characters
         for i, text in enumerate(texts):
             yield [Hit(RULE), text] if is_long and i == 0 else [text]

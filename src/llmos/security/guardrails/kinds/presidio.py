@@ -56,7 +56,7 @@ class Presidio:
     def __init__(self, find: Find) -> None:
         self._find = find
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

@@ -1,4 +1,4 @@
-"""Hate against groups of people, threats and insults in English; slurs and vulgar words in several languages."""
+"""Hate against groups of people in English; threats, insults, slurs and vulgar words in several languages."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
@@ -36,7 +36,7 @@ class Toxicity:
     def __init__(self, options: Options) -> None:
         self._rules, self.sources = frozenset(options.rules), options.sources
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

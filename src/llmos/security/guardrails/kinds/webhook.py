@@ -51,7 +51,7 @@ class Webhook:
     def __init__(self, service: OutsideService, num_characters: int) -> None:
         self.service, self.num_characters = service, num_characters
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         hits = self.service.ask(Question(side="input", texts=texts)).hits if any(texts) else ()
         for i, text in enumerate(texts):
             yield _pieces(text, [hit for hit in hits if hit.text == i])
