@@ -39,7 +39,49 @@ _INSULTS = re.compile(
 )  # fmt: skip
 
 _LATIN_WORDS = frozenset(
-    ["cie", "dich", "du", "eres", "euch", "geber", "jestes", "jij", "jou", "je", "jullie", "kendini", "maak", "mate", "matate", "muerete", "muori", "ojala", "os", "pleeg", "powies", "sei", "sen", "seni", "sizi", "spero", "suicide", "suicidate", "te", "ti", "toi", "tomara", "tu", "tue", "va", "voce", "vou", "vous", "voy", "zabij", "zdychaj"]
+    [
+        "cie",
+        "dich",
+        "du",
+        "eres",
+        "euch",
+        "geber",
+        "jestes",
+        "jij",
+        "jou",
+        "je",
+        "jullie",
+        "kendini",
+        "maak",
+        "mate",
+        "matate",
+        "muerete",
+        "muori",
+        "ojala",
+        "os",
+        "pleeg",
+        "powies",
+        "sei",
+        "sen",
+        "seni",
+        "sizi",
+        "spero",
+        "suicide",
+        "suicidate",
+        "te",
+        "ti",
+        "toi",
+        "tomara",
+        "tu",
+        "tue",
+        "va",
+        "voce",
+        "vou",
+        "vous",
+        "voy",
+        "zabij",
+        "zdychaj",
+    ]
 )
 """One of these is in each phrase in Latin letters: English text, which has them seldom, costs no more than its words."""
 _WORD = re.compile(r"[a-z]+")
