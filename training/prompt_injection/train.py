@@ -33,7 +33,7 @@ NUM_PARTS = 8
 """Two families and three sources are held out at a time."""
 NUM_PHRASINGS = 3
 """A third of the templates of all families is held out at a time."""
-FALSE_POSITIVES = 0.004
+FALSE_POSITIVES = 0.002
 """The share of benign texts of others, of sources that the model hasn't seen, that the threshold lets it block."""
 TOOL_FALSE_POSITIVES = 0.004
 """The same for what tools return, of DOCUMENTS."""
