@@ -45,7 +45,7 @@ class Perplexity:
         """`surprise`: of a text, in standard deviations; None for one that is too short."""
         return surprise is not None and surprise >= self.deviations
 
-    def screen_prompt(self, texts: Sequence[str]) -> Iterator[Iterable[Piece]]:
+    def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         raise GuardrailFailed("the model that is called must be asked, and none is called here")
 
     def screen_stream(self) -> Stream:
