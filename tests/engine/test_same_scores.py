@@ -15,7 +15,7 @@ from llmos.engine.engine import Engine
 from llmos.engine.messages import Delta, Failed, Generate, Rate, Rated, SamplingParams
 from llmos.engine.runner.native import NativeRunner
 from support.examples import examples
-from support.fakes import drain, generate, logprobs_of, tokens_of
+from support.fakes import SomeBlocks, drain, generate, logprobs_of, tokens_of
 from support.rated import numbers
 
 NUM_BLOCKS = 40
@@ -29,16 +29,6 @@ CONFIGS = st.builds(
     max_sequences=st.sampled_from([1, 3, 6]),
     prefix_cache=st.booleans(),
 )
-
-
-class SomeBlocks:
-    """A runner with fewer blocks than it really has."""
-
-    def __init__(self, runner, num_blocks):
-        self._runner, self.num_blocks = runner, num_blocks
-
-    def __getattr__(self, name):
-        return getattr(self._runner, name)
 
 
 class Model:

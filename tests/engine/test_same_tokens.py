@@ -19,7 +19,7 @@ from llmos.engine.engine import Engine
 from llmos.engine.messages import EngineStats, Failed
 from llmos.engine.runner.native import NativeRunner
 from support.examples import examples
-from support.fakes import generate, tokens_of
+from support.fakes import SomeBlocks, generate, tokens_of
 
 NUM_BLOCKS = 40
 STEM = "The quick brown fox jumps over the lazy dog. A list of numbers, one after another: "
@@ -45,16 +45,6 @@ class Arrival:
     """Steps until the request is aborted; None for never."""
     salt: str = ""
     priority: int = 0
-
-
-class SomeBlocks:
-    """A runner with fewer blocks than it really has."""
-
-    def __init__(self, runner: NativeRunner, num_blocks: int) -> None:
-        self._runner, self.num_blocks = runner, num_blocks
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
 
 
 class Model:

@@ -129,6 +129,16 @@ class MarkovRunner(FakeRunner):
         return logits
 
 
+class SomeBlocks:
+    """A real runner with fewer blocks than it really has."""
+
+    def __init__(self, runner, num_blocks):
+        self._runner, self.num_blocks = runner, num_blocks
+
+    def __getattr__(self, name):
+        return getattr(self._runner, name)
+
+
 class FakeDetokenizer:
     """Decodes tokens 0 to 255 as UTF-8."""
 
