@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -14,7 +15,7 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from support.default_model import pull_stored
-from support.real_server import Running, serving
+from support.real_server import KEY, Running, serving
 
 pytestmark = pytest.mark.process
 
@@ -64,6 +65,18 @@ def test_adapters_answer_in_one_process_and_one_batch_as_each_alone(running: Run
     assert all(alone[name] == said for name, said in together)
     replicas = running.get("/llmos/v1/deployments").json()["data"]
     assert [replica["version"] for replica in replicas] == ["smollm2@1"]
+
+
+def test_an_adapter_scores_given_texts_itself(running: Running) -> None:
+    def score(model: str) -> tuple[str, list[float]]:
+        body = {"model": model, "prompt": "Once upon a time", "continuations": [" there was", " a cat"]}
+        reply = httpx.post(f"{running.url}/llmos/v1/likelihood", json=body, headers={"x-api-key": KEY}, timeout=120)
+        return reply.json()["version"], [option["logprob"] for option in reply.json()["options"]]
+
+    base, terse, again = score("smollm2"), score("smollm2:terse"), score("smollm2")
+    assert (base[0], terse[0]) == ("smollm2@1", "smollm2@2")
+    assert base == again
+    assert base[1] != terse[1]
 
 
 def test_a_prefix_is_shared_with_the_same_adapter_only(running: Running) -> None:

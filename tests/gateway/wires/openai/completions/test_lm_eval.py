@@ -51,7 +51,7 @@ def test_multiple_choice_has_the_numbers_of_the_likelihood_endpoint(ask: Any) ->
     scored = loglikelihoods(ask, [(context, each) for each in encoded])
     expected = ask("/llmos/v1/likelihood", tokens=context, continuations=encoded)
     assert [logprob for logprob, _ in scored] == pytest.approx(
-        [each["logprob"] for each in expected["options"]], abs=1e-4
+        [each["logprob"] for each in expected["options"]], rel=1e-12
     )
     assert [is_greedy for _, is_greedy in scored] == [
         all(token["rank"] == 1 for token in option["tokens"]) for option in expected["options"]
@@ -75,17 +75,27 @@ def test_perplexity_is_the_same_in_windows_and_through_every_form(ask: Any) -> N
     prefix, text = tokens(ask, "<|endoftext|>"), tokens(ask, TEXT)
     ((total, _),) = loglikelihoods(ask, [(prefix, text)])
     alone = ask("/v1/completions", prompt=prefix + text, max_tokens=0, echo=True, logprobs=0)["choices"][0]
-    assert sum(alone["logprobs"]["token_logprobs"][1:]) == pytest.approx(total, abs=1e-4)
+    assert sum(alone["logprobs"]["token_logprobs"][1:]) == pytest.approx(total, rel=1e-12)
     assert alone["text"].endswith(TEXT)
     rated = ask("/llmos/v1/likelihood", tokens=prefix + text, score_prompt=True)["prompt"]
-    assert rated["logprob"] == pytest.approx(total, abs=1e-4)
+    assert rated["logprob"] == pytest.approx(total, rel=1e-12)
     vllm = ask("/v1/completions", prompt=prefix + text, max_tokens=1, prompt_logprobs=0)["choices"][0]
     assert sum(next(iter(each.values()))["logprob"] for each in vllm["prompt_logprobs"][1:]) == pytest.approx(
-        total, abs=1e-4
+        total, rel=1e-12
     )
     windows = [(prefix, text[:16]), (text[15:16], text[16:])]
     assert sum(logprob for logprob, _ in loglikelihoods(ask, windows)) < 0
     assert -6 < total / len(text) < -1
+
+
+def test_a_generated_answer_is_scored_as_it_was_generated(ask: Any) -> None:
+    asked: dict[str, Any] = {"prompt": "The capital of France is", "max_tokens": 12, "temperature": 0, "logprobs": 2}
+    (choice,) = ask("/v1/completions", **asked)["choices"]
+    (option,) = ask("/llmos/v1/likelihood", prompt=asked["prompt"], continuations=[choice["text"]], top=2)["options"]
+    assert [token["text"] for token in option["tokens"]] == choice["logprobs"]["tokens"]
+    assert [token["logprob"] for token in option["tokens"]] == choice["logprobs"]["token_logprobs"]
+    for token, top in zip(option["tokens"], choice["logprobs"]["top_logprobs"], strict=True):
+        assert {each["text"]: each["logprob"] for each in token["top"]} == top
 
 
 def test_the_positions_of_a_prompts_tokens_are_those_in_its_text(ask: Any) -> None:
@@ -115,7 +125,7 @@ def test_a_conversation_is_scored_behind_its_template(ask: Any) -> None:
         "/v1/chat/completions", messages=messages, max_tokens=1, temperature=0, logprobs=True, top_logprobs=3
     )["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
     assert [each["text"] for each in scored["options"][0]["tokens"][0]["top"]] == [each["token"] for each in generated]
-    assert scored["options"][0]["tokens"][0]["top"][0]["logprob"] == pytest.approx(generated[0]["logprob"], abs=1e-4)
+    assert scored["options"][0]["tokens"][0]["top"][0]["logprob"] == pytest.approx(generated[0]["logprob"], rel=1e-12)
 
 
 def test_a_continuation_that_merges_with_the_prompt_is_refused_with_both_readings(running: Running) -> None:
