@@ -41,8 +41,8 @@ LAST_KEY = "the id of the last key"
 """An argument that stands for what the command before printed."""
 
 FREE_FORM = {
-    "after", "baseline", "before", "data", "details", "errors", "model_tags", "options", "recipe", "request", "result",
-    "sampling", "scores", "tags",
+    "after", "baseline", "before", "content", "data", "dataset_tags", "details", "errors", "model_tags", "options",
+    "recipe", "report", "request", "result", "sampling", "scores", "tags",
 }  # fmt: skip
 """Fields that hold other people's keys."""
 
@@ -82,6 +82,8 @@ class Paths:
     key: Path
     policy: Path
     server_url: str
+    data: Path
+    """A file of a dataset."""
 
 
 def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
@@ -119,6 +121,13 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("key", "create", "--project", "acme", "--expires", "90d", "--route", "chat", "--address", "10.0.0.0/8"),
         ("key", "list"), ("key", "show", LAST_KEY), ("key", "limit", LAST_KEY, "--requests-per-minute", "60"),
         ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
+        ("dataset", "import", str(paths.data), "--name", "support"), ("dataset", "list"),
+        ("dataset", "show", "support"), ("dataset", "head", "support"),
+        ("dataset", "query", "support", "select count(*) from rows"),
+        ("dataset", "export", "support", str(paths.data.with_name(f"{run}.jsonl"))),
+        ("dataset", "tag", "support", "good"), ("dataset", "describe", "support", "Tickets"),
+        ("dataset", "alias", "set", "support:gold", "support@1"), ("dataset", "alias", "list", "support"),
+        ("dataset", "alias", "history", "support"), ("dataset", "rm", "support"),
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
@@ -163,7 +172,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     catalog = publish(tmp_path_factory.mktemp("published"))
     monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
-        paths = Paths(folder, key_file(folder.parent), policy_file(folder.parent), served.url)
+        paths = Paths(folder, key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent))
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
         monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
@@ -181,15 +190,16 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
 
 
 def test_every_command_with_json_is_compared() -> None:
-    paths = Paths(Path("model"), Path("key"), Path("policy.toml"), "http://127.0.0.1:8000")
+    paths = Paths(Path("model"), Path("key"), Path("policy.toml"), "http://127.0.0.1:8000", Path("data.jsonl"))
     compared = {name_of(step) for step in steps(paths, "local")}
     assert compared | LOCAL_ONLY.keys() | SERVER_ONLY.keys() == set(commands_with_json())
     assert compared & (LOCAL_ONLY.keys() | SERVER_ONLY.keys()) == set()
 
 
 def name_of(step: tuple[str, ...]) -> str:
-    groups = {name.partition(" ")[0] for name in commands_with_json() if " " in name}
-    return " ".join(step[:2]) if step[0] in groups else step[0]
+    """Return the command of a step: as many of its words as are one."""
+    known = set(commands_with_json())
+    return next(name for count in (3, 2, 1) if (name := " ".join(step[:count])) in known)
 
 
 def commands_with_json() -> list[str]:
@@ -239,6 +249,12 @@ def key_file(folder: Path) -> Path:
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    return path
+
+
+def data_file(folder: Path) -> Path:
+    path = folder / "data.jsonl"
+    path.write_text('{"text": "My order is late."}\n')
     return path
 
 

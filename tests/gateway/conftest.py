@@ -12,7 +12,10 @@ from fastapi import FastAPI
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
+from llmos.core.store.store import Store
 from llmos.data.batches import Batches
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
@@ -90,7 +93,8 @@ def services(
     registry = FakeRegistry()
     monkeypatch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
     routes = FakeRoutes(registry)
-    settings = load_settings({"LLMOS_HOME": str(tmp_path)})
+    url = database.url.render_as_string(hide_password=False)
+    settings = load_settings({"LLMOS_HOME": str(tmp_path), "LLMOS_DATABASE_URL": url})
     encryption = open_test_encryption(database, tmp_path)
     providers = Providers(database, encryption)
     clients = ProviderClients(providers)
@@ -125,6 +129,8 @@ def services(
         files=(files := Files(database, tmp_path / "files", encryption)),
         batches=Batches(database, files),
         responses=KeptResponses(database, encryption),
+        datasets=Datasets(database, store := Store(tmp_path / "store")),
+        uploads=Uploads(tmp_path / "uploads", store),
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,  # type: ignore[arg-type]

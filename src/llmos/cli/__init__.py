@@ -58,6 +58,9 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "encryption": ("encryption",),
         "forget": ("forget",),
     },
+    "Data": {
+        "datasets": ("dataset",),
+    },
     "Projects, users and keys": {
         "projects": ("project",),
         "users": ("user",),

@@ -29,7 +29,8 @@ from llmos.client.async_control import (
     AsyncSignatures,
     AsyncUsers,
 )
-from llmos.client.call import Call, StreamedCall
+from llmos.client.async_datasets import AsyncDatasets
+from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -67,6 +68,7 @@ class AsyncClient:
         )
         self.models = AsyncModels(self)
         self.aliases = AsyncAliases(self)
+        self.datasets = AsyncDatasets(self)
         self.deployments = AsyncDeployments(self)
         self.jobs = AsyncJobs(self)
         self.keys = AsyncKeys(self)
@@ -102,6 +104,15 @@ class AsyncClient:
             emitted = await runner.next_emitted()
             assert emitted is not None, "flows.request emits exactly one result"
             return emitted.value
+        finally:
+            await runner.close()
+
+    async def _download(self, call: DownloadCall) -> AsyncIterator[bytes]:
+        """Yield the bytes of the answer as they arrive."""
+        runner = _FlowRunner(self._http, flows.download(call, self._options))
+        try:
+            while (emitted := await runner.next_emitted()) is not None:
+                yield emitted.value
         finally:
             await runner.close()
 

@@ -10,7 +10,7 @@ import httpx
 
 from llmos.client import calls, control_calls, flows
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo
-from llmos.client.call import Call, StreamedCall
+from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.control import (
@@ -33,6 +33,7 @@ from llmos.client.control import (
     Signatures,
     Users,
 )
+from llmos.client.datasets import Datasets
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.core.schemas.cards import CardDescription
@@ -72,6 +73,7 @@ class Client:
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
         self.aliases = Aliases(self)
+        self.datasets = Datasets(self)
         self.deployments = Deployments(self)
         self.jobs = Jobs(self)
         self.keys = Keys(self)
@@ -107,6 +109,15 @@ class Client:
             emitted = runner.next_emitted()
             assert emitted is not None, "flows.request emits exactly one result"
             return emitted.value
+        finally:
+            runner.close()
+
+    def _download(self, call: DownloadCall) -> Iterator[bytes]:
+        """Yield the bytes of the answer as they arrive."""
+        runner = _FlowRunner(self._http, flows.download(call, self._options))
+        try:
+            while (emitted := runner.next_emitted()) is not None:
+                yield emitted.value
         finally:
             runner.close()
 

@@ -1,7 +1,7 @@
 """One HTTP request and the reader of its reply. No input or output happens here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,8 +20,22 @@ class Call(Generic[T]):
     method: str
     path: str
     body: Mapping[str, Any] | None = None
+    content: bytes | None = None
+    """In place of a body: bytes that are sent as they are."""
+    headers: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[Any], T]
     """Turn the decoded JSON of a reply (None if it is empty) into the result. Raises MalformedReply."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownloadCall:
+    """One HTTP request that is answered with bytes."""
+
+    path: str
+    method: str = "GET"
+    body: Mapping[str, Any] | None = None
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +45,8 @@ class StreamedCall:
     method: str
     path: str
     body: Mapping[str, Any]
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     model: str
     read_event: Callable[[Any, Draft], str]
     """Update the draft from an event; return the text that it adds. Raises MalformedReply."""

@@ -12,16 +12,16 @@ the blocking and the asynchronous client differ only in how they run a step.
 import json
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 import httpx
 
-from llmos.client.call import Call, StreamedCall
+from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.draft import Draft, MalformedReply
 from llmos.client.events import EventDecoder
 from llmos.client.retry import RetryPolicy
@@ -42,10 +42,12 @@ class Send:
     path: str
     body: bytes | None
     is_streamed: bool
+    more_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
-        return {} if self.body is None else {"Content-Type": "application/json"}
+        own = {} if self.body is None else {"Content-Type": "application/json"}
+        return own | dict(self.more_headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,20 @@ def stream(call: StreamedCall, draft: Draft, options: ClientOptions) -> Flow[str
     return _with_retries(attempt, options, has_emitted=lambda: draft.has_begun)
 
 
+def download(call: DownloadCall, options: ClientOptions) -> Flow[bytes]:
+    """Emit the bytes of the answer as they arrive. A failure after the first ones isn't retried."""
+    has_begun = False
+
+    def attempt() -> Flow[bytes]:
+        nonlocal has_begun
+        yield from _send(call, options, is_streamed=True)
+        while (piece := (yield Read())) is not None:
+            has_begun = True
+            yield Emit(piece)
+
+    return _with_retries(attempt, options, has_emitted=lambda: has_begun)
+
+
 def _with_retries(
     attempt: Callable[[], Flow[T]], options: ClientOptions, has_emitted: Callable[[], bool] = lambda: False
 ) -> Flow[T]:
@@ -131,10 +147,11 @@ def _with_retries(
 
 
 def _send(
-    call: Call[Any] | StreamedCall, options: ClientOptions, *, is_streamed: bool
+    call: Call[Any] | StreamedCall | DownloadCall, options: ClientOptions, *, is_streamed: bool
 ) -> Generator[Send, Any, httpx.Response]:
     """Return the response, through `yield from`. Raises the error that the server answered with."""
-    response: httpx.Response = yield Send(call.method, call.path, _encoded(call.body), is_streamed)
+    body = call.content if call.content is not None else _encoded(call.body)
+    response: httpx.Response = yield Send(call.method, call.path, body, is_streamed, call.headers)
     if not response.is_success:
         raise _server_error(response, options)
     return response

@@ -162,6 +162,10 @@ class Settings:
         return self.home / "jobs"
 
     @property
+    def uploads_path(self) -> Path:
+        return self.home / "uploads"
+
+    @property
     def trusted_keys_path(self) -> Path:
         return self.home / "keys" / "trusted"
 

@@ -8,6 +8,8 @@ from llmos.core.database import Database
 from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
@@ -115,6 +117,8 @@ def open_services(settings: Settings) -> Services:
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database, encryption),
         encryption=encryption,
+        datasets=Datasets(registry.database, registry.store),
+        uploads=Uploads(settings.uploads_path, registry.store),
         jobs=(jobs := Jobs(registry.database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,

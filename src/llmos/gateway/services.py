@@ -11,6 +11,8 @@ from llmos.core.config import Settings
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.desired.deployments import Deployments
@@ -72,6 +74,8 @@ class Services:
     batches: Batches
     responses: KeptResponses
     encryption: Encryption
+    datasets: Datasets
+    uploads: Uploads
     jobs: Jobs
     attached_jobs: AttachedJobs
     oidc: OidcFlow | None = None

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
     MadeDescription,
@@ -21,8 +19,7 @@ from llmos.models.versions.signatures import signer_of
 from llmos.models.versions.versions import Removed, Version
 
 if TYPE_CHECKING:
-    from llmos.core.versioning.aliases import AliasMove
-    from llmos.core.versioning.labels import LabelChange, Subject
+    from llmos.core.versioning.labels import Subject
     from llmos.models.catalog import Entry
     from llmos.models.deriving import DeriveResult
     from llmos.models.policies import Policy
@@ -108,28 +105,6 @@ def describe_entry(entry: "Entry", names: Sequence[str]) -> CatalogEntryDescript
         download_bytes=entry.sources[0].download_size,
         sources=[source.location for source in entry.sources],
         here=entry.name in names,
-    )
-
-
-def describe_alias_move(model: str, move: "AliasMove") -> AliasMoveDescription:
-    return AliasMoveDescription(
-        name=f"{model}:{move.alias}",
-        model=model,
-        alias=move.alias,
-        was=move.was,
-        now=move.now,
-        at=move.at,
-        by=move.actor,
-    )
-
-
-def describe_labels(labels: Labels) -> LabelsDescription:
-    return LabelsDescription(description=labels.description, tags=dict(labels.tags))
-
-
-def describe_label_change(change: "LabelChange") -> LabelChangeDescription:
-    return LabelChangeDescription(
-        subject=change.subject, what=change.what, was=change.was, now=change.now, at=change.at, by=change.actor
     )
 
 

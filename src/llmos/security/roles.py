@@ -33,6 +33,8 @@ _DEVELOPER = _VIEWER | {
     Permission.FILES_WRITE,
     Permission.BATCHES_READ,
     Permission.BATCHES_WRITE,
+    Permission.DATASETS_READ,
+    Permission.DATASETS_WRITE,
     Permission.JOBS_WRITE,
 }
 _OPERATOR = _DEVELOPER | {

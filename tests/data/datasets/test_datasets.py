@@ -7,6 +7,7 @@ import pytest
 from data.datasets.conftest import text_row
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, StoreFailed
 from llmos.data.datasets import segments
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.rows import make_row
 
 
@@ -198,6 +199,14 @@ def test_removing_a_dataset_removes_its_aliases_and_never_reuses_numbers(dataset
     assert datasets.remove("notes").aliases == ("gold",)
     assert not blobs(store)
     assert write("two").ref == "notes@2"
+
+
+def test_a_store_that_encrypts_models_keeps_datasets(database, store):
+    datasets = Datasets(database, store.encrypting()).of()
+    with datasets.writing("notes", "text", source="test") as writer:
+        writer.add(text_row("one"))
+        version = writer.finish()
+    assert [row.texts for row in datasets.rows(version)] == [["one"]]
 
 
 def test_a_damaged_segment_is_named(datasets, store, write):

@@ -353,7 +353,7 @@ ROWS = {
 def test_an_export_that_is_imported_has_the_same_digest(load, datasets, tmp_path, kind, suffix):
     with datasets.writing("first", kind, source="test", license="MIT") as writer:
         for number, content in enumerate(ROWS[kind] * 3):
-            split = ["train", "train", "test"][number % 3]
+            split = ["train", None, "test"][number % 3]
             writer.add(make_row(kind, content, origin=f"x:{number}", split=split, subject="5e", consent="train"))
         parent = writer.finish()
     with datasets.writing("first", kind, parents=[parent], recipe={"operators": [{"name": "sample"}]}) as writer:
@@ -388,6 +388,16 @@ def test_a_conversation_survives_every_shape(datasets, tmp_path, shape, texts):
     export_file(datasets, version, path, shape=shape)
     again = import_files(datasets, "again", find_layout(path), ImportOptions(), source="test")
     assert again.digest == version.digest
+
+
+def test_a_folder_of_mixed_splits_has_one_file_and_the_same_digest(load, datasets, tmp_path):
+    with datasets.writing("mixed", "text", source="test") as writer:
+        for number in range(300):
+            writer.add(make_row("text", {"text": str(number)}, origin="x:1", split=["train", "test"][number % 2]))
+        version = writer.finish()
+    export_folder(datasets, version, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "data").iterdir())) == 1
+    assert load(tmp_path / "out", "again").digest == version.digest
 
 
 def test_a_shape_refuses_what_it_has_no_place_for(load, datasets, tmp_path):

@@ -42,7 +42,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def quantize(settings: Settings, scheme: str, *, model: str = "tiny", **options: Any) -> Assignment:
     request = {"kind": "quantize", "model": model, "scheme": scheme, "options": options, "card": False}
-    return Assignment(settings=settings, kind="quantize", request=request, actor="ada")
+    return Assignment(settings=settings, kind="quantize", request=request, project="owner", actor="ada")
 
 
 def incoming(settings: Settings) -> list[str]:
@@ -123,7 +123,7 @@ def test_settings_arrive_as_they_were_sent(settings: Settings) -> None:
             roles=(GroupRole(group="g", role="viewer", project="p"),),
         ),
     )
-    sent = Assignment(settings=special, kind="verify", request={}, actor="ada")
+    sent = Assignment(settings=special, kind="verify", request={}, project="owner", actor="ada")
     assert decode_assignment(encode_assignment(sent)) == sent
 
 

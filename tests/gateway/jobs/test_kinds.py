@@ -43,7 +43,7 @@ def registry(settings: Settings, tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def context(settings: Settings, registry: Registry) -> Context:
-    return Context(settings=settings, registry=registry, actor="ada", progress=no_progress)
+    return Context(settings=settings, registry=registry, project="owner", actor="ada", progress=no_progress)
 
 
 def request_of(kind: str, **fields: Any) -> Any:
@@ -51,10 +51,12 @@ def request_of(kind: str, **fields: Any) -> Any:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay"}
+    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay", "dataset_import"}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")
-    with pytest.raises(BadRequest, match="It is one of card, encrypt, prune, pull, quantize, replay, verify"):
+    with pytest.raises(
+        BadRequest, match="It is one of card, dataset_import, encrypt, prune, pull, quantize, replay, verify"
+    ):
         kind_named(7)
 
 

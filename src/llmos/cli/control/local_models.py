@@ -25,6 +25,7 @@ from llmos.core.schemas.models import (
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.signatures import KeyDescription, SignedDescription
 from llmos.core.schemas.transfers import ExportDescription, PushDescription
+from llmos.core.versioning.descriptions import describe_alias_move, describe_label_change, describe_labels
 from llmos.core.who import this_user
 from llmos.models import descriptions as describe
 
@@ -244,16 +245,16 @@ class LocalAliases:
 
     def list(self, model: str) -> Sequence[AliasMoveDescription]:
         moves = self._control.registry.aliases.list(model).values()
-        return [describe.describe_alias_move(model, move) for move in moves]
+        return [describe_alias_move(model, move) for move in moves]
 
     def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
         aliases = self._control.registry.aliases
         move = aliases.set(model, alias, version, expected=expected, actor=this_user())
-        return describe.describe_alias_move(model, move)
+        return describe_alias_move(model, move)
 
     def history(self, model: str, alias: str | None = None) -> Sequence[AliasMoveDescription]:
         moves = self._control.registry.aliases.history(model, alias)
-        return [describe.describe_alias_move(model, move) for move in moves]
+        return [describe_alias_move(model, move) for move in moves]
 
     def remove(self, model: str, alias: str) -> None:
         from llmos.deployments.removing import remove
@@ -266,7 +267,7 @@ class LocalLabels:
         self._control = control
 
     def get(self, name: str) -> LabelsDescription:
-        return describe.describe_labels(self._control.registry.labels.get(name))
+        return describe_labels(self._control.registry.labels.get(name))
 
     def change(
         self,
@@ -277,14 +278,10 @@ class LocalLabels:
         description: str | None = None,
     ) -> LabelsDescription:
         labels = self._control.registry.labels
-        if tags or remove_tags:
-            labels.tag(name, tags, remove_tags, actor=this_user())
-        if description is not None:
-            labels.describe(name, description, actor=this_user())
-        return self.get(name)
+        return describe_labels(labels.change(name, tags or {}, remove_tags, description, actor=this_user()))
 
     def history(self, name: str) -> Sequence[LabelChangeDescription]:
-        return [describe.describe_label_change(each) for each in self._control.registry.labels.history(name)]
+        return [describe_label_change(each) for each in self._control.registry.labels.history(name)]
 
 
 class LocalPolicies:

@@ -13,6 +13,14 @@ from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.datasets import (
+    DatasetDescription,
+    DatasetDetails,
+    DatasetExportDescription,
+    PreviewDescription,
+    QueryDescription,
+    RowDescription,
+)
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptedModelsDescription, EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
+    from llmos.client.dataset_calls import ImportSettings
     from llmos.security.signing_key import PublicKey
 
 OnNotice = Callable[[str], None]
@@ -125,6 +134,44 @@ class ModelsPort(Protocol):
 
     def encrypt(self, name: str | None, progress: Progress) -> EncryptedModelsDescription:
         """Encrypt the stored files of a model, of a Version, or of all models."""
+
+
+class DatasetsPort(Protocol):
+    def list(self) -> Sequence[DatasetDescription]: ...
+    def get(self, name: str) -> DatasetDetails: ...
+    def remove(self, name: str) -> RemovalDescription: ...
+    def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> Sequence[RowDescription]: ...
+    def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription: ...
+    def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
+        """Return what an import of files on this machine's disk would do."""
+
+    def import_path(
+        self, path: Path, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
+    ) -> DatasetDescription: ...
+    def import_location(
+        self, location: str, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
+    ) -> DatasetDescription: ...
+    def export(
+        self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
+    ) -> DatasetExportDescription:
+        """Write a Version to a file, or to a folder, on this machine's disk."""
+
+    def aliases(self, name: str) -> Sequence[AliasMoveDescription]: ...
+    def alias_history(self, name: str) -> Sequence[AliasMoveDescription]: ...
+    def set_alias(
+        self, name: str, alias: str, version: str, *, expected: str | None = None
+    ) -> AliasMoveDescription: ...
+    def remove_alias(self, name: str, alias: str) -> None: ...
+    def labels(self, name: str) -> LabelsDescription: ...
+    def change_labels(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        description: str | None = None,
+    ) -> LabelsDescription: ...
+    def label_history(self, name: str) -> Sequence[LabelChangeDescription]: ...
 
 
 class CardsPort(Protocol):
@@ -348,6 +395,8 @@ class ControlPort(Protocol):
     def keys(self) -> KeysPort: ...
     @property
     def labels(self) -> LabelsPort: ...
+    @property
+    def datasets(self) -> DatasetsPort: ...
     @property
     def policies(self) -> PoliciesPort: ...
     @property

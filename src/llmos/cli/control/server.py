@@ -22,6 +22,7 @@ from llmos.core.progress import Progress
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.datasets import DatasetDescription, DatasetExportDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptedModelsDescription
 from llmos.core.schemas.guardrails import GuardrailReplayDescription
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from llmos.client import Client
     from llmos.client.control_calls import DeploymentSettings
+    from llmos.client.dataset_calls import ImportSettings
     from llmos.security.signing_key import PublicKey
 
 D = TypeVar("D", bound=Description)
@@ -63,6 +65,7 @@ class ServerControl:
         self.cards = ServerCards(self._client)
         self.signing = ServerSigning(self._client)
         self.deployments = ServerDeployments(self._client)
+        self.datasets = ServerDatasets(self._client)
         self.aliases = self._client.aliases
         self.jobs = self._client.jobs
         self.keys = self._client.keys
@@ -226,6 +229,37 @@ class ServerModels:
         path = path or Path(f"{version.replace('@', '-')}.llmos.tar")
         with _pulled(self._client, name, progress) as (scratch, reference):
             return scratch.models.export(reference, path, progress, decrypts=decrypts)
+
+
+class ServerDatasets:
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client.datasets, name)  # The client has the port's calls but the next ones.
+
+    def import_path(
+        self, path: Path, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
+    ) -> DatasetDescription:
+        return self._client.datasets.import_path(path, name, progress, **settings)
+
+    def export(
+        self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
+    ) -> DatasetExportDescription:
+        """Write a file: the server sends no folder."""
+        from llmos.data.datasets.formats._bytes import compressed
+
+        details = self._client.datasets.get(name)
+        if path.suffix not in (".jsonl", ".gz", ".zst"):
+            raise BadRequest(f"From a server, {details.version} is exported to a file: {path}.jsonl", param="path")
+        num_bytes = 0
+        with path.open("xb") as plain, compressed(plain, path.name) as file:
+            for piece in self._client.datasets.export(details.version, shape=shape, columns=columns):
+                file.write(piece)
+                num_bytes += len(piece)
+                progress(path.name, num_bytes, None)
+        size = path.stat().st_size
+        return DatasetExportDescription(path=str(path), num_rows=details.num_rows, size_bytes=size)
 
 
 class ServerCards:

@@ -83,6 +83,10 @@ class Store:
         """Return this store, which encrypts all blobs that are added through it."""
         return Store(self.path, self._keys, encrypts=lambda: True)
 
+    def plain(self) -> "Store":
+        """Return this store, which encrypts no blob that is added through it."""
+        return Store(self.path, self._keys)
+
     def blob_path(self, digest: str) -> Path:
         """Return the path of a blob, whether it exists or not; that of an encrypted one is a SealedPath.
 

@@ -113,6 +113,22 @@ class LabelStore:
             self._change(session, subject, DESCRIPTION, text, actor)
             return _labels(queries.labels(session, self._noun, subject))
 
+    def change(
+        self,
+        ref: str,
+        tags: Mapping[str, str],
+        remove_tags: Sequence[str],
+        description: str | None,
+        *,
+        actor: str | None = None,
+    ) -> Labels:
+        """Do what tag() and describe() do, as far as something is given, and return the labels after it."""
+        if tags or remove_tags:
+            self.tag(ref, tags, remove_tags, actor=actor)
+        if description is not None:
+            self.describe(ref, description, actor=actor)
+        return self.get(ref)
+
     def get(self, ref: str) -> Labels:
         """Return the labels of a name or a version. Raises NotFound."""
         with self._database.session() as session:

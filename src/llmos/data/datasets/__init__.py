@@ -25,8 +25,9 @@ it keeps ids or hashes of the rows that it has seen, not the rows.
 
 Lower layers don't know higher ones:
 
-    exporting | importing | querying
-    datasets | folder | records
+    descriptions
+    exporting | fetching | importing | querying
+    datasets | folder | records | uploads
     finding | formats | shapes | writer
     queries | segments | versions
     columnar | manifest | query_process | rows | tables

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,9 @@ from llmos.data.datasets.versions import DatasetVersion
 
 _NATIVE: dict[Kind, str] = {"chat": "messages", "preference": "preference", "case": "case", "text": "text"}
 _encoder = msgspec.json.Encoder()
+
+_MAX_FILES = 100
+"""The most files of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,8 +102,9 @@ def export_folder(
     shape: str | None = None,
     progress: Progress = no_progress,
 ) -> Exported:
-    """Write a version as a folder with a README and one file for each run of rows of the same split.
+    """Write a version as a folder with a README and a file for each run of rows of the same split.
 
+    Where the splits are mixed, so that there were too many files, all rows are in one file: their order is kept.
     Raises Conflict where the folder exists and isn't empty.
     """
     found = export_shape(version.kind, shape)
@@ -107,14 +112,17 @@ def export_folder(
         raise Conflict(f"{folder} isn't empty. Choose another folder.")
     (folder / "data").mkdir(parents=True, exist_ok=True)
     names: list[tuple[str, str | None]] = []
+    num_runs = sum(1 for _ in groupby(row.split for row in datasets.rows(version)))
+    is_mixed = num_runs > _MAX_FILES
     rows = _followed(datasets.rows(version), folder.name, version.num_rows, progress)
     with ExitStack() as held:
         write: Callable[[bytes], Any] | None = None
         for row in rows:
-            if write is None or row.split != names[-1][1]:
+            split = None if is_mixed else row.split
+            if write is None or split != names[-1][1]:
                 held.close()
-                name = f"data/{len(names):05}-{_safe(row.split or 'rows')}.jsonl"
-                names.append((name, row.split))
+                name = f"data/{len(names):05}-{_safe(split or 'rows')}.jsonl"
+                names.append((name, split))
                 write = held.enter_context(_written(folder / name)).write
             for line in record_lines(iter([row]), found):
                 write(line)

@@ -1,7 +1,8 @@
 """Data files: a file, or those of a folder as Hugging Face lays them out.
 
-The README's front matter may say which files are which split (`configs`, `data_files`), the license and the language.
+The README's front matter may say which files are which split (`configs`, `data_files`), and the license.
 Otherwise the names of files and folders say which split they are: train, test, validation and other names for these.
+In an export of LLMOS, each record says it.
 Source: https://huggingface.co/docs/hub/datasets-data-files-configuration.
 """
 
@@ -53,7 +54,6 @@ class Layout:
 
     files: Sequence[DataFile]
     license: str | None = None
-    language: str | None = None
     manifest: Mapping[str, Any] | None = None
     """What an export of LLMOS says of the version that it is."""
 
@@ -104,11 +104,13 @@ def layout_of(files: Mapping[str, Path], where: str, config: str | None = None) 
         if config is not None:
             raise BadRequest(f"The README of {where} has no configs.", param="config")
         splits = {name: _split_in(name) for name in names}
+    manifest = header["llmos"] if isinstance(header.get("llmos"), dict) else None
+    if manifest is not None:  # The records say their splits; the README has one even for those without.
+        splits = dict.fromkeys(splits)
     return Layout(
-        files=[DataFile(name, files[name], splits[name]) for name in splits],
+        files=[DataFile(name, files[name], split) for name, split in splits.items()],
         license=_single(header.get("license")),
-        language=_single(header.get("language")),
-        manifest=header["llmos"] if isinstance(header.get("llmos"), dict) else None,
+        manifest=manifest,
     )
 
 

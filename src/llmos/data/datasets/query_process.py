@@ -102,7 +102,7 @@ def open_locked(paths: Sequence[str], memory_bytes: int) -> "DuckDBPyConnection"
     listed = ", ".join(f"'{path}'" for path in paths)
     connection.execute(f"SET allowed_paths = [{listed}]")
     connection.execute("SET enable_external_access = false")
-    columns = "lower(hex(id)) AS id, content, origin, language, license, consent, subject, split"
+    columns = "lower(hex(id)) AS id, content::JSON AS content, origin, language, license, consent, subject, split"
     connection.execute(f"CREATE VIEW rows AS SELECT {columns} FROM read_parquet([{listed}])")  # noqa: S608
     connection.execute("SET lock_configuration = true")
     return connection

@@ -1,7 +1,7 @@
 """Segments: Parquet files, compressed with zstd, with the rows of a version or with what became of its parents' rows.
 
-A segment of rows has the columns id (32 bytes), content (JSON) and those of rows.COLUMNS. A segment of changes has
-the columns id, operator, reason, detail and successor (the id of the row that took its place; NULL if it was dropped).
+A segment of rows has the columns id (32 bytes), content (JSON, as text) and those of rows.COLUMNS. A segment of changes
+has the columns id, operator, reason, detail and successor (the id of the row in its place; NULL if it was dropped).
 """
 
 import errno
@@ -21,10 +21,10 @@ from llmos.data.datasets.rows import COLUMNS, Row
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-TARGET_BYTES = 8 << 20
+TARGET_BYTES = 4 << 20
 """The bytes of contents that segments have on average."""
 
-MAX_BYTES = 4 * TARGET_BYTES
+MAX_BYTES = 2 * TARGET_BYTES
 
 CHANGE_COLUMNS = ("operator", "reason", "detail", "successor")
 
@@ -60,7 +60,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write a segment of rows."""
     columns = {name: [getattr(row, name) or "" for row in rows] for name in COLUMNS}
     columns |= {"id": [row.id for row in rows], "content": [row.body.decode() for row in rows]}
-    _write(path, columns, ["unhex(id) AS id", "content::JSON AS content", *map(_optional, COLUMNS)])
+    _write(path, columns, ["unhex(id) AS id", "content", *map(_optional, COLUMNS)])
 
 
 def write_changes(path: Path, changes: Sequence[Change]) -> None:
@@ -71,7 +71,7 @@ def write_changes(path: Path, changes: Sequence[Change]) -> None:
 
 def read_rows(path: Path, kind: Kind) -> Iterator[list[Row]]:
     """Yield the rows of a segment in batches, in order. Raises BadModelFile for a damaged file."""
-    for batch in _read(path, ", ".join(("lower(hex(id))", "content::VARCHAR", *COLUMNS))):
+    for batch in _read(path, ", ".join(("lower(hex(id))", "content", *COLUMNS))):
         yield [
             Row(
                 id=id,

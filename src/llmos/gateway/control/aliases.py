@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.versioning.aliases import AliasMove
+from llmos.core.versioning.descriptions import describe_alias_move
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import services_of
-from llmos.models.descriptions import describe_alias_move
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/aliases", tags=["aliases"])

@@ -6,13 +6,13 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.versioning.descriptions import describe_label_change, describe_labels
 from llmos.core.versioning.labels import Labels
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import services_of
-from llmos.models.descriptions import describe_label_change, describe_labels
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
@@ -54,11 +54,7 @@ async def change_labels(request: Request, name: str) -> Response:
     labels, actor = services_of(request).registry.labels, caller_of(request).actor
 
     def change() -> Labels:
-        if body.tags or body.remove_tags:
-            labels.tag(name, body.tags, body.remove_tags, actor=actor)
-        if body.description is not None:
-            labels.describe(name, body.description, actor=actor)
-        return labels.get(name)
+        return labels.change(name, body.tags, body.remove_tags, body.description, actor=actor)
 
     return json_response(describe_labels(await asyncio.to_thread(change)))
 

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from llmos.core.encryption.sealed_path import SealedPath
-from llmos.core.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
+from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.store.store import Store, StoredFile
 from llmos.gateway.http import openapi
-from llmos.gateway.http.compression import find_encoding
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.ranges import BINARY_BODY, read_range, receive
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import read_body
 from llmos.gateway.services import services_of
@@ -30,8 +30,6 @@ RECEIVED = "llmos-received"
 """Header: the number of bytes of an incomplete blob that have arrived."""
 
 _MAX_RECORD_BYTES = 4 << 20
-_CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes (?:(?P<first>\d{1,18})-(?P<last>\d{1,18})/(?P<size>\d{1,18})|\*/0)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -47,7 +45,6 @@ class StoredVersion(msgspec.Struct):
     digest: str
 
 
-_BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 _RECORD = openapi.answers(VersionRecord)
 _RECORD_EXAMPLE = {
     "model": "tiny",
@@ -119,50 +116,26 @@ async def get_blob(request: Request, digest: str) -> Response:
     )
 
 
-@router.put("/blobs/{digest}", summary="Upload a blob, or continue its upload", openapi_extra=_BINARY, status_code=204)
+@router.put(
+    "/blobs/{digest}", summary="Upload a blob, or continue its upload", openapi_extra=BINARY_BODY, status_code=204
+)
 @requires(Permission.MODELS_WRITE, "blob.upload")
 async def put_blob(request: Request, digest: str) -> Response:
     """Content-Range gives the bytes of the body, which reaches to the blob's end: `bytes FIRST-LAST/SIZE`, or
     `bytes */0`. Bytes that arrive before the connection breaks are kept. GET tells how many: continue from there."""
-    if find_encoding(request.headers.get("content-encoding", "")) is not None:
-        raise UnsupportedMediaType(
-            "A blob is sent as it is, because Content-Range counts its bytes: don't compress it."
-        )
-    match = _RANGE.fullmatch(request.headers.get("content-range", ""))
-    first, last, size = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
-    if match is None or last != max(size - 1, 0):
-        raise BadRequest(
-            "Send the header Content-Range: bytes FIRST-LAST/SIZE. LAST must be the last byte of the blob."
-        )
-    file = StoredFile(digest, _checked(digest), size)
+    found = read_range(request, "blob")
+    if found.end != found.size:
+        raise BadRequest("Send the whole rest of the blob: LAST in Content-Range must be its last byte.")
+    file = StoredFile(digest, _checked(digest), found.size)
     store = services_of(request).registry.store
     with ExitStack() as held:
         part = (await asyncio.to_thread(held.enter_context, store.receiving([file]))).get(file)
         if part is not None:
-            num_received = await _receive(request, store, part, file, first)
+            await asyncio.to_thread(store.check_room, file.size - found.first, file.digest)
+            num_received = await receive(request, part, found, file.digest)
             if num_received == file.size:
                 await asyncio.to_thread(_publish, store, part, file)
     return Response(status_code=204)
-
-
-async def _receive(request: Request, store: Store, part: Path, file: StoredFile, first: int) -> int:
-    num_received = part.stat().st_size if part.exists() else 0
-    if first > num_received:
-        raise Conflict(f"{num_received:,} bytes of {file.digest} have arrived, but the body begins at byte {first:,}.")
-    await asyncio.to_thread(store.check_room, file.size - first, file.digest)
-    with part.open("ab") as writer:
-        writer.truncate(first)
-        buffer = bytearray()
-        async for chunk in request.stream():
-            buffer += chunk
-            if first + len(buffer) > file.size:
-                raise BadRequest(f"The body has more bytes than the blob, whose size is {file.size:,}.")
-            if len(buffer) >= _CHUNK_BYTES:
-                first += len(buffer)
-                await asyncio.to_thread(writer.write, bytes(buffer))
-                buffer.clear()
-        await asyncio.to_thread(writer.write, bytes(buffer))
-        return first + len(buffer)
 
 
 def _publish(store: Store, part: Path, file: StoredFile) -> None:

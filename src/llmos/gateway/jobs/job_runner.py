@@ -184,7 +184,9 @@ class JobRunner:
             return ""
 
     async def _in_process(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
-        assignment = Assignment(settings=self._settings, kind=kind.name, request=dict(job.request), actor=job.actor)
+        assignment = Assignment(
+            settings=self._settings, kind=kind.name, request=dict(job.request), project=job.project, actor=job.actor
+        )
         return await run_in_process(assignment, partial(self._jobs.report, job.id))
 
     async def _in_thread(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
@@ -199,6 +201,7 @@ class JobRunner:
             context = Context(
                 settings=self._settings,
                 registry=self._registry,
+                project=job.project,
                 actor=job.actor,
                 progress=progress,
             )

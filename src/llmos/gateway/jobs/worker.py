@@ -37,6 +37,7 @@ class Assignment(msgspec.Struct, kw_only=True):
     settings: Settings
     kind: str
     request: dict[str, Any]
+    project: str
     actor: str | None
 
 
@@ -66,6 +67,7 @@ def _work(assignment: Assignment, send: Send) -> Mapping[str, Any]:
     context = Context(
         settings=assignment.settings,
         registry=open_registry(assignment.settings),
+        project=assignment.project,
         actor=assignment.actor,
         progress=lambda label, num_done, num_total: send({"progress": [label, num_done, num_total]}),
     )

@@ -26,6 +26,8 @@ class Context:
 
     settings: Settings
     registry: Registry
+    project: str
+    """That of the job."""
     actor: str | None
     progress: Progress
 

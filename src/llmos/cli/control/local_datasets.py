@@ -1,0 +1,159 @@
+"""Datasets of the project `owner` in this machine's database."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmos.core.progress import Progress
+from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.datasets import (
+    DatasetDescription,
+    DatasetDetails,
+    DatasetExportDescription,
+    PreviewDescription,
+    QueryDescription,
+    RowDescription,
+)
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import RemovalDescription
+from llmos.core.versioning.descriptions import describe_alias_move, describe_label_change, describe_labels
+from llmos.core.who import this_user
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from llmos.cli.control.local import LocalControl
+    from llmos.client.dataset_calls import ImportSettings
+    from llmos.data.datasets.datasets import ProjectDatasets
+    from llmos.data.datasets.folder import Layout
+
+
+class LocalDatasets:
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    @cached_property
+    def _datasets(self) -> "ProjectDatasets":
+        from llmos.data.datasets import open_datasets
+
+        return open_datasets(self._control.settings, self._control.registry.database).of()
+
+    def list(self) -> Sequence[DatasetDescription]:
+        from llmos.data.datasets.descriptions import describe_version
+
+        versions = self._datasets.list()
+        labels = self._datasets.labels_of(versions)
+        return [describe_version(version, labels) for version in versions]
+
+    def get(self, name: str) -> DatasetDetails:
+        from llmos.data.datasets.descriptions import describe_details
+
+        return describe_details(self._datasets.show(name))
+
+    def remove(self, name: str) -> RemovalDescription:
+        from llmos.data.datasets.descriptions import describe_removal
+
+        return describe_removal(self._datasets.remove(name, actor=this_user()))
+
+    def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> Sequence[RowDescription]:
+        from llmos.data.datasets.descriptions import describe_row
+
+        return [describe_row(row) for row in self._datasets.head(self._datasets.resolve(name), limit, skip)]
+
+    def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription:
+        from llmos.data.datasets.descriptions import describe_result
+        from llmos.data.datasets.querying import QueryLimits, run_query
+
+        version = self._datasets.resolve(name)
+        return describe_result(run_query(self._control.registry.store, version, sql, QueryLimits(rows=limit)))
+
+    def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
+        from llmos.data.datasets.descriptions import describe_preview
+        from llmos.data.datasets.folder import find_layout
+        from llmos.data.datasets.importing import examine
+        from llmos.data.datasets.records import ImportOptions
+
+        return describe_preview(examine(find_layout(path, settings.get("config")), ImportOptions(**settings)))  # type: ignore[arg-type]
+
+    def import_path(
+        self, path: Path, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
+    ) -> DatasetDescription:
+        from llmos.data.datasets.folder import find_layout
+
+        layout = find_layout(path, settings.get("config"))
+        return self._import(layout, f"import:{path.name}", name, progress, settings)
+
+    def import_location(
+        self, location: str, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
+    ) -> DatasetDescription:
+        from llmos.data.datasets.fetching import fetched
+
+        registry = self._control.registry
+        with fetched(registry.store, location, settings.get("config"), registry.access, progress) as (layout, pinned):
+            return self._import(layout, pinned, name, progress, settings)
+
+    def _import(
+        self, layout: "Layout", source: str, name: str, progress: Progress, settings: "ImportSettings"
+    ) -> DatasetDescription:
+        from llmos.data.datasets.descriptions import describe_version
+        from llmos.data.datasets.importing import import_files
+        from llmos.data.datasets.records import ImportOptions
+
+        version = import_files(
+            self._datasets,
+            name,
+            layout,
+            ImportOptions(**settings),  # type: ignore[arg-type]
+            source=source,
+            hash_subject=self._hash_subject,
+            actor=this_user(),
+            progress=progress,
+        )
+        return describe_version(version, self._datasets.labels_of([version]))
+
+    def _hash_subject(self, name: str) -> str:
+        return self._control.keys_of_data.ring.index("subject", self._datasets.project, name)
+
+    def export(
+        self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
+    ) -> DatasetExportDescription:
+        from llmos.data.datasets.descriptions import describe_export
+        from llmos.data.datasets.exporting import export_file, export_folder
+        from llmos.data.datasets.formats import is_data_file
+
+        version = self._datasets.resolve(name)
+        if path.is_dir() or not is_data_file(path.name):
+            return describe_export(export_folder(self._datasets, version, path, shape=shape, progress=progress))
+        exported = export_file(self._datasets, version, path, shape=shape, has_columns=columns, progress=progress)
+        return describe_export(exported)
+
+    def aliases(self, name: str) -> Sequence[AliasMoveDescription]:
+        return [describe_alias_move(name, move) for move in self._datasets.aliases.list(name).values()]
+
+    def alias_history(self, name: str) -> Sequence[AliasMoveDescription]:
+        return [describe_alias_move(name, move) for move in self._datasets.aliases.history(name)]
+
+    def set_alias(self, name: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
+        move = self._datasets.aliases.set(name, alias, version, expected=expected, actor=this_user())
+        return describe_alias_move(name, move)
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        self._datasets.aliases.set(name, alias, None, actor=this_user())
+
+    def labels(self, name: str) -> LabelsDescription:
+        return describe_labels(self._datasets.labels.get(name))
+
+    def change_labels(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        description: str | None = None,
+    ) -> LabelsDescription:
+        labels = self._datasets.labels
+        return describe_labels(labels.change(name, tags or {}, remove_tags, description, actor=this_user()))
+
+    def label_history(self, name: str) -> Sequence[LabelChangeDescription]:
+        return [describe_label_change(change) for change in self._datasets.labels.history(name)]

@@ -1,0 +1,378 @@
+"""llmos dataset: import, list, show, head, query, export, rm, tag, describe, alias."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.confirmation import confirm
+from llmos.cli.control import open_control
+from llmos.cli.output import (
+    fields_of,
+    print_facts,
+    print_json,
+    print_table,
+    readable_size,
+    readable_tags,
+    stderr,
+    stdout,
+)
+from llmos.cli.progress import progress_bar
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+from llmos.core.schemas.datasets import DatasetDescription, PreviewDescription, RowDescription
+
+if TYPE_CHECKING:
+    from llmos.client.dataset_calls import ImportSettings
+
+_Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
+]
+_Alias = Annotated[str, typer.Argument(metavar="NAME:ALIAS", help="The alias, such as support:gold.")]
+_SHOWN_CHARACTERS = 300
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Manage datasets: versioned rows with their provenance.")
+    group.command("import")(import_)
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("head")(head)
+    group.command("query")(query)
+    group.command("export")(export)
+    group.command("rm")(rm)
+    group.command("tag")(tag)
+    group.command("describe")(describe)
+    aliases = typer.Typer(no_args_is_help=True, help="Manage aliases: movable names for versions, with a history.")
+    aliases.command("set")(alias_set)
+    aliases.command("rm")(alias_rm)
+    aliases.command("list")(alias_list)
+    aliases.command("history")(alias_history)
+    group.add_typer(aliases, name="alias")
+    app.add_typer(group, name="dataset")
+
+
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER|LOCATION", help="What to import; a location begins with hf:, https:, pypi: or s3:."
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name of the dataset.")],
+    shape: Annotated[
+        str | None, typer.Option("--as", metavar="SHAPE", help="The shape of the records.", show_default="recognized")
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="The column of a field. Can be repeated."),
+    ] = None,
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="stop keeps nothing if a line is bad; skip leaves bad lines out.")
+    ] = "stop",
+    license: Annotated[str | None, typer.Option(help="License.", show_default="that of the README")] = None,
+    consent: Annotated[
+        Literal["train", "eval", "none"] | None, typer.Option(help="What the rows may be used for.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the rows, such as en.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the rows.", show_default="by file names")] = None,
+    config: Annotated[str | None, typer.Option(help="One of the README's configs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the shape and two rows, and keep nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Import files as a new version of a dataset. The same files give the same version."""
+    given: dict[str, Any] = {
+        "shape": shape,
+        "mapping": dict(map(_parse_mapping, mapping or [])),
+        "on_error": on_error,
+        "license": license,
+        "consent": consent,
+        "language": language,
+        "split": split,
+        "config": config,
+    }
+    settings: ImportSettings = given  # type: ignore[assignment]
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        if _is_location(source):
+            if dry_run:
+                raise BadRequest("Only files of this machine can be shown with --dry-run.")
+            made = control.datasets.import_location(source, name, progress, **settings)
+        else:
+            path = Path(source)
+            if dry_run or not as_json:
+                preview = control.datasets.preview(path, **settings)
+                _print_preview(preview, as_json=as_json)
+                if dry_run:
+                    return
+                if not yes and sys.stdin.isatty():
+                    confirm(f"Import {readable_size(preview.num_bytes)} as {name}?")
+            made = control.datasets.import_path(path, name, progress, **settings)
+    _print_made(made, as_json)
+
+
+def list_(as_json: options.AsJson = False) -> None:
+    """List the versions of all datasets."""
+    with open_control(load_settings()) as control:
+        found = control.datasets.list()
+    if as_json:
+        print_json(found)
+    elif not found:
+        stderr().print("No datasets yet. To make one: llmos dataset import FILE --name NAME")
+    else:
+        columns = {
+            "version": "dataset",
+            "kind": "kind",
+            "num_rows": "rows",
+            "content_bytes": "content",
+            "license": "license",
+            "created_at": "since",
+        }
+        print_table([_readable(each) for each in found], columns)
+
+
+def show(dataset: _Dataset, as_json: options.AsJson = False) -> None:
+    """Show the details of a version."""
+    with open_control(load_settings()) as control:
+        details = control.datasets.get(dataset)
+    if as_json:
+        print_json(details)
+        return
+    facts = _readable(details)
+    facts["parents"] = facts.pop("made_from")
+    print_facts({name: value for name, value in facts.items() if value not in ([], {}, "", None)})
+
+
+def head(
+    dataset: _Dataset,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="Number of rows.")] = 10,
+    skip: Annotated[int, typer.Option(min=0, help="Begin behind this many rows.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the first rows of a version."""
+    with open_control(load_settings()) as control:
+        rows = control.datasets.rows(dataset, limit=limit, skip=skip)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        _print_row(row)
+
+
+def query(
+    dataset: _Dataset,
+    sql: Annotated[str, typer.Argument(help="One SELECT on the table `rows`.")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most rows of the result.")] = 1000,
+    as_json: options.AsJson = False,
+) -> None:
+    """Query the rows of a version with SQL. The columns: id, content (JSON), origin, language, license, consent,
+    subject, split. The query reaches nothing but these rows."""
+    with open_control(load_settings()) as control:
+        result = control.datasets.query(dataset, sql, limit=limit)
+    if as_json:
+        print_json(result)
+        return
+    names = [str(number) for number in range(len(result.columns))]
+    print_table(
+        [dict(zip(names, row, strict=True)) for row in result.rows], dict(zip(names, result.columns, strict=True))
+    )
+    if result.is_cut:
+        stderr().print(f"There are more rows than {limit:,}. For more of them: --limit N")
+
+
+def export(
+    dataset: _Dataset,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A file that ends in .jsonl, .jsonl.gz or .jsonl.zst; or a folder, laid out as for the Hub."
+        ),
+    ],
+    shape: Annotated[
+        str | None, typer.Option("--as", metavar="SHAPE", help="The shape of the records.", show_default="LLMOS's own")
+    ] = None,
+    columns: Annotated[
+        bool, typer.Option("--columns/--no-columns", help="Write origin, language, license, consent and split, too.")
+    ] = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a version to a file or a folder. Importing it again gives the same version."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        exported = control.datasets.export(dataset, path, progress, shape=shape, columns=columns)
+    if as_json:
+        print_json(exported)
+        return
+    stdout().print(f"Wrote {exported.num_rows:,} rows to {exported.path}, {readable_size(exported.size_bytes)}.")
+
+
+def rm(dataset: _Dataset, as_json: options.AsJson = False) -> None:
+    """Remove a dataset (NAME), one version (NAME@3) or an alias (NAME:ALIAS), and files that nothing else uses."""
+    with open_control(load_settings()) as control:
+        removed = control.datasets.remove(dataset)
+    if as_json:
+        print_json(removed)
+        return
+    aliases = [f"the alias {dataset.partition(':')[0]}:{alias}" for alias in removed.aliases]
+    stdout().print(f"Removed {', '.join([*removed.versions, *aliases])}; {readable_size(removed.freed_bytes)} freed.")
+
+
+def tag(
+    dataset: _Dataset,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="TAG", help="Tags to set: KEY or KEY=VALUE.", show_default=False)
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--rm", metavar="KEY", help="Tag to remove. Can be repeated.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Set and remove tags, and show the tags."""
+    from llmos.core.versioning.labels import parse_tag
+
+    with open_control(load_settings()) as control:
+        labels = control.datasets.labels(dataset)
+        if tags or remove:
+            new = dict(map(parse_tag, tags or []))
+            labels = control.datasets.change_labels(dataset, tags=new, remove_tags=remove or [])
+    if as_json:
+        print_json(labels.tags)
+        return
+    stdout().print(readable_tags(labels.tags) or f"{dataset} has no tags.")
+
+
+def describe(
+    dataset: _Dataset,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="The new description; an empty one removes it.", show_default=False),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Set the description of a dataset or a version; without TEXT, show it."""
+    with open_control(load_settings()) as control:
+        labels = control.datasets.labels(dataset)
+        if text is not None:
+            labels = control.datasets.change_labels(dataset, description=text)
+    if as_json:
+        print_json({"description": labels.description})
+        return
+    stdout().print(labels.description or f"{dataset} has no description.")
+
+
+def alias_set(
+    alias: _Alias,
+    version: _Dataset,
+    expected: Annotated[
+        str | None, typer.Option("--from", metavar="VERSION", help="Only if the alias points at this version now.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Point an alias at a version."""
+    name, short = _parse_alias(alias)
+    with open_control(load_settings()) as control:
+        move = control.datasets.set_alias(name, short, version, expected=expected)
+    if as_json:
+        print_json(move)
+        return
+    stdout().print(f"{alias} → {move.now}" + (f" (was {move.was})" if move.was else ""))
+
+
+def alias_rm(alias: _Alias) -> None:
+    """Remove an alias; its history stays."""
+    name, short = _parse_alias(alias)
+    with open_control(load_settings()) as control:
+        control.datasets.remove_alias(name, short)
+    stdout().print(f"Removed the alias {alias}.")
+
+
+def alias_list(dataset: _Dataset, as_json: options.AsJson = False) -> None:
+    """List the aliases of a dataset and the versions that they point at."""
+    with open_control(load_settings()) as control:
+        moves = control.datasets.aliases(dataset)
+    print_table(moves, {"name": "alias", "now": "version", "at": "since", "by": "by"}, as_json=as_json)
+
+
+def alias_history(dataset: _Dataset, as_json: options.AsJson = False) -> None:
+    """Show which versions the aliases of a dataset pointed at, since when, and who moved them."""
+    with open_control(load_settings()) as control:
+        moves = control.datasets.alias_history(dataset)
+    columns = {"at": "since", "name": "alias", "now": "version", "was": "was", "by": "by"}
+    print_table(moves, columns, as_json=as_json)
+
+
+def _is_location(source: str) -> bool:
+    from llmos.data.datasets.fetching import is_location
+
+    return is_location(source) and not Path(source).exists()
+
+
+def _parse_mapping(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise BadRequest(f"--map {text} isn't FIELD=COLUMN, such as --map input=question.", param="map")
+    return name, column
+
+
+def _parse_alias(alias: str) -> tuple[str, str]:
+    from llmos.core.names import parse_reference
+
+    reference = parse_reference(alias, "dataset")
+    if reference.alias is None:
+        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {reference.name}:gold.", param="alias")
+    return reference.name, reference.alias
+
+
+def _print_preview(preview: PreviewDescription, *, as_json: bool) -> None:
+    if as_json:
+        print_json(preview)
+        return
+    console = stderr()
+    files = "1 file" if preview.num_files == 1 else f"{preview.num_files:,} files"
+    console.print(f"{files}, {readable_size(preview.num_bytes)}, recognized as {preview.title} (--as {preview.shape}).")
+    for row in preview.rows:
+        console.print(f"  {_shortened(row)}")
+    if preview.left_out:
+        console.print(f"Columns that aren't kept: {', '.join(preview.left_out)}.")
+
+
+def _print_made(made: DatasetDescription, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    stdout().print(
+        f"{made.version} is here: {made.num_rows:,} rows of the kind {made.kind}, {readable_size(made.content_bytes)}."
+    )
+    if skipped := made.report.get("skipped"):
+        problems: Sequence[str] = made.report.get("problems", [])
+        stderr().print(f"{skipped:,} bad lines were left out:")
+        for problem in problems:
+            stderr().print(f"  {problem}")
+    for name, count in made.report.get("widened", {}).items():
+        stderr().print(f"{name}: {count:,} values became texts.")
+
+
+def _print_row(row: RowDescription) -> None:
+    columns = {name: getattr(row, name) for name in ("origin", "split", "language", "license", "consent", "subject")}
+    known = ", ".join(f"{name} {value}" for name, value in columns.items() if value is not None)
+    stdout().print(f"{row.id[:12]}  {known}")
+    stdout().print(f"  {json.dumps(row.content, ensure_ascii=False)}")
+
+
+def _shortened(row: RowDescription) -> str:
+    text = json.dumps(row.content, ensure_ascii=False)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _readable(described: DatasetDescription) -> dict[str, Any]:
+    facts = dict(fields_of(described))
+    facts["num_rows"] = f"{described.num_rows:,}"
+    facts["content_bytes"] = readable_size(described.content_bytes)
+    facts["size_bytes"] = readable_size(described.size_bytes)
+    facts["tags"], facts["dataset_tags"] = readable_tags(described.tags), readable_tags(described.dataset_tags)
+    for name in ("recipe", "report"):
+        facts[name] = json.dumps(facts[name], ensure_ascii=False) if facts[name] else None
+    return facts

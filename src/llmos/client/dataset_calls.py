@@ -1,0 +1,188 @@
+"""The calls about datasets: what each sends and how its reply is read. A file is sent in pieces."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+from urllib.parse import quote, urlencode
+
+from llmos.client.call import Call, DownloadCall, read_each, read_nothing, read_one
+from llmos.core.errors import BadRequest, LLMOSError, error_of_code
+from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.base import read_description
+from llmos.core.schemas.datasets import (
+    DatasetDescription,
+    DatasetDetails,
+    PreviewDescription,
+    QueryDescription,
+    RowDescription,
+    UploadDescription,
+)
+from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import RemovalDescription
+
+PIECE_BYTES = 8 << 20
+"""The bytes of a file that one request sends."""
+
+_ROOT = "/llmos/v1/datasets"
+_UPLOADS = "/llmos/v1/dataset-uploads"
+
+
+class ImportSettings(TypedDict, total=False):
+    """How files become rows; what isn't given is recognized, or left as it is."""
+
+    shape: str | None
+    """The shape of the records, such as "sharegpt"."""
+    mapping: Mapping[str, str]
+    """{field: column of the files}."""
+    on_error: Literal["stop", "skip"]
+    license: str | None
+    consent: str | None
+    """What the rows may be used for: "train", "eval" or "none"."""
+    language: str | None
+    split: str | None
+    config: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of this machine that is imported under a name."""
+
+    name: str
+    path: Path
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def digest(self) -> str:
+        """Return sha256:<hex> of its content."""
+        with self.path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    def piece(self, first: int) -> bytes:
+        """Return the bytes from `first` on that one request sends."""
+        with self.path.open("rb") as file:
+            file.seek(first)
+            return file.read(PIECE_BYTES)
+
+
+def local_files(path: Path | str) -> list[LocalFile]:
+    """Return the files at a path: itself, or those of a folder that aren't hidden. Raises BadRequest without one."""
+    path = Path(path)
+    if path.is_file():
+        return [LocalFile(path.name, path)]
+    found = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else []
+    files = [LocalFile(str(each.relative_to(path)), each) for each in found]
+    files = [file for file in files if not any(part.startswith(".") for part in Path(file.name).parts)]
+    if not files:
+        raise BadRequest(f"There is no file {path}, and no folder with files.", param="path")
+    return files
+
+
+def list_datasets() -> Call[list[DatasetDescription]]:
+    return Call(method="GET", path=_ROOT, read=read_each(DatasetDescription))
+
+
+def get_dataset(name: str) -> Call[DatasetDetails]:
+    return Call(method="GET", path=_path(name), read=read_one(DatasetDetails))
+
+
+def remove_dataset(name: str) -> Call[RemovalDescription]:
+    return Call(method="DELETE", path=_path(name), read=read_one(RemovalDescription))
+
+
+def read_rows(name: str, limit: int, skip: int) -> Call[list[RowDescription]]:
+    query = urlencode({"limit": limit, "skip": skip})
+    return Call(method="GET", path=f"{_path(name)}/rows?{query}", read=read_each(RowDescription))
+
+
+def query_dataset(name: str, sql: str, limit: int) -> Call[QueryDescription]:
+    body = {"sql": sql, "limit": limit}
+    return Call(method="POST", path=f"{_path(name)}/query", body=body, read=read_one(QueryDescription))
+
+
+def export_dataset(name: str, shape: str | None, has_columns: bool) -> DownloadCall:
+    fields = {"columns": str(has_columns).lower()} | ({} if shape is None else {"shape": shape})
+    return DownloadCall(path=f"{_path(name)}/export?{urlencode(fields)}")
+
+
+def get_upload(digest: str) -> Call[UploadDescription]:
+    return Call(method="GET", path=f"{_UPLOADS}/{digest}", read=read_one(UploadDescription))
+
+
+def put_piece(digest: str, content: bytes, first: int, size: int) -> Call[UploadDescription]:
+    span = f"bytes {first}-{first + len(content) - 1}/{size}" if content else "bytes */0"
+    return Call(
+        method="PUT",
+        path=f"{_UPLOADS}/{digest}",
+        content=content,
+        headers={"Content-Range": span, "Content-Type": "application/octet-stream"},
+        read=read_one(UploadDescription),
+    )
+
+
+def preview_import(files: Sequence[Mapping[str, str]], settings: ImportSettings) -> Call[PreviewDescription]:
+    body = {"files": list(files), **_given(settings)}
+    return Call(method="POST", path=f"{_UPLOADS}/preview", body=body, read=read_one(PreviewDescription))
+
+
+def start_import(
+    name: str, files: Sequence[Mapping[str, str]], location: str | None, settings: ImportSettings
+) -> Call[JobDescription]:
+    what = {"files": list(files)} if location is None else {"location": location}
+    body = {"kind": "dataset_import", "name": name, **what, **_given(settings)}
+    return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
+
+
+def imported(job: JobDescription) -> DatasetDescription:
+    """Return the version that a job made. Raises the error that it ended with."""
+    if job.error is not None:
+        raise error_of_code(job.error.code, job.error.message, param=job.error.param)
+    if job.result is None:
+        raise LLMOSError(f"The job {job.id} was {job.state}.")
+    return read_description(DatasetDescription, job.result)
+
+
+def list_aliases(name: str) -> Call[list[AliasMoveDescription]]:
+    return Call(method="GET", path=f"{_path(name)}/aliases", read=read_each(AliasMoveDescription))
+
+
+def alias_history(name: str) -> Call[list[AliasMoveDescription]]:
+    return Call(method="GET", path=f"{_path(name)}/aliases/history", read=read_each(AliasMoveDescription))
+
+
+def set_alias(name: str, alias: str, version: str, expected: str | None) -> Call[AliasMoveDescription]:
+    body = {"version": version} | ({} if expected is None else {"expected": expected})
+    path = f"{_path(name)}/aliases/{quote(alias, safe='')}"
+    return Call(method="PUT", path=path, body=body, read=read_one(AliasMoveDescription))
+
+
+def remove_alias(name: str, alias: str) -> Call[None]:
+    return Call(method="DELETE", path=f"{_path(name)}/aliases/{quote(alias, safe='')}", read=read_nothing)
+
+
+def get_labels(name: str) -> Call[LabelsDescription]:
+    return Call(method="GET", path=f"{_path(name)}/labels", read=read_one(LabelsDescription))
+
+
+def change_labels(
+    name: str, tags: Mapping[str, str], remove_tags: Sequence[str], description: str | None
+) -> Call[LabelsDescription]:
+    body: dict[str, Any] = {"tags": dict(tags), "remove_tags": list(remove_tags)}
+    body |= {} if description is None else {"description": description}
+    return Call(method="PATCH", path=f"{_path(name)}/labels", body=body, read=read_one(LabelsDescription))
+
+
+def label_history(name: str) -> Call[list[LabelChangeDescription]]:
+    return Call(method="GET", path=f"{_path(name)}/labels/history", read=read_each(LabelChangeDescription))
+
+
+def _given(settings: ImportSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value not in (None, {})}
+
+
+def _path(name: str) -> str:
+    return f"{_ROOT}/{quote(name, safe='@:')}"

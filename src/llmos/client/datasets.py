@@ -1,0 +1,135 @@
+"""The datasets on a server, with blocking calls."""
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from llmos.client import dataset_calls as calls
+from llmos.client.call import Call
+from llmos.client.control import Noun
+from llmos.client.dataset_calls import ImportSettings
+from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.datasets import (
+    DatasetDescription,
+    DatasetDetails,
+    PreviewDescription,
+    QueryDescription,
+    RowDescription,
+)
+from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import RemovalDescription
+
+OnBytes = Callable[[str, int, int | None], object]
+"""on_bytes(file, sent, size): called while files are sent, and while a job imports them."""
+
+
+class Datasets(Noun):
+    """The datasets of the key's project. A name is NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST."""
+
+    def list(self) -> builtins.list[DatasetDescription]:
+        """Return every Version."""
+        return self._client._request(calls.list_datasets())
+
+    def get(self, name: str) -> DatasetDetails:
+        """Return a Version with its aliases, siblings and parents."""
+        return self._client._request(calls.get_dataset(name))
+
+    def remove(self, name: str) -> RemovalDescription:
+        """Remove a dataset (NAME), a Version (NAME@3) or an alias (NAME:ALIAS)."""
+        return self._client._request(calls.remove_dataset(name))
+
+    def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> builtins.list[RowDescription]:
+        """Return rows, behind the first `skip` ones."""
+        return self._client._request(calls.read_rows(name, limit, skip))
+
+    def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription:
+        """Return the result of one SELECT on the table `rows`, cut to `limit` rows."""
+        return self._client._request(calls.query_dataset(name, sql, limit))
+
+    def upload(self, path: Path | str, on_bytes: OnBytes | None = None) -> builtins.list[dict[str, str]]:
+        """Send a file, or the files of a folder, and return their names and digests for an import.
+
+        Sends only what the server doesn't have: after a break, call it again.
+        """
+        sent = []
+        for file in calls.local_files(path):
+            digest, size = file.digest(), file.size
+            first = (self._client._request(calls.get_upload(digest))).received_bytes
+            while first < size or not size:
+                piece = calls.put_piece(digest, file.piece(first), first, size)
+                first = (self._client._request(piece)).received_bytes
+                if on_bytes is not None:
+                    on_bytes(file.name, first, size)
+                if not size:
+                    break
+            sent.append({"name": file.name, "digest": digest})
+        return sent
+
+    def preview(self, path: Path | str, **settings: Unpack[ImportSettings]) -> PreviewDescription:
+        """Send files, and return what their import would do."""
+        return self._client._request(calls.preview_import(self.upload(path), settings))
+
+    def import_path(
+        self, path: Path | str, name: str, on_bytes: OnBytes | None = None, **settings: Unpack[ImportSettings]
+    ) -> DatasetDescription:
+        """Send a file, or the files of a folder, and return the Version that they become.
+
+        Raises BadRequest with the first bad lines, unless `on_error` is "skip".
+        """
+        files = self.upload(path, on_bytes)
+        return self._import(calls.start_import(name, files, None, settings), on_bytes)
+
+    def import_location(
+        self, location: str, name: str, on_bytes: OnBytes | None = None, **settings: Unpack[ImportSettings]
+    ) -> DatasetDescription:
+        """Let the server fetch files (hf:, https:, pypi: or s3:), and return the Version that they become."""
+        return self._import(calls.start_import(name, [], location, settings), on_bytes)
+
+    def _import(self, call: Call[JobDescription], on_bytes: OnBytes | None) -> DatasetDescription:
+        started = self._client._request(call)
+        job = started
+        for job in self._client.jobs.follow(started.id):
+            if on_bytes is not None and job.progress:
+                on_bytes(job.progress[-1].label, job.progress[-1].num_done, job.progress[-1].num_total)
+        return calls.imported(job)
+
+    def export(self, name: str, *, shape: str | None = None, columns: bool = True) -> Iterator[bytes]:
+        """Return the rows as JSON Lines, in pieces. `columns`: with those beside the content, for another import."""
+        yield from self._client._download(calls.export_dataset(name, shape, columns))
+
+    def aliases(self, name: str) -> builtins.list[AliasMoveDescription]:
+        """Return the dataset's aliases, each with its last move."""
+        return self._client._request(calls.list_aliases(name))
+
+    def alias_history(self, name: str) -> builtins.list[AliasMoveDescription]:
+        """Return the moves of all aliases, oldest first."""
+        return self._client._request(calls.alias_history(name))
+
+    def set_alias(self, name: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
+        """Point an alias at a Version. `expected`: only if it points at this one now, else Conflict is raised."""
+        return self._client._request(calls.set_alias(name, alias, version, expected))
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; its history stays."""
+        self._client._request(calls.remove_alias(name, alias))
+
+    def labels(self, name: str) -> LabelsDescription:
+        """Return the tags and the description."""
+        return self._client._request(calls.get_labels(name))
+
+    def change_labels(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        description: str | None = None,
+    ) -> LabelsDescription:
+        """Set and remove tags, and replace the description; what isn't given stays. An empty description removes it."""
+        return self._client._request(calls.change_labels(name, tags or {}, remove_tags, description))
+
+    def label_history(self, name: str) -> builtins.list[LabelChangeDescription]:
+        """Return every change, oldest first."""
+        return self._client._request(calls.label_history(name))

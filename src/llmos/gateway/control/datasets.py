@@ -1,0 +1,170 @@
+"""/llmos/v1/datasets: the datasets of the key's project: Versions, rows, queries and exports."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta
+from starlette.responses import StreamingResponse
+
+from llmos.core.schemas.datasets import DatasetDescription, DatasetDetails, QueryDescription, RowDescription
+from llmos.core.schemas.models import RemovalDescription
+from llmos.data.datasets import descriptions as describe
+from llmos.data.datasets.datasets import ProjectDatasets
+from llmos.data.datasets.exporting import export_shape, record_lines
+from llmos.data.datasets.querying import QueryLimits, run_query
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response
+from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
+from llmos.gateway.services import services_of
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/llmos/v1/datasets", tags=["datasets"])
+
+_SENT_BYTES = 256 * 1024
+
+
+class DatasetDescriptions(msgspec.Struct):
+    data: list[DatasetDescription]
+
+
+class RowDescriptions(msgspec.Struct):
+    data: list[RowDescription]
+
+
+class RowsQuery(RequestObject, kw_only=True):
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10
+    skip: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Begin behind this many rows."""
+
+
+class SqlQuery(RequestObject, kw_only=True):
+    sql: str
+    """One SELECT on the table `rows`."""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    """The most rows of the result."""
+
+
+class ExportQuery(RequestObject, kw_only=True):
+    shape: str | None = None
+    """Such as `sharegpt`. Default: that of LLMOS, which has a place for everything."""
+    columns: bool = True
+    """Write the columns beside the content, as the field `llmos` of each record."""
+
+
+def datasets_of(request: Request) -> ProjectDatasets:
+    """Return the datasets of the caller's project."""
+    return services_of(request).datasets.of(caller_of(request).project)
+
+
+@router.get("", summary="List the datasets", responses=openapi.answers(DatasetDescriptions))
+@requires(Permission.DATASETS_READ)
+async def list_datasets(request: Request) -> Response:
+    """Every Version of the project's datasets."""
+
+    def read() -> DatasetDescriptions:
+        datasets = datasets_of(request)
+        versions = datasets.list()
+        labels = datasets.labels_of(versions)
+        return DatasetDescriptions([describe.describe_version(version, labels) for version in versions])
+
+    return json_response(await asyncio.to_thread(read))
+
+
+@router.get("/{name}", summary="Describe a Version of a dataset", responses=openapi.answers(DatasetDetails))
+@requires(Permission.DATASETS_READ)
+async def get_dataset(request: Request, name: str) -> Response:
+    """`name` is NAME (the newest Version), NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST."""
+    return json_response(describe.describe_details(await asyncio.to_thread(datasets_of(request).show, name)))
+
+
+@router.delete("/{name}", summary="Remove a dataset, or one Version", responses=openapi.answers(RemovalDescription))
+@requires(Permission.DATASETS_WRITE, "dataset.remove")
+async def remove_dataset(request: Request, name: str) -> Response:
+    """409 for a Version that an alias points at."""
+    remove = partial(datasets_of(request).remove, name, actor=caller_of(request).actor)
+    return json_response(describe.describe_removal(await asyncio.to_thread(remove)))
+
+
+@router.get(
+    "/{name}/rows",
+    summary="Read rows",
+    openapi_extra=openapi.query(RowsQuery),
+    responses=openapi.answers(RowDescriptions),
+)
+@requires(Permission.DATASETS_READ)
+async def get_rows(request: Request, name: str) -> Response:
+    query = parse_query(request, RowsQuery)
+
+    def read() -> RowDescriptions:
+        datasets = datasets_of(request)
+        found = datasets.head(datasets.resolve(name), query.limit, query.skip)
+        return RowDescriptions([describe.describe_row(row) for row in found])
+
+    return json_response(await asyncio.to_thread(read))
+
+
+@router.post(
+    "/{name}/query",
+    summary="Query the rows with SQL",
+    openapi_extra=openapi.body(SqlQuery, {"sql": "select language, count(*) from rows group by 1"}),
+    responses=openapi.answers(QueryDescription),
+)
+@requires(Permission.DATASETS_READ)
+async def query_dataset(request: Request, name: str) -> Response:
+    """The table is `rows`: id, content (JSON), origin, language, license, consent, subject, split. The query runs in a
+    process of its own, which reaches nothing else, with limits of memory and time."""
+    body = await parse_body(request, SqlQuery)
+
+    def query() -> QueryDescription:
+        version = datasets_of(request).resolve(name)
+        limits = QueryLimits(rows=body.limit)
+        return describe.describe_result(run_query(services_of(request).datasets.store, version, body.sql, limits))
+
+    return json_response(await asyncio.to_thread(query))
+
+
+@router.get(
+    "/{name}/export",
+    summary="Export the rows as JSON Lines",
+    response_class=Response,
+    openapi_extra=openapi.query(ExportQuery),
+    responses={200: {"description": "One record on each line", "content": {"application/jsonl": {}}}},
+)
+@requires(Permission.DATASETS_READ)
+async def export_dataset(request: Request, name: str) -> Response:
+    """A stream that ends early, without its last chunk, has failed."""
+    query = parse_query(request, ExportQuery)
+    datasets = datasets_of(request)
+    version = await asyncio.to_thread(datasets.resolve, name)
+    shape = export_shape(version.kind, query.shape)
+    lines = record_lines(datasets.rows(version), shape, has_columns=query.columns)
+    pieces = _joined(lines)
+    first = await asyncio.to_thread(next, pieces, b"")  # An error of the first rows is an answer of its own.
+    filename = f"{version.dataset}-{version.number}.jsonl"
+    return StreamingResponse(
+        _continued(first, pieces),
+        media_type="application/jsonl",
+        headers={"Content-Disposition": f'attachment; filename="{filename}"'},
+    )
+
+
+def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines in pieces that are worth sending."""
+    buffer = bytearray()
+    for line in lines:
+        buffer += line
+        if len(buffer) >= _SENT_BYTES:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+def _continued(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from pieces
