@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from llmos.core.isolation import Limits, ProcessDied, run_in_fork
+from llmos.core.isolation import Limits, ProcessDied, forbid_opening, run_in_fork
 
 pytestmark = pytest.mark.process
 
@@ -76,3 +79,21 @@ def test_a_parent_with_many_open_files_can_fork() -> None:
     finally:
         for each in held:
             os.close(each)
+
+
+def test_a_fork_that_returns_too_much_is_ended() -> None:
+    with pytest.raises(ProcessDied, match="gives more than 1 MiB"):
+        run_in_fork(lambda: bytes(100 << 20), replace(LIMITS, result_bytes=1 << 20))
+
+
+@pytest.mark.parametrize("opening", [socket.socket, lambda: os.open("/etc/hostname", os.O_RDONLY), os.pipe])
+def test_a_fork_can_give_up_opening_files_and_sockets(opening: Callable[[], object]) -> None:
+    def attempt() -> bytes:
+        forbid_opening()
+        try:
+            opening()
+        except OSError as error:
+            return os.strerror(error.errno or 0).encode()
+        return b"opened"
+
+    assert run_in_fork(attempt, LIMITS) == b"Too many open files"

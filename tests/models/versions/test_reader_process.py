@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+from llmos.core import fork_server
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.checkpoint.description import Description
 from llmos.models.transfer.transfers import Transfers
-from llmos.models.versions import file_facts, reader_process
+from llmos.models.versions import file_facts
 from llmos.models.versions.reader_process import Question, ReaderProcess
 
 # A reader process that runs the question's `about` as code instead of reading files.
@@ -35,7 +36,7 @@ def hostile(monkeypatch):
     """Return a function that runs code in the process that reads files."""
     popen = subprocess.Popen
     monkeypatch.setattr(
-        reader_process.subprocess, "Popen", lambda command, **more: popen([sys.executable, "-c", HOSTILE], **more)
+        fork_server.subprocess, "Popen", lambda command, **more: popen([sys.executable, "-c", HOSTILE], **more)
     )
     reader = ReaderProcess()
     yield lambda code: reader.ask(Question(code, {"model.gguf": "/nowhere"}), type(None))
@@ -79,7 +80,7 @@ def test_a_killed_reader_process_is_started_again(gguf_path):
     reader = ReaderProcess()
     question = Question("description", {"tiny.gguf": str(gguf_path)})
     before = reader.ask(question, Description)
-    os.kill(reader._process.pid, signal.SIGKILL)
+    os.kill(reader._server._process.pid, signal.SIGKILL)
     reader._process.wait()
     assert reader.ask(question, Description) == before
     reader.close()

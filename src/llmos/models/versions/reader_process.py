@@ -1,37 +1,24 @@
 """Reads untrusted model files in a separate process with limits, so that they can't crash, hang or exhaust this one.
 
-    ReaderProcess.ask(Question) ── frame of msgpack ──> main() in the reader process      forks for each question
-           Answer, or an error <── frame of msgpack ──    └── the fork                    reads the files, with limits
-
-The reader process reads no file itself. It is started without secrets in its environment, and ends with its parent.
+ReaderProcess.ask(Question) -> Answer, or an error; llmos.core.fork_server starts the process, which runs main().
 """
 
 import os
-import signal
-import subprocess
-import sys
-import threading
-import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.sealed_path import join_keys, split_keys
 from llmos.core.errors import BadModelFile, LLMOSError, error_of_code
+from llmos.core.fork_server import ForkServer, serve
 from llmos.core.isolation import Limits, ProcessDied, run_in_fork
-from llmos.engine.replica.framing import HEADER_BYTES, FrameWriter
 
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=30, wall_seconds=300, num_files=256)
-
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
-"""The variables that the process inherits. Keys and tokens are not among them."""
-
 _IMPORTED = (
     "llmos.engine.checkpoint.description",
     "llmos.engine.text.tokenizer",
@@ -99,10 +86,7 @@ class ReaderProcess:
     """The parent's side of the process, which is started by the first question. Threads take turns in ask()."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stop: Callable[[], object] = lambda: None
-        """Ends the process. Called too when this object is garbage collected."""
-        self._lock = threading.Lock()
+        self._server = ForkServer("llmos.models.versions.reader_process")
         self._decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
     def ask(self, question: Question, kind: type[T]) -> T:
@@ -110,12 +94,7 @@ class ReaderProcess:
 
         Raises the error that reading the files raises, and BadModelFile where reading them crashes or exceeds a limit.
         """
-        with self._lock:
-            try:
-                reply = self._ask(question)
-            except (OSError, EOFError):
-                self.close()  # The process was killed since the last question.
-                reply = self._ask(question)
+        reply = self._decoder.decode(self._server.ask(msgspec.msgpack.encode(question)))
         match reply:
             case ModelError(code, message, param):
                 raise error_of_code(code, message, param=param)
@@ -126,58 +105,15 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process. The next question starts another one."""
-        self._process = None
-        self._stop()
-
-    def _ask(self, question: Question) -> Reply:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                # -P: without it, a json.py in the current folder would be imported.
-                [sys.executable, "-P", "-m", "llmos.models.versions.reader_process"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            )
-            self._stop = weakref.finalize(self, _stop, self._process)
-        questions, replies = self._process.stdin, self._process.stdout
-        assert questions is not None
-        assert replies is not None
-        questions.write(FrameWriter().pack(question))
-        questions.flush()
-        return self._decoder.decode(_read_frame(replies))
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        with suppress(OSError):
-            pipe.close()
-
-
-def _read_frame(stream: IO[bytes]) -> bytes:
-    """Return the next frame's body. Raises EOFError at the end of the stream."""
-    head = stream.read(HEADER_BYTES)
-    body = stream.read(int.from_bytes(head, "big"))
-    if len(head) < HEADER_BYTES or len(body) < int.from_bytes(head, "big"):
-        raise EOFError
-    return body
+        self._server.close()
 
 
 def main() -> None:
     """Answer questions until the parent closes the pipe."""
-    # Ctrl-C in a terminal signals the whole process group, but the parent decides when this process ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    questions, replies = sys.stdin.buffer, sys.stdout.buffer
     decoder = msgspec.msgpack.Decoder(Question)
     for module in _IMPORTED:
         import_module(module)  # Imported once here instead of in each fork.
-    with suppress(EOFError):
-        while True:
-            reply = _answer_in_fork(decoder.decode(_read_frame(questions)))
-            replies.write(len(reply).to_bytes(HEADER_BYTES, "big") + reply)
-            replies.flush()
+    serve(lambda question: _answer_in_fork(decoder.decode(question)))
 
 
 def _answer_in_fork(question: Question) -> bytes:
