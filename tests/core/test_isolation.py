@@ -97,3 +97,10 @@ def test_a_fork_can_give_up_opening_files_and_sockets(opening: Callable[[], obje
         return b"opened"
 
     assert run_in_fork(attempt, LIMITS) == b"Too many open files"
+
+
+def test_a_fork_has_none_of_its_parents_standard_streams() -> None:
+    def inspect() -> bytes:
+        return b" ".join(os.readlink(f"/proc/self/fd/{number}").encode() for number in range(3))
+
+    assert run_in_fork(inspect, LIMITS) == b"/dev/null /dev/null /dev/null"

@@ -4,6 +4,7 @@ LLMOSError                        500 internal_error
 ├── BadRequest                    400 invalid_request
 │   ├── PromptTooLong             400 context_length_exceeded
 │   ├── PromptBlocked             400 content_filter
+│   ├── BadDocument               400 bad_document
 │   ├── BadModelFile              400 bad_model_file
 │   └── UnsupportedModel          400 unsupported_model
 ├── Unauthenticated               401 invalid_api_key
@@ -66,6 +67,12 @@ class PromptBlocked(BadRequest):
     """A guardrail blocked the prompt."""
 
     code = "content_filter"
+
+
+class BadDocument(BadRequest):
+    """A document can't be read: it is encrypted, scanned, broken, hostile, or in no known format."""
+
+    code = "bad_document"
 
 
 class BadModelFile(BadRequest):

@@ -88,9 +88,12 @@ def _reason(status: int, limits: Limits) -> str:
 
 
 def _apply(limits: Limits) -> None:
-    # Libraries print warnings when memory runs out; the exit status reports that already.
+    # The parent's own pipes are none of the fork's: it could answer in the parent's name. Libraries print warnings when
+    # memory runs out; the exit status reports that already.
     # This comes before the limit of open files, which a parent with many of them exceeds.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

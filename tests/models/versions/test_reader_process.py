@@ -81,7 +81,7 @@ def test_a_killed_reader_process_is_started_again(gguf_path):
     question = Question("description", {"tiny.gguf": str(gguf_path)})
     before = reader.ask(question, Description)
     os.kill(reader._server._process.pid, signal.SIGKILL)
-    reader._process.wait()
+    reader._server._process.wait()
     assert reader.ask(question, Description) == before
     reader.close()
 
