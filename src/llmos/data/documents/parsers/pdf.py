@@ -105,7 +105,7 @@ def _add_lines(lines: list[PdfLine], builder: DocumentBuilder) -> None:
 def _num_images(page: PageObject) -> int:
     """Return the number of images that a page names; 0 where its resources are broken."""
     try:
-        objects = page["/Resources"].get_object()["/XObject"].get_object()  # type: ignore[index]
+        objects = page["/Resources"].get_object()["/XObject"].get_object()
         return sum(each.get_object().get("/Subtype") == "/Image" for each in objects.values())
     except Exception:
         return 0
