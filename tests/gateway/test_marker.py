@@ -82,6 +82,8 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("/llmos/v1/generate", {"model": "dialogue", "prompt": MARK, "regex": f"{MARK}+", "stop": [MARK]}),
+    ("/llmos/v1/likelihood", {"model": "dialogue", "prompt": MARK, "continuations": [MARK], "score_prompt": True}),
+    ("/v1/completions", {"model": "dialogue", "prompt": MARK, "echo": True, "logprobs": 1, "max_tokens": 0}),
     ("/api/chat", {"model": "dialogue", "messages": [{"role": "user", "content": MARK}], "format": SCHEMA}),
     ("/api/generate", {"model": "dialogue", "prompt": MARK, "system": MARK, "options": {"stop": [MARK]}}),
     ("/v2/models/dialogue/generate", {"text_input": MARK, "parameters": {"stop": MARK}}),

@@ -83,6 +83,7 @@ async def test_a_refusal_names_the_limit_and_when_to_try_again(
         ("/v2/models/dialogue/generate", {"text_input": "Hello"}),
         ("/v2/models/dialogue/generate_stream", {"text_input": "Hello"}),
         ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Hello"}),
+        ("/llmos/v1/likelihood", {"model": "dialogue", "prompt": "Hello", "continuations": ["!"]}),
         ("/v1/chat/completions", {**CHAT, "stream": True}),
     ]:
         reply = await http.post(path, json=body, headers=headers)

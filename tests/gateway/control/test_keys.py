@@ -81,6 +81,7 @@ async def test_both_texts_of_a_rotated_key_work_during_the_overlap(http: httpx.A
         ("/api/chat", CHAT, ("error",)),
         ("/v2/models/dialogue/generate", {"text_input": "Hello"}, ("error",)),
         ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Hello"}, ("error", "code")),
+        ("/llmos/v1/likelihood", {"model": "dialogue", "prompt": "Hello", "continuations": ["!"]}, ("error", "code")),
     ],
 )
 async def test_401_and_403_have_the_form_of_each_api(

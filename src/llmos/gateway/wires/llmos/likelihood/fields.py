@@ -41,7 +41,8 @@ class LikelihoodRequest(CallerFields, kw_only=True):
     normalize: Normalize = "none"
     """What log probabilities are divided by before the options are compared: the number of their tokens or bytes."""
     parse_special: bool = True
-    """Control strings in the `prompt`, such as <|im_end|>, are control tokens. Those in continuations are text."""
+    """Control strings, such as <|im_end|>, in `prompt` and in continuations of it are control tokens. Otherwise, and
+    behind `messages` and `tokens`, they are text."""
     tools: list[Tool] = field(default_factory=list)
     """The tools of the conversation."""
     continue_final_message: bool = False
