@@ -125,6 +125,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("dataset", "show", "support"), ("dataset", "head", "support"),
         ("dataset", "query", "support", "select count(*) from rows"),
         ("dataset", "export", "support", str(paths.data.with_name(f"{run}.jsonl"))),
+        ("dataset", "diff", "support", "support@1"),
         ("dataset", "tag", "support", "good"), ("dataset", "describe", "support", "Tickets"),
         ("dataset", "alias", "set", "support:gold", "support@1"), ("dataset", "alias", "list", "support"),
         ("dataset", "alias", "history", "support"), ("dataset", "rm", "support"),

@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.store.store import Store
 from llmos.data.batches import Batches
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import File, Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponse, KeptResponses
@@ -50,7 +52,7 @@ def responses(database: Database, files: Files, clock: Clock) -> KeptResponses:
 
 @pytest.fixture
 def data(database: Database, files: Files, clock: Clock) -> ProjectData:
-    return ProjectData(database, files, clock=clock)
+    return ProjectData(database, files, Datasets(database, Store(files.folder.parent / "store")), clock=clock)
 
 
 def upload(files: Files, project: str = "acme") -> File:

@@ -129,7 +129,7 @@ def services(
         files=(files := Files(database, tmp_path / "files", encryption)),
         batches=Batches(database, files),
         responses=KeptResponses(database, encryption),
-        datasets=Datasets(database, store := Store(tmp_path / "store")),
+        datasets=(datasets := Datasets(database, store := Store(tmp_path / "store"))),
         uploads=Uploads(tmp_path / "uploads", store),
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
@@ -149,7 +149,7 @@ def services(
         receipts=receipts,
         receipt_sink=receipt_sink,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
-        projects=Projects(database, ProjectData(database, files)),
+        projects=Projects(database, ProjectData(database, files, datasets)),
     )
     watch(services)
     yield services

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from llmos.core.database import Database
+from llmos.core.store.store import Store
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.security.audit.audit import Audit
@@ -37,7 +39,9 @@ def files(database: Database, tmp_path: Path) -> Files:
 
 @pytest.fixture
 def projects(database: Database, files: Files, clock: Clock) -> Projects:
-    return Projects(database, ProjectData(database, files), clock=clock)
+    return Projects(
+        database, ProjectData(database, files, Datasets(database, Store(files.folder.parent / "store"))), clock=clock
+    )
 
 
 @pytest.fixture

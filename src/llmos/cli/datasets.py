@@ -1,4 +1,4 @@
-"""llmos dataset: import, list, show, head, query, export, rm, tag, describe, alias."""
+"""llmos dataset: import, list, show, head, query, diff, export, rm, tag, describe, alias."""
 
 import json
 import sys
@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("head")(head)
     group.command("query")(query)
+    group.command("diff")(diff)
     group.command("export")(export)
     group.command("rm")(rm)
     group.command("tag")(tag)
@@ -182,6 +183,28 @@ def query(
     )
     if result.is_cut:
         stderr().print(f"There are more rows than {limit:,}. For more of them: --limit N")
+
+
+def diff(
+    older: _Dataset,
+    newer: Annotated[str, typer.Argument(metavar="NEWER", help="The version to compare it with.")],
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="The most rows to show in each direction.")] = 20,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show which rows only one of two versions has, and why they went."""
+    with open_control(load_settings()) as control:
+        found = control.datasets.diff(older, newer, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    stdout().print(
+        f"{found.newer} has {found.num_same:,} rows of {found.older};"
+        f" {found.num_removed:,} went, {found.num_added:,} came."
+    )
+    for sign, rows in (("-", found.removed), ("+", found.added)):
+        for row in rows:
+            why = f"  ({row.operator}: {row.detail or row.reason})" if row.operator else ""
+            stdout().print(f"{sign} {row.id[:12]} {_cut(json.dumps(row.content, ensure_ascii=False))}{why}")
 
 
 def export(
@@ -363,7 +386,10 @@ def _print_row(row: RowDescription) -> None:
 
 
 def _shortened(row: RowDescription) -> str:
-    text = json.dumps(row.content, ensure_ascii=False)
+    return _cut(json.dumps(row.content, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 

@@ -13,6 +13,7 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
+    DifferenceDescription,
     PreviewDescription,
     QueryDescription,
     RowDescription,
@@ -47,6 +48,10 @@ class AsyncDatasets(AsyncNoun):
     async def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription:
         """Return the result of one SELECT on the table `rows`, cut to `limit` rows."""
         return await self._client._request(calls.query_dataset(name, sql, limit))
+
+    async def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
+        """Return which rows only one of two Versions has, and why they went."""
+        return await self._client._request(calls.compare(older, newer, limit))
 
     async def upload(self, path: Path | str, on_bytes: OnBytes | None = None) -> builtins.list[dict[str, str]]:
         """Send a file, or the files of a folder, and return their names and digests for an import.

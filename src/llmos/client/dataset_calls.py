@@ -14,6 +14,7 @@ from llmos.core.schemas.base import read_description
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
+    DifferenceDescription,
     PreviewDescription,
     QueryDescription,
     RowDescription,
@@ -102,6 +103,11 @@ def read_rows(name: str, limit: int, skip: int) -> Call[list[RowDescription]]:
 def query_dataset(name: str, sql: str, limit: int) -> Call[QueryDescription]:
     body = {"sql": sql, "limit": limit}
     return Call(method="POST", path=f"{_path(name)}/query", body=body, read=read_one(QueryDescription))
+
+
+def compare(older: str, newer: str, limit: int) -> Call[DifferenceDescription]:
+    query = urlencode({"to": newer, "limit": limit})
+    return Call(method="GET", path=f"{_path(older)}/diff?{query}", read=read_one(DifferenceDescription))
 
 
 def export_dataset(name: str, shape: str | None, has_columns: bool) -> DownloadCall:

@@ -1,4 +1,4 @@
-"""The data that are kept for one project: its files, batches and stored responses."""
+"""The data that are kept for one project: its files, batches, stored responses and datasets."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
 from llmos.data import queries
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.retention import Retention, Retentions
 from llmos.data.sweep import Sweep
@@ -14,8 +15,8 @@ from llmos.data.sweep import Sweep
 class ProjectData:
     """Any thread may use it."""
 
-    def __init__(self, database: Database, files: Files, *, clock: Clock = utc_now) -> None:
-        self._database, self._files, self._clock = database, files, clock
+    def __init__(self, database: Database, files: Files, datasets: Datasets, *, clock: Clock = utc_now) -> None:
+        self._database, self._files, self._datasets, self._clock = database, files, datasets, clock
         self._retentions = Retentions(database, clock=clock)
 
     def num_live_batches(self, project: str) -> int:
@@ -41,3 +42,4 @@ class ProjectData:
         self._files.encryption.ring.destroy_project(project)
         for id in ids:
             self._files.path(id).unlink(missing_ok=True)
+        self._datasets.remove_project(project)

@@ -144,6 +144,26 @@ def test_a_project_finds_no_segments_of_another_one(all_datasets, datasets, writ
     assert all_datasets.of("acme")._find_segment(segment.rows_digest) is None
 
 
+def test_nothing_of_a_removed_project_is_left(all_datasets, datasets, store, write):
+    mine = write("one")
+    datasets.aliases.set("notes", "gold", "notes@1")
+    datasets.labels.tag("notes", {"good": ""})
+    other = all_datasets.of("acme")
+    with other.writing("notes", "text", source="test") as writer:
+        writer.add(text_row("theirs"))
+        writer.finish()
+    other.aliases.set("notes", "gold", "notes@1")
+    other.labels.tag("notes@1", {"good": ""})
+    all_datasets.remove_project("acme")
+    assert not other.list()
+    assert blobs(store) == {segment.blob for segment in mine.segments}
+    assert datasets.show("notes:gold").aliases == ("gold",)
+    with other.writing("notes", "text", source="test") as writer:
+        writer.add(text_row("again"))
+        assert writer.finish().ref == "notes@1"
+    assert not other.aliases.list("notes")
+
+
 def test_an_unknown_version_is_explained(datasets, write):
     write("one")
     with pytest.raises(NotFound, match=r"There is no dataset 'note'. Did you mean notes\?"):

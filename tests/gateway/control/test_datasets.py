@@ -75,6 +75,9 @@ async def test_rows_are_read_queried_and_exported(http, imported):
     exported = await http.get("/llmos/v1/datasets/support/export?columns=false")
     assert [json.loads(line) for line in exported.text.splitlines()][7] == {"text": "Ticket 7"}
     assert (await http.get("/llmos/v1/datasets/support/export?shape=alpaca")).status_code == 400
+    difference = (await http.get("/llmos/v1/datasets/support/diff?to=support@1")).json()
+    assert (difference["num_same"], difference["num_removed"]) == (30, 0)
+    assert (await http.get("/llmos/v1/datasets/support/diff?to=other")).status_code == 404
 
 
 async def test_aliases_and_labels_of_a_dataset(http, imported):

@@ -6,6 +6,7 @@ import pytest
 
 from llmos.core.errors import NotFound
 from llmos.core.store.store import Store
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponse, KeptResponses
@@ -22,7 +23,10 @@ def test_what_is_encrypted_is_discarded_with_its_keys(files: Files, responses: K
     file = files.finish(incoming, tenant="acme", purpose="batch", filename="a.txt")
     providers = Providers(files.database, files.encryption)
     registry = Registry(files.database, Store(tmp_path / "store"))
-    kept = KeptEncryption(files, providers, Projects(files.database, ProjectData(files.database, files)), registry)
+    datasets = Datasets(files.database, Store(files.folder.parent / "store"))
+    kept = KeptEncryption(
+        files, providers, Projects(files.database, ProjectData(files.database, files, datasets)), registry
+    )
     assert kept.status().num_objects == 2
     assert kept.discard().num_objects == 2
     assert kept.status().num_objects == 0

@@ -11,6 +11,7 @@ from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
     DatasetExportDescription,
+    DifferenceDescription,
     PreviewDescription,
     QueryDescription,
     RowDescription,
@@ -67,6 +68,13 @@ class LocalDatasets:
 
         version = self._datasets.resolve(name)
         return describe_result(run_query(self._control.registry.store, version, sql, QueryLimits(rows=limit)))
+
+    def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
+        from llmos.data.datasets.comparing import compare
+        from llmos.data.datasets.descriptions import describe_difference
+
+        first, second = self._datasets.resolve(older), self._datasets.resolve(newer)
+        return describe_difference(first, second, compare(self._control.registry.store, first, second, limit))
 
     def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
         from llmos.data.datasets.descriptions import describe_preview

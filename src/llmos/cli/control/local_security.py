@@ -59,11 +59,13 @@ class LocalProjects:
 
     @property
     def projects(self) -> "Projects":
+        from llmos.data.datasets.datasets import Datasets
         from llmos.data.project_data import ProjectData
         from llmos.security.projects import Projects
 
         database = self._control.registry.database
-        return Projects(database, ProjectData(database, self._control.files))
+        datasets = Datasets(database, self._control.registry.store)
+        return Projects(database, ProjectData(database, self._control.files, datasets))
 
 
 class LocalUsers:

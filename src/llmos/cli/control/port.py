@@ -17,6 +17,7 @@ from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
     DatasetExportDescription,
+    DifferenceDescription,
     PreviewDescription,
     QueryDescription,
     RowDescription,
@@ -142,6 +143,7 @@ class DatasetsPort(Protocol):
     def remove(self, name: str) -> RemovalDescription: ...
     def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> Sequence[RowDescription]: ...
     def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription: ...
+    def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription: ...
     def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
         """Return what an import of files on this machine's disk would do."""
 

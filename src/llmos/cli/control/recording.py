@@ -99,6 +99,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
         "rows",
         "query",
         "preview",
+        "diff",
         "export",
         "aliases",
         "alias_history",

@@ -68,6 +68,32 @@ class QueryDescription(Description, frozen=True, kw_only=True):
     """There are more rows than were asked for."""
 
 
+class ChangedRowDescription(Description, frozen=True, kw_only=True):
+    """A row that only one of two Versions has."""
+
+    id: str = ""
+    content: dict[str, Any] = msgspec.field(default_factory=dict)
+    origin: str | None = None
+    operator: str | None = None
+    """What dropped or replaced it, where the newer Version records that."""
+    reason: str | None = None
+    detail: str | None = None
+    successor: str | None = None
+    """The id of the row that took its place; null: it was dropped."""
+
+
+class DifferenceDescription(Description, frozen=True, kw_only=True):
+    older: str = ""
+    newer: str = ""
+    num_same: int = 0
+    """The different rows that both have."""
+    num_removed: int = 0
+    num_added: int = 0
+    removed: list[ChangedRowDescription] = msgspec.field(default_factory=list)
+    """The first ones that only the older Version has."""
+    added: list[ChangedRowDescription] = msgspec.field(default_factory=list)
+
+
 class PreviewDescription(Description, frozen=True, kw_only=True):
     """What an import would do."""
 

@@ -69,6 +69,12 @@ class Datasets:
         """Return the datasets of one project."""
         return ProjectDatasets(self, project)
 
+    def remove_project(self, project: str) -> None:
+        """Remove all datasets of a project, and the blobs that nothing else uses."""
+        with self.database.transaction(frees_space=True) as session:
+            queries.remove_project(session, project)
+        collect(self.database, self.store)
+
 
 class ProjectDatasets:
     """The datasets of one project. Those of another one don't exist for it."""

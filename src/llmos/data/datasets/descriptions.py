@@ -6,15 +6,18 @@ from typing import Any
 import msgspec
 
 from llmos.core.schemas.datasets import (
+    ChangedRowDescription,
     DatasetDescription,
     DatasetDetails,
     DatasetExportDescription,
+    DifferenceDescription,
     PreviewDescription,
     QueryDescription,
     RowDescription,
 )
 from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.labels import Labels
+from llmos.data.datasets.comparing import ChangedRow, Comparison
 from llmos.data.datasets.datasets import Details, Removed
 from llmos.data.datasets.exporting import Exported
 from llmos.data.datasets.importing import Preview
@@ -51,6 +54,30 @@ def describe_row(row: Row) -> RowDescription:
         consent=row.consent,
         subject=row.subject,
         split=row.split,
+    )
+
+
+def describe_difference(older: DatasetVersion, newer: DatasetVersion, found: Comparison) -> DifferenceDescription:
+    return DifferenceDescription(
+        older=older.ref,
+        newer=newer.ref,
+        num_same=found.num_same,
+        num_removed=found.num_removed,
+        num_added=found.num_added,
+        removed=[_describe_changed(row) for row in found.removed],
+        added=[_describe_changed(row) for row in found.added],
+    )
+
+
+def _describe_changed(row: ChangedRow) -> ChangedRowDescription:
+    return ChangedRowDescription(
+        id=row.id,
+        content=msgspec.json.decode(row.content),
+        origin=row.origin,
+        operator=row.operator,
+        reason=row.reason,
+        detail=row.detail,
+        successor=row.successor,
     )
 
 

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from llmos.data.datasets.tables import DatasetRow, DatasetSegmentRow, DatasetVersionRow
+from llmos.data.datasets.tables import (
+    DatasetAliasMoveRow,
+    DatasetLabelChangeRow,
+    DatasetRow,
+    DatasetSegmentRow,
+    DatasetVersionRow,
+)
 
 
 def names(session: Session, project: str) -> list[str]:
@@ -69,6 +75,17 @@ def segment_with_rows(session: Session, project: str, rows_digest: str) -> Datas
         )
     )
     return session.scalars(statement.limit(1)).first()
+
+
+def remove_project(session: Session, project: str) -> None:
+    """Delete every row about the datasets of a project."""
+    keys = select(DatasetRow.key).where(DatasetRow.project == project)
+    versions = select(DatasetVersionRow.id).where(DatasetVersionRow.dataset.in_(keys))
+    session.execute(delete(DatasetSegmentRow).where(DatasetSegmentRow.version_id.in_(versions)))
+    for rows in (DatasetAliasMoveRow, DatasetLabelChangeRow):
+        session.execute(delete(rows).where(rows.owner.in_(keys)))
+    session.execute(delete(DatasetVersionRow).where(DatasetVersionRow.dataset.in_(keys)))
+    session.execute(delete(DatasetRow).where(DatasetRow.project == project))
 
 
 def digests_in_use(session: Session) -> set[str]:

@@ -10,9 +10,16 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 from starlette.responses import StreamingResponse
 
-from llmos.core.schemas.datasets import DatasetDescription, DatasetDetails, QueryDescription, RowDescription
+from llmos.core.schemas.datasets import (
+    DatasetDescription,
+    DatasetDetails,
+    DifferenceDescription,
+    QueryDescription,
+    RowDescription,
+)
 from llmos.core.schemas.models import RemovalDescription
 from llmos.data.datasets import descriptions as describe
+from llmos.data.datasets.comparing import compare
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.exporting import export_shape, record_lines
 from llmos.data.datasets.querying import QueryLimits, run_query
@@ -47,6 +54,13 @@ class SqlQuery(RequestObject, kw_only=True):
     """One SELECT on the table `rows`."""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     """The most rows of the result."""
+
+
+class DiffQuery(RequestObject, kw_only=True):
+    to: str
+    """The newer Version."""
+    limit: Annotated[int, Meta(ge=0, le=1000)] = 20
+    """The most rows to name in each direction."""
 
 
 class ExportQuery(RequestObject, kw_only=True):
@@ -126,6 +140,26 @@ async def query_dataset(request: Request, name: str) -> Response:
         return describe.describe_result(run_query(services_of(request).datasets.store, version, body.sql, limits))
 
     return json_response(await asyncio.to_thread(query))
+
+
+@router.get(
+    "/{name}/diff",
+    summary="Compare two Versions of a dataset",
+    openapi_extra=openapi.query(DiffQuery),
+    responses=openapi.answers(DifferenceDescription),
+)
+@requires(Permission.DATASETS_READ)
+async def compare_datasets(request: Request, name: str) -> Response:
+    """The rows that only one of them has, and why they went, where the newer Version was made from the older one."""
+    query = parse_query(request, DiffQuery)
+
+    def read() -> DifferenceDescription:
+        datasets = datasets_of(request)
+        older, newer = datasets.resolve(name), datasets.resolve(query.to)
+        found = compare(services_of(request).datasets.store, older, newer, query.limit)
+        return describe.describe_difference(older, newer, found)
+
+    return json_response(await asyncio.to_thread(read))
 
 
 @router.get(
