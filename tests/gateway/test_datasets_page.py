@@ -29,6 +29,11 @@ def test_the_commands_work_one_after_another(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "support@1 is here: 2 rows of the kind chat" in ran.stdout
     assert "quiz@1 is here: 2 rows of the kind case" in ran.stdout
+    assert "handbook@1 is here: 3 rows of the kind text" in ran.stdout
+    assert "of the documents' text was kept. Left out: 1 × navigation." in ran.stderr
+    program = [sys.executable, "-c", PAGE.blocks("python")[0]]
+    printed = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert printed.stdout.startswith("('Shipping',) # Shipping\n\n| To | Days |"), printed.stderr
     again = ["llmos", "dataset", "import", "support-folder", "--name", "again", "--yes", "--json"]
     folder = subprocess.run(again, cwd=tmp_path, env=environment, capture_output=True, text=True)
     shown = subprocess.run(
@@ -47,7 +52,7 @@ def test_the_program_works(
     data = PAGE.blocks("sh")[0].partition("<<END\n")[2].partition("END\n")[0]
     (tmp_path / "support.jsonl").write_text(data)
     names: dict[str, Any] = {}
-    (program,) = PAGE.blocks("python")
+    _, program = PAGE.blocks("python")
     exec(compile(program, "docs/datasets.md", "exec"), names)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("support@1 2 sha256:")

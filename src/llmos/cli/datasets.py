@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -376,6 +376,17 @@ def _print_made(made: DatasetDescription, as_json: bool) -> None:
             stderr().print(f"  {problem}")
     for name, count in made.report.get("widened", {}).items():
         stderr().print(f"{name}: {count:,} values became texts.")
+    if documents := made.report.get("documents"):
+        _print_documents(documents)
+
+
+def _print_documents(documents: Mapping[str, Any]) -> None:
+    """Print how much of the text of documents was kept, and what wasn't."""
+    left_out = [f"{count:,} × {what.replace('_', ' ')}" for what, count in documents["left_out"].items()]
+    without = f" Left out: {', '.join(left_out)}." if left_out else ""
+    stderr().print(f"{documents['kept']:.1%} of the documents' text was kept.{without}")
+    for note in documents["notes"]:
+        stderr().print(f"  {note}")
 
 
 def _print_row(row: RowDescription) -> None:

@@ -255,7 +255,7 @@ def test_a_long_line_among_others_is_skipped_in_bounded_memory(load, contents, t
         ("data.parquet", b"PAR1 and nothing", r"data\.parquet can't be read behind row 0"),
         ("data.jsonl.gz", b"\x1f\x8b\x08 and nothing else", r"data\.jsonl\.gz can't be decompressed"),
         ("data.jsonl.zst", b"no zstd at all", r"data\.jsonl\.zst can't be decompressed"),
-        ("data.docx", b"", r"data\.docx has no suffix of a known format"),
+        ("data.odt", b"", r"data\.odt has no suffix of a known format"),
     ],
 )
 def test_a_file_that_is_not_in_its_format_says_so(load, datasets, tmp_path, name, content, reason):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from llmos.core.errors import BadRequest
-from llmos.data.datasets.formats import MANIFEST_SUFFIX, is_data_file, plain_name
+from llmos.data.datasets.formats import MANIFEST_SUFFIX, is_data_file, is_document, plain_name, suffix_of
 
 README = "README.md"
 
@@ -35,6 +35,8 @@ _SPLITS: Mapping[str, str] = {
 _WORDS = re.compile(r"[^A-Za-z]+")
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 _README_CHARACTERS = 100_000
+_DESCRIPTIONS = (".md", ".markdown", ".html", ".htm")
+"""Beside files of rows, these describe them, as a README does."""
 _METADATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "package.json")
 
 
@@ -67,6 +69,8 @@ def select_data_files(names: Collection[str], where: str, chosen: str | None = N
         names = [name for name in names if name == chosen or name.startswith(f"{chosen.rstrip('/')}/")]
         where = f"{chosen} in {where}"
     found = sorted(name for name in names if is_data_file(name) and not _is_about_data(name))
+    if any(not is_document(name) and suffix_of(name) != ".txt" for name in found) and chosen is None:
+        found = [name for name in found if suffix_of(name) not in _DESCRIPTIONS]
     if not found:
         raise BadRequest(
             f"There are no data files in {where}: none ends in .jsonl, .json, .csv, .parquet or another format."
@@ -153,8 +157,12 @@ def _patterns(data_files: Any) -> list[tuple[str | None, str]]:
 
 
 def _split_in(name: str) -> str | None:
-    """Return the split that the name of a file, or of a folder above it, says; that of the file counts most."""
-    for part in reversed(PurePosixPath(plain_name(name)).parts):
+    """Return the split that the name of a file, or of a folder above it, says; that of the file counts most.
+
+    The name of a document is its title: "Testing guide.pdf" is no test.
+    """
+    path = PurePosixPath(plain_name(name))
+    for part in reversed(path.parent.parts if is_document(name) else path.parts):
         for word in _WORDS.split(part.lower()):
             if word in _SPLITS:
                 return _SPLITS[word]

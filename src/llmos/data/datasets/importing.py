@@ -4,6 +4,7 @@ preview = examine(layout, ImportOptions())          # the shape, with two rows, 
 version = import_files(datasets, "support", layout, options, source="import:support.jsonl")
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +14,7 @@ from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress, no_progress
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.folder import DataFile, Layout
-from llmos.data.datasets.formats import plain_name, read_records
+from llmos.data.datasets.formats import FileReport, Records, is_document, plain_name, read_records
 from llmos.data.datasets.records import (
     BadRow,
     HashSubject,
@@ -62,7 +63,7 @@ class Problems:
         self.count += 1
         if len(self.first) < MAX_PROBLEMS:
             place = f"{file.name}:{line}" + (f": {error.field}" if error.field else "")
-            self.first.append(f"{place}: {error.reason}")
+            self.first.append(f"{place}: {error.reason}" if line else error.reason)  # It names the whole file.
 
     def as_error(self) -> BadRequest:
         more = f"\n… and {self.count - len(self.first):,} more" if self.count > len(self.first) else ""
@@ -71,6 +72,32 @@ class Problems:
             f"{self.count:,} {'line is no row' if self.count == 1 else 'lines are no rows'}, and nothing was kept."
             f" Correct them, or leave them out with --on-error skip:\n{lines}{more}"
         )
+
+
+@dataclass(slots=True)
+class DocumentReports:
+    """What the readers of documents said about them, summed up."""
+
+    count: int = 0
+    found_characters: int = 0
+    kept_characters: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, file: DataFile, report: FileReport) -> None:
+        self.count += 1
+        self.found_characters += report.found_characters
+        self.kept_characters += report.kept_characters
+        self.left_out.update(report.left_out)
+        self.notes += [f"{file.name}: {note}" for note in report.notes][: MAX_PROBLEMS - len(self.notes)]
+
+    def as_report(self) -> dict[str, Any]:
+        """Return {"documents": …}, with the share of the found text that was kept; nothing without documents."""
+        if not self.count:
+            return {}
+        share = self.kept_characters / self.found_characters if self.found_characters else 1.0
+        report = {"count": self.count, "kept": round(share, 4), "left_out": dict(sorted(self.left_out.items()))}
+        return {"documents": {**report, "notes": self.notes}}
 
 
 def examine(layout: Layout, options: ImportOptions, hash_subject: HashSubject = str) -> Preview:
@@ -111,37 +138,52 @@ def import_files(
     Raises BadRequest with the first bad lines and their number, unless they are to be skipped; nothing is kept then.
     """
     preview = examine(layout, options, hash_subject)
-    reader, problems = RowReader(preview.shape, options, hash_subject), Problems()
     license = options.license or layout.license
     with datasets.writing(
         name, preview.shape.kind, source=source, license=license, claimed=layout.manifest, actor=actor
     ) as writer:
+        running = _Import(RowReader(preview.shape, options, hash_subject), writer, options.on_error == "stop")
+        has_documents = _has_documents(layout)
         for file in layout.files:
-            _import_file(file, reader, writer, problems, options.on_error == "stop", progress)
+            records = read_records(file.path, file.name, beside_documents=has_documents)
+            running.add_file(file, records, progress)
+        problems = running.problems
         if problems.count and (options.on_error == "stop" or not writer.num_rows):
             raise problems.as_error()
-        writer.report.update(_report(preview, reader, problems))
+        writer.report.update(_report(preview, running))
         return writer.finish()
 
 
-def _import_file(
-    file: DataFile, reader: RowReader, writer: VersionWriter, problems: Problems, stops: bool, progress: Progress
-) -> None:
-    size = file.path.stat().st_size if file.name.endswith(".jsonl") else None
-    origin, num_bytes = plain_name(file.name), 0
-    progress(file.name, 0, size)
-    for index, (number, record) in enumerate(read_records(file.path, file.name)):
-        try:
-            row = reader.row(record, f"{origin}:{number}", file.split)
-        except BadRow as error:
-            problems.add(file, number, error)
-            continue
-        num_bytes += len(record) + 1 if isinstance(record, bytes) else len(row.body)
-        if not (stops and problems.count):  # Nothing is kept any more; the other lines are read for their problems.
-            writer.add(row)
-        if index % _REPORT_EVERY == 0:
-            progress(file.name, num_bytes if size is None else min(num_bytes, size), size)
-    progress(file.name, num_bytes if size is None else size, num_bytes if size is None else size)
+@dataclass(slots=True)
+class _Import:
+    """The files that have been read so far."""
+
+    reader: RowReader
+    writer: VersionWriter
+    stops: bool
+    """A bad line ends the import."""
+    problems: Problems = field(default_factory=Problems)
+    documents: DocumentReports = field(default_factory=DocumentReports)
+
+    def add_file(self, file: DataFile, records: Records, progress: Progress) -> None:
+        size = file.path.stat().st_size if file.name.endswith(".jsonl") else None
+        origin, num_bytes = plain_name(file.name), 0
+        progress(file.name, 0, size)
+        for index, (number, record) in enumerate(records):
+            if isinstance(record, FileReport):
+                self.documents.add(file, record)
+                continue
+            try:
+                row = self.reader.row(record, f"{origin}:{number}", file.split)
+            except BadRow as error:
+                self.problems.add(file, number, error)
+                continue
+            num_bytes += len(record) + 1 if isinstance(record, bytes) else len(row.body)
+            if not (self.stops and self.problems.count):  # The other lines are read for their problems only.
+                self.writer.add(row)
+            if index % _REPORT_EVERY == 0:
+                progress(file.name, num_bytes if size is None else min(num_bytes, size), size)
+        progress(file.name, num_bytes if size is None else size, num_bytes if size is None else size)
 
 
 def _find_shape(layout: Layout, options: ImportOptions) -> tuple[Shape, list[tuple[DataFile, int, Any]]]:
@@ -187,19 +229,32 @@ def _check_mapping(shape: Shape, mapping: Mapping[str, str]) -> None:
 
 
 def _records(layout: Layout) -> Iterator[tuple[DataFile, int, Any]]:
-    """Yield the records of all files until the first one that can't be read, of which the import itself says why."""
+    """Yield the records of all files until the first one that can't be read, of which the import itself says why.
+
+    Documents take long to parse and have all the same shape: a good one is enough.
+    """
+    has_documents = _has_documents(layout)
     for file in layout.files:
-        for number, record in read_records(file.path, file.name):
+        for number, record in read_records(file.path, file.name, beside_documents=has_documents):
+            if isinstance(record, FileReport):
+                return
             yield file, number, record
 
 
-def _report(preview: Preview, reader: RowReader, problems: Problems) -> dict[str, Any]:
+def _has_documents(layout: Layout) -> bool:
+    """Return whether there are documents: beside them, a text is one too, instead of one text on each line."""
+    return any(is_document(file.name) for file in layout.files)
+
+
+def _report(preview: Preview, finished: _Import) -> dict[str, Any]:
     """Return what the version says of its import."""
-    widened = {f"{name} ({kind})": count for (name, kind), count in sorted(reader.widened.items())}
+    problems = finished.problems
+    widened = {f"{name} ({kind})": count for (name, kind), count in sorted(finished.reader.widened.items())}
     return {
         "shape": preview.shape.name,
         "files": preview.num_files,
         **({"skipped": problems.count, "problems": problems.first} if problems.count else {}),
         **({"widened": widened} if widened else {}),
         **({"left_out": list(preview.left_out)} if preview.left_out else {}),
+        **finished.documents.as_report(),
     }

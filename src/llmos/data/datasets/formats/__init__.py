@@ -1,10 +1,11 @@
-"""Formats of files: JSON Lines, JSON, CSV and TSV, Parquet and plain text, each as it is, or with gzip or zstd.
+"""Formats of files: JSON Lines, JSON, CSV and TSV, Parquet, plain text, and documents such as PDF, each as it is or
+compressed by gzip or zstd.
 
 Reading a file gives its records one after the other, in bounded memory. A record is the JSON of one line (bytes), or a
 dict; BadRecord where there is none. Every public module in this package is a format, found by its file name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -30,8 +31,21 @@ class BadRecord:
     reason: str
 
 
-Records = Iterator[tuple[int, bytes | Mapping[str, Any] | BadRecord]]
-"""(number of the line or record, from 1 on; the record)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileReport:
+    """What the reader of a document says about all of it, behind its records."""
+
+    found_characters: int
+    """Letters and digits that the file has as text."""
+    kept_characters: int
+    """Those of them that its records have."""
+    left_out: Mapping[str, int]
+    """{what: how many}, such as images."""
+    notes: Sequence[str]
+
+
+Records = Iterator[tuple[int, bytes | Mapping[str, Any] | BadRecord | FileReport]]
+"""(number of the line or record, from 1 on, or 0 for the whole file; the record)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +53,8 @@ class Format:
     suffixes: tuple[str, ...]
     read: Callable[[Path, str], Records]
     """read(path, name): the file's records; `name` has its suffixes. Raises BadRequest for a file that isn't one."""
+    is_document: bool = False
+    """The files are written for people; each record is a text."""
 
 
 @cache
@@ -63,9 +79,21 @@ def is_data_file(name: str) -> bool:
     return suffix_of(name) in formats()
 
 
-def read_records(path: Path, name: str) -> Records:
-    """Yield the records of a file. Raises BadRequest for a file in no known format, or that isn't in its format."""
-    if (found := formats().get(suffix_of(name))) is None:
+def is_document(name: str) -> bool:
+    """Return whether the name is that of a document for people, such as a PDF."""
+    found = formats().get(suffix_of(name))
+    return found is not None and found.is_document
+
+
+def read_records(path: Path, name: str, *, beside_documents: bool = False) -> Records:
+    """Yield the records of a file. Raises BadRequest for a file in no known format, or that isn't in its format.
+
+    `beside_documents`: the file is one of several, some of which are documents, so that a text is a document too.
+    """
+    found = formats().get(suffix_of(name))
+    if beside_documents and suffix_of(name) == ".txt":
+        found = next(each for each in formats().values() if each.is_document)
+    if found is None:
         raise BadRequest(
             f"{name} has no suffix of a known format. Rename it: {', '.join(sorted(formats()))}, each with"
             f" {' or '.join(COMPRESSIONS)} behind it if it is compressed.",

@@ -17,4 +17,4 @@ def _read(path: Path, name: str) -> Records:
             yield number, BadRecord(f"The line isn't UTF-8: {error.reason} at byte {error.start}.")
 
 
-FORMAT = Format(suffixes=(".txt", ".md"), read=_read)
+FORMAT = Format(suffixes=(".txt",), read=_read)
