@@ -3,11 +3,13 @@
 duckdb compares the ids in the segments, so that memory doesn't depend on the number of rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmos.core.errors import BadRequest
 from llmos.core.store.store import Store
 from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.versions import DatasetVersion
@@ -48,7 +50,7 @@ class Comparison:
 
 def compare(store: Store, older: DatasetVersion, newer: DatasetVersion, limit: int = 20) -> Comparison:
     """Return what differs from the older to the newer version. `limit`: the most rows to name in each direction."""
-    with open_columnar() as connection:
+    with open_columnar() as connection, _memory_errors():
         for name, version in (("older", older), ("newer", newer)):
             source = f"read_parquet({_listed(store, version, 'rows')})"
             connection.execute(f"CREATE TEMP VIEW {name} AS SELECT id, content, origin FROM {source}")  # noqa: S608
@@ -81,6 +83,17 @@ def compare(store: Store, older: DatasetVersion, newer: DatasetVersion, limit: i
                 " WHERE id NOT IN (SELECT id FROM older) GROUP BY id ORDER BY id LIMIT ?"
             ),
         )
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Raise BadRequest for versions whose ids need too much memory."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise BadRequest("These versions have too many rows to be compared here. Compare parts of them.") from None
 
 
 def _listed(store: Store, version: DatasetVersion, role: str) -> str:
