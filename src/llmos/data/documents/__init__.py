@@ -14,6 +14,6 @@ A format is one file in parsers/. What a file is, its content says; its name dec
     parsers                            one module for each format
     decoding | dom_markdown | recognition
     archive | builder | dom_table
-    passages                           for rows of datasets
+    chunks | passages                  for searches; for rows of datasets
     document | markdown_table
 """
