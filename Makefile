@@ -43,7 +43,7 @@ $(VENV)/.test: $(VENV)/.llmos
 
 $(VENV)/.audit: $(VENV)/.llmos
 	@$(PIP) install --quiet --constraint constraints.txt cyclonedx-python-lib pip-audit
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[postgresql,presidio,s3,signing]"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[data,postgresql,presidio,s3,signing]"
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test

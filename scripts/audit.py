@@ -6,7 +6,8 @@ licences         every package has one that packaging/licenses.toml allows; else
 SBOM             CycloneDX 1.6, JSON: every package with version, licence and what it needs
 vulnerabilities  pip-audit asks PyPI; status 1 for a known one. Where PyPI can't be reached, it says so
 
-The packages are those that `pip install llmos[postgresql,presidio,s3,signing]` installs, in the versions that are here.
+The packages are those that `pip install llmos[data,postgresql,presidio,s3,signing]` installs, in the versions that are
+here.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("postgresql", "presidio", "s3", "signing")
+EXTRAS = ("data", "postgresql", "presidio", "s3", "signing")
 """The extras that users install; the others are for work on LLMOS itself."""
 
 UNREACHABLE = "NOT CHECKED for known vulnerabilities: the vulnerability data can't be reached"

@@ -108,10 +108,11 @@ builder.add_block(str('secret' in os.environ.values()))
     assert hostile(code).split("\n\n") == ["Too many open files"] * 3 + ["False"]
 
 
-def test_a_document_that_takes_long_makes_no_other_one_wait(hostile):
-    with parsing._server() as busy:
-        assert busy is not None
-        assert hostile("builder.add_block('done')") == "done"
+def test_a_document_that_takes_long_makes_no_other_one_wait(parse):
+    parse(b"Hi")
+    with parsing._server() as busy, parsing._server() as other:
+        assert other is not busy
+    assert len(parsing._idle) == 1
 
 
 def test_a_killed_process_is_started_again(parse):
