@@ -11,8 +11,11 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.encryption import queries as key_queries
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.ids import new_id
-from llmos.core.schemas.erasures import ErasedFile, ErasedInProject, ErasureCertificate
+from llmos.core.schemas.erasures import ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
 from llmos.data import queries
+from llmos.data.datasets import queries as dataset_queries
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.datasets.forgetting import forget_rows
 from llmos.data.erased_contents import ErasedContents, digest_of
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.tables import ErasedContentRow, ErasureRow
@@ -33,7 +36,8 @@ _BACKUPS = (
 class Erasing:
     """Any thread may use it."""
 
-    def __init__(self, files: Files, key: SigningKey, *, clock: Clock = utc_now) -> None:
+    def __init__(self, files: Files, datasets: Datasets, key: SigningKey, *, clock: Clock = utc_now) -> None:
+        self._datasets = datasets
         self._files, self._database, self._ring = files, files.database, files.encryption.ring
         self._key, self._clock = key, clock
         self._contents = ErasedContents(files.database, self._ring)
@@ -62,7 +66,8 @@ class Erasing:
 
     def _projects(self) -> Sequence[str]:
         with self._database.session() as session:
-            return sorted({*queries.tenants(session), *self._ring.projects()})
+            datasets = dataset_queries.projects(session)
+            return sorted({*queries.tenants(session), *self._ring.projects(), *datasets})
 
     def _personal_files(self, project: str, subject: str) -> dict[str, PersonalLines]:
         """Return the person's lines in each input file of the project. Raises Conflict while a batch reads one."""
@@ -108,13 +113,15 @@ class Erasing:
             session.add(row)
         num_keys = len(self._ring.destroy_subject(project, name))
         files = [*self._cut_inputs(inputs), *self._cut_answers(project, inputs)]
-        if not (responses or num_keys or files):
+        rows = forget_rows(self._datasets, project, name)
+        if not (responses or num_keys or files or rows):
             return None
         return ErasedInProject(
             project=project,
             erasure_id=erasure_id,
             responses=sorted(responses),
             files=files,
+            datasets=[ErasedRows(version=version, num_rows=number) for version, number in rows.items()],
             num_keys_destroyed=num_keys,
             num_contents_blocked=len(blocked),
         )

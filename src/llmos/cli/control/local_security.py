@@ -59,12 +59,12 @@ class LocalProjects:
 
     @property
     def projects(self) -> "Projects":
-        from llmos.data.datasets.datasets import Datasets
+        from llmos.data.datasets import open_datasets
         from llmos.data.project_data import ProjectData
         from llmos.security.projects import Projects
 
         database = self._control.registry.database
-        datasets = Datasets(database, self._control.registry.store)
+        datasets = open_datasets(self._control.settings, database)
         return Projects(database, ProjectData(database, self._control.files, datasets))
 
 
@@ -198,13 +198,15 @@ class LocalErasures:
 
     def forget(self, *, subject: str, project: str | None = None) -> ErasureCertificate:
         # By its name only: the audit log names what the first argument says.
+        from llmos.data.datasets import open_datasets
         from llmos.gateway.erasing import Erasing
         from llmos.security.signing_key import SigningKey
 
         control = self._control
         if project is not None:
             control.projects.get(project)
-        erasing = Erasing(control.files, SigningKey(control.settings.signing_key_path))
+        datasets = open_datasets(control.settings, control.registry.database)
+        erasing = Erasing(control.files, datasets, SigningKey(control.settings.signing_key_path))
         return erasing.forget(subject, project=project, actor=this_user())
 
 

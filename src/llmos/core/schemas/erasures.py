@@ -13,6 +13,13 @@ class ErasedFile(Description, frozen=True, kw_only=True):
     """The lines about the person, which were taken out of the file."""
 
 
+class ErasedRows(Description, frozen=True, kw_only=True):
+    version: str = ""
+    """NAME@NUMBER of a dataset."""
+    num_rows: int = 0
+    """The rows about the person, which were taken out."""
+
+
 class ErasedInProject(Description, frozen=True, kw_only=True):
     project: str = ""
     erasure_id: str = ""
@@ -20,6 +27,7 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     """The ids of stored responses that were deleted."""
     files: list[ErasedFile] = field(default_factory=list)
     """Files of batches."""
+    datasets: list[ErasedRows] = field(default_factory=list)
     num_keys_destroyed: int = 0
     """The keys that the person's responses were encrypted under. Without them, no backup of the data can be read."""
     num_contents_blocked: int = 0

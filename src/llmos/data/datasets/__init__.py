@@ -26,7 +26,7 @@ it keeps ids or hashes of the rows that it has seen, not the rows.
 Lower layers don't know higher ones:
 
     descriptions
-    comparing | exporting | fetching | importing | querying
+    comparing | exporting | fetching | forgetting | importing | querying
     datasets | folder | records | uploads
     finding | formats | shapes | writer
     queries | segments | versions

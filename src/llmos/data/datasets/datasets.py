@@ -263,7 +263,7 @@ class ProjectDatasets:
                     row.removed_at = None
                     row.segments.clear()
                     session.flush()
-                    row.segments.extend(_segment_row(position, each) for position, each in enumerate(stored))
+                    row.segments.extend(segment_row(position, each) for position, each in enumerate(stored))
                 session.flush()
                 version = version_of(row)
                 describe_action(version.ref, rows=version.num_rows)
@@ -281,7 +281,8 @@ class ProjectDatasets:
         return segment
 
 
-def _segment_row(position: int, segment: Segment) -> DatasetSegmentRow:
+def segment_row(position: int, segment: Segment) -> DatasetSegmentRow:
+    """Return the database row of a segment."""
     return DatasetSegmentRow(
         position=position,
         role=segment.role,

@@ -15,6 +15,11 @@ from llmos.data.datasets.tables import (
 )
 
 
+def projects(session: Session) -> set[str]:
+    """Return the projects that have a dataset."""
+    return set(session.scalars(select(DatasetRow.project).distinct()))
+
+
 def names(session: Session, project: str) -> list[str]:
     """Return the names of the project's datasets that have a version, sorted."""
     statement = (
