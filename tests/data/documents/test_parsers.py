@@ -140,6 +140,12 @@ def test_html_is_decoded_as_it_says(encoding):
     assert document.notes == ()
 
 
+def test_many_comments_before_a_page_are_passed_quickly():
+    comments = "<!-- a -->" * 300
+    assert parse(f"{comments}<html><p>Hi", "page.txt").format == "html"
+    assert parse(f"{comments}Hi", "page.md").format == "markdown"
+
+
 def test_a_table_that_arranges_a_page_is_no_table():
     document = parse("<html><table><tr><td><h1>News</h1><p>Text</table>", "page.html")
     assert (document.text, document.tables) == ("# News\n\nText", ())

@@ -227,7 +227,8 @@ class _Writer:
 
     def _end_heading(self) -> None:
         title, level = "".join(self._inline), self._heading
-        self._inline, self._heading, self._marker, self._was_in_list = [], 0, "", False
+        self._inline.clear()
+        self._heading, self._marker, self._was_in_list = 0, "", False
         self._builder.add_heading(level, title)
 
     def _end_table(self) -> None:
@@ -243,11 +244,11 @@ class _Writer:
 
     def _end_block(self) -> None:
         """Add the open block, unless it is empty."""
+        if self._heading:  # It has no end of its own.
+            self._end_heading()
+            return
         text = "".join(self._inline)
         self._inline.clear()
-        if self._heading:
-            self._end_unclosed_heading(text)
-            return
         text = _fenced(text) if self._is_code else "\n".join(" ".join(line.split()) for line in text.split("\n"))
         if not text.strip("\n"):
             return
@@ -260,10 +261,6 @@ class _Writer:
         self._builder.add_block(block, is_tight=bool(self._lists) and self._was_in_list)
         self._builder.add_own(self._marker)
         self._was_in_list, self._marker = bool(self._lists), ""
-
-    def _end_unclosed_heading(self, title: str) -> None:
-        level, self._heading = self._heading, 0
-        self._builder.add_heading(level, title)
 
 
 def _reason_to_skip(node: ElementNode, tag: str) -> str | None:

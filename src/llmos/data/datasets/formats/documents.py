@@ -42,7 +42,7 @@ def _report(document: Document) -> FileReport:
 @contextmanager
 def _plain(path: Path, name: str) -> Iterator[Path]:
     """Yield a file with the content decompressed. Raises BadDocument for more than a document may have."""
-    if not name.lower().endswith(COMPRESSIONS):
+    if not name.endswith(COMPRESSIONS):
         yield path
         return
     limit = DocumentLimits().file_bytes

@@ -13,8 +13,9 @@ SUFFIXES = (".html", ".htm", ".xhtml")
 RANK = 1
 
 _SAMPLE_BYTES = 4096
-_BEGINNING = re.compile(
-    r"\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE | re.DOTALL
+_BEGINNING = re.compile(  # possessive: many comments aren't tried in all ways to part them
+    r"\s*+(?:<\?xml[^>]*+>\s*+|<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s++html|html|head|body)[\s>]",
+    re.IGNORECASE | re.DOTALL,
 )
 _META = re.compile(rb"<meta[^>]+charset", re.IGNORECASE)
 
