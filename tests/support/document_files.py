@@ -170,7 +170,11 @@ def make_docx(
     relations = """<?xml version="1.0" encoding="UTF-8"?>
 <Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
 <Relationship Id="s1" Target="styles.xml"
- Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles"/></Relationships>"""
+ Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles"/>
+<Relationship Id="s2" Target="footnotes.xml"
+ Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"/>
+<Relationship Id="s3" Target="numbering.xml"
+ Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/numbering"/></Relationships>"""
     core = (
         '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties"'
         f' xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{escape(title or "")}</dc:title>'
@@ -188,8 +192,8 @@ def make_docx(
     return make_zip(files)
 
 
-def make_xlsx(**sheets: Sequence[Sequence[str | float | None]]) -> bytes:
-    """Return an XLSX with these sheets, {name: rows}."""
+def make_xlsx(parts: Mapping[str, str | bytes] = {}, /, **sheets: Sequence[Sequence[str | float | None]]) -> bytes:
+    """Return an XLSX with these sheets, {name: rows}. `parts`: files in it, in place of those that are written."""
     main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     listed = "".join(
@@ -213,7 +217,7 @@ def make_xlsx(**sheets: Sequence[Sequence[str | float | None]]) -> bytes:
             for row, values in enumerate(rows, 1)
         )
         files[f"xl/worksheets/sheet{index}.xml"] = f"<worksheet {main}><sheetData>{lines}</sheetData></worksheet>"
-    return make_zip(files)
+    return make_zip({**files, **parts})
 
 
 def _cell(value: str | float | None, row: int, column: int) -> str:

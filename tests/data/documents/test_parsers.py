@@ -11,6 +11,8 @@ from llmos.data.documents.document import Document
 from llmos.data.documents.parser_process import parse_content
 from support.document_files import Bookmark, Line, docx_table, make_docx, make_pdf, make_xlsx, make_zip, paragraph
 
+SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+
 
 def parse(content: bytes | str, name: str) -> Document:
     content = content.encode() if isinstance(content, str) else content
@@ -152,7 +154,6 @@ def test_a_table_that_arranges_a_page_is_no_table():
 
 
 def test_docx_has_headings_tables_and_what_is_left_out():
-    word = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
     content = make_docx(
         paragraph("Bericht", "Title"),
         paragraph("Einleitung", "heading 1"),
@@ -161,7 +162,7 @@ def test_docx_has_headings_tables_and_what_is_left_out():
         paragraph("Details", "heading 2"),
         paragraph("Ende."),
         title="Jahresbericht",
-        parts={"word/header1.xml": f"<w:hdr {word}>{paragraph('Confidential')}</w:hdr>"},
+        parts={"word/header1.xml": f"<w:hdr {WORD}>{paragraph('Confidential')}</w:hdr>"},
     )
     document = parse(content, "report.docx")
     assert (document.format, document.title, document.language) == ("docx", "Jahresbericht", "de-DE")
@@ -178,6 +179,60 @@ def test_docx_has_headings_tables_and_what_is_left_out():
     assert tables_of(document) == ["| Name | Wert |\n| --- | --- |\n| a \\| b | 1 |"]
     assert [(each.what, each.characters) for each in document.left_out] == [("page_header_footer", 12)]
     assert document.found_characters - document.kept_characters == 12
+
+
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+NOTES = f"""<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("A note.")}</w:footnote></w:footnotes>"""
+NUMBERING = f"""<w:numbering {WORD}><w:abstractNum w:abstractNumId="1">
+<w:lvl w:ilvl="0"><w:numFmt w:val="decimal"/></w:lvl><w:lvl w:ilvl="1"><w:numFmt w:val="bullet"/></w:lvl>
+</w:abstractNum><w:num w:numId="1"><w:abstractNumId w:val="1"/></w:num></w:numbering>"""
+MERGED = f"""<w:tbl>
+<w:tr><w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr>{paragraph("Tall")}</w:tc>
+<w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>{paragraph("Wide")}</w:tc></w:tr>
+<w:tr><w:tc><w:tcPr><w:vMerge/></w:tcPr>{paragraph("")}</w:tc>
+<w:tc>{paragraph("1")}</w:tc><w:tc>{paragraph("2")}</w:tc></w:tr></w:tbl>"""
+
+
+def list_item(text: str, level: int) -> str:
+    properties = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr>'
+    return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def test_docx_has_lists_notes_and_merged_cells():
+    content = make_docx(
+        '<w:p><w:r><w:t>Text</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>',
+        list_item("one", 0),
+        list_item("sub", 1),
+        list_item("two", 0),
+        MERGED,
+        parts={"word/footnotes.xml": NOTES, "word/numbering.xml": NUMBERING},
+    )
+    document = parse(content, "report.docx")
+    assert document.text == (
+        "Text[1]\n\n1. one\n  - sub\n2. two\n\n| Tall | Wide |  |\n| --- | --- | --- |\n| Tall | 1 | 2 |\n\n1. A note."
+    )
+    assert document.kept == 1
+
+
+def test_xlsx_values_are_written_as_people_read_them():
+    cells = (
+        '<c r="A1" t="b"><v>1</v></c><c r="B1" t="d"><v>2024-01-31</v></c><c r="C1"><v>0.1</v></c>'
+        '<c r="D1"><v>12</v></c>'
+    )
+    sheet = f'<worksheet xmlns="{SHEET}"><sheetData><row r="1">{cells}</row></sheetData></worksheet>'
+    content = make_xlsx({"xl/worksheets/sheet1.xml": sheet}, A=[["a"]])
+    assert parse(content, "book.xlsx").text == "# A\n\n| TRUE | 2024-01-31 | 0.1 | 12 |\n| --- | --- | --- | --- |"
+
+
+def test_hidden_sheets_of_xlsx_are_left_out():
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    workbook = (
+        f'<workbook xmlns="{SHEET}" xmlns:r="{relation}"><sheets><sheet name="A" sheetId="1" r:id="r1"/>'
+        '<sheet name="B" sheetId="2" r:id="r2" state="hidden"/></sheets></workbook>'
+    )
+    document = parse(make_xlsx({"xl/workbook.xml": workbook}, A=[["seen"]], B=[["unseen"]]), "book.xlsx")
+    assert document.text == "# A\n\n| seen |\n| --- |"
+    assert [(each.what, each.characters) for each in document.left_out] == [("hidden_sheet", 6)]
 
 
 def test_xlsx_has_a_section_and_a_table_for_each_sheet():

@@ -19,7 +19,7 @@ from llmos.data.documents import parsing
 from llmos.data.documents.document import Document
 from llmos.data.documents.parser_process import parse_content
 from llmos.data.documents.parsing import DocumentLimits, parse_document
-from support.document_files import Bookmark, Line, docx_table, make_docx, make_pdf, make_xlsx, make_zip, paragraph
+from support.document_files import Bookmark, Line, docx_table, make_docx, make_pdf, make_xlsx, paragraph
 from support.examples import examples
 
 pytestmark = pytest.mark.process
@@ -192,9 +192,7 @@ def far_cell() -> bytes:
         '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row>'
         "</sheetData></worksheet>"
     )
-    with zipfile.ZipFile(io.BytesIO(make_xlsx(A=[["a"]]))) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    return make_zip({**files, "xl/worksheets/sheet1.xml": sheet})
+    return make_xlsx({"xl/worksheets/sheet1.xml": sheet}, A=[["a"]])
 
 
 @pytest.mark.parametrize("make", [lambda: encrypted_pdf(""), looping_outline])
