@@ -52,3 +52,10 @@ def test_headings_without_a_level_between_stand_below_the_last_higher_one():
         builder.add_heading(level, title)
     paths = [section.path for section in builder.finish(SOURCE).sections]
     assert paths == [("A",), ("A", "B"), ("A", "C"), ("D",)]
+
+
+def test_a_very_long_heading_is_short_in_paths():
+    builder = DocumentBuilder(10_000)
+    builder.add_heading(1, "word " * 1000)
+    (section,) = builder.finish(SOURCE).sections
+    assert (len(section.path[0]), section.end) == (500, len("# ") + 4999)

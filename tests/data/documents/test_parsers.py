@@ -305,6 +305,19 @@ def test_pdf_names_its_pages_without_text():
     assert [page.number for page in document.pages] == [1, 4]
 
 
+def test_comments_and_fields_of_a_pdf_are_left_out():
+    page = (
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 11 0 R /Resources << /Font << /F1 3 0 R >> >>"
+        b" /Annots [<< /Subtype /Text /Contents (A comment) >> << /Subtype /Widget /V (Berlin) >>"
+        b" << /Subtype /Link >>] >>"
+    )
+    document = parse(make_pdf(["Text."], extra={10: page}), "form.pdf")
+    assert [(each.what, each.count, each.characters, each.detail) for each in document.left_out] == [
+        ("annotation", 2, 14, "On page 1.")
+    ]
+    assert (document.found_characters, document.kept_characters) == (18, 4)
+
+
 def test_lines_that_repeat_on_each_page_of_a_pdf_are_left_out():
     texts = ["Apples are red.", "Pears are green.", "Plums are blue.", "Lemons are yellow.", "Limes are not."]
     pages = [["ACME Handbook", text, f"- {number} -"] for number, text in enumerate(texts, 1)]

@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llmos.data.documents.document import Document, LeftOut, Page, Section, Table
@@ -16,6 +16,8 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 
 _MAX_LISTED = 20
+_MAX_TITLE = 500
+"""The most characters of a heading in paths. Each section below has it again."""
 
 
 class TooMuchText(Exception):
@@ -51,7 +53,8 @@ class _Heading(NamedTuple):
 class _Omission:
     count: int = 0
     characters: int = 0
-    pages: list[int] | None = None
+    pages: dict[int, None] = field(default_factory=dict)
+    """Each once, in order."""
 
 
 class DocumentBuilder:
@@ -105,7 +108,7 @@ class DocumentBuilder:
 
     def mark_heading(self, start: int, end: int, level: int, title: str) -> None:
         """Let text[start:end], which is there already, be a heading. Headings are marked in order."""
-        self._headings.append(_Heading(start, level, title, end))
+        self._headings.append(_Heading(start, level, title[:_MAX_TITLE], end))
 
     def add_table(self, rows: Sequence[Sequence[str]]) -> None:
         """Add a table, whose first row is its header. A table without any text is left out."""
@@ -131,7 +134,7 @@ class DocumentBuilder:
         omission.count += 1
         omission.characters += letters(text).total()
         if page is not None:
-            omission.pages = [*(omission.pages or []), page]
+            omission.pages[page] = None
 
     def finish(self, source: Source) -> Document:
         """Return the document."""
@@ -151,7 +154,7 @@ class DocumentBuilder:
             found_characters=found.total(),
             kept_characters=kept,
             left_out=tuple(
-                LeftOut(what=what, count=each.count, characters=each.characters, detail=_detail(each.pages))
+                LeftOut(what=what, count=each.count, characters=each.characters, detail=_detail([*each.pages]))
                 for what, each in self._left_out.items()
             ),
             notes=tuple(self.notes),
@@ -194,7 +197,7 @@ class DocumentBuilder:
         return self._pages[index].number if index >= 0 else None
 
 
-def _detail(pages: list[int] | None) -> str | None:
+def _detail(pages: Sequence[int]) -> str | None:
     if not pages:
         return None
     listed = ", ".join(map(str, pages[:_MAX_LISTED])) + (" and others" if len(pages) > _MAX_LISTED else "")

@@ -88,7 +88,7 @@ def _answer_in_fork(question: Question) -> bytes:
         cpu_seconds=question.cpu_seconds,
         wall_seconds=question.wall_seconds,
         num_files=64,
-        result_bytes=32 * question.max_characters,
+        result_bytes=8 * question.max_characters,
     )
     try:
         return run_in_fork(lambda: msgspec.msgpack.encode(_answer(question)), limits)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pypdf import PageObject, PdfReader
 from pypdf.errors import DependencyError, PyPdfError
+from pypdf.generic import NullObject
 
 from llmos.core.errors import BadDocument
 from llmos.data.documents.builder import DocumentBuilder
@@ -82,6 +83,9 @@ def _read_lines(reader: PdfReader, num_pages: int, builder: DocumentBuilder) -> 
             continue
         for _ in range(_num_images(page)):
             builder.leave_out("image")
+        for text in _annotations(page):
+            builder.find(text)
+            builder.leave_out("annotation", text, page=number)
         if not found:
             builder.leave_out("page_without_text", page=number)
         for line in found:
@@ -109,6 +113,16 @@ def _num_images(page: PageObject) -> int:
         return sum(each.get_object().get("/Subtype") == "/Image" for each in objects.values())
     except Exception:
         return 0
+
+
+def _annotations(page: PageObject) -> list[str]:
+    """Return the texts of a page's comments and the values of its form's fields; none where they are broken."""
+    try:
+        found = [each.get_object() for each in page.get("/Annots", NullObject()).get_object() or ()]
+        values = [each.get("/Contents") or each.get("/V") for each in found]
+        return [str(value) for value in values if isinstance(value, str) and value.strip()]
+    except Exception:
+        return []
 
 
 def _outline(reader: PdfReader) -> Iterator[tuple[int, int, str]]:
