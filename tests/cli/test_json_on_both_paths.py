@@ -84,6 +84,7 @@ class Paths:
     server_url: str
     data: Path
     """A file of a dataset."""
+    recipe: Path
 
 
 def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
@@ -126,6 +127,8 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("dataset", "query", "support", "select count(*) from rows"),
         ("dataset", "export", "support", str(paths.data.with_name(f"{run}.jsonl"))),
         ("dataset", "diff", "support", "support@1"),
+        ("dataset", "operators"), ("dataset", "check", "support", "--recipe", str(paths.recipe)),
+        ("dataset", "clean", "support", "--recipe", str(paths.recipe)),
         ("dataset", "tag", "support", "good"), ("dataset", "describe", "support", "Tickets"),
         ("dataset", "alias", "set", "support:gold", "support@1"), ("dataset", "alias", "list", "support"),
         ("dataset", "alias", "history", "support"), ("dataset", "rm", "support"),
@@ -173,7 +176,8 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     catalog = publish(tmp_path_factory.mktemp("published"))
     monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
-        paths = Paths(folder, key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent))
+        files = key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent)
+        paths = Paths(folder, *files, recipe_file(folder.parent))
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
         monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
@@ -191,7 +195,8 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
 
 
 def test_every_command_with_json_is_compared() -> None:
-    paths = Paths(Path("model"), Path("key"), Path("policy.toml"), "http://127.0.0.1:8000", Path("data.jsonl"))
+    files = Path("key"), Path("policy.toml"), "http://127.0.0.1:8000", Path("data.jsonl"), Path("recipe.toml")
+    paths = Paths(Path("model"), *files)
     compared = {name_of(step) for step in steps(paths, "local")}
     assert compared | LOCAL_ONLY.keys() | SERVER_ONLY.keys() == set(commands_with_json())
     assert compared & (LOCAL_ONLY.keys() | SERVER_ONLY.keys()) == set()
@@ -256,6 +261,13 @@ def key_file(folder: Path) -> Path:
 def data_file(folder: Path) -> Path:
     path = folder / "data.jsonl"
     path.write_text('{"text": "My order is late."}\n')
+    return path
+
+
+def recipe_file(folder: Path) -> Path:
+    """Write a recipe that keeps one row of a dataset."""
+    path = folder / "recipe.toml"
+    path.write_text('[[operator]]\nname = "sample"\ncount = 1\n')
     return path
 
 

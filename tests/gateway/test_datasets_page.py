@@ -28,6 +28,8 @@ def test_the_commands_work_one_after_another(tmp_path: Path) -> None:
     ran = subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "support@1 is here: 2 rows of the kind chat" in ran.stdout
+    assert "support@2 is here: 1 of 2 rows." in ran.stdout
+    assert "(language: de)" in ran.stdout
     assert "quiz@1 is here: 2 rows of the kind case" in ran.stdout
     assert "handbook@1 is here: 3 rows of the kind text" in ran.stdout
     assert "of the documents' text was kept. Left out: 1 × navigation." in ran.stderr
@@ -36,9 +38,8 @@ def test_the_commands_work_one_after_another(tmp_path: Path) -> None:
     assert printed.stdout.startswith("('Shipping',) # Shipping\n\n| To | Days |"), printed.stderr
     again = ["llmos", "dataset", "import", "support-folder", "--name", "again", "--yes", "--json"]
     folder = subprocess.run(again, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    shown = subprocess.run(
-        ["llmos", "dataset", "show", "support", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    show = ["llmos", "dataset", "show", "support:gold", "--json"]
+    shown = subprocess.run(show, cwd=tmp_path, env=environment, capture_output=True, text=True)
     digests = [re.findall(r'"digest": "(.*)"', each.stdout) for each in (folder, shown)]
     assert digests[0] == digests[1] != []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmos.cli import options
+from llmos.cli import dataset_cleaning, options
 from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.output import (
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     group.command("head")(head)
     group.command("query")(query)
     group.command("diff")(diff)
+    dataset_cleaning.register(group)
     group.command("export")(export)
     group.command("rm")(rm)
     group.command("tag")(tag)

@@ -10,6 +10,7 @@ from llmos.client.async_control import AsyncNoun
 from llmos.client.call import Call
 from llmos.client.dataset_calls import ImportSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -92,13 +93,37 @@ class AsyncDatasets(AsyncNoun):
         """Let the server fetch files (hf:, https:, pypi: or s3:), and return the Version that they become."""
         return await self._import(calls.start_import(name, [], location, settings), on_bytes)
 
+    async def operators(self) -> builtins.list[OperatorDescription]:
+        """Return the operators that a recipe may name, with their options."""
+        return await self._client._request(calls.list_operators())
+
+    async def clean(
+        self, name: str, operators: calls.Operators, on_progress: OnBytes | None = None, *, as_name: str | None = None
+    ) -> DatasetDescription:
+        """Run a recipe over a Version and return the new one, of the same dataset or of `as_name`.
+
+        `operators`: {"name": an operator, and its options}, in order.
+        """
+        job = await self._follow(calls.start_cleaning(name, operators, as_name), on_progress)
+        return calls.result_of(job, DatasetDescription)
+
+    async def check(
+        self, name: str, operators: calls.Operators, on_progress: OnBytes | None = None
+    ) -> ForecastDescription:
+        """Return what a recipe would do to a Version. Nothing is kept."""
+        job = await self._follow(calls.start_check(name, operators), on_progress)
+        return calls.result_of(job, ForecastDescription)
+
     async def _import(self, call: Call[JobDescription], on_bytes: OnBytes | None) -> DatasetDescription:
-        started = await self._client._request(call)
-        job = started
+        return calls.result_of(await self._follow(call, on_bytes), DatasetDescription)
+
+    async def _follow(self, call: Call[JobDescription], on_progress: OnBytes | None) -> JobDescription:
+        """Return the job that a call starts, when it has ended."""
+        started = job = await self._client._request(call)
         async for job in self._client.jobs.follow(started.id):
-            if on_bytes is not None and job.progress:
-                on_bytes(job.progress[-1].label, job.progress[-1].num_done, job.progress[-1].num_total)
-        return calls.imported(job)
+            if on_progress is not None and job.progress:
+                on_progress(job.progress[-1].label, job.progress[-1].num_done, job.progress[-1].num_total)
+        return job
 
     async def export(self, name: str, *, shape: str | None = None, columns: bool = True) -> AsyncIterator[bytes]:
         """Return the rows as JSON Lines, in pieces. `columns`: with those beside the content, for another import."""

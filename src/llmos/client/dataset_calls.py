@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
 from llmos.client.call import Call, DownloadCall, read_each, read_nothing, read_one
 from llmos.core.errors import BadRequest, LLMOSError, error_of_code
 from llmos.core.schemas.aliases import AliasMoveDescription
-from llmos.core.schemas.base import read_description
+from llmos.core.schemas.base import Description, read_description
+from llmos.core.schemas.dataset_cleaning import OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -26,6 +27,11 @@ from llmos.core.schemas.models import RemovalDescription
 
 PIECE_BYTES = 8 << 20
 """The bytes of a file that one request sends."""
+
+Operators = Sequence[Mapping[str, Any]]
+"""A recipe: {"name": an operator, and its options}, in order."""
+
+D = TypeVar("D", bound=Description)
 
 _ROOT = "/llmos/v1/datasets"
 _UPLOADS = "/llmos/v1/dataset-uploads"
@@ -143,13 +149,28 @@ def start_import(
     return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
 
 
-def imported(job: JobDescription) -> DatasetDescription:
-    """Return the version that a job made. Raises the error that it ended with."""
+def result_of(job: JobDescription, kind: type[D]) -> D:
+    """Return what a job has made. Raises the error that it ended with."""
     if job.error is not None:
         raise error_of_code(job.error.code, job.error.message, param=job.error.param)
     if job.result is None:
         raise LLMOSError(f"The job {job.id} was {job.state}.")
-    return read_description(DatasetDescription, job.result)
+    return read_description(kind, job.result)
+
+
+def list_operators() -> Call[list[OperatorDescription]]:
+    return Call(method="GET", path="/llmos/v1/dataset-operators", read=read_each(OperatorDescription))
+
+
+def start_cleaning(dataset: str, operators: Operators, name: str | None) -> Call[JobDescription]:
+    body = {"kind": "dataset_clean", "dataset": dataset, "operators": list(operators)}
+    body |= {} if name is None else {"name": name}
+    return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
+
+
+def start_check(dataset: str, operators: Operators) -> Call[JobDescription]:
+    body = {"kind": "dataset_check", "dataset": dataset, "operators": list(operators)}
+    return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
 
 
 def list_aliases(name: str) -> Call[list[AliasMoveDescription]]:

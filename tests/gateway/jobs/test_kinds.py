@@ -51,12 +51,11 @@ def request_of(kind: str, **fields: Any) -> Any:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay", "dataset_import"}
+    data = {"dataset_import", "dataset_clean", "dataset_check"}
+    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay", *data}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")
-    with pytest.raises(
-        BadRequest, match="It is one of card, dataset_import, encrypt, prune, pull, quantize, replay, verify"
-    ):
+    with pytest.raises(BadRequest, match="It is one of card, dataset_check, dataset_clean, dataset_import, encrypt"):
         kind_named(7)
 
 

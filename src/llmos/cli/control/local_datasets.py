@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.cli.control.local import LocalControl
-    from llmos.client.dataset_calls import ImportSettings
+    from llmos.client.dataset_calls import ImportSettings, Operators
     from llmos.data.datasets.datasets import ProjectDatasets
     from llmos.data.datasets.folder import Layout
 
@@ -122,6 +123,35 @@ class LocalDatasets:
 
     def _hash_subject(self, name: str) -> str:
         return self._control.keys_of_data.ring.index("subject", self._datasets.project, name)
+
+    def operators(self) -> Sequence[OperatorDescription]:
+        from llmos.data.operators.descriptions import describe_operators
+
+        return describe_operators()
+
+    def clean(
+        self, name: str, operators: "Operators", progress: Progress, *, as_name: str | None = None
+    ) -> DatasetDescription:
+        from llmos.data.datasets.descriptions import describe_version
+        from llmos.data.operators.cleaning import clean
+        from llmos.data.operators.recipe import make_recipe
+        from llmos.gateway.operator_context import operator_context
+
+        recipe, version = make_recipe(operators), self._datasets.resolve(name)
+        context = operator_context(self._control.registry, self._datasets)
+        made = clean(self._datasets, version, recipe, context, name=as_name, actor=this_user(), progress=progress)
+        return describe_version(made, self._datasets.labels_of([made]))
+
+    def check(self, name: str, operators: "Operators", progress: Progress) -> ForecastDescription:
+        from llmos.data.operators.cleaning import forecast
+        from llmos.data.operators.descriptions import describe_forecast
+        from llmos.data.operators.recipe import make_recipe
+        from llmos.gateway.operator_context import operator_context
+
+        recipe, version = make_recipe(operators), self._datasets.resolve(name)
+        context = operator_context(self._control.registry, self._datasets)
+        found = forecast(self._datasets.rows(version), version.num_rows, recipe, context, progress)
+        return describe_forecast(version, recipe, found)
 
     def export(
         self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True

@@ -13,6 +13,7 @@ from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
-    from llmos.client.dataset_calls import ImportSettings
+    from llmos.client.dataset_calls import ImportSettings, Operators
     from llmos.security.signing_key import PublicKey
 
 OnNotice = Callable[[str], None]
@@ -153,6 +154,11 @@ class DatasetsPort(Protocol):
     def import_location(
         self, location: str, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
     ) -> DatasetDescription: ...
+    def operators(self) -> Sequence[OperatorDescription]: ...
+    def clean(
+        self, name: str, operators: "Operators", progress: Progress, *, as_name: str | None = None
+    ) -> DatasetDescription: ...
+    def check(self, name: str, operators: "Operators", progress: Progress) -> ForecastDescription: ...
     def export(
         self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
     ) -> DatasetExportDescription:

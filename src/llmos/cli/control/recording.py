@@ -52,6 +52,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
     "datasets": {
         "import_path": "dataset.import",
         "import_location": "dataset.import",
+        "clean": "dataset.clean",
         "remove": "dataset.remove",
         "set_alias": "dataset_alias.set",
         "remove_alias": "dataset_alias.remove",
@@ -100,6 +101,8 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
         "query",
         "preview",
         "diff",
+        "operators",
+        "check",
         "export",
         "aliases",
         "alias_history",

@@ -1,6 +1,6 @@
 """duckdb, opened for one purpose: reading and writing columnar files. Queries of users run in query_process.py instead.
 
-Opening a database takes 15 ms, about as long as writing a segment, so that each thread opens one only once.
+Opening a database takes 15 ms, about as long as writing a segment, so that databases are opened once and used again.
 """
 
 import threading
@@ -20,7 +20,13 @@ _CONFIG: dict[str, Any] = {
     "threads": "1",  # Rows keep their order, and other threads of ours parse meanwhile.
 }
 
-_opened = threading.local()
+_idle: "list[DuckDBPyConnection]" = []
+"""Databases that nobody uses now. They belong to no thread: where this process forks, the child drops what belonged to
+its parent's other threads, and dropping a database needs threads of its own that the child doesn't have."""
+
+_lock = threading.Lock()
+
+_MAX_IDLE = 4
 
 
 @contextmanager
@@ -29,20 +35,31 @@ def open_columnar() -> "Iterator[DuckDBPyConnection]":
 
     Connections are apart: one may read while another writes. Raises BadRequest where duckdb isn't installed.
     """
-    connection = _database().cursor()
+    database = _take()
     try:
-        yield connection
+        connection = database.cursor()
+        try:
+            yield connection
+        finally:
+            connection.close()
     finally:
-        connection.close()
+        _give_back(database)
 
 
-def _database() -> "DuckDBPyConnection":
-    """Return this thread's database. It is closed when the thread ends."""
+def _take() -> "DuckDBPyConnection":
     try:
         import duckdb
     except ImportError:
         raise BadRequest("Datasets need another package: pip install 'llmos[data]'") from None
-    found: DuckDBPyConnection | None = getattr(_opened, "database", None)
-    if found is None:
-        found = _opened.database = duckdb.connect(":memory:", config=_CONFIG)
-    return found
+    with _lock:
+        if _idle:
+            return _idle.pop()
+    return duckdb.connect(":memory:", config=_CONFIG)
+
+
+def _give_back(database: "DuckDBPyConnection") -> None:
+    with _lock:
+        if len(_idle) < _MAX_IDLE:
+            _idle.append(database)
+            return
+    database.close()

@@ -36,7 +36,8 @@ async def run_in_process(assignment: Assignment, report: Callable[[Step], object
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        with suppress(ConnectionError):  # It died at once, as its status says below.
+        # It may have died at once, as its status says below. uvloop raises RuntimeError then.
+        with suppress(ConnectionError, RuntimeError):
             process.stdin.write(encode_assignment(assignment))
             await process.stdin.drain()
         async for line in process.stdout:
