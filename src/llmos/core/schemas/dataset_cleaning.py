@@ -37,7 +37,7 @@ class LeftOutDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForecastDescription(Description, frozen=True, kw_only=True):
-    """What a recipe would do to a version."""
+    """The effect that a recipe would have on a version."""
 
     version: str = ""
     num_rows: int = 0

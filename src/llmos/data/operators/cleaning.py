@@ -35,7 +35,7 @@ class Example:
 
 @dataclass(slots=True)
 class Forecast:
-    """What a recipe would do to a version."""
+    """The effect that a recipe would have on a version."""
 
     num_rows: int = 0
     num_kept: int = 0

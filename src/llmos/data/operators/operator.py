@@ -6,6 +6,7 @@ An operator is pure: what it keeps depends on the items and its options alone, s
 version again. Operators that need something from outside (a tokenizer, other datasets) get it from a Context.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -56,7 +57,7 @@ class Operator(Protocol):
         """Yield the items that are kept, in their order, and drop each other one."""
 
 
-class RowOperator:
+class RowOperator(ABC):
     """An operator that looks at one row at a time."""
 
     reads_twice: ClassVar[bool] = False
@@ -64,9 +65,9 @@ class RowOperator:
     reason: ClassVar[str] = "changed"
     """The reason that is kept with a row whose content it changes."""
 
+    @abstractmethod
     def decide(self, row: Row) -> Row | Dropped:
         """Return the row, the row that takes its place, or why it is left out."""
-        raise NotImplementedError
 
     def apply(self, items: Iterable[Item], drop: Drop) -> Iterator[Item]:
         for item in items:

@@ -19,10 +19,10 @@ class Options(operator.Options, frozen=True, kw_only=True):
 
 class PersonalData(RowOperator):
     name: ClassVar[str] = "personal_data"
+    reason: ClassVar[str] = "masked"
 
     def __init__(self, find: Callable[[str], list[Span]], action: str) -> None:
         self._find, self._action = find, action
-        self.reason = "masked" if action == "mask" else "placeholders"  # type: ignore[misc]
 
     def decide(self, row: Row) -> Row | Dropped:
         if self._action == "drop":
