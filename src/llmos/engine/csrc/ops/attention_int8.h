@@ -43,7 +43,7 @@ inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, in
     for (int d = 0; d < padded_head_dim; d += 16) {
         const Ints q = to_int(load(query + d) * splat(unit.inverse));
         store_int8(bytes + d, q);
-        total = total + q;
+        if (unit.inverse > 0) total = total + q;  // the integers of NaN would overflow
     }
     return {bytes, unit.scale * log2_of_e, sum(total)};
 }
