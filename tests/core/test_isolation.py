@@ -83,7 +83,7 @@ def test_a_parent_with_many_open_files_can_fork() -> None:
 
 def test_a_fork_that_returns_too_much_is_ended() -> None:
     with pytest.raises(ProcessDied, match="gives more than 1 MiB"):
-        run_in_fork(lambda: bytes(100 << 20), replace(LIMITS, result_bytes=1 << 20))
+        run_in_fork(lambda: bytes(2 << 20), replace(LIMITS, result_bytes=1 << 20))
 
 
 @pytest.mark.parametrize("opening", [socket.socket, lambda: os.open("/etc/hostname", os.O_RDONLY), os.pipe])

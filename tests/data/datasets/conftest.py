@@ -1,52 +1,5 @@
-"""Datasets in an empty store, on each kind of database, and rows to put into them."""
+"""Datasets in an empty store, on each kind of database."""
 
-from collections.abc import Callable
-from pathlib import Path
+from support.dataset_fixtures import all_datasets, database, datasets, store, write
 
-import pytest
-
-from llmos.core.database import Database
-from llmos.core.store.store import Store
-from llmos.data.datasets.datasets import Datasets, ProjectDatasets
-from llmos.data.datasets.rows import Row, make_row
-from llmos.data.datasets.versions import DatasetVersion
-
-
-@pytest.fixture
-def database(database_url):
-    """A database of each test's own: some look at all blobs."""
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def all_datasets(database: Database, store: Store) -> Datasets:
-    return Datasets(database, store)
-
-
-@pytest.fixture
-def datasets(all_datasets: Datasets) -> ProjectDatasets:
-    return all_datasets.of()
-
-
-def text_row(text: str, **columns: str | None) -> Row:
-    return make_row("text", {"text": text}, **columns)
-
-
-@pytest.fixture
-def write(datasets: ProjectDatasets) -> Callable[..., DatasetVersion]:
-    """Return a function that makes a version of texts, or of rows."""
-
-    def write(*rows: str | Row, name: str = "notes", **draft: object) -> DatasetVersion:
-        with datasets.writing(name, "text", source="test", **draft) as writer:
-            for row in rows:
-                writer.add(text_row(row) if isinstance(row, str) else row)
-            return writer.finish()
-
-    return write
+__all__ = ["all_datasets", "database", "datasets", "store", "write"]

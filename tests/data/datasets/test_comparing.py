@@ -2,8 +2,8 @@
 
 import json
 
-from data.datasets.conftest import text_row
 from llmos.data.datasets.comparing import compare
+from support.operating import text_row
 
 
 def test_rows_that_went_and_came_are_named_with_their_reasons(datasets, store, write):

@@ -4,11 +4,11 @@ from contextlib import suppress
 
 import pytest
 
-from data.datasets.conftest import text_row
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, StoreFailed
 from llmos.data.datasets import segments
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.rows import make_row
+from support.operating import text_row
 
 
 def blobs(store):

@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_versions_before(datasets, store, write, path, sm
 def test_a_disk_that_is_full_while_duckdb_writes_says_so(database, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
-    from data.datasets.conftest import text_row
+    from support.operating import text_row
 
     with pytest.raises(StoreFailed, match=r"disk of .* is full"), Store(tmp_path / "store").disk_errors():
         segments.write_rows(type(tmp_path)("/dev/full"), [text_row("x" * 100_000)])

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.datasets.conftest import text_row
 from llmos.data.datasets import segments
 from llmos.data.datasets.forgetting import forget_rows
+from support.operating import text_row
 
 ANN, BOB = "a" * 64, "b" * 64
 

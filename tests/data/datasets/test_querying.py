@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from data.datasets.conftest import text_row
 from llmos.core.errors import BadRequest
 from llmos.data.datasets import segments
 from llmos.data.datasets.querying import QueryLimits, run_query
+from support.operating import text_row
 
 pytestmark = pytest.mark.process
 

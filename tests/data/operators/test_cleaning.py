@@ -2,7 +2,6 @@
 
 import pytest
 
-from data.datasets.conftest import all_datasets, database, datasets, store, text_row, write  # noqa: F401
 from llmos.core.errors import BadRequest
 from llmos.data.operators.cleaning import clean
 from llmos.data.operators.operator import Context
@@ -18,11 +17,11 @@ RECIPE = (
 ROWS = ("Hello there ", "Hello there", "one", "", "Good morning", "Good  evening to you")
 
 
-def run(datasets, version, *operators, **options):  # noqa: F811
+def run(datasets, version, *operators, **options):
     return clean(datasets, version, make_recipe([*(operators or RECIPE)]), Context(), **options)
 
 
-def test_every_row_is_there_or_has_a_reason(datasets, write):  # noqa: F811
+def test_every_row_is_there_or_has_a_reason(datasets, write):
     version = write(*ROWS)
     cleaned = run(datasets, version)
     assert cleaned.ref == "notes@2"
@@ -43,13 +42,13 @@ def test_every_row_is_there_or_has_a_reason(datasets, write):  # noqa: F811
     }
 
 
-def test_the_same_version_and_recipe_are_the_same_digest(datasets, write):  # noqa: F811
+def test_the_same_version_and_recipe_are_the_same_digest(datasets, write):
     version = write(*ROWS)
     assert run(datasets, version).digest == run(datasets, version, name="again").digest
     assert run(datasets, version, {"name": "quality", "min_words": 2}).digest != run(datasets, version).digest
 
 
-def test_nothing_is_kept_where_no_row_is_left(datasets, store, write):  # noqa: F811
+def test_nothing_is_kept_where_no_row_is_left(datasets, store, write):
     version = write(*ROWS)
     blobs = set(store.digests())
     with pytest.raises(BadRequest, match="No row is left for notes"):
@@ -58,7 +57,7 @@ def test_nothing_is_kept_where_no_row_is_left(datasets, store, write):  # noqa: 
     assert datasets.resolve("notes") == version
 
 
-def test_progress_counts_the_rows(datasets, write):  # noqa: F811
+def test_progress_counts_the_rows(datasets, write):
     seen = []
     run(datasets, write(*ROWS), progress=lambda *each: seen.append(each))
     assert seen == [("rows", 0, 6), ("rows", 6, 6)]

@@ -1,6 +1,6 @@
 """AES-256-GCM with random nonces: nonce, ciphertext and tag in one piece of bytes."""
 
-import secrets
+import os
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -13,7 +13,7 @@ class WrongSeal(Exception):
 
 
 def new_key() -> bytes:
-    return secrets.token_bytes(KEY_BYTES)
+    return os.urandom(KEY_BYTES)
 
 
 def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
@@ -21,7 +21,7 @@ def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
     # cryptography takes long to import, and most commands need none of it.
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    nonce = secrets.token_bytes(NONCE_BYTES)
+    nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
 
 

@@ -1,0 +1,49 @@
+"""Fixtures: datasets in an empty store, on each kind of database. The conftest.py of a folder imports what it needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmos.core.database import Database
+from llmos.core.store.store import Store
+from llmos.data.datasets.datasets import Datasets, ProjectDatasets
+from llmos.data.datasets.rows import Row
+from llmos.data.datasets.versions import DatasetVersion
+from support.operating import text_row
+
+
+@pytest.fixture
+def database(database_url):
+    """A database of each test's own: some look at all blobs."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def all_datasets(database: Database, store: Store) -> Datasets:
+    return Datasets(database, store)
+
+
+@pytest.fixture
+def datasets(all_datasets: Datasets) -> ProjectDatasets:
+    return all_datasets.of()
+
+
+@pytest.fixture
+def write(datasets: ProjectDatasets) -> Callable[..., DatasetVersion]:
+    """Return a function that makes a version of texts, or of rows."""
+
+    def write(*rows: str | Row, name: str = "notes", **draft: object) -> DatasetVersion:
+        with datasets.writing(name, "text", source="test", **draft) as writer:
+            for row in rows:
+                writer.add(text_row(row) if isinstance(row, str) else row)
+            return writer.finish()
+
+    return write
