@@ -373,7 +373,7 @@ def test_an_export_that_is_imported_has_the_same_digest(load, datasets, tmp_path
 
 @pytest.mark.parametrize("shape", ["messages", "sharegpt", "alpaca", "prompt-completion", "chatml"])
 @given(texts=st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=5))
-@settings(max_examples=examples.examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples.examples(15, fast=4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_conversation_survives_every_shape(datasets, tmp_path, shape, texts):
     with datasets.writing("turns", "chat", source="test") as writer:
         for question, answer in texts:
