@@ -62,6 +62,7 @@ def test_a_lost_master_key_is_named_and_what_it_encrypted_can_be_discarded(
     assert again.get("owner", "resp_1") == KEPT
 
 
+@pytest.mark.process
 def test_a_model_is_encrypted_when_it_is_imported_or_later(
     home: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_model_is_encrypted_when_it_is_imported_or_later(
     printed(capsys, "export", "one", str(scratch / "one.tar"), "--decrypt")
 
 
+@pytest.mark.process
 def test_encrypted_models_are_discarded_with_lost_keys_and_can_be_imported_again(
     home: Path, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

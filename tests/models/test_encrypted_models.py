@@ -224,6 +224,8 @@ def dying(real, is_before):
 encrypting.encrypt_models(registry, None)
 """
 
+pytestmark = pytest.mark.process
+
 DEATHS = {
     "before a key is kept": ("blob_keys.BlobKeys.find_or_make = dying(blob_keys.BlobKeys.find_or_make, True)", 2),
     "after a key is kept": ("blob_keys.BlobKeys.find_or_make = dying(blob_keys.BlobKeys.find_or_make, False)", 2),
