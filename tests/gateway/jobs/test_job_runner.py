@@ -153,10 +153,17 @@ async def test_a_job_runs_and_its_followers_see_it_to_the_end(
 ) -> None:
     job = create(jobs, actor="owner")
 
-    async def states() -> list[str]:
-        return [state.state async for state in follow(jobs, job.id)]
+    async def states(began: asyncio.Event) -> list[str]:
+        seen = []
+        async for state in follow(jobs, job.id):
+            seen.append(state.state)
+            began.set()
+        return seen
 
-    followers = [asyncio.create_task(states()) for _ in range(2)]
+    waiting = [asyncio.Event() for _ in range(2)]
+    followers = [asyncio.create_task(states(began)) for began in waiting]
+    for began in waiting:
+        await began.wait()
     async with running(runner()):
         await until(jobs, job.id, is_at("part", 1))
         work.go_on()
