@@ -15,7 +15,6 @@ from llmos.security.guardrails.guardrail import (
     Channel,
     GuardrailFailed,
     Hit,
-    ModelGuardrail,
     OutOfTime,
     Piece,
     Source,
@@ -62,7 +61,7 @@ class Screening:
         self.findings: list[Finding] = []
         self.placeholders = Placeholders()
         self._input = [step for policy in policies for step in policy.input]
-        self.model_steps = [step for step in self._input if isinstance(step.guardrail, ModelGuardrail)]
+        self.model_steps = [step for step in self._input if step.model_guardrail is not None]
         """The guardrails of the prompt that judge by what the called model makes of it. Whoever calls the model asks
         it, and passes what it says to judge()."""
         self._judged: set[int] = set()
@@ -109,10 +108,11 @@ class Screening:
 
         `surprises`: how many standard deviations above ordinary text each of its texts is; None: it is too short.
         """
-        assert isinstance(step.guardrail, ModelGuardrail)
+        guardrail = step.model_guardrail
+        assert guardrail is not None, "it is one of model_steps"
         self._judged.add(id(step))
-        if any(map(step.guardrail.is_hit, surprises)):
-            self._shown(step, Hit(step.guardrail.rule))
+        if any(map(guardrail.is_hit, surprises)):
+            self._shown(step, Hit(guardrail.rule))
 
     def fail(self, step: Step, error: Exception) -> None:
         """Record that one of the model_steps has no opinion of the model. Raises PromptBlocked if it fails closed."""
