@@ -12,7 +12,7 @@ import llmos
 
 _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
-_ROOMS = (str(Path(_CORE) / "jobs"), str(Path(_CORE) / "encryption"))
+_ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning"))
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
 
 
@@ -61,8 +61,9 @@ class QueryCoverage:
 def _is_recorded(path: str) -> bool:
     """Return whether the functions of this file are recorded.
 
-    Those of core aren't, which run statements for the rooms above it. Jobs are a room of their own, and so is
-    encryption, whose key ring may be in another database than the one of its callers.
+    Those of core aren't, which run statements for the rooms above it. Jobs are a room of their own, and so are
+    encryption, whose key ring may be in another database than the one of its callers, and versioning, whose aliases
+    and labels each noun has tested on both kinds.
     """
     is_core = path.startswith(_CORE) and not path.startswith(_ROOMS)
     return path.startswith(_PACKAGE) and not is_core
