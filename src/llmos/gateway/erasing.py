@@ -12,10 +12,11 @@ from llmos.core.encryption import queries as key_queries
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.ids import new_id
 from llmos.core.schemas.erasures import ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
+from llmos.core.versioning import project_queries
 from llmos.data import queries
-from llmos.data.datasets import queries as dataset_queries
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.forgetting import forget_rows
+from llmos.data.datasets.tables import DATASETS
 from llmos.data.erased_contents import ErasedContents, digest_of
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.tables import ErasedContentRow, ErasureRow
@@ -66,7 +67,7 @@ class Erasing:
 
     def _projects(self) -> Sequence[str]:
         with self._database.session() as session:
-            datasets = dataset_queries.projects(session)
+            datasets = project_queries.projects(session, DATASETS)
             return sorted({*queries.tenants(session), *self._ring.projects(), *datasets})
 
     def _personal_files(self, project: str, subject: str) -> dict[str, PersonalLines]:

@@ -46,7 +46,7 @@ import_files(datasets, "notes", find_layout(Path(sys.argv[3])), ImportOptions(),
 MOMENTS = {
     "while a segment is written": "writer_module.write_rows = third_time(writer_module.write_rows)",
     "before a blob has its name": "store_module.os.replace = third_time(os.replace)",
-    "before the version is recorded": "datasets_module.queries.ensure_dataset = die",
+    "before the version is recorded": "datasets_module.project_queries.ensure_name = die",
     "before the record is committed": "datasets_module.describe_action = die",
 }
 

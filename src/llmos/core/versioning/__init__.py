@@ -5,4 +5,10 @@ columns.py   the columns of those tables
 finding.py   the version that a reference names, among a name's versions
 aliases.py   movable names for versions
 labels.py    tags and descriptions
+
+Nouns whose names belong to projects, such as datasets, share these:
+
+project_queries.py   names and versions of a project
+project_finding.py   the version that a reference names, in a project
+removing.py          removal of versions, whole names and aliases
 """

@@ -1,4 +1,5 @@
-"""The columns of tables of aliases and labels. Each noun has tables of its own, with a foreign key to its names."""
+"""The columns of tables of names, versions, aliases and labels. Each noun has tables of its own; those of versions,
+aliases and labels have a foreign key to its names."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,46 @@ from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core.database import Time
+
+
+class ProjectNameColumns:
+    """A name of a project."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **columns: Any) -> None: ...
+
+    key: Mapped[str] = mapped_column(String(129), primary_key=True)
+    """PROJECT/NAME."""
+    project: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(Time)
+
+
+class ProjectVersionColumns:
+    """A version of a project's name. The row stays when the version is removed: its number is never used again."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **columns: Any) -> None: ...
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    """The key of the name that it is a version of, which each noun declares."""
+    number: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(71))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    removed_at: Mapped[datetime | None] = mapped_column(Time)
+    made_by: Mapped[str | None] = mapped_column(String(128))
+
+    @property
+    def name(self) -> str:
+        return self.owner.partition("/")[2]
+
+    @property
+    def ref(self) -> str:
+        """NAME@NUMBER."""
+        return f"{self.name}@{self.number}"
 
 
 class AliasMoveColumns:

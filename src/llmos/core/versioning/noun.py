@@ -1,12 +1,19 @@
 """Noun: a kind of versioned thing, such as models or datasets, with its tables. Versions: how it finds its versions."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
 from llmos.core.names import Reference
-from llmos.core.versioning.columns import AliasMoveColumns, LabelChangeColumns
+from llmos.core.versioning.columns import (
+    AliasMoveColumns,
+    LabelChangeColumns,
+    ProjectNameColumns,
+    ProjectVersionColumns,
+)
+
+VersionRow = TypeVar("VersionRow", bound=ProjectVersionColumns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +26,16 @@ class Noun:
     """The table of names, whose primary key is the key that aliases and labels belong to."""
     alias_moves: type[AliasMoveColumns]
     label_changes: type[LabelChangeColumns]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectNoun(Noun, Generic[VersionRow]):
+    """A noun whose names belong to projects."""
+
+    names: type[ProjectNameColumns]
+    versions: type[VersionRow]
+    making: str
+    """The command that makes one, with {name} in it."""
 
 
 class Numbered(Protocol):

@@ -28,7 +28,7 @@ Lower layers don't know higher ones:
     descriptions
     comparing | exporting | fetching | forgetting | importing | querying
     datasets | folder | records | uploads
-    finding | formats | shapes | writer
+    formats | shapes | writer
     queries | segments | versions
     columnar | manifest | query_process | rows | tables
     contents

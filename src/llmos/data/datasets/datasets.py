@@ -3,7 +3,6 @@
 import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,14 +14,15 @@ from llmos.core.errors import Conflict, StoreFailed
 from llmos.core.names import check_name, parse_reference
 from llmos.core.store.blobs_in_use import collect
 from llmos.core.store.store import Store
-from llmos.core.versioning import aliases as moves
+from llmos.core.versioning import project_queries
 from llmos.core.versioning import queries as naming
 from llmos.core.versioning.aliases import Aliases
 from llmos.core.versioning.labels import Labels, LabelStore
+from llmos.core.versioning.project_finding import ProjectFinder
+from llmos.core.versioning.removing import Removed, remove_from_list
 from llmos.core.who import this_user
 from llmos.data.datasets import queries, segments
 from llmos.data.datasets.contents import Kind
-from llmos.data.datasets.finding import ProjectFinder
 from llmos.data.datasets.manifest import Manifest
 from llmos.data.datasets.rows import Row
 from llmos.data.datasets.segments import Change
@@ -49,15 +49,6 @@ class Details:
     dataset_labels: Labels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """The result of a removal."""
-
-    versions: tuple[str, ...]
-    aliases: tuple[str, ...]
-    freed_bytes: int
-
-
 class Datasets:
     """The datasets in one database and one store. Any thread and any process may use them."""
 
@@ -82,7 +73,7 @@ class ProjectDatasets:
     def __init__(self, datasets: Datasets, project: str) -> None:
         self.project = project
         self._database, self._store, self._clock = datasets.database, datasets.store, datasets.clock
-        self._finder = ProjectFinder(project)
+        self._finder = ProjectFinder(DATASETS, project)
         self.aliases = Aliases(self._database, self._finder, self._clock)
         self.labels = LabelStore(self._database, self._finder, self._clock)
 
@@ -95,7 +86,7 @@ class ProjectDatasets:
     def list(self) -> Sequence[DatasetVersion]:
         """Return all versions, by name and number."""
         with self._database.session() as session:
-            return [version_of(row) for row in queries.versions_of_project(session, self.project)]
+            return [version_of(row) for row in project_queries.versions_of_project(session, DATASETS, self.project)]
 
     def labels_of(self, versions: Sequence[DatasetVersion]) -> Mapping[tuple[str, int], Labels]:
         """Return {(key of the name, number): labels} of these versions and their names."""
@@ -107,13 +98,16 @@ class ProjectDatasets:
         key = self._finder.key(version.dataset)
         with self._database.session() as session:
             numbers = naming.aliases(session, DATASETS, key)
-            siblings = [version_of(row) for row in queries.versions(session, key)]
-            refs = {row.digest: version_of(row).ref for row in queries.versions_of_project(session, self.project)}
+            siblings = [row.ref for row in project_queries.versions(session, DATASETS, key)]
+            refs = {
+                row.digest: version_of(row).ref
+                for row in project_queries.versions_of_project(session, DATASETS, self.project)
+            }
         labels = self.labels_of([version])
         return Details(
             version=version,
             aliases=tuple(name for name, number in numbers.items() if number == version.number),
-            versions=tuple(each.ref for each in siblings),
+            versions=tuple(siblings),
             made_from=tuple(refs.get(digest, digest) for digest in version.parents),
             labels=labels.get((key, version.number), Labels()),
             dataset_labels=labels.get((key, 0), Labels()),
@@ -196,25 +190,9 @@ class ProjectDatasets:
         Raises NotFound, and Conflict for a version that an alias points at.
         """
         reference = parse_reference(ref, "dataset")
-        key = self._finder.key(reference.name)
-        move = partial(moves.move, noun=DATASETS, key=key, number=None, at=self._clock(), actor=actor)
         with self._database.transaction(frees_space=True) as session:
-            naming.lock_name(session, DATASETS, key)
-            row = self._finder.version(session, reference)
-            aliases = naming.aliases(session, DATASETS, key)
-            if reference.alias is not None:
-                move(session, alias=reference.alias)
-                return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
-            rows = queries.versions(session, key) if reference.is_whole else [row]
-            if not reference.is_whole:
-                _check_no_alias(version_of(row), aliases)
-                aliases = {}
-            for alias in aliases:
-                move(session, alias=alias)
-            for each in rows:
-                each.removed_at = self._clock()
-            refs = tuple(version_of(each).ref for each in rows)
-        return Removed(versions=refs, aliases=tuple(aliases), freed_bytes=collect(self._database, self._store))
+            removed = remove_from_list(session, self._finder, reference, self._clock(), actor)
+        return replace(removed, freed_bytes=collect(self._database, self._store) if removed.versions else 0)
 
     def _find_segment(self, rows_digest: str) -> Segment | None:
         with self._database.session() as session:
@@ -238,13 +216,13 @@ class ProjectDatasets:
         with self._store.publishing():
             stored = [self._publish(each) for each in written]
             with self._database.transaction() as session:
-                queries.ensure_dataset(session, key, self.project, draft.name, now)
+                project_queries.ensure_name(session, DATASETS, key, now)
                 _check_kind(session, key, draft.kind)
-                row = queries.version_with_digest(session, key, digest)
+                row = project_queries.version_with_digest(session, DATASETS, key, digest)
                 if row is None:
                     row = DatasetVersionRow(
-                        dataset=key,
-                        number=queries.next_number(session, key),
+                        owner=key,
+                        number=project_queries.next_number(session, DATASETS, key),
                         digest=digest,
                         created_at=now,
                         kind=draft.kind,
@@ -295,20 +273,9 @@ def segment_row(position: int, segment: Segment) -> DatasetSegmentRow:
 
 def _check_kind(session: Session, key: str, kind: Kind) -> None:
     """Raise Conflict where the dataset has versions of another kind."""
-    if (rows := queries.versions(session, key)) and rows[-1].kind != kind:
+    if (rows := project_queries.versions(session, DATASETS, key)) and rows[-1].kind != kind:
         newest = version_of(rows[-1])
         raise Conflict(
             f"{newest.ref} has rows of the kind {newest.kind}, and these are of the kind {kind}. Choose another name.",
             param="name",
         )
-
-
-def _check_no_alias(version: DatasetVersion, aliases: Mapping[str, int]) -> None:
-    """Raise Conflict where one of the aliases {alias: number} points at the version."""
-    for alias, number in aliases.items():
-        if number == version.number:
-            name = f"{version.dataset}:{alias}"
-            raise Conflict(
-                f"The alias {name} points at {version.ref}. Move it (llmos dataset alias set {name} VERSION)"
-                f" or remove it first: llmos dataset rm {name}"
-            )

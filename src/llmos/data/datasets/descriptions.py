@@ -17,8 +17,9 @@ from llmos.core.schemas.datasets import (
 )
 from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.labels import Labels
+from llmos.core.versioning.removing import Removed
 from llmos.data.datasets.comparing import ChangedRow, Comparison
-from llmos.data.datasets.datasets import Details, Removed
+from llmos.data.datasets.datasets import Details
 from llmos.data.datasets.exporting import Exported
 from llmos.data.datasets.importing import Preview
 from llmos.data.datasets.query_process import QueryResult

@@ -12,11 +12,12 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from llmos.core.store.blobs_in_use import collect
-from llmos.data.datasets import queries, segments
+from llmos.core.versioning.project_queries import version_with_digest
+from llmos.data.datasets import segments
 from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.datasets import Datasets, segment_row
 from llmos.data.datasets.rows import records_of
-from llmos.data.datasets.tables import DatasetVersionRow
+from llmos.data.datasets.tables import DATASETS
 from llmos.data.datasets.versions import DatasetVersion, Segment
 
 
@@ -82,7 +83,7 @@ def _cut(datasets: Datasets, version: DatasetVersion, segment: Segment, subject:
 
 def _replace_segments(session: Session, project: str, version: DatasetVersion, cuts: dict[str, Cut | None]) -> None:
     """Put the cut segments in the places of the others."""
-    row: DatasetVersionRow | None = queries.version_with_digest(session, f"{project}/{version.dataset}", version.digest)
+    row = version_with_digest(session, DATASETS, f"{project}/{version.dataset}", version.digest)
     if row is None:  # It was removed meanwhile.
         return
     left: list[Segment] = []

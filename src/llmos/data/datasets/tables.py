@@ -1,41 +1,34 @@
 """The tables of datasets, their versions and segments, aliases and labels."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from llmos.core.database import Base, Time
-from llmos.core.versioning.columns import AliasMoveColumns, LabelChangeColumns
-from llmos.core.versioning.noun import Noun
+from llmos.core.database import Base
+from llmos.core.versioning.columns import (
+    AliasMoveColumns,
+    LabelChangeColumns,
+    ProjectNameColumns,
+    ProjectVersionColumns,
+)
+from llmos.core.versioning.noun import ProjectNoun
 
 
-class DatasetRow(Base):
-    """A name of a project."""
+class DatasetRow(ProjectNameColumns, Base):
+    """A dataset of a project."""
 
     __tablename__ = "datasets"
     __table_args__ = (Index(None, "project"),)
 
-    key: Mapped[str] = mapped_column(String(129), primary_key=True)
-    """PROJECT/NAME."""
-    project: Mapped[str] = mapped_column(String(64))
-    name: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(Time)
 
-
-class DatasetVersionRow(Base):
-    """A version. The row stays when the version is removed: its number is never used again."""
+class DatasetVersionRow(ProjectVersionColumns, Base):
+    """A version of a dataset."""
 
     __tablename__ = "dataset_versions"
     __table_args__ = (UniqueConstraint("dataset", "number"), UniqueConstraint("dataset", "digest"))
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.key"))
-    number: Mapped[int]
-    digest: Mapped[str] = mapped_column(String(71))
-    created_at: Mapped[datetime] = mapped_column(Time)
-    removed_at: Mapped[datetime | None] = mapped_column(Time)
+    owner: Mapped[str] = mapped_column("dataset", ForeignKey("datasets.key"))
     kind: Mapped[str] = mapped_column(String(16))
     num_rows: Mapped[int] = mapped_column(BigInteger)
     content_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -47,7 +40,6 @@ class DatasetVersionRow(Base):
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """What was counted while it was made; not part of the digest."""
-    made_by: Mapped[str | None] = mapped_column(String(128))
     segments: Mapped[list["DatasetSegmentRow"]] = relationship(
         order_by="DatasetSegmentRow.position", lazy="selectin", cascade="all, delete-orphan"
     )
@@ -90,10 +82,12 @@ class DatasetLabelChangeRow(LabelChangeColumns, Base):
     owner: Mapped[str] = mapped_column("dataset", ForeignKey("datasets.key"))
 
 
-DATASETS = Noun(
+DATASETS = ProjectNoun(
     name="dataset",
     command="llmos dataset",
     names=DatasetRow,
+    versions=DatasetVersionRow,
+    making="llmos dataset import FILE --name {name}",
     alias_moves=DatasetAliasMoveRow,
     label_changes=DatasetLabelChangeRow,
 )

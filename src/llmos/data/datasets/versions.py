@@ -75,7 +75,7 @@ class DatasetVersion:
 
 def version_of(row: DatasetVersionRow) -> DatasetVersion:
     """Return the version in a database row."""
-    project, _, name = row.dataset.partition("/")
+    project, _, name = row.owner.partition("/")
     return DatasetVersion(
         project=project,
         dataset=name,
