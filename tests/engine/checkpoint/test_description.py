@@ -5,10 +5,12 @@ import json
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.checkpoint.description import describe
+from support.tiny_encoders import make_tiny_encoder
 from support.tiny_gguf import write_tokenizer
 from support.tiny_models import TinyModel, make_tiny_model, write_gguf
 
@@ -53,6 +55,14 @@ def test_a_model_with_unsupported_tensor_types_is_described(llama, tmp_path):
     assert (description.family, description.dtype_summary, description.context_length) == ("llama", "unknown", 256)
     assert description.unsupported is not None
     assert "has type I32" in description.unsupported
+
+
+def test_tensors_that_the_model_does_not_use_may_have_any_type(tmp_path):
+    """All-MiniLM-L6-v2 keeps its position ids."""
+    tiny = make_tiny_encoder("bert", tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(weights | {"embeddings.position_ids": np.arange(64)}, tmp_path / "model.safetensors")
+    assert describe(tiny.files()).unsupported is None
 
 
 def test_a_description_agrees_with_the_checkpoint(llama, tmp_path):

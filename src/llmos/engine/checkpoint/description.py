@@ -59,7 +59,8 @@ def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Desc
             Checkpoint(opened, spec, sources).tokenizer  # noqa: B018  (it may be unable to pack pairs)
         elif with_tokenizer:
             warnings = (*_left_out(opened.left_out), *text_warnings(opened.tokenizer()))
-        warnings = (*warnings, *memory_warnings(opened.tensors))
+        used = {source.name: opened.tensors[source.name] for source in sources.values()}
+        warnings = (*warnings, *memory_warnings(used))
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
