@@ -1,0 +1,1 @@
+"""Knowledge: versioned documents, cut into chunks and searchable."""
