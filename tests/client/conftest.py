@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llmos.client import AsyncClient, Client, async_control, asynchronous, blocking
+from llmos.client import AsyncClient, Client, asynchronous, blocking
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
@@ -179,7 +179,7 @@ class Awaited:
             return self._blocking(self._runner.run(value))
         if isinstance(value, list):
             return [self._blocking(each) for each in value]
-        is_asynchronous = type(value).__module__ in (asynchronous.__name__, async_control.__name__)
+        is_asynchronous = type(value).__module__.startswith("llmos.client.async")
         return (
             Awaited(self._runner, value) if is_asynchronous or inspect.isasyncgen(value) or callable(value) else value
         )

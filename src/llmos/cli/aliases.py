@@ -1,6 +1,6 @@
-"""llmos alias set, rm, list, history: movable names for versions."""
+"""The commands alias set, rm, list, history of every noun with versions: movable names, and where they pointed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated
@@ -9,89 +9,103 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.named_nouns import MODELS, NamedNoun
 from llmos.cli.output import print_json, print_table, shown, stdout
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.aliases import AliasMoveDescription, AliasSpan
 
-_Alias = Annotated[str, typer.Argument(metavar="NAME:ALIAS", help="The alias, such as smollm2:prod.")]
+_HELP = "Manage aliases: movable names for versions, with a history."
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage aliases: movable names for versions, with a history.")
-    group.command("set")(set_)
-    group.command("rm")(rm)
-    group.command("list")(list_)
-    group.command("history")(history)
-    app.add_typer(group, name="alias")
+    app.add_typer(alias_group(MODELS), name="alias")
 
 
-def set_(
-    alias: _Alias,
-    version: options.ModelReference,
-    expected: Annotated[
-        str | None,
-        typer.Option("--from", metavar="VERSION", help="Only if the alias points at this version now."),
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Point an alias at a version. Takes effect with the next request."""
-    model, name = _parse(alias)
-    with open_control(load_settings()) as control:
-        move = control.aliases.set(model, name, version, expected=expected)
-    if as_json:
-        print_json(move)
-        return
-    stdout().print(f"{alias} → {move.now}" + (f" (was {move.was})" if move.was else ""))
+def alias_group(noun: NamedNoun) -> typer.Typer:
+    """Return the group `alias` of a noun's commands."""
+    group = typer.Typer(no_args_is_help=True, help=_HELP)
+    group.command("set", help=f"Point an alias at a version.{noun.set_note}")(_set(noun))
+    group.command("rm", help=f"Remove an alias; its history stays.{noun.remove_note}")(_rm(noun))
+    group.command("list", help="List aliases and the versions that they point at.")(_list(noun))
+    group.command("history", help="Show which versions an alias pointed at, since when, and who moved it.")(
+        _history(noun)
+    )
+    return group
 
 
-def rm(alias: _Alias, as_json: options.AsJson = False) -> None:
-    """Remove an alias; its history stays. Fails if a deployment or a route needs it."""
-    model, name = _parse(alias)
-    with open_control(load_settings()) as control:
-        control.aliases.remove(model, name)
-        move = control.aliases.history(model, name)[-1]
-    if as_json:
-        print_json(move)
-        return
-    stdout().print(f"Removed the alias {alias}, which pointed at {move.was}.")
+def _set(noun: NamedNoun) -> Callable[..., None]:
+    def set_(
+        alias: str = noun.alias_argument(),
+        version: str = noun.version_argument(),
+        expected: Annotated[
+            str | None,
+            typer.Option("--from", metavar="VERSION", help="Only if the alias points at this version now."),
+        ] = None,
+        as_json: options.AsJson = False,
+    ) -> None:
+        name, short = _parse(noun, alias)
+        with open_control(load_settings()) as control:
+            move = noun.names_of(control).set_alias(name, short, version, expected=expected)
+        if as_json:
+            print_json(move)
+            return
+        stdout().print(f"{alias} → {move.now}" + (f" (was {move.was})" if move.was else ""))
+
+    return set_
 
 
-def list_(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Only the aliases of this model.")] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """List aliases and the versions that they point at."""
-    with open_control(load_settings()) as control:
-        models = [model] if model is not None else list(dict.fromkeys(each.name for each in control.models.list()))
-        moves = [move for each in models for move in control.aliases.list(each)]
-    print_table(moves, {"name": "alias", "now": "version", "at": "since", "by": "by"}, as_json=as_json)
+def _rm(noun: NamedNoun) -> Callable[..., None]:
+    def rm(alias: str = noun.alias_argument(), as_json: options.AsJson = False) -> None:
+        name, short = _parse(noun, alias)
+        with open_control(load_settings()) as control:
+            names = noun.names_of(control)
+            names.remove_alias(name, short)
+            move = names.alias_history(name, short)[-1]
+        if as_json:
+            print_json(move)
+            return
+        stdout().print(f"Removed the alias {alias}, which pointed at {move.was}.")
+
+    return rm
 
 
-def history(
-    alias: Annotated[str, typer.Argument(metavar="NAME:ALIAS", help="An alias; or a model, for all of its aliases.")],
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="Show only this day (2026-03-03) or time (2026-03-03T14:00)."),
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Show which versions an alias pointed at, since when, and who moved it."""
-    model, _, name = alias.partition(":")
-    if at is not None:
-        _parse(alias)
-    with open_control(load_settings()) as control:
-        moves = control.aliases.history(model, name or None)
-    if at is None:
-        columns = {"at": "since", "name": "alias", "now": "version", "was": "was", "by": "by"}
-        print_table(moves, columns, as_json=as_json)
-        return
-    start, end = _day_or_time(at)
-    spans = spans_between(moves, start, end)
-    if as_json:
-        print_json(spans)
-        return
-    stdout().print(f"{alias} was {_render(spans)} {'on' if end > start else 'at'} {at}.")
+def _list(noun: NamedNoun) -> Callable[..., None]:
+    def list_(name: str | None = noun.optional_name_argument(), as_json: options.AsJson = False) -> None:
+        with open_control(load_settings()) as control:
+            names = [name] if name is not None else list(dict.fromkeys(noun.list_names(control)))
+            moves = [move for each in names for move in noun.names_of(control).aliases(each)]
+        print_table(moves, {"name": "alias", "now": "version", "at": "since", "by": "by"}, as_json=as_json)
+
+    return list_
+
+
+def _history(noun: NamedNoun) -> Callable[..., None]:
+    def history(
+        alias: str = noun.alias_or_name_argument(),
+        at: Annotated[
+            str | None,
+            typer.Option(metavar="DAY", help="Show only this day (2026-03-03) or time (2026-03-03T14:00)."),
+        ] = None,
+        as_json: options.AsJson = False,
+    ) -> None:
+        name, _, short = alias.partition(":")
+        if at is not None:
+            _parse(noun, alias)
+        with open_control(load_settings()) as control:
+            moves = noun.names_of(control).alias_history(name, short or None)
+        if at is None:
+            columns = {"at": "since", "name": "alias", "now": "version", "was": "was", "by": "by"}
+            print_table(moves, columns, as_json=as_json)
+            return
+        start, end = _day_or_time(at)
+        spans = spans_between(moves, start, end)
+        if as_json:
+            print_json(spans)
+            return
+        stdout().print(f"{alias} was {_render(spans)} {'on' if end > start else 'at'} {at}.")
+
+    return history
 
 
 def spans_between(moves: Sequence[AliasMoveDescription], start: datetime, end: datetime) -> list[AliasSpan]:
@@ -131,10 +145,11 @@ def _day_or_time(text: str) -> tuple[datetime, datetime]:
     return start, (moment + timedelta(days=1)).astimezone(UTC) - timedelta(microseconds=1) if is_day else start
 
 
-def _parse(alias: str) -> tuple[str, str]:
+def _parse(noun: NamedNoun, alias: str) -> tuple[str, str]:
     from llmos.core.names import parse_reference
 
-    reference = parse_reference(alias)
+    reference = parse_reference(alias, noun.word)
     if reference.alias is None:
-        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {reference.name}:prod.", param="alias")
+        example = f"{reference.name}:{noun.alias.partition(':')[2]}"
+        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {example}.", param="alias")
     return reference.name, reference.alias

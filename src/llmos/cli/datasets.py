@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from llmos.cli import dataset_cleaning, options
+from llmos.cli.aliases import alias_group
 from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
+from llmos.cli.labels import add_label_commands
+from llmos.cli.named_nouns import DATASETS
 from llmos.cli.output import (
     fields_of,
     print_facts,
@@ -29,10 +32,7 @@ from llmos.core.schemas.datasets import DatasetDescription, PreviewDescription, 
 if TYPE_CHECKING:
     from llmos.client.dataset_calls import ImportSettings
 
-_Dataset = Annotated[
-    str, typer.Argument(metavar="DATASET", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
-]
-_Alias = Annotated[str, typer.Argument(metavar="NAME:ALIAS", help="The alias, such as support:gold.")]
+_Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=options.REFERENCE)]
 _SHOWN_CHARACTERS = 300
 
 
@@ -47,14 +47,8 @@ def register(app: typer.Typer) -> None:
     dataset_cleaning.register(group)
     group.command("export")(export)
     group.command("rm")(rm)
-    group.command("tag")(tag)
-    group.command("describe")(describe)
-    aliases = typer.Typer(no_args_is_help=True, help="Manage aliases: movable names for versions, with a history.")
-    aliases.command("set")(alias_set)
-    aliases.command("rm")(alias_rm)
-    aliases.command("list")(alias_list)
-    aliases.command("history")(alias_history)
-    group.add_typer(aliases, name="alias")
+    add_label_commands(group, DATASETS)
+    group.add_typer(alias_group(DATASETS), name="alias")
     app.add_typer(group, name="dataset")
 
 
@@ -244,90 +238,6 @@ def rm(dataset: _Dataset, as_json: options.AsJson = False) -> None:
     stdout().print(f"Removed {', '.join([*removed.versions, *aliases])}; {readable_size(removed.freed_bytes)} freed.")
 
 
-def tag(
-    dataset: _Dataset,
-    tags: Annotated[
-        list[str] | None, typer.Argument(metavar="TAG", help="Tags to set: KEY or KEY=VALUE.", show_default=False)
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--rm", metavar="KEY", help="Tag to remove. Can be repeated.")
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Set and remove tags, and show the tags."""
-    from llmos.core.versioning.labels import parse_tag
-
-    with open_control(load_settings()) as control:
-        labels = control.datasets.labels(dataset)
-        if tags or remove:
-            new = dict(map(parse_tag, tags or []))
-            labels = control.datasets.change_labels(dataset, tags=new, remove_tags=remove or [])
-    if as_json:
-        print_json(labels.tags)
-        return
-    stdout().print(readable_tags(labels.tags) or f"{dataset} has no tags.")
-
-
-def describe(
-    dataset: _Dataset,
-    text: Annotated[
-        str | None,
-        typer.Argument(metavar="TEXT", help="The new description; an empty one removes it.", show_default=False),
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Set the description of a dataset or a version; without TEXT, show it."""
-    with open_control(load_settings()) as control:
-        labels = control.datasets.labels(dataset)
-        if text is not None:
-            labels = control.datasets.change_labels(dataset, description=text)
-    if as_json:
-        print_json({"description": labels.description})
-        return
-    stdout().print(labels.description or f"{dataset} has no description.")
-
-
-def alias_set(
-    alias: _Alias,
-    version: _Dataset,
-    expected: Annotated[
-        str | None, typer.Option("--from", metavar="VERSION", help="Only if the alias points at this version now.")
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Point an alias at a version."""
-    name, short = _parse_alias(alias)
-    with open_control(load_settings()) as control:
-        move = control.datasets.set_alias(name, short, version, expected=expected)
-    if as_json:
-        print_json(move)
-        return
-    stdout().print(f"{alias} → {move.now}" + (f" (was {move.was})" if move.was else ""))
-
-
-def alias_rm(alias: _Alias) -> None:
-    """Remove an alias; its history stays."""
-    name, short = _parse_alias(alias)
-    with open_control(load_settings()) as control:
-        control.datasets.remove_alias(name, short)
-    stdout().print(f"Removed the alias {alias}.")
-
-
-def alias_list(dataset: _Dataset, as_json: options.AsJson = False) -> None:
-    """List the aliases of a dataset and the versions that they point at."""
-    with open_control(load_settings()) as control:
-        moves = control.datasets.aliases(dataset)
-    print_table(moves, {"name": "alias", "now": "version", "at": "since", "by": "by"}, as_json=as_json)
-
-
-def alias_history(dataset: _Dataset, as_json: options.AsJson = False) -> None:
-    """Show which versions the aliases of a dataset pointed at, since when, and who moved them."""
-    with open_control(load_settings()) as control:
-        moves = control.datasets.alias_history(dataset)
-    columns = {"at": "since", "name": "alias", "now": "version", "was": "was", "by": "by"}
-    print_table(moves, columns, as_json=as_json)
-
-
 def _is_location(source: str) -> bool:
     from llmos.data.datasets.fetching import is_location
 
@@ -339,15 +249,6 @@ def _parse_mapping(text: str) -> tuple[str, str]:
     if not (name and equals and column):
         raise BadRequest(f"--map {text} isn't FIELD=COLUMN, such as --map input=question.", param="map")
     return name, column
-
-
-def _parse_alias(alias: str) -> tuple[str, str]:
-    from llmos.core.names import parse_reference
-
-    reference = parse_reference(alias, "dataset")
-    if reference.alias is None:
-        raise BadRequest(f"{alias} is not an alias. Write NAME:ALIAS, such as {reference.name}:gold.", param="alias")
-    return reference.name, reference.alias
 
 
 def _print_preview(preview: PreviewDescription, *, as_json: bool) -> None:

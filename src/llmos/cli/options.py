@@ -20,12 +20,15 @@ def complete_model(incomplete: str) -> list[str]:
     return []
 
 
+REFERENCE = "NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST."
+"""The help of an argument that is a reference."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelReference = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.",
+        help=REFERENCE,
         autocompletion=complete_model,
     ),
 ]

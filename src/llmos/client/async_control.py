@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
-from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
@@ -17,7 +16,6 @@ from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
@@ -37,26 +35,6 @@ class AsyncNoun:
 
     def __init__(self, client: "AsyncClient") -> None:
         self._client = client
-
-
-class AsyncAliases(AsyncNoun):
-    """Movable names for Versions."""
-
-    async def list(self, model: str) -> builtins.list[AliasMoveDescription]:
-        """Return the model's aliases, each with its last move."""
-        return await self._client._request(calls.list_aliases(model))
-
-    async def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
-        """Point an alias at a Version. `expected`: only if it points at this one now, else Conflict is raised."""
-        return await self._client._request(calls.set_alias(model, alias, version, expected))
-
-    async def history(self, model: str, alias: str | None = None) -> builtins.list[AliasMoveDescription]:
-        """Return the moves of an alias, or of all aliases of the model, oldest first."""
-        return await self._client._request(calls.alias_history(model, alias))
-
-    async def remove(self, model: str, alias: str) -> None:
-        """Remove an alias; its history stays. Raises Conflict if a deployment or a Route needs it."""
-        await self._client._request(calls.remove_alias(model, alias))
 
 
 class AsyncJobs(AsyncNoun):
@@ -90,28 +68,6 @@ class AsyncJobs(AsyncNoun):
     async def cancel(self, id: str) -> JobDescription:
         """Raises Conflict if the job has already ended."""
         return await self._client._request(calls.cancel_job(id))
-
-
-class AsyncLabels(AsyncNoun):
-    """Tags and descriptions of models (`smollm2`) and Versions (`smollm2@1`)."""
-
-    async def get(self, name: str) -> LabelsDescription:
-        return await self._client._request(calls.get_labels(name))
-
-    async def change(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription:
-        """Set and remove tags, and replace the description; what isn't given stays. An empty description removes it."""
-        return await self._client._request(calls.change_labels(name, tags or {}, remove_tags, description))
-
-    async def history(self, name: str) -> Sequence[LabelChangeDescription]:
-        """Return every change, oldest first."""
-        return await self._client._request(calls.label_history(name))
 
 
 class AsyncPolicies(AsyncNoun):

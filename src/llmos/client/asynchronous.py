@@ -10,7 +10,6 @@ import httpx
 from llmos.client import calls, control_calls, flows
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo
 from llmos.client.async_control import (
-    AsyncAliases,
     AsyncAudit,
     AsyncDeployments,
     AsyncEncryption,
@@ -18,8 +17,6 @@ from llmos.client.async_control import (
     AsyncGuardrails,
     AsyncJobs,
     AsyncKeys,
-    AsyncLabels,
-    AsyncNoun,
     AsyncPolicies,
     AsyncProjects,
     AsyncProviders,
@@ -30,11 +27,13 @@ from llmos.client.async_control import (
     AsyncUsers,
 )
 from llmos.client.async_datasets import AsyncDatasets
+from llmos.client.async_naming import AsyncAliases, AsyncLabels, AsyncVersionedNoun
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.naming_calls import MODELS
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
@@ -123,8 +122,10 @@ class AsyncClient:
         return AsyncStream(runner, draft)
 
 
-class AsyncModels(AsyncNoun):
+class AsyncModels(AsyncVersionedNoun):
     """The models that are stored on the server."""
+
+    _root = MODELS
 
     async def list(self, *, tags: Sequence[str] = ()) -> list["AsyncModel"]:
         """Return every Version on the server, or those with all of these tags (KEY or KEY=VALUE)."""

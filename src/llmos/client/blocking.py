@@ -14,7 +14,6 @@ from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.control import (
-    Aliases,
     Audit,
     Deployments,
     Encryption,
@@ -22,8 +21,6 @@ from llmos.client.control import (
     Guardrails,
     Jobs,
     Keys,
-    Labels,
-    Noun,
     Policies,
     Projects,
     Providers,
@@ -36,6 +33,8 @@ from llmos.client.control import (
 from llmos.client.datasets import Datasets
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.naming import Aliases, Labels, VersionedNoun
+from llmos.client.naming_calls import MODELS
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
@@ -126,8 +125,10 @@ class Client:
         return Stream(_FlowRunner(self._http, flows.stream(call, draft, self._options)), draft)
 
 
-class Models(Noun):
+class Models(VersionedNoun):
     """The models that are stored on the server."""
+
+    _root = MODELS
 
     def list(self, *, tags: Sequence[str] = ()) -> list["Model"]:
         """Return every Version on the server, or those with all of these tags (KEY or KEY=VALUE)."""

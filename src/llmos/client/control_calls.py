@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from llmos.client.answers import DeploymentInfo, ModelInfo, RouteInfo
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
-from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.client.naming_calls import MODELS, name_path
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
@@ -16,7 +16,6 @@ from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.projects import ProjectDescription
@@ -64,7 +63,7 @@ def get_related_cards(name: str) -> Call[list[CardDescription]]:
 
 
 def _model_path(name: str) -> str:
-    return f"/llmos/v1/models/{quote(name, safe='@:')}"
+    return name_path(MODELS, name)
 
 
 # Jobs
@@ -90,52 +89,6 @@ def cancel_job(id: str) -> Call[JobDescription]:
 
 def _job_path(id: str) -> str:
     return f"/llmos/v1/jobs/{quote(id, safe='')}"
-
-
-# Aliases
-
-
-def list_aliases(model: str) -> Call[list[AliasMoveDescription]]:
-    return Call(method="GET", path=f"{_model_path(model)}/aliases", read=read_each(AliasMoveDescription))
-
-
-def set_alias(model: str, alias: str, version: str, expected: str | None) -> Call[AliasMoveDescription]:
-    body = {"version": version} | ({} if expected is None else {"expected": expected})
-    return Call(method="PUT", path=_alias_path(model, alias), body=body, read=read_one(AliasMoveDescription))
-
-
-def remove_alias(model: str, alias: str) -> Call[None]:
-    return Call(method="DELETE", path=_alias_path(model, alias), read=read_nothing)
-
-
-def alias_history(model: str, alias: str | None) -> Call[list[AliasMoveDescription]]:
-    path = f"{_model_path(model)}/aliases/history" if alias is None else f"{_alias_path(model, alias)}/history"
-    return Call(method="GET", path=path, read=read_each(AliasMoveDescription))
-
-
-def _alias_path(model: str, alias: str) -> str:
-    return f"{_model_path(model)}/aliases/{quote(alias, safe='')}"
-
-
-# Labels
-
-
-def get_labels(name: str) -> Call[LabelsDescription]:
-    return Call(method="GET", path=f"{_model_path(name)}/labels", read=read_one(LabelsDescription))
-
-
-def change_labels(
-    name: str, tags: Mapping[str, str], remove_tags: Sequence[str], description: str | None
-) -> Call[LabelsDescription]:
-    """`description`: None keeps it, an empty one removes it."""
-    body: dict[str, Any] = {"tags": dict(tags), "remove_tags": list(remove_tags)}
-    if description is not None:
-        body["description"] = description
-    return Call(method="PATCH", path=f"{_model_path(name)}/labels", body=body, read=read_one(LabelsDescription))
-
-
-def label_history(name: str) -> Call[list[LabelChangeDescription]]:
-    return Call(method="GET", path=f"{_model_path(name)}/labels/history", read=read_each(LabelChangeDescription))
 
 
 # Policies

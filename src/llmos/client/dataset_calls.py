@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from llmos.client.call import Call, DownloadCall, read_each, read_nothing, read_one
+from llmos.client.call import Call, DownloadCall, read_each, read_one
+from llmos.client.naming_calls import name_path
 from llmos.core.errors import BadRequest, LLMOSError, error_of_code
-from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.dataset_cleaning import OperatorDescription
 from llmos.core.schemas.datasets import (
@@ -22,7 +22,6 @@ from llmos.core.schemas.datasets import (
     UploadDescription,
 )
 from llmos.core.schemas.jobs import JobDescription
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import RemovalDescription
 
 PIECE_BYTES = 8 << 20
@@ -33,7 +32,7 @@ Operators = Sequence[Mapping[str, Any]]
 
 D = TypeVar("D", bound=Description)
 
-_ROOT = "/llmos/v1/datasets"
+ROOT = "/llmos/v1/datasets"
 _UPLOADS = "/llmos/v1/dataset-uploads"
 
 
@@ -90,7 +89,7 @@ def local_files(path: Path | str) -> list[LocalFile]:
 
 
 def list_datasets() -> Call[list[DatasetDescription]]:
-    return Call(method="GET", path=_ROOT, read=read_each(DatasetDescription))
+    return Call(method="GET", path=ROOT, read=read_each(DatasetDescription))
 
 
 def get_dataset(name: str) -> Call[DatasetDetails]:
@@ -173,43 +172,9 @@ def start_check(dataset: str, operators: Operators) -> Call[JobDescription]:
     return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
 
 
-def list_aliases(name: str) -> Call[list[AliasMoveDescription]]:
-    return Call(method="GET", path=f"{_path(name)}/aliases", read=read_each(AliasMoveDescription))
-
-
-def alias_history(name: str) -> Call[list[AliasMoveDescription]]:
-    return Call(method="GET", path=f"{_path(name)}/aliases/history", read=read_each(AliasMoveDescription))
-
-
-def set_alias(name: str, alias: str, version: str, expected: str | None) -> Call[AliasMoveDescription]:
-    body = {"version": version} | ({} if expected is None else {"expected": expected})
-    path = f"{_path(name)}/aliases/{quote(alias, safe='')}"
-    return Call(method="PUT", path=path, body=body, read=read_one(AliasMoveDescription))
-
-
-def remove_alias(name: str, alias: str) -> Call[None]:
-    return Call(method="DELETE", path=f"{_path(name)}/aliases/{quote(alias, safe='')}", read=read_nothing)
-
-
-def get_labels(name: str) -> Call[LabelsDescription]:
-    return Call(method="GET", path=f"{_path(name)}/labels", read=read_one(LabelsDescription))
-
-
-def change_labels(
-    name: str, tags: Mapping[str, str], remove_tags: Sequence[str], description: str | None
-) -> Call[LabelsDescription]:
-    body: dict[str, Any] = {"tags": dict(tags), "remove_tags": list(remove_tags)}
-    body |= {} if description is None else {"description": description}
-    return Call(method="PATCH", path=f"{_path(name)}/labels", body=body, read=read_one(LabelsDescription))
-
-
-def label_history(name: str) -> Call[list[LabelChangeDescription]]:
-    return Call(method="GET", path=f"{_path(name)}/labels/history", read=read_each(LabelChangeDescription))
-
-
 def _given(settings: ImportSettings) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value not in (None, {})}
 
 
 def _path(name: str) -> str:
-    return f"{_ROOT}/{quote(name, safe='@:')}"
+    return name_path(ROOT, name)

@@ -1,15 +1,14 @@
 """The datasets on a server, with blocking calls."""
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Unpack
 
 from llmos.client import dataset_calls as calls
 from llmos.client.call import Call
-from llmos.client.control import Noun
 from llmos.client.dataset_calls import ImportSettings
-from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.client.naming import VersionedNoun
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
@@ -20,15 +19,16 @@ from llmos.core.schemas.datasets import (
     RowDescription,
 )
 from llmos.core.schemas.jobs import JobDescription
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import RemovalDescription
 
 OnBytes = Callable[[str, int, int | None], object]
 """on_bytes(file, sent, size): called while files are sent, and while a job imports them."""
 
 
-class Datasets(Noun):
+class Datasets(VersionedNoun):
     """The datasets of the key's project. A name is NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST."""
+
+    _root = calls.ROOT
 
     def list(self) -> builtins.list[DatasetDescription]:
         """Return every Version."""
@@ -126,38 +126,3 @@ class Datasets(Noun):
     def export(self, name: str, *, shape: str | None = None, columns: bool = True) -> Iterator[bytes]:
         """Return the rows as JSON Lines, in pieces. `columns`: with those beside the content, for another import."""
         yield from self._client._download(calls.export_dataset(name, shape, columns))
-
-    def aliases(self, name: str) -> builtins.list[AliasMoveDescription]:
-        """Return the dataset's aliases, each with its last move."""
-        return self._client._request(calls.list_aliases(name))
-
-    def alias_history(self, name: str) -> builtins.list[AliasMoveDescription]:
-        """Return the moves of all aliases, oldest first."""
-        return self._client._request(calls.alias_history(name))
-
-    def set_alias(self, name: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
-        """Point an alias at a Version. `expected`: only if it points at this one now, else Conflict is raised."""
-        return self._client._request(calls.set_alias(name, alias, version, expected))
-
-    def remove_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; its history stays."""
-        self._client._request(calls.remove_alias(name, alias))
-
-    def labels(self, name: str) -> LabelsDescription:
-        """Return the tags and the description."""
-        return self._client._request(calls.get_labels(name))
-
-    def change_labels(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription:
-        """Set and remove tags, and replace the description; what isn't given stays. An empty description removes it."""
-        return self._client._request(calls.change_labels(name, tags or {}, remove_tags, description))
-
-    def label_history(self, name: str) -> builtins.list[LabelChangeDescription]:
-        """Return every change, oldest first."""
-        return self._client._request(calls.label_history(name))

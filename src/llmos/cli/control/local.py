@@ -26,11 +26,9 @@ class LocalControl:
         self.server_url = settings.endpoint
         self.models = recorded("models", local_models.LocalModels(self), self)
         self.cards = recorded("cards", local_models.LocalCards(self), self)
-        self.aliases = recorded("aliases", local_models.LocalAliases(self), self)
         self.jobs = recorded("jobs", local_deployments.LocalJobs(self), self)
         self.keys = recorded("keys", local_security.LocalKeys(self), self)
         self.users = recorded("users", local_security.LocalUsers(self), self)
-        self.labels = recorded("labels", local_models.LocalLabels(self), self)
         self.datasets = recorded("datasets", local_datasets.LocalDatasets(self), self)
         self.policies = recorded("policies", local_models.LocalPolicies(self), self)
         self.signing = recorded("signing", local_models.LocalSigning(self), self)

@@ -1,12 +1,12 @@
 """Datasets of the project `owner` in this machine's database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmos.cli.control.local_names import LocalNames
 from llmos.core.progress import Progress
-from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
@@ -17,9 +17,7 @@ from llmos.core.schemas.datasets import (
     QueryDescription,
     RowDescription,
 )
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import RemovalDescription
-from llmos.core.versioning.descriptions import describe_alias_move, describe_label_change, describe_labels
 from llmos.core.who import this_user
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from llmos.data.datasets.folder import Layout
 
 
-class LocalDatasets:
+class LocalDatasets(LocalNames):
     def __init__(self, control: "LocalControl") -> None:
         self._control = control
 
@@ -40,6 +38,10 @@ class LocalDatasets:
         from llmos.data.datasets import open_datasets
 
         return open_datasets(self._control.settings, self._control.registry.database).of()
+
+    @property
+    def names(self) -> "ProjectDatasets":
+        return self._datasets
 
     def list(self) -> Sequence[DatasetDescription]:
         from llmos.data.datasets.descriptions import describe_version
@@ -165,33 +167,3 @@ class LocalDatasets:
             return describe_export(export_folder(self._datasets, version, path, shape=shape, progress=progress))
         exported = export_file(self._datasets, version, path, shape=shape, has_columns=columns, progress=progress)
         return describe_export(exported)
-
-    def aliases(self, name: str) -> Sequence[AliasMoveDescription]:
-        return [describe_alias_move(name, move) for move in self._datasets.aliases.list(name).values()]
-
-    def alias_history(self, name: str) -> Sequence[AliasMoveDescription]:
-        return [describe_alias_move(name, move) for move in self._datasets.aliases.history(name)]
-
-    def set_alias(self, name: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
-        move = self._datasets.aliases.set(name, alias, version, expected=expected, actor=this_user())
-        return describe_alias_move(name, move)
-
-    def remove_alias(self, name: str, alias: str) -> None:
-        self._datasets.aliases.set(name, alias, None, actor=this_user())
-
-    def labels(self, name: str) -> LabelsDescription:
-        return describe_labels(self._datasets.labels.get(name))
-
-    def change_labels(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription:
-        labels = self._datasets.labels
-        return describe_labels(labels.change(name, tags or {}, remove_tags, description, actor=this_user()))
-
-    def label_history(self, name: str) -> Sequence[LabelChangeDescription]:
-        return [describe_label_change(change) for change in self._datasets.labels.history(name)]

@@ -1,20 +1,19 @@
-"""Models, cards, aliases, labels, policies and signatures in this machine's database."""
+"""Models with their aliases and labels, cards, policies and signatures in this machine's database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmos.cli.control.local_names import LocalNames
 from llmos.cli.control.port import MakeRequest, OnNotice
 from llmos.cli.output import stderr
 from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated
 from llmos.core.progress import Progress
-from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import Card, CardDescription
 from llmos.core.schemas.encryption import EncryptedModelsDescription
-from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
     MadeDescription,
@@ -25,7 +24,6 @@ from llmos.core.schemas.models import (
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.signatures import KeyDescription, SignedDescription
 from llmos.core.schemas.transfers import ExportDescription, PushDescription
-from llmos.core.versioning.descriptions import describe_alias_move, describe_label_change, describe_labels
 from llmos.core.who import this_user
 from llmos.models import descriptions as describe
 
@@ -37,9 +35,19 @@ if TYPE_CHECKING:
     from llmos.models.versions.versions import Version
 
 
-class LocalModels:
+class LocalModels(LocalNames):
     def __init__(self, control: "LocalControl") -> None:
         self._control = control
+
+    @property
+    def names(self) -> "Registry":
+        return self._control.registry
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Raises Conflict if a deployment or a Route needs it."""
+        from llmos.deployments.removing import remove
+
+        remove(self._control.registry, f"{name}:{alias}", actor=this_user())
 
     def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]:
         from llmos.core.versioning.labels import has_tags
@@ -237,51 +245,6 @@ class LocalCards:
         from llmos.models.policies import Policies
 
         return describe.describe_card(card, verdicts(card, Policies(self._control.registry.database).all()))
-
-
-class LocalAliases:
-    def __init__(self, control: "LocalControl") -> None:
-        self._control = control
-
-    def list(self, model: str) -> Sequence[AliasMoveDescription]:
-        moves = self._control.registry.aliases.list(model).values()
-        return [describe_alias_move(model, move) for move in moves]
-
-    def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription:
-        aliases = self._control.registry.aliases
-        move = aliases.set(model, alias, version, expected=expected, actor=this_user())
-        return describe_alias_move(model, move)
-
-    def history(self, model: str, alias: str | None = None) -> Sequence[AliasMoveDescription]:
-        moves = self._control.registry.aliases.history(model, alias)
-        return [describe_alias_move(model, move) for move in moves]
-
-    def remove(self, model: str, alias: str) -> None:
-        from llmos.deployments.removing import remove
-
-        remove(self._control.registry, f"{model}:{alias}", actor=this_user())
-
-
-class LocalLabels:
-    def __init__(self, control: "LocalControl") -> None:
-        self._control = control
-
-    def get(self, name: str) -> LabelsDescription:
-        return describe_labels(self._control.registry.labels.get(name))
-
-    def change(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription:
-        labels = self._control.registry.labels
-        return describe_labels(labels.change(name, tags or {}, remove_tags, description, actor=this_user()))
-
-    def history(self, name: str) -> Sequence[LabelChangeDescription]:
-        return [describe_label_change(each) for each in self._control.registry.labels.history(name)]
 
 
 class LocalPolicies:

@@ -76,7 +76,28 @@ class MakeRequest:
     """Measure the new Version's card, too."""
 
 
-class ModelsPort(Protocol):
+class NamesPort(Protocol):
+    """The aliases, tags and descriptions of a noun with versions."""
+
+    def aliases(self, name: str) -> Sequence[AliasMoveDescription]: ...
+    def alias_history(self, name: str, alias: str | None = None) -> Sequence[AliasMoveDescription]: ...
+    def set_alias(
+        self, name: str, alias: str, version: str, *, expected: str | None = None
+    ) -> AliasMoveDescription: ...
+    def remove_alias(self, name: str, alias: str) -> None: ...
+    def labels(self, name: str) -> LabelsDescription: ...
+    def change_labels(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        description: str | None = None,
+    ) -> LabelsDescription: ...
+    def label_history(self, name: str) -> Sequence[LabelChangeDescription]: ...
+
+
+class ModelsPort(NamesPort, Protocol):
     def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]: ...
     def get(self, name: str) -> ModelDescription:
         """`name`, here and below: a Route or a reference."""
@@ -138,7 +159,7 @@ class ModelsPort(Protocol):
         """Encrypt the stored files of a model, of a Version, or of all models."""
 
 
-class DatasetsPort(Protocol):
+class DatasetsPort(NamesPort, Protocol):
     def list(self) -> Sequence[DatasetDescription]: ...
     def get(self, name: str) -> DatasetDetails: ...
     def remove(self, name: str) -> RemovalDescription: ...
@@ -164,23 +185,6 @@ class DatasetsPort(Protocol):
     ) -> DatasetExportDescription:
         """Write a Version to a file, or to a folder, on this machine's disk."""
 
-    def aliases(self, name: str) -> Sequence[AliasMoveDescription]: ...
-    def alias_history(self, name: str) -> Sequence[AliasMoveDescription]: ...
-    def set_alias(
-        self, name: str, alias: str, version: str, *, expected: str | None = None
-    ) -> AliasMoveDescription: ...
-    def remove_alias(self, name: str, alias: str) -> None: ...
-    def labels(self, name: str) -> LabelsDescription: ...
-    def change_labels(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription: ...
-    def label_history(self, name: str) -> Sequence[LabelChangeDescription]: ...
-
 
 class CardsPort(Protocol):
     def get(self, name: str) -> CardDescription:
@@ -189,13 +193,6 @@ class CardsPort(Protocol):
     def measure(self, name: str, progress: Progress) -> CardDescription: ...
     def related(self, name: str) -> Sequence[CardDescription]:
         """Return the cards of Versions that were made from the same parents."""
-
-
-class AliasesPort(Protocol):
-    def list(self, model: str) -> Sequence[AliasMoveDescription]: ...
-    def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription: ...
-    def history(self, model: str, alias: str | None = None) -> Sequence[AliasMoveDescription]: ...
-    def remove(self, model: str, alias: str) -> None: ...
 
 
 class JobsPort(Protocol):
@@ -207,19 +204,6 @@ class JobsPort(Protocol):
         """Yield the job now and after every change, until it has ended."""
 
     def cancel(self, id: str) -> JobDescription: ...
-
-
-class LabelsPort(Protocol):
-    def get(self, name: str) -> LabelsDescription: ...
-    def change(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        description: str | None = None,
-    ) -> LabelsDescription: ...
-    def history(self, name: str) -> Sequence[LabelChangeDescription]: ...
 
 
 class PoliciesPort(Protocol):
@@ -396,13 +380,9 @@ class ControlPort(Protocol):
     @property
     def cards(self) -> CardsPort: ...
     @property
-    def aliases(self) -> AliasesPort: ...
-    @property
     def jobs(self) -> JobsPort: ...
     @property
     def keys(self) -> KeysPort: ...
-    @property
-    def labels(self) -> LabelsPort: ...
     @property
     def datasets(self) -> DatasetsPort: ...
     @property

@@ -12,6 +12,16 @@ N = TypeVar("N")
 
 OWNER = "owner"
 
+
+def _actions_on_names(prefix: str) -> Mapping[str, str]:
+    """Return the methods that change aliases and labels of a noun, as NamedNoun.prefix has it on a server."""
+    return {
+        "set_alias": f"{prefix}alias.set",
+        "remove_alias": f"{prefix}alias.remove",
+        "change_labels": f"{prefix}label.change",
+    }
+
+
 ACTIONS: Mapping[str, Mapping[str, str]] = {
     "models": {
         "pull": "model.pull",
@@ -20,9 +30,9 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
         "make": "model.make",
         "remove": "model.remove",
         "encrypt": "model.encrypt",
+        **_actions_on_names(""),
     },
     "cards": {"measure": "card.measure"},
-    "aliases": {"set": "alias.set", "remove": "alias.remove"},
     "jobs": {"cancel": "job.cancel"},
     "keys": {
         "create": "key.create",
@@ -30,7 +40,6 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
         "rotate": "key.rotate",
         "revoke": "key.revoke",
     },
-    "labels": {"change": "label.change"},
     "policies": {"set": "policy.set", "unset": "policy.remove"},
     "signing": {"sign": "signature.add"},
     "routes": {"set": "route.set", "set_weights": "route.set_weights", "remove": "route.remove"},
@@ -54,9 +63,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
         "import_location": "dataset.import",
         "clean": "dataset.clean",
         "remove": "dataset.remove",
-        "set_alias": "dataset_alias.set",
-        "remove_alias": "dataset_alias.remove",
-        "change_labels": "dataset_label.change",
+        **_actions_on_names("dataset_"),
     },
     "deployments": {
         "deploy": "deployment.set",
@@ -80,13 +87,13 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
 }
 """The methods of the control port that change something, with the names of their actions on a server."""
 
+_NAMES = ("aliases", "alias_history", "labels", "label_history")
+
 UNRECORDED: Mapping[str, tuple[str, ...]] = {
-    "models": ("list", "get", "details", "catalog", "push", "export", "stop_removed"),
+    "models": ("list", "get", "details", "catalog", "push", "export", "stop_removed", *_NAMES),
     "cards": ("get", "related"),
-    "aliases": ("list", "history"),
     "jobs": ("list", "get", "follow"),
     "keys": ("list", "get"),
-    "labels": ("get", "history"),
     "policies": ("list",),
     "signing": ("verify",),
     "routes": ("list", "get", "history", "evidence"),
@@ -104,10 +111,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
         "operators",
         "check",
         "export",
-        "aliases",
-        "alias_history",
-        "labels",
-        "label_history",
+        *_NAMES,
     ),
     "deployments": ("list", "running", "history", "stop"),
     "audit": ("list", "export"),

@@ -66,10 +66,8 @@ class ServerControl:
         self.signing = ServerSigning(self._client)
         self.deployments = ServerDeployments(self._client)
         self.datasets = ServerDatasets(self._client)
-        self.aliases = self._client.aliases
         self.jobs = self._client.jobs
         self.keys = self._client.keys
-        self.labels = self._client.labels
         self.policies = self._client.policies
         self.routes = self._client.routes
         self.projects = self._client.projects
@@ -135,6 +133,9 @@ class ServerAudit:
 class ServerModels:
     def __init__(self, client: "Client") -> None:
         self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client.models, name)  # The client has the port's calls about names.
 
     def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]:
         return [model.info for model in self._client.models.list(tags=tags)]

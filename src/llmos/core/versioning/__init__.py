@@ -5,6 +5,7 @@ columns.py   the columns of those tables
 finding.py   the version that a reference names, among a name's versions
 aliases.py   movable names for versions
 labels.py    tags and descriptions
+names.py     the aliases and labels of one noun, for the surfaces that all nouns share
 
 Nouns whose names belong to projects, such as datasets, share these:
 
