@@ -15,10 +15,10 @@ from llmos.core.jobs.jobs import Jobs
 from llmos.core.store.store import Store
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
-from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
+from llmos.data.uploads import Uploads
 from llmos.deployments.backend import Backends
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler

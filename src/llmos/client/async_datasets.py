@@ -1,14 +1,16 @@
 """The datasets on a server, for asyncio programs: the same calls as in datasets.py, awaited."""
 
 import builtins
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Unpack
 
 from llmos.client import dataset_calls as calls
 from llmos.client.async_naming import AsyncVersionedNoun
+from llmos.client.async_uploads import AsyncUploading
 from llmos.client.call import Call
 from llmos.client.dataset_calls import ImportSettings
+from llmos.client.upload_calls import OnBytes, result_of
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
@@ -21,14 +23,12 @@ from llmos.core.schemas.datasets import (
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.models import RemovalDescription
 
-OnBytes = Callable[[str, int, int | None], object]
-"""on_bytes(file, sent, size): called while files are sent, and while a job imports them."""
 
-
-class AsyncDatasets(AsyncVersionedNoun):
+class AsyncDatasets(AsyncVersionedNoun, AsyncUploading):
     """The datasets of the key's project. A name is NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST."""
 
     _root = calls.ROOT
+    _uploads = calls.UPLOADS
 
     async def list(self) -> builtins.list[DatasetDescription]:
         """Return every Version."""
@@ -53,25 +53,6 @@ class AsyncDatasets(AsyncVersionedNoun):
     async def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
         """Return which rows only one of two Versions has, and why they went."""
         return await self._client._request(calls.compare(older, newer, limit))
-
-    async def upload(self, path: Path | str, on_bytes: OnBytes | None = None) -> builtins.list[dict[str, str]]:
-        """Send a file, or the files of a folder, and return their names and digests for an import.
-
-        Sends only what the server doesn't have: after a break, call it again.
-        """
-        sent = []
-        for file in calls.local_files(path):
-            digest, size = file.digest(), file.size
-            first = (await self._client._request(calls.get_upload(digest))).received_bytes
-            while first < size or not size:
-                piece = calls.put_piece(digest, file.piece(first), first, size)
-                first = (await self._client._request(piece)).received_bytes
-                if on_bytes is not None:
-                    on_bytes(file.name, first, size)
-                if not size:
-                    break
-            sent.append({"name": file.name, "digest": digest})
-        return sent
 
     async def preview(self, path: Path | str, **settings: Unpack[ImportSettings]) -> PreviewDescription:
         """Send files, and return what their import would do."""
@@ -105,25 +86,17 @@ class AsyncDatasets(AsyncVersionedNoun):
         `operators`: {"name": an operator, and its options}, in order.
         """
         job = await self._follow(calls.start_cleaning(name, operators, as_name), on_progress)
-        return calls.result_of(job, DatasetDescription)
+        return result_of(job, DatasetDescription)
 
     async def check(
         self, name: str, operators: calls.Operators, on_progress: OnBytes | None = None
     ) -> ForecastDescription:
         """Return what a recipe would do to a Version. Nothing is kept."""
         job = await self._follow(calls.start_check(name, operators), on_progress)
-        return calls.result_of(job, ForecastDescription)
+        return result_of(job, ForecastDescription)
 
     async def _import(self, call: Call[JobDescription], on_bytes: OnBytes | None) -> DatasetDescription:
-        return calls.result_of(await self._follow(call, on_bytes), DatasetDescription)
-
-    async def _follow(self, call: Call[JobDescription], on_progress: OnBytes | None) -> JobDescription:
-        """Return the job that a call starts, when it has ended."""
-        started = job = await self._client._request(call)
-        async for job in self._client.jobs.follow(started.id):
-            if on_progress is not None and job.progress:
-                on_progress(job.progress[-1].label, job.progress[-1].num_done, job.progress[-1].num_total)
-        return job
+        return result_of(await self._follow(call, on_bytes), DatasetDescription)
 
     async def export(self, name: str, *, shape: str | None = None, columns: bool = True) -> AsyncIterator[bytes]:
         """Return the rows as JSON Lines, in pieces. `columns`: with those beside the content, for another import."""

@@ -1,16 +1,11 @@
-"""The calls about datasets: what each sends and how its reply is read. A file is sent in pieces."""
+"""The calls about datasets: what each sends and how its reply is read."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict
 from urllib.parse import urlencode
 
 from llmos.client.call import Call, DownloadCall, read_each, read_one
 from llmos.client.naming_calls import name_path
-from llmos.core.errors import BadRequest, LLMOSError, error_of_code
-from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.dataset_cleaning import OperatorDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
@@ -19,21 +14,15 @@ from llmos.core.schemas.datasets import (
     PreviewDescription,
     QueryDescription,
     RowDescription,
-    UploadDescription,
 )
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.models import RemovalDescription
 
-PIECE_BYTES = 8 << 20
-"""The bytes of a file that one request sends."""
-
 Operators = Sequence[Mapping[str, Any]]
 """A recipe: {"name": an operator, and its options}, in order."""
 
-D = TypeVar("D", bound=Description)
-
 ROOT = "/llmos/v1/datasets"
-_UPLOADS = "/llmos/v1/dataset-uploads"
+UPLOADS = "/llmos/v1/dataset-uploads"
 
 
 class ImportSettings(TypedDict, total=False):
@@ -50,42 +39,6 @@ class ImportSettings(TypedDict, total=False):
     language: str | None
     split: str | None
     config: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A file of this machine that is imported under a name."""
-
-    name: str
-    path: Path
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size
-
-    def digest(self) -> str:
-        """Return sha256:<hex> of its content."""
-        with self.path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-    def piece(self, first: int) -> bytes:
-        """Return the bytes from `first` on that one request sends."""
-        with self.path.open("rb") as file:
-            file.seek(first)
-            return file.read(PIECE_BYTES)
-
-
-def local_files(path: Path | str) -> list[LocalFile]:
-    """Return the files at a path: itself, or those of a folder that aren't hidden. Raises BadRequest without one."""
-    path = Path(path)
-    if path.is_file():
-        return [LocalFile(path.name, path)]
-    found = [each for each in sorted(path.rglob("*")) if each.is_file()] if path.is_dir() else []
-    files = [LocalFile(str(each.relative_to(path)), each) for each in found]
-    files = [file for file in files if not any(part.startswith(".") for part in Path(file.name).parts)]
-    if not files:
-        raise BadRequest(f"There is no file {path}, and no folder with files.", param="path")
-    return files
 
 
 def list_datasets() -> Call[list[DatasetDescription]]:
@@ -120,24 +73,9 @@ def export_dataset(name: str, shape: str | None, has_columns: bool) -> DownloadC
     return DownloadCall(path=f"{_path(name)}/export?{urlencode(fields)}")
 
 
-def get_upload(digest: str) -> Call[UploadDescription]:
-    return Call(method="GET", path=f"{_UPLOADS}/{digest}", read=read_one(UploadDescription))
-
-
-def put_piece(digest: str, content: bytes, first: int, size: int) -> Call[UploadDescription]:
-    span = f"bytes {first}-{first + len(content) - 1}/{size}" if content else "bytes */0"
-    return Call(
-        method="PUT",
-        path=f"{_UPLOADS}/{digest}",
-        content=content,
-        headers={"Content-Range": span, "Content-Type": "application/octet-stream"},
-        read=read_one(UploadDescription),
-    )
-
-
 def preview_import(files: Sequence[Mapping[str, str]], settings: ImportSettings) -> Call[PreviewDescription]:
     body = {"files": list(files), **_given(settings)}
-    return Call(method="POST", path=f"{_UPLOADS}/preview", body=body, read=read_one(PreviewDescription))
+    return Call(method="POST", path=f"{UPLOADS}/preview", body=body, read=read_one(PreviewDescription))
 
 
 def start_import(
@@ -146,15 +84,6 @@ def start_import(
     what = {"files": list(files)} if location is None else {"location": location}
     body = {"kind": "dataset_import", "name": name, **what, **_given(settings)}
     return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
-
-
-def result_of(job: JobDescription, kind: type[D]) -> D:
-    """Return what a job has made. Raises the error that it ended with."""
-    if job.error is not None:
-        raise error_of_code(job.error.code, job.error.message, param=job.error.param)
-    if job.result is None:
-        raise LLMOSError(f"The job {job.id} was {job.state}.")
-    return read_description(kind, job.result)
 
 
 def list_operators() -> Call[list[OperatorDescription]]:

@@ -9,10 +9,10 @@ from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
-from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
+from llmos.data.uploads import Uploads
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import open_deployments
 from llmos.deployments.providers.clients import ProviderClients

@@ -12,9 +12,9 @@ from llmos.core.encryption.encryption import Encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
-from llmos.data.datasets.uploads import Uploads
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
+from llmos.data.uploads import Uploads
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients

@@ -27,7 +27,7 @@ Lower layers don't know higher ones:
 
     descriptions
     comparing | exporting | fetching | forgetting | importing | querying
-    datasets | folder | records | uploads
+    datasets | folder | records
     formats | shapes | writer
     queries | segments | versions
     columnar | manifest | query_process | rows | tables

@@ -18,12 +18,14 @@ from llmos.data.datasets.fetching import fetched
 from llmos.data.datasets.folder import Layout, layout_of
 from llmos.data.datasets.importing import import_files
 from llmos.data.datasets.records import ImportOptions
-from llmos.data.datasets.uploads import Uploads
 from llmos.data.datasets.versions import DatasetVersion
+from llmos.data.uploads import Uploads
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.kinds import Context, JobKind
 from llmos.models.registry import Registry
 from llmos.security.permissions import Permission
+
+ENDPOINT = "/llmos/v1/dataset-uploads"
 
 
 class UploadedFile(RequestObject, kw_only=True):
@@ -90,7 +92,7 @@ def check_import(fields: ImportFields) -> None:
 
 def uploaded_layout(uploads: Uploads, project: str, fields: ImportFields) -> Layout:
     """Return the layout of uploaded files. Raises NotFound for one that hasn't arrived."""
-    files = {file.name: uploads.check(project, file.digest) for file in fields.files}
+    files = {file.name: uploads.check(project, file.digest, ENDPOINT) for file in fields.files}
     return layout_of(files, "the upload", fields.config)
 
 

@@ -1,6 +1,6 @@
-"""Uploads: files that arrive over HTTP for an import, named by their digest, so that an upload goes on after a break.
+"""Uploads: files that arrive over HTTP for a job, named by their digest, so that an upload goes on after a break.
 
-LLMOS_HOME/uploads/<hash of project and digest>.part     what has arrived; removed by the import, or after a week
+LLMOS_HOME/uploads/<hash of project and digest>.part     what has arrived; removed by the job, or after a week
 """
 
 import hashlib
@@ -53,16 +53,14 @@ class Uploads:
         except BlockingIOError:
             raise Conflict(f"Another request uploads {digest} at this moment. Wait until it has ended.") from None
 
-    def check(self, project: str, digest: str) -> Path:
-        """Return the path of a complete upload.
+    def check(self, project: str, digest: str, endpoint: str) -> Path:
+        """Return the path of a complete upload. `endpoint`: where it is uploaded, for messages.
 
         Raises NotFound for one that hasn't arrived, and BadRequest, and removes it, where it has another digest.
         """
         path = self.path(project, digest)
         if not path.is_file():
-            raise NotFound(
-                f"{digest} was not uploaded. PUT it to /llmos/v1/dataset-uploads/{digest} first.", param="files"
-            )
+            raise NotFound(f"{digest} was not uploaded. PUT it to {endpoint}/{digest} first.", param="files")
         if (found := digest_of(path)) != digest:
             size = path.stat().st_size
             path.unlink()
