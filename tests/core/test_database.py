@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 import llmos
 import llmos.core.jobs.tables
 import llmos.data.datasets.tables
+import llmos.data.knowledge.tables
 import llmos.data.tables
 import llmos.deployments.tables
 import llmos.models.tables

@@ -12,7 +12,7 @@ from importlib import import_module
 from llmos.core.database import Database
 from llmos.core.store.store import Store
 
-ROOMS = ("llmos.models.queries", "llmos.data.datasets.queries")
+ROOMS = ("llmos.models.queries", "llmos.data.datasets.queries", "llmos.data.knowledge.queries")
 
 
 def digests_in_use(database: Database) -> set[str]:

@@ -4,6 +4,9 @@ from bisect import bisect_right
 
 import msgspec
 
+PARSER_VERSION = 1
+"""Raised when the same file gives another document. It is a part of the digest of what is made with documents."""
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A heading with the text up to the next one. Sections cover the text, in order, without overlapping."""

@@ -69,7 +69,9 @@ def _ask(question: bytes) -> "Reply":
 
 
 _idle: list[ForkServer] = []
-"""At most one: a document that takes long makes no other one wait, and a folder of documents starts one process."""
+"""At most _MAX_IDLE: a document that takes long makes no other one wait, and a folder of documents starts few."""
+
+_MAX_IDLE = 2
 _lock = threading.Lock()
 
 
@@ -83,7 +85,7 @@ def _server() -> Iterator[ForkServer]:
         yield server
     finally:
         with _lock:
-            if not _idle:
+            if len(_idle) < _MAX_IDLE:
                 _idle.append(server)
                 server = None
         if server is not None:

@@ -1,0 +1,274 @@
+"""Adding: makes the next version of knowledge, from files, or without some documents of the newest version.
+
+One process at a time changes a name. Nothing is visible before the last step, which is one transaction: the version
+before answers until then, and stays if the process dies. What was embedded by then is there for the next attempt.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from llmos.core.errors import BadRequest, NotFound
+from llmos.core.names import check_name
+from llmos.core.progress import Progress, no_progress
+from llmos.core.store.store import Store
+from llmos.core.suggest import nearest
+from llmos.data.documents.chunks import ChunkRecipe, read_recipe
+from llmos.data.documents.parsing import check_installed
+from llmos.data.knowledge.embedder import DEFAULT_EMBEDDING, Embedder, OpenEmbedder, Vectors
+from llmos.data.knowledge.entries import read_indexed
+from llmos.data.knowledge.entry_folder import EntryFolder, open_entry_folder
+from llmos.data.knowledge.index import IndexedChunk, build_index
+from llmos.data.knowledge.knowledge import Draft, ProjectKnowledge
+from llmos.data.knowledge.manifest import EntryKey, Manifest, ManifestDocument
+from llmos.data.knowledge.preparing import OnError, Prepared, Preparer, Wanted, stored
+from llmos.data.knowledge.sources import SourceDocument, check_sources
+from llmos.data.knowledge.versions import EntryFile, IndexFile, KnowledgeVersion, StoredDocument
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddOptions:
+    """How documents become knowledge. What is None stays as it is in the newest version."""
+
+    embedding: str | None = None
+    """The reference of the model that makes the vectors; minilm for the first version."""
+    max_tokens: int | None = None
+    """Of a chunk; what the model takes, but at most 256, for the first version."""
+    overlap_tokens: int | None = None
+    on_error: OnError = "stop"
+    """Stop at documents that can't be read, or skip them."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """Counts that are kept with the version."""
+
+
+def add_documents(
+    knowledge: ProjectKnowledge,
+    name: str,
+    sources: Sequence[SourceDocument],
+    open_embedder: OpenEmbedder,
+    options: AddOptions = AddOptions(),
+    *,
+    actor: str | None = None,
+    progress: Progress = no_progress,
+) -> KnowledgeVersion:
+    """Add documents to the newest version, or replace those with the same names, and return the new version; the newest
+    one where nothing changes.
+
+    Raises BadDocument for documents that can't be read, BadRequest for options that make no sense, and what embedding
+    raises.
+    """
+    check_sources(sources)
+    with _changing(knowledge, name, progress) as change:
+        replaced = {source.name for source in sources}
+        kept = [document for document in change.documents if document.name not in replaced]
+        return change.make(kept, sources, open_embedder, options, actor)
+
+
+def sync_documents(
+    knowledge: ProjectKnowledge,
+    name: str,
+    sources: Sequence[SourceDocument],
+    open_embedder: OpenEmbedder,
+    options: AddOptions = AddOptions(),
+    *,
+    actor: str | None = None,
+    progress: Progress = no_progress,
+) -> KnowledgeVersion:
+    """Make these documents all documents of the next version, and return it. Otherwise like add_documents()."""
+    check_sources(sources)
+    with _changing(knowledge, name, progress) as change:
+        return change.make([], sources, open_embedder, options, actor)
+
+
+def remove_documents(
+    knowledge: ProjectKnowledge, name: str, documents: Sequence[str], *, actor: str | None = None
+) -> KnowledgeVersion:
+    """Return a new version without these documents of the newest one. Raises NotFound, with similar names."""
+    with _changing(knowledge, name, no_progress) as change:
+        return change.remove(documents, actor)
+
+
+@contextmanager
+def _changing(knowledge: ProjectKnowledge, name: str, progress: Progress) -> Iterator["_Change"]:
+    """Let no other process change the name until the block ends."""
+    check_name(name, "knowledge")
+
+    def on_wait() -> None:
+        progress(f"waiting for another change of {name}", 0, None)
+
+    with open_entry_folder(knowledge.store, f"knowledge:{knowledge.project}/{name}", on_wait) as folder:
+        base = knowledge.newest(name)
+        documents = [] if base is None else knowledge.documents(base)
+        yield _Change(knowledge, name, folder, base, documents, progress)
+
+
+@dataclass(slots=True)
+class _Change:
+    """The making of the next version of a name."""
+
+    knowledge: ProjectKnowledge
+    name: str
+    folder: EntryFolder
+    base: KnowledgeVersion | None
+    """The newest version."""
+    documents: Sequence[StoredDocument]
+    """Its documents."""
+    progress: Progress
+
+    def make(
+        self,
+        kept: Sequence[StoredDocument],
+        sources: Sequence[SourceDocument],
+        open_embedder: OpenEmbedder,
+        options: AddOptions,
+        actor: str | None,
+    ) -> KnowledgeVersion:
+        """Return the version with these documents of the newest version, and these files."""
+        check_installed()
+        embedder = open_embedder(options.embedding or (DEFAULT_EMBEDDING if self.base is None else self.base.embedding))
+        recipe = self._recipe(options, embedder)
+        before = {document.name: document for document in self.documents}
+        wanted = [
+            *(Wanted(document=each.in_manifest, path=None, kept=self.knowledge.entry_path(each)) for each in kept),
+            *(_wanted(source, before.get(source.name)) for source in sources),
+        ]
+        preparer = Preparer(self.folder, self._finder(recipe, embedder), recipe, embedder, options.on_error)
+        prepared = preparer.prepare(wanted, self.progress)
+        if preparer.problems.count and preparer.problems.count == len(sources):
+            raise preparer.problems.as_error()  # A broken disk must not empty what answers.
+        manifest = Manifest(recipe=recipe, embedding=embedder.digest, documents=[each.document for each in prepared])
+        report = {**options.report, **preparer.problems.as_report()}
+        return self._record(manifest, embedder.ref, prepared, report, actor)
+
+    def remove(self, names: Sequence[str], actor: str | None) -> KnowledgeVersion:
+        """Return the version without the documents with these names."""
+        if self.base is None:
+            self.knowledge.resolve(self.name)
+            raise AssertionError("it has no version")
+        known = {document.name for document in self.documents}
+        for name in names:
+            if name not in known:
+                similar = nearest(name, known)
+                advice = f" Did you mean {' or '.join(similar)}?" if similar else ""
+                raise NotFound(f"{self.base.ref} has no document {name!r:.200}.{advice}", param="documents")
+        prepared = [
+            Prepared(document=each.in_manifest, entry_key="", file=each.entry)
+            for each in self.documents
+            if each.name not in names
+        ]
+        manifest = Manifest(
+            recipe=self.base.recipe,
+            embedding=self.base.embedding_digest,
+            documents=[each.document for each in prepared],
+        )
+        return self._record(manifest, self.base.embedding, prepared, {}, actor)
+
+    def _recipe(self, options: AddOptions, embedder: Embedder) -> ChunkRecipe:
+        """Return the recipe of the options; what they don't say is as in the newest version. Raises BadRequest."""
+        before = ChunkRecipe() if self.base is None else self.base.recipe
+        most = embedder.max_tokens
+        fields = {
+            **msgspec.to_builtins(before),
+            "max_tokens": options.max_tokens or min(before.max_tokens, most),
+            "overlap_tokens": before.overlap_tokens if options.overlap_tokens is None else options.overlap_tokens,
+        }
+        recipe = read_recipe(fields)
+        if recipe.max_tokens > most:
+            raise BadRequest(
+                f"{embedder.ref} takes texts of {most:,} tokens, so chunks can't have {recipe.max_tokens:,}. Leave"
+                " max_tokens out, or choose another embedding model.",
+                param="max_tokens",
+            )
+        return recipe
+
+    def _finder(self, recipe: ChunkRecipe, embedder: Embedder) -> "_Finder":
+        known: dict[str, EntryFile] = {}
+        if self.base is not None and (self.base.recipe, self.base.embedding_digest) == (recipe, embedder.digest):
+            known = {EntryKey.of(each.in_manifest, recipe, embedder.digest).hex: each.entry for each in self.documents}
+        return _Finder(known, self.knowledge)
+
+    def _record(
+        self,
+        manifest: Manifest,
+        embedding: str,
+        prepared: Sequence[Prepared],
+        report: Mapping[str, Any],
+        actor: str | None,
+    ) -> KnowledgeVersion:
+        """Make the index, put all files into the store, and list the version."""
+        if self.base is not None and self.base.digest == manifest.digest:
+            return self.base
+        store = self.knowledge.store
+        with store.publishing():
+            documents = [self._publish(each) for each in prepared]
+            self.progress("index", 0, None)
+            with store.disk_errors():
+                paths = self._build_index(documents)
+            index_files = [_index_file(store, path) for path in paths]
+            self.progress("index", 1, 1)
+            return self.knowledge.record(
+                Draft(
+                    name=self.name,
+                    manifest=manifest,
+                    embedding=embedding,
+                    documents=documents,
+                    index_files=index_files,
+                    report=report,
+                    base=self.base,
+                    actor=actor,
+                )
+            )
+
+    def _publish(self, prepared: Prepared) -> StoredDocument:
+        """Return the document, whose entry is in the store by now."""
+        if prepared.file is not None:
+            return stored(prepared.document, prepared.file)
+        assert prepared.facts is not None
+        path = self.folder.path(prepared.entry_key)
+        path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
+        blob, size = self.knowledge.store.add(path)
+        return stored(prepared.document, EntryFile(blob=blob, size=size, facts=prepared.facts))
+
+    def _build_index(self, documents: Sequence[StoredDocument]) -> Sequence[Path]:
+        """Write the files of the index of these documents; none where they have no chunk."""
+        chunks: list[IndexedChunk] = []
+        vectors: list[Vectors] = []
+        for document in documents:
+            entry_chunks, entry_vectors = read_indexed(self.knowledge.entry_path(document))
+            if entry_chunks:
+                chunks += [
+                    IndexedChunk(document.name, number, chunk.text, document.metadata)
+                    for number, chunk in enumerate(entry_chunks)
+                ]
+                vectors.append(entry_vectors)
+        return build_index(self.folder.scratch, chunks, np.concatenate(vectors)) if chunks else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds entries in the store: first those of the newest version."""
+
+    known: Mapping[str, EntryFile]
+    knowledge: ProjectKnowledge
+
+    def __call__(self, entry_key: str) -> EntryFile | None:
+        return self.known.get(entry_key) or self.knowledge.find_entry(entry_key)
+
+
+def _wanted(source: SourceDocument, before: StoredDocument | None) -> Wanted:
+    """Return the document of a file. What the source doesn't say is as in the document that it replaces."""
+    metadata = source.metadata if source.metadata is not None else ({} if before is None else before.metadata)
+    subject = source.subject or (None if before is None else before.subject)
+    document = ManifestDocument(name=source.name, digest="", parser=0, metadata=metadata, subject=subject)
+    return Wanted(document=document, path=source.path)
+
+
+def _index_file(store: Store, path: Path) -> IndexFile:
+    path.chmod(0o444)
+    blob, size = store.add(path)
+    return IndexFile(name=path.name, blob=blob, size=size)

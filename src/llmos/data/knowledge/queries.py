@@ -1,0 +1,61 @@
+"""Queries of the documents and files in tables.py. None commits: the public functions of the room do."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from llmos.core.versioning import project_queries
+from llmos.data.knowledge.tables import KNOWLEDGE, DocumentRow, IndexFileRow, KnowledgeRow, KnowledgeVersionRow
+
+
+def documents(session: Session, key: str, number: int, names: Collection[str] | None = None) -> Sequence[DocumentRow]:
+    """Return the documents of a version by name; only those with one of `names`, if there are some."""
+    statement = (
+        select(DocumentRow)
+        .join(KnowledgeVersionRow, KnowledgeVersionRow.id == DocumentRow.version_id)
+        .where(KnowledgeVersionRow.owner == key, KnowledgeVersionRow.number == number)
+    )
+    if names is not None:
+        statement = statement.where(DocumentRow.name.in_(names))
+    return session.scalars(statement.order_by(DocumentRow.position)).all()
+
+
+def document_with_entry(session: Session, project: str, entry_key: str) -> DocumentRow | None:
+    """Return a document of the project, of a version that isn't removed, that has this entry."""
+    statement = (
+        select(DocumentRow)
+        .join(KnowledgeVersionRow, KnowledgeVersionRow.id == DocumentRow.version_id)
+        .join(KnowledgeRow, KnowledgeRow.key == KnowledgeVersionRow.owner)
+        .where(
+            DocumentRow.entry_key == entry_key,
+            KnowledgeRow.project == project,
+            KnowledgeVersionRow.removed_at.is_(None),
+        )
+    )
+    return session.scalars(statement.limit(1)).first()
+
+
+def remove_project(session: Session, project: str) -> None:
+    """Delete every row about the knowledge of a project."""
+    versions = (
+        select(KnowledgeVersionRow.id)
+        .join(KnowledgeRow, KnowledgeRow.key == KnowledgeVersionRow.owner)
+        .where(KnowledgeRow.project == project)
+    )
+    for rows in (DocumentRow, IndexFileRow):
+        session.execute(delete(rows).where(rows.version_id.in_(versions)))
+    project_queries.remove_project(session, KNOWLEDGE, project)
+
+
+def digests_in_use(session: Session) -> set[str]:
+    """Return the digests of all blobs that a version of any knowledge uses."""
+    found: set[str] = set()
+    for blob, rows in ((DocumentRow.entry, DocumentRow), (IndexFileRow.blob, IndexFileRow)):
+        statement = (
+            select(blob)
+            .join(KnowledgeVersionRow, KnowledgeVersionRow.id == rows.version_id)
+            .where(KnowledgeVersionRow.removed_at.is_(None))
+        )
+        found.update(session.scalars(statement.distinct()))
+    return found

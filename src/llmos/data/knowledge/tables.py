@@ -1,0 +1,126 @@
+"""The tables of knowledge: names, versions, their documents, the files of their indexes, aliases and labels."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from llmos.core.database import Base
+from llmos.core.versioning.columns import (
+    AliasMoveColumns,
+    LabelChangeColumns,
+    ProjectNameColumns,
+    ProjectVersionColumns,
+)
+from llmos.core.versioning.noun import ProjectNoun
+
+
+class KnowledgeRow(ProjectNameColumns, Base):
+    """The knowledge of a project under one name."""
+
+    __tablename__ = "knowledge"
+    __table_args__ = (Index(None, "project"),)
+
+
+class KnowledgeVersionRow(ProjectVersionColumns, Base):
+    """A version of knowledge. Several versions of a name may have the same digest."""
+
+    __tablename__ = "knowledge_versions"
+    __table_args__ = (UniqueConstraint("knowledge", "number"),)
+
+    owner: Mapped[str] = mapped_column("knowledge", ForeignKey("knowledge.key"))
+    recipe: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """How its documents are cut into chunks."""
+    embedding: Mapped[str] = mapped_column(String(128))
+    """The reference of the model that makes the vectors."""
+    embedding_digest: Mapped[str] = mapped_column(String(71))
+    dimensions: Mapped[int]
+    num_documents: Mapped[int]
+    num_chunks: Mapped[int]
+    entry_bytes: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of all entries."""
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What was counted while it was made; not part of the digest."""
+    index_files: Mapped[list["IndexFileRow"]] = relationship(
+        order_by="IndexFileRow.position", lazy="selectin", cascade="all, delete-orphan"
+    )
+
+
+class DocumentRow(Base):
+    """A document of a version. Several versions may name the same entry."""
+
+    __tablename__ = "knowledge_documents"
+    __table_args__ = (
+        UniqueConstraint("version_id", "name"),
+        Index(None, "entry"),
+        Index(None, "entry_key"),
+        Index(None, "subject"),
+    )
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("knowledge_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """Ascending by name."""
+    name: Mapped[str] = mapped_column(String(512))
+    digest: Mapped[str] = mapped_column(String(71))
+    """sha256:<hex> of the file."""
+    parser: Mapped[int]
+    """The version of the parsers that read it."""
+    fields: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    subject: Mapped[str | None] = mapped_column(String(64))
+    """The person that it is about, as a keyed hash."""
+    entry_key: Mapped[str] = mapped_column(String(64))
+    """EntryKey.hex."""
+    entry: Mapped[str] = mapped_column(String(71))
+    """The blob of the entry."""
+    entry_bytes: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[str] = mapped_column(String(16))
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the file."""
+    num_chunks: Mapped[int]
+    dimensions: Mapped[int]
+    """The length of the vectors."""
+    kept: Mapped[float] = mapped_column(Double)
+    """The share of the file's letters and digits that is in its text."""
+
+
+class IndexFileRow(Base):
+    """A file of the index of a version."""
+
+    __tablename__ = "knowledge_index_files"
+    __table_args__ = (Index(None, "blob"),)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("knowledge_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    blob: Mapped[str] = mapped_column(String(71))
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the blob."""
+
+
+class KnowledgeAliasMoveRow(AliasMoveColumns, Base):
+    """One move of an alias of knowledge."""
+
+    __tablename__ = "knowledge_alias_moves"
+    __table_args__ = (Index(None, "knowledge", "alias"),)
+
+    owner: Mapped[str] = mapped_column("knowledge", ForeignKey("knowledge.key"))
+
+
+class KnowledgeLabelChangeRow(LabelChangeColumns, Base):
+    """One change of a tag or a description of knowledge or its version."""
+
+    __tablename__ = "knowledge_label_changes"
+    __table_args__ = (Index(None, "knowledge", "number", "key"),)
+
+    owner: Mapped[str] = mapped_column("knowledge", ForeignKey("knowledge.key"))
+
+
+KNOWLEDGE = ProjectNoun(
+    name="knowledge",
+    command="llmos knowledge",
+    names=KnowledgeRow,
+    versions=KnowledgeVersionRow,
+    alias_moves=KnowledgeAliasMoveRow,
+    label_changes=KnowledgeLabelChangeRow,
+    making="llmos knowledge add {name} FILE",
+)
