@@ -52,7 +52,7 @@ def responses(database: Database, files: Files, clock: Clock) -> KeptResponses:
 
 @pytest.fixture
 def data(database: Database, files: Files, clock: Clock) -> ProjectData:
-    return ProjectData(database, files, Datasets(database, Store(files.folder.parent / "store")), clock=clock)
+    return ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))], clock=clock)
 
 
 def upload(files: Files, project: str = "acme") -> File:

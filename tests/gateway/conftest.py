@@ -16,6 +16,7 @@ from llmos.core.store.store import Store
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
+from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
@@ -130,6 +131,7 @@ def services(
         batches=Batches(database, files),
         responses=KeptResponses(database, encryption),
         datasets=(datasets := Datasets(database, store := Store(tmp_path / "store"))),
+        knowledge=(knowledge := Knowledge(database, store)),
         uploads=Uploads(tmp_path / "uploads", store),
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
@@ -149,7 +151,7 @@ def services(
         receipts=receipts,
         receipt_sink=receipt_sink,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
-        projects=Projects(database, ProjectData(database, files, datasets)),
+        projects=Projects(database, ProjectData(database, files, [datasets, knowledge])),
     )
     watch(services)
     yield services

@@ -40,7 +40,7 @@ def files(database: Database, tmp_path: Path) -> Files:
 @pytest.fixture
 def projects(database: Database, files: Files, clock: Clock) -> Projects:
     return Projects(
-        database, ProjectData(database, files, Datasets(database, Store(files.folder.parent / "store"))), clock=clock
+        database, ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))]), clock=clock
     )
 
 

@@ -1,22 +1,29 @@
-"""The data that are kept for one project: its files, batches, stored responses and datasets."""
+"""The data that are kept for one project: its files, batches, stored responses, datasets and knowledge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
 from llmos.data import queries
-from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.retention import Retention, Retentions
 from llmos.data.sweep import Sweep
 
 
+class Room(Protocol):
+    """Datasets, or knowledge."""
+
+    def remove_project(self, project: str) -> None:
+        """Remove everything of a project, and the blobs that nothing else uses."""
+
+
 class ProjectData:
     """Any thread may use it."""
 
-    def __init__(self, database: Database, files: Files, datasets: Datasets, *, clock: Clock = utc_now) -> None:
-        self._database, self._files, self._datasets, self._clock = database, files, datasets, clock
+    def __init__(self, database: Database, files: Files, rooms: Sequence[Room], *, clock: Clock = utc_now) -> None:
+        self._database, self._files, self._rooms, self._clock = database, files, rooms, clock
         self._retentions = Retentions(database, clock=clock)
 
     def num_live_batches(self, project: str) -> int:
@@ -42,4 +49,5 @@ class ProjectData:
         self._files.encryption.ring.destroy_project(project)
         for id in ids:
             self._files.path(id).unlink(missing_ok=True)
-        self._datasets.remove_project(project)
+        for room in self._rooms:
+            room.remove_project(project)

@@ -10,6 +10,7 @@ from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
+from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
@@ -118,6 +119,7 @@ def open_services(settings: Settings) -> Services:
         responses=KeptResponses(registry.database, encryption),
         encryption=encryption,
         datasets=(datasets := Datasets(registry.database, registry.store)),
+        knowledge=(knowledge := Knowledge(registry.database, registry.store)),
         uploads=Uploads(settings.uploads_path, registry.store),
         jobs=(jobs := Jobs(registry.database)),
         attached_jobs=AttachedJobs(jobs),
@@ -140,7 +142,7 @@ def open_services(settings: Settings) -> Services:
         receipt_sink=receipt_sink,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,
-        projects=Projects(registry.database, ProjectData(registry.database, files, datasets)),
+        projects=Projects(registry.database, ProjectData(registry.database, files, [datasets, knowledge])),
         users=users,
         sessions=sessions,
         oidc=None if settings.oidc is None else OidcFlow(settings.oidc, registry.database),

@@ -13,6 +13,7 @@ from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
+from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
 from llmos.deployments.desired.deployments import Deployments
@@ -75,6 +76,7 @@ class Services:
     responses: KeptResponses
     encryption: Encryption
     datasets: Datasets
+    knowledge: Knowledge
     uploads: Uploads
     jobs: Jobs
     attached_jobs: AttachedJobs

@@ -25,7 +25,7 @@ def test_what_is_encrypted_is_discarded_with_its_keys(files: Files, responses: K
     registry = Registry(files.database, Store(tmp_path / "store"))
     datasets = Datasets(files.database, Store(files.folder.parent / "store"))
     kept = KeptEncryption(
-        files, providers, Projects(files.database, ProjectData(files.database, files, datasets)), registry
+        files, providers, Projects(files.database, ProjectData(files.database, files, [datasets])), registry
     )
     assert kept.status().num_objects == 2
     assert kept.discard().num_objects == 2

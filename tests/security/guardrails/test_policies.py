@@ -46,7 +46,7 @@ def test_calls_are_screened_by_what_applies_to_them_in_its_last_version(
     policies: GuardrailPolicies, database: Database, tmp_path: Path
 ) -> None:
     files = Files(database, tmp_path, open_test_encryption(database, tmp_path))
-    Projects(database, ProjectData(database, files, Datasets(database, Store(files.folder.parent / "store")))).create(
+    Projects(database, ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))])).create(
         "acme"
     )
     for name in ("of-all", "of-acme", "of-chat"):

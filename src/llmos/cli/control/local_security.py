@@ -60,12 +60,13 @@ class LocalProjects:
     @property
     def projects(self) -> "Projects":
         from llmos.data.datasets import open_datasets
+        from llmos.data.knowledge import open_knowledge
         from llmos.data.project_data import ProjectData
         from llmos.security.projects import Projects
 
-        database = self._control.registry.database
-        datasets = open_datasets(self._control.settings, database)
-        return Projects(database, ProjectData(database, self._control.files, datasets))
+        database, store = self._control.registry.database, self._control.registry.store
+        rooms = [open_datasets(self._control.settings, database), open_knowledge(database, store)]
+        return Projects(database, ProjectData(database, self._control.files, rooms))
 
 
 class LocalUsers:
