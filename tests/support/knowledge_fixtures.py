@@ -32,7 +32,7 @@ def words(text: str) -> list[str]:
 
 def vector_of(text: str) -> Vectors:
     """Return a vector that is near those of texts with the same words."""
-    vector = np.zeros((1, DIMENSIONS), np.float32)
+    vector = np.full((1, DIMENSIONS), 1e-3, np.float32)
     for word in words(text):
         vector[0, int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % DIMENSIONS] += 1
     return unit(vector)[0]

@@ -61,11 +61,11 @@ class LocalProjects:
     def projects(self) -> "Projects":
         from llmos.data.datasets import open_datasets
         from llmos.data.knowledge import open_knowledge
-        from llmos.data.project_data import ProjectData
+        from llmos.data.project_data import ProjectData, Room
         from llmos.security.projects import Projects
 
         database, store = self._control.registry.database, self._control.registry.store
-        rooms = [open_datasets(self._control.settings, database), open_knowledge(database, store)]
+        rooms: list[Room] = [open_datasets(self._control.settings, database), open_knowledge(database, store)]
         return Projects(database, ProjectData(database, self._control.files, rooms))
 
 

@@ -236,17 +236,25 @@ class _Change:
 
     def _build_index(self, documents: Sequence[StoredDocument]) -> Sequence[Path]:
         """Write the files of the index of these documents; none where they have no chunk."""
-        chunks: list[IndexedChunk] = []
-        vectors: list[Vectors] = []
-        for document in documents:
-            entry_chunks, entry_vectors = read_indexed(self.knowledge.entry_path(document))
-            if entry_chunks:
-                chunks += [
-                    IndexedChunk(document.name, number, chunk.text, document.metadata)
-                    for number, chunk in enumerate(entry_chunks)
-                ]
-                vectors.append(entry_vectors)
-        return build_index(self.folder.scratch, chunks, np.concatenate(vectors)) if chunks else []
+        entries = [document for document in documents if document.entry.facts.num_chunks]
+        if not entries:
+            return []
+        shape = sum(each.entry.facts.num_chunks for each in entries), entries[0].entry.facts.dimensions
+        vectors: Vectors = np.empty(shape, np.float32)
+
+        def chunks() -> Iterator[IndexedChunk]:
+            """Yield all chunks, and fill `vectors`, which is read after the last one."""
+            start = 0
+            for document in entries:
+                found, vectors_of_document = read_indexed(self.knowledge.entry_path(document))
+                vectors[start : start + len(found)] = vectors_of_document
+                start += len(found)
+                for number, each in enumerate(found):
+                    yield IndexedChunk(
+                        document=document.name, chunk=number, text=each.text, metadata=dict(document.metadata)
+                    )
+
+        return build_index(self.folder.new_scratch_folder("index"), chunks(), vectors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from llmos.core.errors import LLMOSError
+
 Vectors = NDArray[np.float32]
 """[num_texts, dimensions]."""
 
@@ -44,7 +46,9 @@ OpenEmbedder = Callable[[str], Embedder]
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """Return the vectors with the length 1; zeros stay zeros."""
+    """Return the vectors with the length 1. Raises LLMOSError for one without a direction."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    normalized: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    if not np.all(np.isfinite(lengths) & (lengths > 0)):
+        raise LLMOSError("The embedding model returned a vector of zeros, or of no numbers. Use another model.")
+    normalized: Vectors = vectors / lengths
     return normalized

@@ -15,8 +15,14 @@ class EntryFolder:
     """The entries that are being made for one name. Only one process has it at a time."""
 
     def __init__(self, scratch: Path, path_of: Callable[[str], Path], *, lasts: bool) -> None:
-        """`scratch`: an empty folder, for files of an index. `lasts`: the next attempt finds the entries."""
-        self.scratch, self._path_of, self._lasts = scratch, path_of, lasts
+        """`scratch`: an empty folder. `lasts`: the next attempt finds the entries."""
+        self._scratch, self._path_of, self._lasts = scratch, path_of, lasts
+
+    def new_scratch_folder(self, name: str) -> Path:
+        """Return a new empty folder, which lasts as long as this object."""
+        folder = self._scratch / name
+        folder.mkdir()
+        return folder
 
     def path(self, entry_key: str) -> Path:
         return self._path_of(entry_key)
@@ -31,7 +37,7 @@ class EntryFolder:
         if not self._lasts:
             write_entry(self.path(entry_key), entry)
             return
-        part = self.scratch / "entry.part"
+        part = self._scratch / "entry.part"
         write_entry(part, entry)
         os.replace(part, self.path(entry_key))
 
