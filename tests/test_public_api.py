@@ -45,7 +45,7 @@ def test_the_package_offers_these_names() -> None:
 def test_the_client_room_offers_these_names() -> None:
     assert sorted(client.__all__) == [
         "Answer", "AsyncClient", "AsyncModel", "AsyncStream", "Client", "DeploymentInfo", "Embeddings",
-        "Likelihood", "Model", "ModelInfo", "RouteInfo", "Stream", "ToolCall", "Usage",
+        "Likelihood", "Model", "ModelInfo", "RouteInfo", "Stream", "TokenCount", "ToolCall", "Usage",
     ]  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
 from llmos.core.store.store import Store
+from llmos.data.apps.runs import AppRuns
+from llmos.data.apps.sessions import AppSessions
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
@@ -130,6 +132,8 @@ def services(
         files=(files := Files(database, tmp_path / "files", encryption)),
         batches=Batches(database, files),
         responses=KeptResponses(database, encryption),
+        app_sessions=AppSessions(database, encryption),
+        app_runs=AppRuns(database, encryption),
         datasets=(datasets := Datasets(database, store := Store(tmp_path / "store"))),
         knowledge=(knowledge := Knowledge(database, store)),
         uploads=Uploads(tmp_path / "uploads", store),

@@ -22,6 +22,7 @@ from llmos.security.keys import Key, NewKey
 from llmos.security.permissions import Permission
 from llmos.security.roles import ROLES, permissions_of
 from llmos.security.users.sessions import csrf_token
+from support.apps import new_run
 from support.scripted import FakePool
 
 pytestmark = pytest.mark.anyio
@@ -54,12 +55,16 @@ def foreign(services: Services, tmp_path: Any) -> dict[str, str]:
     file = upload(services.files)
     batch = services.batches.create("rival", endpoint="/v1/chat/completions", input_file_id=file)
     services.responses.keep("rival", KeptResponse(id="resp_rival", body='{"secret": 1}', items="[]"))
+    session = services.app_sessions.open("rival", "support", "u42")
+    run = services.app_runs.begin("rival", new_run(session.id))
     job = services.jobs.create("verify", {"model": "rival"}, project="rival")
     key, _ = services.keys.create(NewKey(project="rival"))
     return {
         "file_id": file,
         "batch_id": batch.id,
         "response_id": "resp_rival",
+        "session": session.id,
+        "run": run.id,
         "job": job.id,
         "key": key.id,
         "project": "rival",
@@ -78,6 +83,8 @@ def kept(services: Services, foreign: Mapping[str, str]) -> list[Any]:
         services.files.open(foreign["file_id"]).read(),
         services.batches.get("rival", foreign["batch_id"]),
         services.responses.get("rival", "resp_rival"),
+        services.app_sessions.get("rival", foreign["session"]),
+        services.app_runs.get("rival", foreign["run"]),
         services.jobs.get(foreign["job"]),
         services.keys.get(foreign["key"]),
         services.projects.get("rival"),

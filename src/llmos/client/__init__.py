@@ -5,7 +5,17 @@ calls.py and control_calls.py (requests and replies) and flows.py (retries and s
 run them.
 """
 
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, Likelihood, ModelInfo, RouteInfo, ToolCall, Usage
+from llmos.client.answers import (
+    Answer,
+    DeploymentInfo,
+    Embeddings,
+    Likelihood,
+    ModelInfo,
+    RouteInfo,
+    TokenCount,
+    ToolCall,
+    Usage,
+)
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
 from llmos.client.blocking import Client, Model, Stream
 
@@ -22,6 +32,7 @@ __all__ = [
     "ModelInfo",
     "RouteInfo",
     "Stream",
+    "TokenCount",
     "ToolCall",
     "Usage",
 ]

@@ -77,6 +77,15 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TokenCount:
+    """The size of a prompt."""
+
+    num_tokens: int
+    context_length: int
+    """The most tokens that a prompt and its answer may have together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Embeddings:
     """The embeddings of a list of texts."""
 

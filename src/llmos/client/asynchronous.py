@@ -8,7 +8,8 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, control_calls, flows
-from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo
+from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
+from llmos.client.async_apps import AsyncRuns, AsyncSessions
 from llmos.client.async_control import (
     AsyncAudit,
     AsyncDeployments,
@@ -74,6 +75,8 @@ class AsyncClient:
         self.labels = AsyncLabels(self)
         self.policies = AsyncPolicies(self)
         self.projects = AsyncProjects(self)
+        self.sessions = AsyncSessions(self)
+        self.runs = AsyncRuns(self)
         self.guardrails = AsyncGuardrails(self)
         self.encryption = AsyncEncryption(self)
         self.erasures = AsyncErasures(self)
@@ -211,6 +214,12 @@ class AsyncModel:
         if stream:
             return await self._client._stream(calls.chat_streamed(self.name, messages, sampling=sampling))
         return await self._client._request(calls.chat(self.name, messages, sampling=sampling))
+
+    async def count_tokens(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> TokenCount:
+        """Return how many tokens a conversation has as the model sees it. Nothing is generated."""
+        return await self._client._request(calls.count_tokens(self.name, messages, tools))
 
     async def likelihood(
         self,

@@ -9,7 +9,8 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, control_calls, flows
-from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo
+from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
+from llmos.client.apps import Runs, Sessions
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
@@ -79,6 +80,8 @@ class Client:
         self.labels = Labels(self)
         self.policies = Policies(self)
         self.projects = Projects(self)
+        self.sessions = Sessions(self)
+        self.runs = Runs(self)
         self.guardrails = Guardrails(self)
         self.encryption = Encryption(self)
         self.erasures = Erasures(self)
@@ -214,6 +217,12 @@ class Model:
         if stream:
             return self._client._stream(calls.chat_streamed(self.name, messages, sampling=sampling))
         return self._client._request(calls.chat(self.name, messages, sampling=sampling))
+
+    def count_tokens(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> TokenCount:
+        """Return how many tokens a conversation has as the model sees it. Nothing is generated."""
+        return self._client._request(calls.count_tokens(self.name, messages, tools))
 
     def likelihood(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from sys import byteorder
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
-from llmos.client.answers import Answer, Embeddings, Usage
+from llmos.client.answers import Answer, Embeddings, TokenCount, Usage
 from llmos.client.call import Call, StreamedCall, json_object, read_one
 from llmos.client.draft import Draft, MalformedReply
 from llmos.core.schemas.base import Description
@@ -105,6 +105,13 @@ def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling
         **_options(sampling, "structured_outputs", "json", ChatOptions),
     }
     return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
+
+
+def count_tokens(
+    model: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+) -> Call[TokenCount]:
+    body = {"model": model, "messages": list(messages), **({"tools": list(tools)} if tools else {})}
+    return Call(method="POST", path="/v1/tokenize", body=body, read=_read_token_count)
 
 
 def embed(
@@ -232,6 +239,14 @@ def _read_embeddings(body: Any, model: str) -> Embeddings:
         vectors = [_floats(b64decode(json_object(row)["embedding"], validate=True)) for row in rows]
         usage = _usage({"completion_tokens": 0, **json_object(body.get("usage"))})
         return Embeddings(vectors=vectors, model=model, version=str(body["model"]), usage=usage)
+    except (KeyError, TypeError, ValueError):
+        raise MalformedReply from None
+
+
+def _read_token_count(body: Any) -> TokenCount:
+    body = json_object(body)
+    try:
+        return TokenCount(num_tokens=int(body["count"]), context_length=int(body["max_model_len"]))
     except (KeyError, TypeError, ValueError):
         raise MalformedReply from None
 

@@ -4,13 +4,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmos.core.errors import ConnectionFailed, LLMOSError
+from llmos.core.errors import ConnectionFailed, LLMOSError, RunConflict
 
 RETRIED_STATUSES = frozenset({408, 409, 429})
 
 
 def is_worth_retrying(error: LLMOSError) -> bool:
     """Return True if the same request may succeed a moment later."""
+    if isinstance(error, RunConflict):
+        return False
     return isinstance(error, ConnectionFailed) or error.status in RETRIED_STATUSES or 500 <= error.status < 600
 
 

@@ -15,7 +15,8 @@ LLMOSError                        500 internal_error
 ├── MethodNotAllowed              405 method_not_allowed
 ├── RequestTimeout                408 request_timeout
 ├── Conflict                      409 conflict
-│   └── InsufficientMemory        409 insufficient_memory
+│   ├── InsufficientMemory        409 insufficient_memory
+│   └── RunConflict               409 run_conflict
 ├── TooLarge                      413 request_too_large
 ├── UriTooLong                    414 uri_too_long
 ├── UnsupportedMediaType          415 unsupported_media_type
@@ -125,6 +126,12 @@ class InsufficientMemory(Conflict):
     """A model, or what was asked of it, doesn't fit into this machine's memory. Trying again doesn't help."""
 
     code = "insufficient_memory"
+
+
+class RunConflict(Conflict):
+    """Another run is in the session, another process has the run, or it has ended. Trying again soon doesn't help."""
+
+    code = "run_conflict"
 
 
 class TooLarge(LLMOSError):

@@ -1,4 +1,4 @@
-"""The data that are kept for one project: its files, batches, stored responses, datasets and knowledge."""
+"""The data that are kept for one project: its files, batches, stored responses, sessions, runs, datasets, knowledge."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,6 +7,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
 from llmos.data import queries
+from llmos.data.apps import queries as app_queries
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.retention import Retention, Retentions
 from llmos.data.sweep import Sweep
@@ -45,6 +46,7 @@ class ProjectData:
         """Delete all of it, and destroy the keys, without which it can't be read in any backup."""
         with self._database.transaction(frees_space=True) as session:
             ids = queries.remove_all_of(session, project)
+            app_queries.remove_all_of(session, project)
             key_queries.remove_object_keys_of(session, project)
         self._files.encryption.ring.destroy_project(project)
         for id in ids:

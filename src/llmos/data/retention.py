@@ -1,9 +1,9 @@
 """Retention: how long what is kept for a project stays.
 
-default    responses 30 days; files and batches until somebody deletes them
-30d        responses, files and ended batches, that many days
+default    responses, sessions and runs of applications 30 days; files and batches until somebody deletes them
+30d        the same, files and ended batches, that many days
 forever    until somebody deletes them
-nothing    nothing is kept: responses aren't stored, and files can't be uploaded
+nothing    nothing is kept: responses aren't stored, files can't be uploaded, and there are no sessions and runs
 """
 
 import re
@@ -15,6 +15,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict
 from llmos.data import queries
+from llmos.data.apps import queries as app_queries
 from llmos.data.tables import RetentionRow
 
 MAX_DAYS = 36_500
@@ -71,7 +72,10 @@ class Retentions:
             return {row.project: Retention(row.retention) for row in queries.retentions(session)}
 
     def set(self, project: str, retention: Retention, *, actor: str | None = None) -> None:
-        """Set it, also for the responses that are kept already. Files and batches follow with the next sweep."""
+        """Set it, also for the responses, sessions and runs that are kept already.
+
+        Files and batches follow with the next sweep.
+        """
         with self._database.transaction() as session:
             row = session.get(RetentionRow, project)
             if row is None:
@@ -80,6 +84,7 @@ class Retentions:
             row.retention, row.changed_at, row.changed_by = retention.text, self._clock(), actor
             for response in queries.responses_of(session, project):
                 response.expires_at = retention.response_expires_at(response.created_at)
+            app_queries.set_expiry(session, project, retention.response_expires_at)
 
     def check_keeps(self, project: str) -> None:
         """Raise Conflict if nothing is kept for the project."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from llmos.core.clock import Clock, utc_now
 from llmos.core.encryption import queries as key_queries
 from llmos.data import queries
+from llmos.data.apps import queries as app_queries
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.retention import Retention, Retentions
 
@@ -17,13 +18,14 @@ class Sweep:
         self._retentions = Retentions(files.database)
 
     def run(self) -> int:
-        """Delete expired responses, and files and ended batches that are older than their project keeps them.
+        """Delete expired responses, sessions and runs, and files and ended batches that are too old for their project.
 
         Returns how many files and batches. The input of a batch that hasn't ended stays until then.
         """
         now = self._clock()
         with self._database.transaction(frees_space=True) as session:
             queries.remove_expired_responses(session, now)
+            app_queries.remove_expired(session, now)
         return sum(self.run_for(project, retention, now) for project, retention in self._retentions.all().items())
 
     def run_for(self, project: str, retention: Retention, now: datetime) -> int:

@@ -14,6 +14,7 @@ from llmos.core.ids import new_id
 from llmos.core.schemas.erasures import ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
 from llmos.core.versioning import project_queries
 from llmos.data import queries
+from llmos.data.apps import queries as app_queries
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.forgetting import forget_rows
 from llmos.data.datasets.tables import DATASETS
@@ -28,9 +29,9 @@ from llmos.security.signing_key import SigningKey
 MAX_SUBJECT_LENGTH = 512
 
 _BACKUPS = (
-    "Stored responses were encrypted under keys of the person, which are destroyed: they can't be read in any backup of"
-    " the data. Lines of batch files were encrypted under the key of the whole file: backups from before have them"
-    " until they are deleted."
+    "Stored responses, sessions and runs were encrypted under keys of the person, which are destroyed: they can't be"
+    " read in any backup of the data. Lines of batch files were encrypted under the key of the whole file: backups from"
+    " before have them until they are deleted."
 )
 
 
@@ -104,6 +105,7 @@ class Erasing:
         with self._database.transaction(frees_space=True) as session:
             objects = key_queries.objects_of(session, project, name)
             responses = queries.remove_responses(session, project, objects)
+            sessions, runs = app_queries.remove_objects(session, project, objects)
             key_queries.remove_object_keys(session, objects)
             blocked -= queries.blocked(session, blocked)
             session.add_all(
@@ -115,12 +117,14 @@ class Erasing:
         num_keys = len(self._ring.destroy_subject(project, name))
         files = [*self._cut_inputs(inputs), *self._cut_answers(project, inputs)]
         rows = forget_rows(self._datasets, project, name)
-        if not (responses or num_keys or files or rows):
+        if not (responses or sessions or runs or num_keys or files or rows):
             return None
         return ErasedInProject(
             project=project,
             erasure_id=erasure_id,
             responses=sorted(responses),
+            sessions=sorted(sessions),
+            runs=sorted(runs),
             files=files,
             datasets=[ErasedRows(version=version, num_rows=number) for version, number in rows.items()],
             num_keys_destroyed=num_keys,

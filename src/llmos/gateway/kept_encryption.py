@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from llmos.core.encryption import queries as key_queries
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.data import queries
+from llmos.data.apps import queries as app_queries
 from llmos.data.files import Files
 from llmos.data.plain_data import PlainData
 from llmos.deployments.providers.providers import Providers
@@ -80,6 +81,7 @@ class KeptEncryption:
         with self._database.transaction(frees_space=True) as session:
             num_objects = key_queries.num_objects(session)
             ids = queries.remove_encrypted(session)
+            app_queries.remove_all(session)
             key_queries.remove_all_object_keys(session)
         for id in ids:
             self._files.path(id).unlink(missing_ok=True)

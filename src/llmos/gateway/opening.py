@@ -7,6 +7,8 @@ from llmos.core.config import Settings
 from llmos.core.database import Database
 from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
+from llmos.data.apps.runs import AppRuns
+from llmos.data.apps.sessions import AppSessions
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
@@ -117,6 +119,8 @@ def open_services(settings: Settings) -> Services:
         files=files,
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database, encryption),
+        app_sessions=AppSessions(registry.database, encryption),
+        app_runs=AppRuns(registry.database, encryption),
         encryption=encryption,
         datasets=(datasets := Datasets(registry.database, registry.store)),
         knowledge=(knowledge := Knowledge(registry.database, registry.store)),

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from llmos.core.config import Settings
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.jobs.jobs import Jobs
+from llmos.data.apps.runs import AppRuns
+from llmos.data.apps.sessions import AppSessions
 from llmos.data.batches import Batches
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
@@ -74,6 +76,8 @@ class Services:
     files: Files
     batches: Batches
     responses: KeptResponses
+    app_sessions: AppSessions
+    app_runs: AppRuns
     encryption: Encryption
     datasets: Datasets
     knowledge: Knowledge

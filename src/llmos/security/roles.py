@@ -35,6 +35,9 @@ _DEVELOPER = _VIEWER | {
     Permission.BATCHES_WRITE,
     Permission.DATASETS_READ,
     Permission.DATASETS_WRITE,
+    Permission.APPS_READ,
+    Permission.APPS_RUN,
+    Permission.APPS_WRITE,
     Permission.JOBS_WRITE,
 }
 _OPERATOR = _DEVELOPER | {

@@ -25,11 +25,16 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     erasure_id: str = ""
     responses: list[str] = field(default_factory=list)
     """The ids of stored responses that were deleted."""
+    sessions: list[str] = field(default_factory=list)
+    """The ids of sessions of applications that were deleted, with their turns."""
+    runs: list[str] = field(default_factory=list)
+    """The ids of runs of applications that were deleted."""
     files: list[ErasedFile] = field(default_factory=list)
     """Files of batches."""
     datasets: list[ErasedRows] = field(default_factory=list)
     num_keys_destroyed: int = 0
-    """The keys that the person's responses were encrypted under. Without them, no backup of the data can be read."""
+    """The keys that the person's responses, sessions and runs were encrypted under. Without them, no backup of these
+    can be read."""
     num_contents_blocked: int = 0
     """Contents that are refused if somebody uploads them again."""
 

@@ -1,0 +1,114 @@
+"""The calls about sessions and runs: what each sends and how its reply is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
+from llmos.client.draft import MalformedReply
+from llmos.core.schemas.runs import RunDescription, StepDescription
+from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+
+_SESSIONS = "/llmos/v1/sessions"
+_RUNS = "/llmos/v1/runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the journal has after a write."""
+
+    run: RunDescription
+    """Without its steps."""
+    steps: Sequence[StepDescription]
+    """How the steps of the entries stand."""
+
+
+def open_session(app: str, name: str, user: str) -> Call[SessionDescription]:
+    body = {"app": app, "name": name, **({"user": user} if user else {})}
+    return Call(method="POST", path=_SESSIONS, body=body, read=read_one(SessionDescription))
+
+
+def list_sessions(app: str | None, after: str | None, limit: int) -> Call[list[SessionDescription]]:
+    query = _query(app=app, after=after, limit=limit)
+    return Call(method="GET", path=f"{_SESSIONS}?{query}", read=read_each(SessionDescription))
+
+
+def get_session(id: str) -> Call[SessionDescription]:
+    return Call(method="GET", path=_path(_SESSIONS, id), read=read_one(SessionDescription))
+
+
+def remove_session(id: str) -> Call[None]:
+    return Call(method="DELETE", path=_path(_SESSIONS, id), read=read_nothing)
+
+
+def read_turns(id: str, first: int, before: int | None, limit: int) -> Call[list[TurnDescription]]:
+    query = _query(first=first, before=before, limit=limit)
+    return Call(method="GET", path=f"{_path(_SESSIONS, id)}/turns?{query}", read=read_each(TurnDescription))
+
+
+def append_turn(id: str, messages: Sequence[Mapping[str, Any]]) -> Call[SessionDescription]:
+    body = {"messages": list(messages)}
+    return Call(method="POST", path=f"{_path(_SESSIONS, id)}/turns", body=body, read=read_one(SessionDescription))
+
+
+def set_window(id: str, first_turn: int, summary: str | None) -> Call[SessionDescription]:
+    body = {"first_turn": first_turn, "summary": summary}
+    return Call(method="PUT", path=f"{_path(_SESSIONS, id)}/window", body=body, read=read_one(SessionDescription))
+
+
+def begin_run(fields: Mapping[str, Any]) -> Call[RunDescription]:
+    return Call(method="POST", path=_RUNS, body=fields, read=read_one(RunDescription))
+
+
+def list_runs(**fields: Any) -> Call[list[RunDescription]]:
+    return Call(method="GET", path=f"{_RUNS}?{_query(**fields)}", read=read_each(RunDescription))
+
+
+def get_run(id: str) -> Call[RunDescription]:
+    return Call(method="GET", path=_path(_RUNS, id), read=read_one(RunDescription))
+
+
+def remove_run(id: str) -> Call[None]:
+    return Call(method="DELETE", path=_path(_RUNS, id), read=read_nothing)
+
+
+def claim_run(id: str, lease: str, lease_seconds: float) -> Call[RunDescription]:
+    body = {"lease": lease, "lease_seconds": lease_seconds}
+    return Call(method="POST", path=f"{_path(_RUNS, id)}/claim", body=body, read=read_one(RunDescription))
+
+
+def write_journal(id: str, fields: Mapping[str, Any]) -> Call[Written]:
+    return Call(method="POST", path=f"{_path(_RUNS, id)}/journal", body=fields, read=_read_written)
+
+
+def signal_run(id: str, name: str, value: Any) -> Call[RunDescription]:
+    path = f"{_path(_RUNS, id)}/signals/{quote(name, safe='')}"
+    return Call(method="POST", path=path, body={"value": value}, read=read_one(RunDescription))
+
+
+def resolve_step(id: str, step: str, has_happened: bool, result: Any) -> Call[RunDescription]:
+    body = {"step": step, "has_happened": has_happened, "result": result}
+    return Call(method="POST", path=f"{_path(_RUNS, id)}/resolve", body=body, read=read_one(RunDescription))
+
+
+def cancel_run(id: str) -> Call[RunDescription]:
+    return Call(method="POST", path=f"{_path(_RUNS, id)}/cancel", read=read_one(RunDescription))
+
+
+def _read_written(body: Any) -> Written:
+    body = json_object(body)
+    steps = body.get("steps")
+    if not isinstance(steps, list):
+        raise MalformedReply
+    run = read_as(RunDescription, json_object(body.get("run")))
+    return Written(run, [read_as(StepDescription, json_object(each)) for each in steps])
+
+
+def _path(root: str, id: str) -> str:
+    return f"{root}/{quote(id, safe='')}"
+
+
+def _query(**fields: Any) -> str:
+    given = {name: value for name, value in fields.items() if value is not None}
+    return urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()})

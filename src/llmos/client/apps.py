@@ -1,0 +1,95 @@
+"""The sessions and runs of applications on a server, with blocking calls."""
+
+import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmos.client import app_calls as calls
+from llmos.client.control import Noun
+from llmos.core.schemas.runs import RunDescription
+from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+
+
+class Sessions(Noun):
+    """The conversations of applications."""
+
+    def open(self, app: str, name: str, *, user: str = "") -> SessionDescription:
+        """Return the application's session with this name, which is created if there is none."""
+        return self._client._request(calls.open_session(app, name, user))
+
+    def list(
+        self, *, app: str | None = None, after: str | None = None, limit: int = 100
+    ) -> builtins.list[SessionDescription]:
+        """Return sessions, newest first. `after`: the id of a session, to continue a list behind it."""
+        return self._client._request(calls.list_sessions(app, after, limit))
+
+    def get(self, id: str) -> SessionDescription:
+        return self._client._request(calls.get_session(id))
+
+    def turns(
+        self, id: str, *, first: int = 0, before: int | None = None, limit: int = 100
+    ) -> builtins.list[TurnDescription]:
+        """Return the newest `limit` turns from `first` on and before `before`, oldest first."""
+        return self._client._request(calls.read_turns(id, first, before, limit))
+
+    def append(self, id: str, messages: Sequence[Mapping[str, Any]]) -> SessionDescription:
+        """Append one whole turn. Raises Conflict while a run is in the session."""
+        return self._client._request(calls.append_turn(id, messages))
+
+    def set_window(self, id: str, first_turn: int, summary: str | None = None) -> SessionDescription:
+        """Let prompts begin with a later turn, behind a summary of those before it."""
+        return self._client._request(calls.set_window(id, first_turn, summary))
+
+    def remove(self, id: str) -> None:
+        """Remove a session with its turns and runs."""
+        self._client._request(calls.remove_session(id))
+
+
+class Runs(Noun):
+    """The runs of applications. `llmos.apps` begins and continues them; this is for those who watch and decide."""
+
+    def list(
+        self,
+        *,
+        app: str | None = None,
+        state: str | None = None,
+        session: str | None = None,
+        abandoned: bool = False,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> builtins.list[RunDescription]:
+        """Return runs without their steps, newest first. `abandoned`: those that no process has."""
+        given = {"app": app, "state": state, "session": session, "abandoned": abandoned or None}
+        return self._client._request(calls.list_runs(**given, after=after, limit=limit))
+
+    def get(self, id: str) -> RunDescription:
+        """Return a run with its steps."""
+        return self._client._request(calls.get_run(id))
+
+    def signal(self, id: str, name: str, value: Any = True) -> RunDescription:
+        """Give a run what it waits for, such as an approval. Raises Conflict if it has got it."""
+        return self._client._request(calls.signal_run(id, name, value))
+
+    def resolve(self, id: str, step: str, *, has_happened: bool, result: Any = None) -> RunDescription:
+        """Say what became of an effect in doubt. `result`: what it would have returned."""
+        return self._client._request(calls.resolve_step(id, step, has_happened, result))
+
+    def cancel(self, id: str) -> RunDescription:
+        """Raises Conflict if the run has ended."""
+        return self._client._request(calls.cancel_run(id))
+
+    def remove(self, id: str) -> None:
+        """Raises Conflict if the run hasn't ended."""
+        self._client._request(calls.remove_run(id))
+
+    def begin(self, **fields: Any) -> RunDescription:
+        """Begin a run: `id`, `lease`, `app`, and what else the API's page lists. Raises RunConflict."""
+        return self._client._request(calls.begin_run(fields))
+
+    def claim(self, id: str, lease: str, lease_seconds: float = 30) -> RunDescription:
+        """Continue a run that no process has. Raises RunConflict if one has."""
+        return self._client._request(calls.claim_run(id, lease, lease_seconds))
+
+    def write(self, id: str, **fields: Any) -> calls.Written:
+        """Write to the journal of a run. Raises RunConflict for a process that doesn't have it."""
+        return self._client._request(calls.write_journal(id, fields))

@@ -1,0 +1,176 @@
+"""Queries of sessions and runs. None commits: the public functions of the room do."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
+
+from llmos.core.encryption import queries as key_queries
+from llmos.core.schemas.runs import LIVE_STATES
+from llmos.data.apps.tables import RunRow, SessionRow, SignalRow, StepRow, TurnRow
+
+RunSelect = Select[RunRow]
+
+_AT_ONCE = 500
+
+
+def session_row(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> SessionRow | None:
+    """Return a session of the project that hasn't expired, or None."""
+    if not id.isprintable():  # PostgreSQL rejects text with a NUL.
+        return None
+    statement = select(SessionRow).where(SessionRow.id == id, SessionRow.project == project)
+    statement = statement.where(SessionRow.expires_at > now)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def session_named(session: Session, project: str, app: str, name: str) -> SessionRow | None:
+    """Return the session with this HMAC of its name, expired or not."""
+    statement = select(SessionRow).where(SessionRow.project == project, SessionRow.app == app, SessionRow.name == name)
+    return session.scalars(statement).one_or_none()
+
+
+def sessions_page(
+    session: Session, project: str, now: datetime, *, app: str | None, before: int | None, limit: int
+) -> Sequence[SessionRow]:
+    """Return sessions, newest first."""
+    statement = select(SessionRow).where(SessionRow.project == project, SessionRow.expires_at > now)
+    if app is not None:
+        statement = statement.where(SessionRow.app == app)
+    if before is not None:
+        statement = statement.where(SessionRow.number < before)
+    return session.scalars(statement.order_by(SessionRow.number.desc()).limit(limit)).all()
+
+
+def turns(session: Session, session_id: str, first: int, before: int, limit: int) -> Sequence[TurnRow]:
+    """Return the newest `limit` turns from `first` to `before`, oldest first."""
+    statement = select(TurnRow).where(TurnRow.session_id == session_id, TurnRow.index >= first, TurnRow.index < before)
+    return session.scalars(statement.order_by(TurnRow.index.desc()).limit(limit)).all()[::-1]
+
+
+def run_row(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> RunRow | None:
+    """Return a run of the project that hasn't expired, or None."""
+    if not id.isprintable():
+        return None
+    statement = select(RunRow).where(RunRow.id == id, RunRow.project == project, RunRow.expires_at > now)
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def run_with_id(session: Session, id: str) -> RunRow | None:
+    """Return a run of any project."""
+    return session.scalars(select(RunRow).where(RunRow.id == id)).one_or_none()
+
+
+def live_run_of(session: Session, session_id: str) -> RunRow | None:
+    """Return the run of a session that hasn't ended, locked until the transaction ends."""
+    statement = select(RunRow).where(RunRow.session_id == session_id, RunRow.state.in_(LIVE_STATES))
+    return session.scalars(statement.with_for_update()).one_or_none()
+
+
+def live_runs_of(session: Session, session_ids: Collection[str]) -> dict[str, str]:
+    """Return {session: its run that hasn't ended}."""
+    statement = select(RunRow.session_id, RunRow.id).where(
+        RunRow.session_id.in_(session_ids), RunRow.state.in_(LIVE_STATES)
+    )
+    return {str(row[0]): row[1] for row in session.execute(statement)}
+
+
+def runs_page(session: Session, statement: RunSelect, before: int | None, limit: int) -> Sequence[RunRow]:
+    """Return the runs of runs_of(), newest first."""
+    if before is not None:
+        statement = statement.where(RunRow.number < before)
+    return session.scalars(statement.order_by(RunRow.number.desc()).limit(limit)).all()
+
+
+def runs_of(project: str, now: datetime, **equal: str | None) -> RunSelect:
+    """Return the statement of a project's runs. `equal`: {column: value} to match; None: any value."""
+    given = {name: value for name, value in equal.items() if value is not None}
+    return select(RunRow).where(RunRow.project == project, RunRow.expires_at > now).filter_by(**given)
+
+
+def to_be_continued(statement: RunSelect, now: datetime) -> RunSelect:
+    """Return the statement of those runs that no process has: they are ready, or their lease has expired."""
+    is_abandoned = (RunRow.state == "running") & (RunRow.lease_expires_at <= now)
+    return statement.where((RunRow.state == "ready") | is_abandoned)
+
+
+def steps(session: Session, run_id: str) -> Sequence[StepRow]:
+    """Return the steps in the order in which they began."""
+    return session.scalars(select(StepRow).where(StepRow.run_id == run_id).order_by(StepRow.number)).all()
+
+
+def step(session: Session, run_id: str, key: str) -> StepRow | None:
+    return session.scalars(select(StepRow).where(StepRow.run_id == run_id, StepRow.key == key)).one_or_none()
+
+
+def begun_effects(session: Session, run_id: str) -> Sequence[StepRow]:
+    """Return the effects that were begun and haven't ended."""
+    statement = select(StepRow).where(StepRow.run_id == run_id, StepRow.is_effect, StepRow.state == "begun")
+    return session.scalars(statement).all()
+
+
+def signals(session: Session, run_id: str) -> Sequence[SignalRow]:
+    return session.scalars(select(SignalRow).where(SignalRow.run_id == run_id).order_by(SignalRow.at)).all()
+
+
+def signal(session: Session, run_id: str, name: str) -> SignalRow | None:
+    return session.get(SignalRow, (run_id, name))
+
+
+def remove_sessions(session: Session, ids: Collection[str]) -> Sequence[str]:
+    """Delete sessions with their turns and runs. Return the ids of their runs."""
+    runs = session.scalars(select(RunRow.id).where(RunRow.session_id.in_(ids))).all()
+    remove_runs(session, runs)
+    session.execute(delete(TurnRow).where(TurnRow.session_id.in_(ids)))
+    session.execute(delete(SessionRow).where(SessionRow.id.in_(ids)))
+    key_queries.remove_object_keys(session, ids)
+    return runs
+
+
+def remove_runs(session: Session, ids: Collection[str]) -> None:
+    """Delete runs with their steps and signals."""
+    for kind in (StepRow, SignalRow):
+        session.execute(delete(kind).where(kind.run_id.in_(ids)))
+    session.execute(delete(RunRow).where(RunRow.id.in_(ids)))
+    key_queries.remove_object_keys(session, ids)
+
+
+def remove_expired(session: Session, now: datetime) -> None:
+    """Delete the sessions and runs of all projects that have expired."""
+    _remove_where(session, SessionRow.expires_at <= now, RunRow.expires_at <= now)
+
+
+def remove_all_of(session: Session, project: str) -> None:
+    """Delete the sessions and runs of a project."""
+    _remove_where(session, SessionRow.project == project, RunRow.project == project)
+
+
+def remove_all(session: Session) -> None:
+    """Delete those of all projects: all are encrypted."""
+    for kind in (StepRow, SignalRow, RunRow, TurnRow, SessionRow):
+        session.execute(delete(kind))
+
+
+def remove_objects(session: Session, project: str, ids: Collection[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Delete the project's sessions and runs among these objects. Return the ids of both."""
+    sessions = session.scalars(select(SessionRow.id).where(SessionRow.project == project, SessionRow.id.in_(ids))).all()
+    runs = [*remove_sessions(session, sessions)]
+    others = session.scalars(select(RunRow.id).where(RunRow.project == project, RunRow.id.in_(ids))).all()
+    remove_runs(session, others)
+    return sessions, [*runs, *others]
+
+
+def set_expiry(session: Session, project: str, expires_at: Callable[[datetime], datetime]) -> None:
+    """Let the project's sessions and runs expire at what the function returns for their last change."""
+    for row in session.scalars(select(SessionRow).where(SessionRow.project == project)):
+        row.expires_at = expires_at(row.updated_at)
+    for run in session.scalars(select(RunRow).where(RunRow.project == project)):
+        run.expires_at = expires_at(run.ended_at or run.created_at)
+
+
+def _remove_where(session: Session, of_sessions: Any, of_runs: Any) -> None:
+    while sessions := session.scalars(select(SessionRow.id).where(of_sessions).limit(_AT_ONCE)).all():
+        remove_sessions(session, sessions)
+    while runs := session.scalars(select(RunRow.id).where(of_runs).limit(_AT_ONCE)).all():
+        remove_runs(session, runs)
