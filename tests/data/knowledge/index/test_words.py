@@ -12,15 +12,16 @@ from support.examples import examples
     ("text", "terms"),
     [
         ("The CAT's 3.14 snake_case", "the cat s 3 14 snake case"),
-        ("Die Straße nach Köln", "die strasse nach koln"),
+        ("Die Straße nach Köln", "die strass nach koln"),
+        ("searching SEARCHES", "search search"),
         ("Łódź, Ærø, đường", "lodz aero duong"),
         ("ΣΊΣΥΦΟΣ ёлка", "σισυφοσ елка"),
         ("ｆｕｌｌ　ｗｉｄｔｈ　１２３ ² ﬁt", "full width 123 2 fit"),
         ("١٢٣ ४५", "123 45"),
-        ("co\u00adoperate", "cooperate"),
+        ("co\u00adoperate", "cooper"),
         ("مُحَمَّد", "محمد"),
         ("हिन्दी में", "हिन्दी में"),
-        ("iPhone手机3号", "iphone 手 机 手机 3 号"),
+        ("iPhone手机3号", "iphon 手 机 手机 3 号"),
         ("ｶﾞ", "ガ"),
         ("", ""),
         ('"* ^ - \0 \ud800 …', ""),
@@ -32,10 +33,9 @@ def test_terms_of_a_text(text: str, terms: str) -> None:
 
 def test_scripts_without_spaces_are_cut_into_pairs() -> None:
     assert list(terms_of("人工智")) == ["人", "工", "智", "人工", "工智"]
-    assert query_terms("人工智") == ["人工", "工智"]
-    assert query_terms("智") == ["智"]
-    assert query_terms("학교에서") == ["학교", "교에", "에서"]
-    assert query_terms("ไทย") == ["ไท", "ทย"]
+    assert list(terms_of("智")) == ["智"]
+    assert list(terms_of("학교에")) == ["학", "교", "에", "학교", "교에"]
+    assert list(terms_of("ไทย")) == ["ไท", "ทย"]
 
 
 def test_long_words_are_cut_alike() -> None:
@@ -52,7 +52,7 @@ def test_a_question_has_each_term_once() -> None:
 @given(st.text())
 def test_a_text_has_the_terms_that_are_asked_for_it(text: str) -> None:
     terms = set(terms_of(text))
-    assert terms >= set(query_terms(text))
+    assert set(query_terms(text)) == terms
     assert all(term and not any(character in " \0\"'*()" for character in term) for term in terms)
 
 

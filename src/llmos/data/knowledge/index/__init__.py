@@ -24,6 +24,7 @@ A path in open_index() may be a SealedPath, and bytes may stand for any path. Fi
     text_part
     catalog | connections | files | fusion | vectors
     filters | words
+    stemming
 """
 
 from collections.abc import Mapping

@@ -1,18 +1,20 @@
 """Terms: what the text part of an index stores of a chunk, and looks up for a question.
 
-    terms_of("Die Straße nach Köln")      die strasse nach koln
+    terms_of("Die Straßen nach Köln")     die strassen nach koln
+    terms_of("searching, searches")       search search
     terms_of("人工智能")                   人 工 智 能 人工 工智 智能
-    query_terms("人工智能")                人工 工智 智能
-    query_terms("智")                     智
+    terms_of("ไทย")                       ไท ทย
 
 Scripts that put no spaces between words are cut into pairs of neighbouring characters, so that no dictionary decides
-what can be found. Single characters are stored, too, and asked for where a question has nothing longer in that place.
+what can be found.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
+
+from llmos.data.knowledge.index.stemming import stem
 
 VERSION = 1
 """Raised when the same text gives other terms. Indexes of other versions are built again."""
@@ -51,28 +53,28 @@ _PLAIN = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l",
 
 
 def terms_of(text: str) -> Iterator[str]:
-    """Yield the terms of a chunk, in order, as often as they occur."""
-    return _terms(text, stored=True)
-
-
-def query_terms(text: str) -> list[str]:
-    """Return the different terms of a question, in order."""
-    return list(dict.fromkeys(_terms(text, stored=False)))
-
-
-def _terms(text: str, *, stored: bool) -> Iterator[str]:
+    """Yield the terms of a chunk or a question, in order, as often as they occur."""
     if text.isascii():
-        for word in _ASCII_WORDS.findall(text.lower()):
-            yield word[:MAX_TERM_LENGTH]
+        yield from map(_term, _ASCII_WORDS.findall(text.lower()))
         return
     for run in _RUNS.finditer(_folded(text)):
         found = run[0]
         if run.lastgroup is None:
-            yield found[:MAX_TERM_LENGTH]
+            yield _term(found)
             continue
-        if len(found) == 1 or (stored and run.lastgroup == "cjk"):
+        if len(found) == 1 or run.lastgroup == "cjk":
             yield from found
         yield from map("".join, pairwise(found))
+
+
+def query_terms(text: str) -> list[str]:
+    """Return the different terms of a question, in order."""
+    return list(dict.fromkeys(terms_of(text)))
+
+
+def _term(word: str) -> str:
+    word = word[:MAX_TERM_LENGTH]
+    return stem(word) if word.isascii() and word.isalpha() else word
 
 
 def _folded(text: str) -> str:
