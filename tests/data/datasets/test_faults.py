@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_the_versions_before(datasets, store, write, path, sm
     assert_sound(datasets, store)
 
 
-def test_a_disk_that_is_full_while_duckdb_writes_says_so(database, tmp_path):
+def test_a_disk_that_is_full_while_a_segment_is_written_says_so(database, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     from support.operating import text_row

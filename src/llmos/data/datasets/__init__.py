@@ -30,8 +30,8 @@ Lower layers don't know higher ones:
     datasets | folder | records
     formats | shapes | writer
     queries | segments | versions
-    columnar | manifest | query_process | rows | tables
-    contents
+    columnar | manifest | parquet_writer | query_process | rows | tables
+    contents | parquet_metadata
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""duckdb, opened for one purpose: reading and writing columnar files. Queries of users run in query_process.py instead.
+"""duckdb, opened for one purpose: reading columnar files. Queries of users run in query_process.py instead.
 
-Opening a database takes 15 ms, about as long as writing a segment, so that databases are opened once and used again.
+Opening a database takes 15 ms, longer than reading a segment, so that databases are opened once and used again.
 """
 
 import threading

@@ -53,7 +53,7 @@ class Datasets:
     """The datasets in one database and one store. Any thread and any process may use them."""
 
     def __init__(self, database: Database, store: Store, *, clock: Clock = utc_now) -> None:
-        # duckdb reads and writes segments, and it can't what is encrypted.
+        # duckdb reads segments, and it can't read what is encrypted.
         self.database, self.store, self.clock = database, store.plain(), clock
 
     def of(self, project: str = INSTALLATION) -> "ProjectDatasets":
