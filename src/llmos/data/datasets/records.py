@@ -2,22 +2,26 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
 from llmos.core.errors import BadRequest
+from llmos.data.datasets.contents import encode_content
 from llmos.data.datasets.formats import BadRecord
-from llmos.data.datasets.rows import COLUMNS, Consent, Row, make_row
+from llmos.data.datasets.rows import COLUMNS, Consent, Row, row_id
 from llmos.data.datasets.shapes import Columns, Fields, Shape
 
 OnError = Literal["stop", "skip"]
 
 HashSubject = Callable[[str], str]
 """Return the keyed hash of what a person is called."""
+
+_NO_COLUMNS = Columns()
+_NO_JSON = (msgspec.DecodeError, RecursionError, UnicodeError)
+"""What decoding raises for bytes that are no JSON. A ValidationError, which is a DecodeError too, isn't meant."""
 
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -61,27 +65,30 @@ class RowReader:
         """Return the row of a record. Raises BadRow. `origin`, `split`: what the file's name says."""
         try:
             fields = self._fields(record)
-            content = self._shape.read(fields)
-            columns = fields.llmos or Columns()
-            options = self._options
-            return make_row(
-                self._shape.kind,
-                content,
-                origin=columns.origin or origin,
-                language=columns.language or options.language,
-                license=columns.license,
-                consent=columns.consent or options.consent,
-                subject=columns.subject,
-                split=columns.split or split or options.split,
-            )
+            body = encode_content(self._shape.read(fields))
         except BadRequest as error:
             raise BadRow(error.message, error.param or "") from None
+        columns, options = fields.llmos or _NO_COLUMNS, self._options
+        return Row(
+            id=row_id(body),
+            kind=self._shape.kind,
+            body=body,
+            origin=columns.origin or origin,
+            language=columns.language or options.language or None,
+            license=columns.license or None,
+            consent=columns.consent or options.consent or None,
+            subject=columns.subject or None,
+            split=columns.split or split or options.split or None,
+        )
 
     def _fields(self, record: bytes | Mapping[str, Any] | BadRecord) -> Fields:
         if isinstance(record, bytes) and not self._options.mapping:
-            # Other types may become texts below.
-            with _decoding_errors(), suppress(msgspec.ValidationError):
+            try:
                 return self._decoder.decode(record)
+            except msgspec.ValidationError:
+                pass  # Other types may become texts below.
+            except _NO_JSON as error:
+                raise _undecodable(error) from None
         found = decode_record(record)
         return self._converted(map_columns(found, self._options.mapping, self._hash_subject))
 
@@ -125,26 +132,20 @@ def decode_record(record: bytes | Mapping[str, Any] | BadRecord) -> Mapping[str,
         raise BadRow(record.reason)
     if not isinstance(record, bytes):
         return record
-    with _decoding_errors():
+    try:
         found = msgspec.json.decode(record)
+    except _NO_JSON as error:
+        raise _undecodable(error) from None
     if not isinstance(found, dict):
         raise BadRow("It is no JSON object.")
     return found
 
 
-@contextmanager
-def _decoding_errors() -> Iterator[None]:
-    """Raise BadRow for bytes that are no JSON."""
-    try:
-        yield
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError as error:
-        raise BadRow(f"It is no JSON: {error}.".replace("JSON is malformed: ", "")) from None
-    except RecursionError:
-        raise BadRow("It is nested too deeply.") from None
-    except UnicodeError as error:
-        raise BadRow(f"It isn't UTF-8: {error}.") from None
+def _undecodable(error: Exception) -> BadRow:
+    """Return the reason for which bytes are no JSON."""
+    if isinstance(error, msgspec.DecodeError):
+        return BadRow(f"It is no JSON: {error}.".replace("JSON is malformed: ", ""))
+    return BadRow("It is nested too deeply." if isinstance(error, RecursionError) else f"It isn't UTF-8: {error}.")
 
 
 def _bad_row(error: msgspec.ValidationError) -> BadRow:
