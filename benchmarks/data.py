@@ -1,11 +1,19 @@
-"""The speed and memory of importing a dataset, beside Hugging Face's `datasets` in the same run.
+"""The speed and memory of work on datasets, beside a peer in the same run.
 
-    .venv/bin/python benchmarks/data.py [--megabytes 200] [--repeats 3]
+    .venv/bin/python benchmarks/data.py [--only import|near-duplicates] [--megabytes 200] [--documents 10000]
 
-A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to messages, hashed,
-compressed and recorded. The peer loads the same file and maps it to messages. Both run in processes of their own,
-interleaved; the peer in a virtual environment that this script makes once. The table has medians: MB of input a second
-of wall time and of CPU time, the peak memory of the process, and the bytes that are left on the disk.
+import            A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to
+                  messages, hashed, compressed and recorded. Hugging Face's `datasets` loads the same file and maps it
+                  to messages. The table has MB of input a second of wall time and of CPU time, the peak memory of the
+                  process, and the bytes that are left on the disk.
+near-duplicates   Documents of 120 words, a tenth of them copies with one word changed, are searched for near duplicates
+                  by the operator, with rows that are read from a file twice, as a recipe does it. `datasketch` makes
+                  signatures of the same length from the same sequences, queries an index of the same bands, and
+                  compares what it finds by the true similarity. The table has microseconds of wall time and of CPU
+                  time a document, without the start of the process.
+
+Each runs in a process of its own, interleaved; the peers in a virtual environment that this script makes once. The
+figures are medians of `--repeats` rounds.
 """
 
 import argparse
@@ -18,12 +26,12 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PEER = "datasets"
+PEERS = ("datasets", "datasketch")
 
-OURS = """
+OUR_IMPORT = """
 import sys
 from pathlib import Path
 from llmos.core.config import load_settings
@@ -37,7 +45,7 @@ version = import_files(datasets, "data", find_layout(Path(sys.argv[1])), ImportO
 print(version.num_rows)
 """
 
-THEIRS = """
+THEIR_IMPORT = """
 import sys
 from datasets import load_dataset
 
@@ -52,35 +60,114 @@ print(rows.num_rows)
 """
 
 
+OUR_SEARCH = """
+import sys, time
+from pathlib import Path
+import msgspec
+from llmos.data.datasets.rows import make_row
+from llmos.data.operators.kinds.near_duplicates import Options, open as open_operator
+from llmos.data.operators.operator import Context, Item
+from llmos.data.operators.spooled_items import SpooledItems
+
+rows = [make_row("text", {"text": text}) for text in msgspec.json.decode(Path(sys.argv[1]).read_bytes())]
+wall, cpu = time.perf_counter(), time.process_time()
+dropped = []
+with SpooledItems(Item(row, row.id) for row in rows) as items:
+    kept = list(open_operator(Options(), Context()).apply(items, lambda item, reason: dropped.append(item)))
+print(time.perf_counter() - wall, time.process_time() - cpu, len(dropped))
+"""
+
+THEIR_SEARCH = """
+import json, re, sys, time
+from datasketch import MinHash, MinHashLSH
+
+texts = json.load(open(sys.argv[1]))
+wall, cpu = time.perf_counter(), time.process_time()
+index, sequences_of, dropped = MinHashLSH(params=(20, 5), num_perm=100), {}, []
+for number, text in enumerate(texts):
+    words = re.findall(r"[^\\W_]+", text.casefold())
+    sequences = {" ".join(words[place : place + 5]).encode() for place in range(len(words) - 4)}
+    signature = MinHash(num_perm=100)
+    signature.update_batch(sequences)
+    found = (sequences_of[other] for other in index.query(signature))
+    if any(len(sequences & other) / len(sequences | other) >= 0.8 for other in found):
+        dropped.append(number)
+    else:
+        index.insert(number, signature)
+        sequences_of[number] = sequences
+print(time.perf_counter() - wall, time.process_time() - cpu, len(dropped))
+"""
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", choices=("import", "near-duplicates"))
     options.add_argument("--megabytes", type=int, default=200)
+    options.add_argument("--documents", type=int, default=10_000)
     options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--peer", type=Path, default=Path(tempfile.gettempdir()) / "llmos-benchmark-datasets")
+    options.add_argument("--peers", type=Path, default=Path(tempfile.gettempdir()) / "llmos-benchmark-datasets")
     chosen = options.parse_args()
-    peer = peer_python(chosen.peer)
+    peer = peer_python(chosen.peers)
     with tempfile.TemporaryDirectory() as folder:
-        source = write_conversations(Path(folder) / "conversations.jsonl", chosen.megabytes)
-        programs = {"llmos": (Path(sys.executable), OURS), PEER: (peer, THEIRS)}
-        measured: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
-        for _ in range(chosen.repeats):
-            for name, (python, program) in programs.items():
-                measured[name].append(measure(python, program, source))
-        print(f"{source.stat().st_size / 1e6:.0f} MB of conversations, medians of {chosen.repeats}")
-        for name, runs in measured.items():
-            median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            print(
-                f"{name:10} {median['wall']:7.1f} MB/s {median['cpu']:7.1f} MB/s of CPU {median['memory']:7.0f} MB"
-                f" {median['left']:7.0f} MB on the disk"
-            )
+        if chosen.only != "near-duplicates":
+            compare_imports(Path(folder), peer, chosen.megabytes, chosen.repeats)
+        if chosen.only != "import":
+            compare_searches(Path(folder), peer, chosen.documents, chosen.repeats)
+
+
+def compare_imports(folder: Path, peer: Path, megabytes: int, repeats: int) -> None:
+    """Measure imports, and print a table."""
+    source = write_conversations(folder / "conversations.jsonl", megabytes)
+    programs = {
+        "llmos": lambda: measure_import(Path(sys.executable), OUR_IMPORT, source),
+        "datasets": lambda: measure_import(peer, THEIR_IMPORT, source),
+    }
+    medians = measure_all(programs, repeats)
+    print(f"{source.stat().st_size / 1e6:.0f} MB of conversations, medians of {repeats}")
+    for name, median in medians.items():
+        print(
+            f"{name:10} {median['wall']:7.1f} MB/s {median['cpu']:7.1f} MB/s of CPU {median['memory']:7.0f} MB"
+            f" {median['left']:7.0f} MB on the disk"
+        )
+    ours, theirs = medians.values()
+    print(f"{ours['wall'] / theirs['wall']:.2f} times as fast, {ours['cpu'] / theirs['cpu']:.2f} times by CPU time")
+
+
+def compare_searches(folder: Path, peer: Path, num_documents: int, repeats: int) -> None:
+    """Measure searches for near duplicates, and print a table."""
+    source = write_documents(folder / "documents.json", num_documents)
+    programs = {
+        "llmos": lambda: measure_search(Path(sys.executable), OUR_SEARCH, source, num_documents),
+        "datasketch": lambda: measure_search(peer, THEIR_SEARCH, source, num_documents),
+    }
+    medians = measure_all(programs, repeats)
+    print(f"{num_documents:,} documents of 120 words, medians of {repeats}")
+    for name, median in medians.items():
+        print(
+            f"{name:10} {median['wall']:7.1f} µs a document {median['cpu']:7.1f} µs of CPU"
+            f" {median['found']:7.0f} near duplicates"
+        )
+    ours, theirs = medians.values()
+    print(f"{theirs['wall'] / ours['wall']:.2f} times as fast, {theirs['cpu'] / ours['cpu']:.2f} times by CPU time")
+
+
+def measure_all(programs: Mapping[str, Callable[[], Mapping[str, float]]], repeats: int) -> dict[str, dict[str, float]]:
+    """Run the programs in turns, and return the medians of what each run of them gives."""
+    measured: dict[str, list[Mapping[str, float]]] = {name: [] for name in programs}
+    for _ in range(repeats):
+        for name, program in programs.items():
+            measured[name].append(program())
+    return {
+        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in measured.items()
+    }
 
 
 def peer_python(folder: Path) -> Path:
-    """Return the Python of a virtual environment with the peer, which is made where it is missing."""
+    """Return the Python of a virtual environment with the peers, which is made where it is missing."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True)
     return python
 
 
@@ -98,7 +185,7 @@ def write_conversations(path: Path, megabytes: int) -> Path:
     return path
 
 
-def measure(python: Path, program: str, source: Path) -> dict[str, float]:
+def measure_import(python: Path, program: str, source: Path) -> dict[str, float]:
     """Run a program on the file; return its speed, peak memory and what it leaves, in MB."""
     megabytes = source.stat().st_size / 1e6
     with tempfile.TemporaryDirectory() as home:
@@ -114,6 +201,27 @@ def measure(python: Path, program: str, source: Path) -> dict[str, float]:
         cpu = usage.ru_utime + usage.ru_stime
         left = sum(path.stat().st_size for path in Path(home).rglob("*") if path.is_file())
     return {"wall": megabytes / wall, "cpu": megabytes / cpu, "memory": usage.ru_maxrss / 1024, "left": left / 1e6}
+
+
+def write_documents(path: Path, num_documents: int) -> Path:
+    """Write documents of 120 random words. Each tenth is a copy of an earlier one with another word."""
+    choose = random.Random(0)
+    words = ["".join(choose.choices("etaoinshrdlucmfwypvbgk", k=choose.randint(2, 9))) for _ in range(5000)]
+    documents: list[list[str]] = []
+    for index in range(num_documents):
+        is_copy = index % 10 == 9
+        documents.append([*choose.choice(documents)] if is_copy else choose.choices(words, k=120))
+        if is_copy:
+            documents[-1][choose.randrange(120)] = "changed"
+    path.write_text(json.dumps([" ".join(document) for document in documents]))
+    return path
+
+
+def measure_search(python: Path, program: str, source: Path, num_documents: int) -> dict[str, float]:
+    """Run a search; return microseconds a document, and how many it found."""
+    printed = subprocess.run([python, "-c", program, source], check=True, stdout=subprocess.PIPE).stdout.split()
+    wall, cpu, found = map(float, printed)
+    return {"wall": wall * 1e6 / num_documents, "cpu": cpu * 1e6 / num_documents, "found": found}
 
 
 if __name__ == "__main__":

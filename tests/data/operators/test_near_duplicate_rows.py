@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.data.operators.near_duplicate_rows import NearDuplicates
-from llmos.data.operators.words import WordHashes, sequence_hashes, words_of
+from llmos.data.operators.words import words_of
 from support.examples import examples
 
 WORDS = [f"word{i}" for i in range(40)]
@@ -44,8 +44,3 @@ def test_hardly_a_near_duplicate_is_missed():
         changed += 1
     assert set(NearDuplicates().find(texts)) == set(range(1, 600, 2))
     assert changed == 300
-
-
-def test_hashes_are_the_same_on_every_machine():
-    hashes = sequence_hashes(WordHashes().of(words_of("One two three")), 2)
-    assert hashes.tolist() == [11273545699396941340, 8704485078104602106]

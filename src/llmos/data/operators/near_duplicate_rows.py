@@ -8,17 +8,23 @@ Jaccard similarity of their sequences decides.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 
 from llmos.core.errors import BadRequest
-from llmos.data.operators.words import Hashes, WordHashes, sequence_hashes, words_of
+from llmos.data.operators.word_hashes import Hashes, sequence_hashes_of_texts
 
 _SEED = 42
-_BATCH = 1000
+
+_BATCH = 100
+"""Texts whose hashes are computed together: with the usual lengths, they fit into the cache of a core."""
+
+_BATCH_CHARACTERS = 1 << 20
+
 _MAX_COMPARED = 64
 """Kept candidates of one band that a text is compared with: the latest ones."""
 
@@ -55,23 +61,20 @@ class NearDuplicates:
 
     def _bands(self, texts: Iterable[str]) -> Any:
         """Return the hash of each band of each text: [N, bands] uint64."""
-        hashes = WordHashes()
-        sequences = (sequence_hashes(hashes.of(words_of(text)), self.sequence_length) for text in texts)
-        parts = [self._bands_of(batch) for batch in _batches(sequences)]
+        parts = [self._bands_of([text for _, text in batch]) for batch in _batches(enumerate(texts))]
         return np.concatenate(parts) if parts else np.zeros((0, self.bands), np.uint64)
 
-    def _bands_of(self, sequences: list[Hashes]) -> Any:
+    def _bands_of(self, texts: Sequence[str]) -> Any:
         try:
             import rensa
         except ImportError:
             raise BadRequest("Near duplicates need another package: pip install 'llmos[data]'") from None
-        offsets = np.zeros(len(sequences) + 1, np.uint64)
-        np.cumsum([len(each) for each in sequences], out=offsets[1:])
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-            np.concatenate(sequences) if sequences else np.zeros(0, np.uint64), offsets, self.bands * self.rows, _SEED
-        )
-        signatures_NBR = np.array(matrix.to_rows(), np.uint64).reshape(len(sequences), self.bands, self.rows)
-        bands_NB = np.zeros((len(sequences), self.bands), np.uint64)
+        sequences, offsets = sequence_hashes_of_texts(texts, self.sequence_length)
+        num_values = self.bands * self.rows
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(sequences, offsets, num_values, _SEED)
+        values = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint64, len(texts) * num_values)
+        signatures_NBR = values.reshape(len(texts), self.bands, self.rows)
+        bands_NB = np.zeros((len(texts), self.bands), np.uint64)
         for row in range(self.rows):
             bands_NB = bands_NB * np.uint64(0x9E3779B97F4A7C15) + signatures_NBR[:, :, row]
         return bands_NB
@@ -81,11 +84,9 @@ class NearDuplicates:
         kept_of_band: dict[tuple[int, int], list[int]] = defaultdict(list)
         sets: dict[int, Hashes] = {}
         found: dict[int, Match] = {}
-        hashes = WordHashes()
-        for index, text in enumerate(texts):
-            if index not in candidates or not (words := words_of(text)):
+        for index, mine in self._sets((index, text) for index, text in enumerate(texts) if index in candidates):
+            if not len(mine):
                 continue
-            mine = np.unique(sequence_hashes(hashes.of(words), self.sequence_length))
             keys = list(enumerate(bands_NB[index].tolist()))
             others = dict.fromkeys(each for key in keys for each in kept_of_band[key][-_MAX_COMPARED:])
             matches = [Match(each, _jaccard(mine, sets[each])) for each in others]
@@ -97,6 +98,13 @@ class NearDuplicates:
             for key in keys:
                 kept_of_band[key].append(index)
         return found
+
+    def _sets(self, texts: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Hashes]]:
+        """Yield the different sequences of each text, sorted."""
+        for batch in _batches(texts):
+            sequences, offsets = sequence_hashes_of_texts([text for _, text in batch], self.sequence_length)
+            for (index, _), (begin, end) in zip(batch, pairwise(offsets.tolist()), strict=True):
+                yield index, np.unique(sequences[begin:end])
 
 
 def _candidates(bands_NB: Any) -> Any:
@@ -119,12 +127,14 @@ def _jaccard(first: Hashes, second: Hashes) -> float:
     return num_common / (len(first) + len(second) - num_common)
 
 
-def _batches(sequences: Iterable[Hashes]) -> Iterator[list[Hashes]]:
-    batch: list[Hashes] = []
-    for each in sequences:
+def _batches(texts: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    batch: list[tuple[int, str]] = []
+    num_characters = 0
+    for each in texts:
         batch.append(each)
-        if len(batch) == _BATCH:
+        num_characters += len(each[1])
+        if len(batch) == _BATCH or num_characters >= _BATCH_CHARACTERS:
             yield batch
-            batch = []
+            batch, num_characters = [], 0
     if batch:
         yield batch

@@ -17,7 +17,8 @@ from llmos.data.datasets.rows import Row
 from llmos.data.operators import operator
 from llmos.data.operators.kinds._questions import answer_of, question_of
 from llmos.data.operators.operator import Context, Dropped, RowOperator
-from llmos.data.operators.words import Hashes, WordHashes, sequence_hashes, words_of
+from llmos.data.operators.word_hashes import Hashes, hashes_of_words, sequence_hashes
+from llmos.data.operators.words import words_of
 
 VERSION = 1
 
@@ -48,7 +49,6 @@ class Decontaminate(RowOperator):
 
     def __init__(self, options: Options, questions: Iterable[Question]) -> None:
         self._options = options
-        self._hashes = WordHashes()
         self._by_sequence: dict[int, dict[int, list[tuple[Question, int]]]] = defaultdict(dict)
         """Length of a sequence -> its hash -> the questions that have it, and where."""
         for question in questions:
@@ -62,12 +62,12 @@ class Decontaminate(RowOperator):
             return
         length = min(self._options.sequence_length, len(question.words))
         found = self._by_sequence[length]
-        for place, each in enumerate(sequence_hashes(self._hashes.of(question.words), length).tolist()):
+        for place, each in enumerate(sequence_hashes(hashes_of_words(question.words), length).tolist()):
             found.setdefault(each, []).append((question, place))
 
     def decide(self, row: Row) -> Row | Dropped:
         words = words_of("\n".join(row.texts))
-        hashes = self._hashes.of(words)
+        hashes = hashes_of_words(words)
         found = [each for length in self._by_sequence for each in self._find(words, hashes, length)]
         if not found:
             return row
