@@ -32,7 +32,9 @@ from llmos.gateway.app import create_app
 from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
+from llmos.gateway.jobs.background_callers import BackgroundCallers
 from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.job_embedding import JobEmbedding
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.periodic import Periodic
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
@@ -146,7 +148,9 @@ class Server(uvicorn.Server):
             seconds=_EVIDENCE_SECONDS,
             failure="The evidence of calls can't be kept; trying again",
         )
-        self._jobs = JobRunner(services.jobs, services.registry, services.settings)
+        callers = BackgroundCallers(services.keys, services.users)
+        embedding = JobEmbedding(services.pipeline, callers)
+        self._jobs = JobRunner(services.jobs, services.registry, services.settings, embed=embedding.embed)
         kept = KeptEncryption(services.files, services.providers, services.projects, services.registry)
         self._upkeep = Periodic(
             kept.encrypt,

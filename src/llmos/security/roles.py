@@ -38,6 +38,8 @@ _DEVELOPER = _VIEWER | {
     Permission.APPS_READ,
     Permission.APPS_RUN,
     Permission.APPS_WRITE,
+    Permission.KNOWLEDGE_READ,
+    Permission.KNOWLEDGE_WRITE,
     Permission.JOBS_WRITE,
 }
 _OPERATOR = _DEVELOPER | {

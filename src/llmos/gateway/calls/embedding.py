@@ -43,6 +43,8 @@ class EmbedCall(ModelCall):
     """Inputs are cut to this many tokens; 0: to what the model takes. None: a longer input is an error."""
     prompt: str | None = None
     """The name of the model's prompt that is put before each input. None: its default."""
+    role: Literal["query", "document"] | None = None
+    """Without `prompt`: what the inputs are, where nothing is compared."""
     num_queries: int | None = None
     """The first inputs, this many, are queries, and the rest are documents that are compared with them: with the only
     query, or each with its own. None: nothing is compared."""
@@ -96,7 +98,7 @@ class EmbedCall(ModelCall):
 
     def _role(self, index: int) -> Literal["query", "document"] | None:
         if self.num_queries is None:
-            return None
+            return self.role
         return "query" if index < self.num_queries else "document"
 
     def _spans(self) -> Iterator[tuple[int, int]]:

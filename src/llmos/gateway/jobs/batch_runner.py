@@ -13,7 +13,6 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -27,12 +26,10 @@ from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.jobs import batch_lines, internal_requests
+from llmos.gateway.jobs.background_callers import BackgroundCallers
 from llmos.gateway.jobs.batch_lines import Line, read_lines
 from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
-from llmos.security.authenticator import caller_of, check_works
-from llmos.security.callers import Caller, user_of_key_id
 from llmos.security.keys import Keys
-from llmos.security.permissions import OWNER, Permission
 from llmos.security.users.users import Users
 
 _log = logging.getLogger(__name__)
@@ -76,7 +73,7 @@ class BatchRunner:
         self._batches = batches
         self._files = files
         self._slots = _Slots(admission)
-        self._keys, self._users = keys, users
+        self._callers = BackgroundCallers(keys, users, clock=clock)
         self._clock = clock
         self._pause = pause
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -191,7 +188,7 @@ class BatchRunner:
         while True:
             async with self._slots:
                 try:
-                    caller = await self._caller_of(batch)
+                    caller = await asyncio.to_thread(self._callers.caller, batch.tenant, batch.key_id, "batch")
                 except LLMOSError as error:
                     await writer.write(batch_lines.refused_entry(batch.id, line, error))
                     return
@@ -214,23 +211,6 @@ class BatchRunner:
         )
         while chunk := list(islice(entries, 1000)):
             journal.write(chunk)
-
-    async def _caller_of(self, batch: Batch) -> Caller:
-        """Return the caller of a batch's lines: its key or user as it is now, with the permission to run models and no
-        other.
-
-        Raises NotFound and Unauthenticated if the key doesn't work any more: a batch doesn't outlive its key.
-        """
-        permissions = frozenset({Permission.INFERENCE})
-        if batch.key_id is None or batch.key_id == OWNER:
-            return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)
-        if (user := user_of_key_id(batch.key_id)) is not None:
-            caller = await asyncio.to_thread(partial(self._users.caller, user, project=batch.tenant))
-        else:
-            key = await asyncio.to_thread(partial(self._keys.get, batch.key_id, project=batch.tenant))
-            check_works(key, self._clock())
-            caller = caller_of(key)
-        return replace(caller, permissions=caller.permissions & permissions, is_background=True)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:
         erased = ErasedContents(self._files.database, self._files.encryption.ring)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,8 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError
 from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
-from llmos.gateway.jobs.job_process import run_in_process
+from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors
+from llmos.gateway.jobs.job_process import no_embedding, run_in_process
 from llmos.gateway.jobs.kinds import Context, JobKind, job_kinds
 from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
 from llmos.gateway.jobs.worker import Assignment
@@ -54,10 +55,13 @@ class JobRunner:
         registry: Registry,
         settings: Settings,
         *,
+        embed: "Callable[[Job, TextsToEmbed], Awaitable[Vectors]] | None" = None,
         kinds: Mapping[str, JobKind[Any]] | None = None,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
     ) -> None:
+        """`embed`: makes vectors for heavy jobs."""
+        self._embed = embed
         self._jobs, self._registry, self._settings = jobs, registry, settings
         self._kinds = job_kinds() if kinds is None else kinds
         self._created_at = clock()
@@ -187,7 +191,8 @@ class JobRunner:
         assignment = Assignment(
             settings=self._settings, kind=kind.name, request=dict(job.request), project=job.project, actor=job.actor
         )
-        return await run_in_process(assignment, partial(self._jobs.report, job.id))
+        embed = no_embedding if self._embed is None else partial(self._embed, job)
+        return await run_in_process(assignment, partial(self._jobs.report, job.id), embed)
 
     async def _in_thread(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
         loop, is_stopped = asyncio.get_running_loop(), threading.Event()

@@ -2,6 +2,7 @@
 
 import pkgutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from llmos.core.config import Settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
 from llmos.core.suggest import nearest
+from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors
 from llmos.gateway.http.requests import RequestObject
 from llmos.models.registry import Registry
 from llmos.security.permissions import Permission
@@ -30,6 +32,8 @@ class Context:
     """That of the job."""
     actor: str | None
     progress: Progress
+    embed: "Callable[[TextsToEmbed], Future[Vectors]] | None" = None
+    """Begin to make vectors in the serving process; several calls at once. None for jobs that aren't heavy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
