@@ -1,10 +1,11 @@
-"""The backend of `run` and `chat` without a server: the server's pipeline, over a replica that this process starts."""
+"""The server's pipeline without a server, over replicas that this process starts: PipelineBackend for `run` and `chat`,
+PipelineEmbedding for knowledge."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,6 +23,7 @@ from llmos.gateway.calls.build import build_pipeline
 from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors, embed_texts
 from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.signing.enforcement import open_signature_enforcer
@@ -35,11 +37,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Closing = Sequence[Callable[[], Awaitable[None]]]
+"""Called in this order."""
+
+_EMBEDDING_AT_ONCE = 4
+
 
 def open_pipeline_backend(name: str, settings: Settings) -> "PipelineBackend":
     """Start a replica of the model and return its backend. Raises UntrustedModel, and what is wrong with the model."""
+    return PipelineBackend(name, *_open_pipeline(settings, max_running=1))
+
+
+def _open_pipeline(settings: Settings, *, max_running: int) -> tuple[Pipeline, "Closing"]:
+    """Return a pipeline for this many requests at once, and what closes it."""
     registry = open_registry(settings)
-    config = EngineConfig.from_options({**settings.engine_options, "max_sequences": 1})
+    config = EngineConfig.from_options({**settings.engine_options, "max_sequences": max_running})
     enforcer = open_signature_enforcer(settings, registry)
     timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.load_seconds, check=enforcer.check)
@@ -47,8 +59,8 @@ def open_pipeline_backend(name: str, settings: Settings) -> "PipelineBackend":
     backends = Backends({"local": local.open, "provider": providers.open})
     resolver = Resolver(Routes(registry), backends, registry.database)
     guardrails = GuardrailPolicies(registry.database)
-    pipeline = build_pipeline(resolver, pool, admission=Admission(max_running=1), guardrails=guardrails)
-    return PipelineBackend(name, pipeline, [partial(pool.close, drain=False), providers.close])
+    pipeline = build_pipeline(resolver, pool, admission=Admission(max_running=max_running), guardrails=guardrails)
+    return pipeline, [partial(pool.close, drain=False), providers.close]
 
 
 class _Providers:
@@ -77,7 +89,7 @@ class _Providers:
 class PipelineBackend:
     """Loads a model when it is created. Answers one prompt at a time."""
 
-    def __init__(self, name: str, pipeline: Pipeline, closing: Sequence[Callable[[], Awaitable[None]]] = ()) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, closing: Closing = ()) -> None:
         """`closing`: called, in this order, when the backend is closed."""
         self._name, self._pipeline, self._closing = name, pipeline, closing
         self._loop = _LoopThread()
@@ -113,6 +125,41 @@ class PipelineBackend:
 
     async def _close(self) -> None:
         for close in self._closing:
+            await close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PipelineEmbedding:
+    """Makes vectors. Loads a model when texts are first embedded, so that work without new texts starts none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = _LoopThread()
+
+    def embed(self, request: TextsToEmbed) -> "Future[Vectors]":
+        """Begin to embed texts; several calls at once."""
+        return self._loop.start(self._embed(request))
+
+    def close(self) -> None:
+        if "_opened" in self.__dict__:
+            self._loop.run(self._close())
+        self._loop.close()
+
+    async def _embed(self, request: TextsToEmbed) -> "Vectors":
+        pipeline, _ = self._opened
+        return await embed_texts(pipeline, owner(is_background=True), request)
+
+    @cached_property
+    def _opened(self) -> tuple[Pipeline, Closing]:
+        return _open_pipeline(self._settings, max_running=_EMBEDDING_AT_ONCE)
+
+    async def _close(self) -> None:
+        for close in self._opened[1]:
             await close()
 
     def __enter__(self) -> Self:

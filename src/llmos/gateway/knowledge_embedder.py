@@ -1,4 +1,4 @@
-"""ModelEmbedder: the embedder of a version of a model on this machine. Counts tokens here; sends texts to a pipeline."""
+"""ModelEmbedder: the embedder of a version of a model. Counts tokens in this process; sends texts to a pipeline."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future

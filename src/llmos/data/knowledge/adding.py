@@ -19,6 +19,7 @@ from llmos.core.progress import Progress, no_progress
 from llmos.core.store.store import Store
 from llmos.core.suggest import nearest
 from llmos.data.documents.chunks import ChunkRecipe, read_recipe
+from llmos.data.documents.document import PARSER_VERSION
 from llmos.data.documents.parsing import check_installed
 from llmos.data.knowledge.embedder import DEFAULT_EMBEDDING, Embedder, OpenEmbedder, Vectors
 from llmos.data.knowledge.entries import read_indexed
@@ -135,7 +136,7 @@ class _Change:
         before = {document.name: document for document in self.documents}
         wanted = [
             *(Wanted(document=each.in_manifest, path=None, kept=self.knowledge.entry_path(each)) for each in kept),
-            *(_wanted(source, before.get(source.name)) for source in sources),
+            *(self._wanted(source, before.get(source.name)) for source in sources),
         ]
         preparer = Preparer(self.folder, self._finder(recipe, embedder), recipe, embedder, options.on_error)
         prepared = preparer.prepare(wanted, self.progress)
@@ -167,6 +168,20 @@ class _Change:
             documents=[each.document for each in prepared],
         )
         return self._record(manifest, self.base.embedding, prepared, {}, actor)
+
+    def _wanted(self, source: SourceDocument, before: StoredDocument | None) -> Wanted:
+        """Return the document of a file. What the source doesn't say is as in the document that it replaces."""
+        metadata = source.metadata if source.metadata is not None else ({} if before is None else before.metadata)
+        subject = source.subject or (None if before is None else before.subject)
+        document = ManifestDocument(
+            name=source.name, digest=source.digest or "", parser=PARSER_VERSION, metadata=metadata, subject=subject
+        )
+        if source.path is not None:
+            return Wanted(document=document, path=source.path)
+        found = self.knowledge.find_document(source.name, document.digest)
+        if found is None:
+            raise NotFound(f"{source.name} ({source.digest}) was not uploaded, and no document has it.", param="files")
+        return Wanted(document=document, path=None, kept=self.knowledge.entry_path(found))
 
     def _recipe(self, options: AddOptions, embedder: Embedder) -> ChunkRecipe:
         """Return the recipe of the options; what they don't say is as in the newest version. Raises BadRequest."""
@@ -266,14 +281,6 @@ class _Finder:
 
     def __call__(self, entry_key: str) -> EntryFile | None:
         return self.known.get(entry_key) or self.knowledge.find_entry(entry_key)
-
-
-def _wanted(source: SourceDocument, before: StoredDocument | None) -> Wanted:
-    """Return the document of a file. What the source doesn't say is as in the document that it replaces."""
-    metadata = source.metadata if source.metadata is not None else ({} if before is None else before.metadata)
-    subject = source.subject or (None if before is None else before.subject)
-    document = ManifestDocument(name=source.name, digest="", parser=0, metadata=metadata, subject=subject)
-    return Wanted(document=document, path=source.path)
 
 
 def _index_file(store: Store, path: Path) -> IndexFile:

@@ -23,14 +23,14 @@ from llmos.core.versioning.labels import Labels, LabelStore
 from llmos.core.versioning.project_finding import ProjectFinder
 from llmos.core.versioning.removing import Removed, remove_from_list
 from llmos.core.who import this_user
-from llmos.data.documents.document import Document
+from llmos.data.documents.document import PARSER_VERSION, Document
 from llmos.data.knowledge import queries
 from llmos.data.knowledge.embedder import Vectors
 from llmos.data.knowledge.entries import EntryChunk, read_chunks, read_document
 from llmos.data.knowledge.hits import Hit, Place, place_in, place_of_chunk
 from llmos.data.knowledge.index import Found, Index, Mode, open_index
 from llmos.data.knowledge.index_cache import IndexCache
-from llmos.data.knowledge.manifest import Manifest
+from llmos.data.knowledge.manifest import Manifest, suffix_of
 from llmos.data.knowledge.tables import KNOWLEDGE, KnowledgeVersionRow
 from llmos.data.knowledge.versions import (
     EntryFile,
@@ -205,6 +205,16 @@ class ProjectKnowledge:
             row = queries.document_with_entry(session, self.project, entry_key)
             found = None if row is None else document_of(row).entry
         return found if found is not None and self.store.has(found.blob, found.size) else None
+
+    def find_document(self, name: str, digest: str) -> StoredDocument | None:
+        """Return a document of any version that was made of the same file, as a document with this name would be."""
+        with self.database.session() as session:
+            found = [document_of(row) for row in queries.documents_with_digest(session, self.project, digest)]
+        for document in found:
+            is_alike = suffix_of(document.name) == suffix_of(name) and document.parser == PARSER_VERSION
+            if is_alike and self.store.has(document.entry.blob, document.entry.size):
+                return document
+        return None
 
     def remove(self, ref: str, *, actor: str | None = None) -> Removed:
         """Remove everything under a name (NAME), one version (NAME@3), or only an alias (NAME:ALIAS), and delete unused

@@ -43,7 +43,6 @@ class EntryKey(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: str
     suffix: str
-    """That of its name, in small letters: it decides between kinds of text."""
     parser: int
     recipe: ChunkRecipe
     embedding: str
@@ -52,7 +51,7 @@ class EntryKey(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, document: ManifestDocument, recipe: ChunkRecipe, embedding: str) -> "EntryKey":
         return cls(
             digest=document.digest,
-            suffix=PurePosixPath(document.name).suffix.lower(),
+            suffix=suffix_of(document.name),
             parser=document.parser,
             recipe=recipe,
             embedding=embedding,
@@ -61,3 +60,8 @@ class EntryKey(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hex(self) -> str:
         return sha256_of(msgspec.to_builtins(self))
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a document's name in small letters. It decides between kinds of text."""
+    return PurePosixPath(name).suffix.lower()

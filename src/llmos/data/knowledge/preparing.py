@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from llmos.core.errors import BadDocument
+from llmos.core.errors import BadDocument, BadRequest
 from llmos.core.progress import Progress
 from llmos.core.store.store import digest_of
 from llmos.data.documents.chunks import ChunkRecipe, cut_chunks, text_of
@@ -72,6 +72,10 @@ class _Batch:
     num_characters: int = 0
     vectors: "Future[Vectors] | None" = None
 
+    def add(self, text: str) -> None:
+        self.texts.append(text)
+        self.num_characters += len(text)
+
     @property
     def is_full(self) -> bool:
         return len(self.texts) >= BATCH_TEXTS or self.num_characters >= BATCH_CHARACTERS
@@ -87,6 +91,14 @@ class _Parsed:
     chunks: list[EntryChunk] = field(default_factory=list)
     batches: list[tuple[_Batch, int, int]] = field(default_factory=list)
     """The texts of its chunks, as spans of batches."""
+
+    def place(self, batch: _Batch) -> None:
+        """Note that the next text of the batch is that of the next chunk."""
+        end = len(batch.texts) + 1
+        if self.batches and self.batches[-1][0] is batch:
+            self.batches[-1] = (batch, self.batches[-1][1], end)
+        else:
+            self.batches.append((batch, end - 1, end))
 
 
 class Preparer:
@@ -155,23 +167,23 @@ class Preparer:
         if isinstance(found, str):
             self.problems.add(found)
         elif not (self._stops and self.problems.count):  # The others are read for their problems only.
-            self._parsed.append(found)
             self._cut(found)
         return self._written(wait=False)
 
     def _cut(self, parsed: _Parsed) -> None:
-        count = self._embedder.count_tokens
-        for chunk in cut_chunks(parsed.document, self._recipe, count):
-            text = text_of(parsed.document, chunk, self._recipe, count)
-            parsed.chunks.append(EntryChunk(chunk, text))
-            batch = self._filling
-            if parsed.batches and parsed.batches[-1][0] is batch:
-                parsed.batches[-1] = (batch, parsed.batches[-1][1], len(batch.texts) + 1)
-            else:
-                parsed.batches.append((batch, len(batch.texts), len(batch.texts) + 1))
-            batch.texts.append(text)
-            batch.num_characters += len(text)
-            if batch.is_full:
+        """Cut a document into chunks and put their texts into batches."""
+        document, recipe, count = parsed.document, self._recipe, self._embedder.count_tokens
+        try:
+            for chunk in cut_chunks(document, recipe, count):
+                parsed.chunks.append(EntryChunk(chunk, text_of(document, chunk, recipe, count)))
+        except BadRequest as error:  # The tokenizer can't take it.
+            self.problems.add(f"{parsed.wanted.name} can't be cut into chunks. {error.message}")
+            return
+        self._parsed.append(parsed)
+        for each in parsed.chunks:
+            parsed.place(self._filling)
+            self._filling.add(each.text)
+            if self._filling.is_full:
                 self._send()
 
     def _send(self) -> None:

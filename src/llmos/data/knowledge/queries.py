@@ -36,6 +36,21 @@ def document_with_entry(session: Session, project: str, entry_key: str) -> Docum
     return session.scalars(statement.limit(1)).first()
 
 
+def documents_with_digest(session: Session, project: str, digest: str) -> Sequence[DocumentRow]:
+    """Return the documents of the project, of versions that aren't removed, that were made of a file."""
+    statement = (
+        select(DocumentRow)
+        .join(KnowledgeVersionRow, KnowledgeVersionRow.id == DocumentRow.version_id)
+        .join(KnowledgeRow, KnowledgeRow.key == KnowledgeVersionRow.owner)
+        .where(
+            DocumentRow.digest == digest,
+            KnowledgeRow.project == project,
+            KnowledgeVersionRow.removed_at.is_(None),
+        )
+    )
+    return session.scalars(statement.order_by(DocumentRow.version_id.desc())).all()
+
+
 def remove_project(session: Session, project: str) -> None:
     """Delete every row about the knowledge of a project."""
     versions = (

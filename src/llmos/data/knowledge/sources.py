@@ -22,7 +22,10 @@ _MAX_INTEGER = 1 << 53
 class SourceDocument:
     name: str
     """What it is called: a relative path. Its suffix decides between kinds of text."""
-    path: Path
+    path: Path | None
+    """The file; None: another document of the project has the same content, which is taken."""
+    digest: str | None = None
+    """sha256:<hex> of the file, where there is no path."""
     metadata: Mapping[str, MetadataValue] | None = None
     """None: that of the document that it replaces, if there is one."""
     subject: str | None = None

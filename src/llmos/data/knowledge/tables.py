@@ -52,6 +52,7 @@ class DocumentRow(Base):
     __tablename__ = "knowledge_documents"
     __table_args__ = (
         UniqueConstraint("version_id", "name"),
+        Index(None, "digest"),
         Index(None, "entry"),
         Index(None, "entry_key"),
         Index(None, "subject"),

@@ -63,6 +63,7 @@ def upgrade() -> None:
         ),
         sa.UniqueConstraint("version_id", "name", name="uq_knowledge_documents_version_id_name"),
     )
+    op.create_index("ix_knowledge_documents_digest", "knowledge_documents", ["digest"])
     op.create_index("ix_knowledge_documents_entry", "knowledge_documents", ["entry"])
     op.create_index("ix_knowledge_documents_entry_key", "knowledge_documents", ["entry_key"])
     op.create_index("ix_knowledge_documents_subject", "knowledge_documents", ["subject"])

@@ -1,0 +1,128 @@
+"""Searches of knowledge: the query is embedded by the pipeline, for the caller; then the index is searched.
+
+The hits may be ordered by a reranker. Endpoints, vector stores and applications search in this way.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from llmos.core.errors import BadRequest, ModelNotFound
+from llmos.data.knowledge.embedder import Vectors, unit
+from llmos.data.knowledge.hits import Hit
+from llmos.data.knowledge.index import Mode
+from llmos.data.knowledge.knowledge import ProjectKnowledge
+from llmos.data.knowledge.versions import KnowledgeVersion
+from llmos.gateway.calls.embedding import EmbedCall
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.calls.text_vectors import TextsToEmbed, embed_texts
+from llmos.models.registry import Registry
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
+
+MAX_QUERY = 16_384
+"""The most characters of a query."""
+
+MAX_LIMIT = 100
+"""The most hits of a search."""
+
+RERANKED = 50
+"""The hits that a reranker orders, at least: the best of them are returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is searched for, and how."""
+
+    query: str
+    limit: int = 10
+    mode: Mode = "hybrid"
+    filters: Mapping[str, Any] | None = None
+    """On the metadata of documents; see data/knowledge/index/filters.py."""
+    documents: Sequence[str] | None = None
+    """Search only in these."""
+    reranker: str | None = None
+    """The model that orders the hits by how well they answer the query. None: their order is that of the index."""
+
+
+class KnowledgeSearch:
+    """Belongs to the event loop's thread."""
+
+    def __init__(self, pipeline: Pipeline, registry: Registry) -> None:
+        self._pipeline, self._registry = pipeline, registry
+
+    async def search(
+        self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
+    ) -> Sequence[Hit]:
+        """Return the hits, best first. Raises BadRequest for a query, filters or models that make no sense,
+        ModelNotFound where the version's embedding model isn't here any more, and what the pipeline raises."""
+        _check(search)
+        if not version.num_chunks:
+            return []
+        vector = None if search.mode == "text" else await self._vector(version, search.query, caller)
+        limit = search.limit if search.reranker is None else max(search.limit, RERANKED)
+        find = partial(
+            knowledge.search,
+            version,
+            search.query,
+            vector,
+            limit=limit,
+            mode=search.mode,
+            filters=search.filters,
+            documents=search.documents,
+        )
+        hits = await asyncio.to_thread(find)
+        if search.reranker is None or not hits:
+            return hits
+        return (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit]
+
+    async def _vector(self, version: KnowledgeVersion, query: str, caller: Caller) -> Vectors:
+        model = await asyncio.to_thread(self._embedding_of, version)
+        request = TextsToEmbed(model=model, digest=version.embedding_digest, texts=[query], role="query")
+        vector: Vectors = unit(await embed_texts(self._pipeline, caller, request))[0]
+        return vector
+
+    def _embedding_of(self, version: KnowledgeVersion) -> str:
+        """Return the reference of the model that made the version's vectors, whichever number it has by now."""
+        name = version.embedding.partition("@")[0]
+        try:
+            return self._registry.resolve(f"{name}@{version.embedding_digest}").ref
+        except ModelNotFound:
+            raise ModelNotFound(
+                f"The vectors of {version.ref} were made by {version.embedding} ({version.embedding_digest}), which"
+                " isn't here any more. Pull it again, or search by words alone, with the mode `text`.",
+                param="embedding",
+            ) from None
+
+    async def _reranked(self, query: str, model: str, hits: Sequence[Hit], caller: Caller) -> list[Hit]:
+        """Return the hits with the scores of a reranker, best first."""
+        caller.check(Permission.INFERENCE)
+        embeddings = await self._pipeline.embed(
+            EmbedCall(
+                model=model,
+                caller=caller,
+                inputs=[query, *(hit.text for hit in hits)],
+                names=["query", *(f"hits[{i}]" for i in range(len(hits)))],
+                truncate_to=0,
+                num_queries=1,
+                id_prefix="rerank",
+            )
+        )
+        scores = await asyncio.to_thread(embeddings.scores)
+        # The sort is stable: of hits with equal scores, the better one of the index comes first.
+        order = sorted(range(len(hits)), key=lambda i: -scores[i])
+        return [replace(hits[i], score=scores[i]) for i in order]
+
+
+def _check(search: Search) -> None:
+    if not search.query.strip():
+        raise BadRequest("The query is empty. Write what you look for.", param="query")
+    if len(search.query) > MAX_QUERY:
+        raise BadRequest(
+            f"The query has {len(search.query):,} characters; at most {MAX_QUERY:,} are searched for. Shorten it.",
+            param="query",
+        )
+    if not 1 <= search.limit <= MAX_LIMIT:
+        raise BadRequest(f"`limit` is {search.limit}; it must be 1 to {MAX_LIMIT}.", param="limit")
