@@ -116,7 +116,7 @@ def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
         index.search("tea", None, limit=0)
 
 
-@pytest.mark.parametrize("name", ["catalog.msgpack", "text.sqlite", "vectors.f32"])
+@pytest.mark.parametrize("name", ["catalog.msgpack", "text.postings", "vectors.f32"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "changed"])
 def test_damaged_files_are_refused(tmp_path: Path, name: str, damage: str) -> None:
     files = build_files(tmp_path, chunks_of(TEXTS))

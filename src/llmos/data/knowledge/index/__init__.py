@@ -1,11 +1,11 @@
-"""The hybrid index of a version: BM25 on words, cosines of vectors, joined by reciprocal ranks. Pure: no models, no
-database of ours.
+"""The hybrid index of a version: BM25 on words, cosines of vectors, joined by reciprocal ranks. Pure: no models and no
+database.
 
     chunks = [IndexedChunk(document="tea.md", chunk=0, text="Tea\\n\\nSteep for two minutes.", metadata={"year": 2026})]
     paths = build_index(folder, chunks, vectors)             # vectors: float32 [chunks, dimensions], of length 1
     digests = {path.name: store(path) for path in paths}     # the names are the keys of open_index()
 
-    with open_index({"catalog.msgpack": Path(…), "text.sqlite": Path(…), "vectors.f32": Path(…)}) as index:
+    with open_index({"catalog.msgpack": Path(…), "text.postings": Path(…), "vectors.f32": Path(…)}) as index:
         for found in index.search("how long does tea steep", vector, limit=5):
             found.document, found.chunk, found.score         # score orders them: the sum of reciprocal ranks
             found.bm25, found.text_rank                      # None where the text part didn't find the chunk
@@ -15,16 +15,18 @@ database of ours.
         index.search("tea", vector, mode="text")             # as if there were no vector
         index.search("tea", vector, filters={"type": "gte", "key": "year", "value": 2025}, documents=["tea.md"])
 
-    words.query_terms("How long?")                           # the words that the text part looks up: how, long
-    words.terms_of("Steep for two minutes.")                 # those that it has of a chunk
+    words.query_terms("How long?")                           # what the text part looks up: how, long
+    words.terms_of("Steep for two minutes.")                 # what it has of a chunk: steep, for, two, minut
 
-A path in open_index() may be a SealedPath, and bytes may stand for any path. Files stay where they are, mapped.
+A path in open_index() may be a SealedPath, and bytes may stand for any path. Plain files stay where they are, mapped.
+Any thread may search, several at a time. build_index() reads the chunks once, in order, and the vectors after the last
+one. An index is searched in a few milliseconds (docs/decisions/0016).
 
     building | index
-    text_part
-    catalog | connections | files | fusion | vectors
-    filters | words
-    stemming
+    catalog | text_part
+    inverted_file
+    files | filters | fusion | vectors | words
+    ranking | stemming
 """
 
 from collections.abc import Mapping

@@ -1,14 +1,15 @@
 """Builds the files of an index. The same chunks and vectors give the same bytes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from llmos.data.knowledge.index.catalog import CatalogBuilder, IndexedChunk
 from llmos.data.knowledge.index.files import CATALOG, TEXT, VECTORS, checksum_of
-from llmos.data.knowledge.index.text_part import write_text_part
+from llmos.data.knowledge.index.inverted_file import InvertedFileBuilder
 from llmos.data.knowledge.index.vectors import Floats
+from llmos.data.knowledge.index.words import terms_of
 
 _ROWS_AT_ONCE = 8192
 _MAX_DEVIATION = 1e-3
@@ -20,20 +21,17 @@ def build_index(folder: Path, chunks: Iterable[IndexedChunk], vectors: Floats) -
     `chunks`: read once, in order; they may come from a generator. `vectors`: [chunks, dimensions], of length 1, such as
     a memory map. Raises OSError if the disk is full.
     """
-    catalog = CatalogBuilder()
-    write_text_part(folder / TEXT, _texts(chunks, catalog))
+    catalog, inverted = CatalogBuilder(), InvertedFileBuilder()
+    for chunk in chunks:
+        catalog.add(chunk)
+        inverted.add(terms_of(chunk.text))
     assert vectors.shape[:-1] == (catalog.num_rows,), "one vector for each chunk"
+    layout = inverted.write(folder / TEXT)
     _write_vectors(folder / VECTORS, vectors)
     paths = [folder / TEXT, folder / VECTORS]
     checksums = {path.name: checksum_of(path) for path in paths}
-    (folder / CATALOG).write_bytes(catalog.encode(vectors.shape[1], checksums))
+    (folder / CATALOG).write_bytes(catalog.encode(vectors.shape[1], layout, checksums))
     return [folder / CATALOG, *paths]
-
-
-def _texts(chunks: Iterable[IndexedChunk], catalog: CatalogBuilder) -> Iterator[str]:
-    for chunk in chunks:
-        catalog.add(chunk)
-        yield chunk.text
 
 
 def _write_vectors(path: Path, vectors: Floats) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from llmos.core.errors import BadModelFile
 from llmos.data.knowledge.index import words
 from llmos.data.knowledge.index.filters import Value
+from llmos.data.knowledge.index.inverted_file import Layout
 
 FORMAT = 1
 
@@ -31,6 +32,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     format: int
     terms_version: int
     num_dims: int
+    text: Layout
     checksums: dict[str, int]
     """The CRC-32 of each other file."""
     documents: list[tuple[str, dict[str, Value]]]
@@ -60,13 +62,14 @@ class CatalogBuilder:
     def num_rows(self) -> int:
         return len(self._rows)
 
-    def encode(self, num_dims: int, checksums: dict[str, int]) -> bytes:
+    def encode(self, num_dims: int, text: Layout, checksums: dict[str, int]) -> bytes:
         rows = np.array(self._rows, "<i4").reshape(-1, 2)
         body = msgspec.msgpack.encode(
             Catalog(
                 format=FORMAT,
                 terms_version=words.VERSION,
                 num_dims=num_dims,
+                text=text,
                 checksums=checksums,
                 documents=self._documents,
                 document_of=rows[:, 0].tobytes(),

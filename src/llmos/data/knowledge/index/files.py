@@ -8,9 +8,9 @@ from pathlib import Path
 from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile
 
-Source = Path | bytes
+Content = bytes | mmap.mmap
 
-CATALOG, TEXT, VECTORS, GRAPH = "catalog.msgpack", "text.sqlite", "vectors.f32", "graph.usearch"
+CATALOG, TEXT, VECTORS, GRAPH = "catalog.msgpack", "text.postings", "vectors.f32", "graph.usearch"
 
 
 class IndexFiles:
@@ -21,19 +21,14 @@ class IndexFiles:
             name: _read(file, name) if isinstance(file, SealedPath) else file for name, file in files.items()
         }
 
-    def source(self, name: str) -> Source:
-        """Return the path of a plain file, or bytes. Raises BadModelFile if the file is missing."""
+    def content(self, name: str) -> Content:
+        """Return the bytes of a file, mapped where that is possible. Raises BadModelFile if it can't be read."""
         found = self._files.get(name)
         if found is None:
             raise BadModelFile(f"The search index has no {name}. Build it again.")
-        return found
+        return found if isinstance(found, bytes) else _mapped(found, name)
 
-    def content(self, name: str) -> bytes | mmap.mmap:
-        """Return the bytes of a file, mapped where that is possible. Raises BadModelFile."""
-        source = self.source(name)
-        return source if isinstance(source, bytes) else _mapped(source, name)
-
-    def checked(self, name: str, checksum: int) -> bytes | mmap.mmap:
+    def checked(self, name: str, checksum: int) -> Content:
         """Return the bytes of a file. Raises BadModelFile if they are damaged."""
         content = self.content(name)
         if zlib.crc32(content) != checksum:
@@ -54,7 +49,7 @@ def _read(path: Path, name: str) -> bytes:
     return content
 
 
-def _mapped(path: Path, name: str) -> bytes | mmap.mmap:
+def _mapped(path: Path, name: str) -> Content:
     try:
         with path.open("rb") as file:
             if not path.stat().st_size:

@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from llmos.core.errors import BadRequest
+from llmos.data.knowledge.index.ranking import Mask
 
-Mask = npt.NDArray[np.bool_]
 Metadata = Mapping[str, str | float | bool]
 Value = str | float | bool
 

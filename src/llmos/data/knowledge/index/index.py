@@ -11,15 +11,13 @@ import numpy.typing as npt
 from llmos.core.errors import BadRequest
 from llmos.data.knowledge.index.catalog import decode_catalog
 from llmos.data.knowledge.index.files import CATALOG, TEXT, VECTORS, IndexFiles
-from llmos.data.knowledge.index.filters import Mask, MetadataColumns
+from llmos.data.knowledge.index.filters import MetadataColumns
 from llmos.data.knowledge.index.fusion import join_ranks
+from llmos.data.knowledge.index.ranking import Mask, Ranked
 from llmos.data.knowledge.index.text_part import TextPart
 from llmos.data.knowledge.index.vectors import Doubles, nearest_rows, products_of, query_vector
 
 Mode = Literal["hybrid", "text", "vector"]
-
-Ranked = list[tuple[int, float]]
-"""Rows and their scores, best first."""
 
 MIN_DEPTH = 100
 """The hits of each part that are joined, at least."""
@@ -55,8 +53,7 @@ class Index:
         self._chunk_of = np.frombuffer(catalog.chunk_of, "<i4")
         vectors = np.frombuffer(opened.checked(VECTORS, catalog.checksums[VECTORS]), "<f4")
         self._vectors = vectors.reshape(len(self._chunk_of), catalog.num_dims)
-        opened.checked(TEXT, catalog.checksums[TEXT])
-        self._text = TextPart(opened.source(TEXT), len(self._chunk_of))
+        self._text = TextPart(opened.checked(TEXT, catalog.checksums[TEXT]), catalog.text)
 
     def __len__(self) -> int:
         return len(self._chunk_of)
@@ -95,8 +92,8 @@ class Index:
         return self._found(joined[:limit], by_text, by_vector, query)
 
     def close(self) -> None:
-        """Release the files. No search may follow."""
-        self._text.close()
+        """Unmap the files. No search may be running, nor follow."""
+        vars(self).clear()
 
     def __enter__(self) -> Self:
         return self

@@ -1,136 +1,55 @@
-"""The text part of an index: BM25 in SQLite's FTS5. A chunk's row number is its place in the index.
+"""The text part of an index: BM25 over all words of a question, from an inverted file that is a few arrays.
 
-Knows terms and row numbers only. No user's text is FTS5's query language: terms are letters and digits, quoted.
+    scores = sum over terms of idf * (K1 + 1) * count / (count + K1 * (1 - B + B * length / mean length))
+    idf    = ln(1 + (chunks - chunks with the term + 0.5) / (chunks with the term + 0.5))
+
+Robertson and Zaragoza 2009; the idf, which is never negative, is Lucene's. Rows are the chunks in the order of the
+index. No text of a user is a language of queries: its terms are looked up, and nothing else.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+import math
 
 import numpy as np
-import numpy.typing as npt
 
-from llmos.core.errors import BadModelFile
-from llmos.data.knowledge.index.connections import Connections
-from llmos.data.knowledge.index.words import query_terms, terms_of
+from llmos.data.knowledge.index.files import Content
+from llmos.data.knowledge.index.inverted_file import InvertedFile, Layout
+from llmos.data.knowledge.index.ranking import Mask, Ranked, best_rows
+from llmos.data.knowledge.index.words import query_terms
 
-ROW_BUDGET = 10_000
-"""The rows that FTS5 may score for a question before it leaves the commonest terms out."""
+K1, B = 1.2, 0.75
 
-MAX_TERMS = 128
-"""The terms of a question that are looked up."""
-
-Mask = npt.NDArray[np.bool_]
-
-_SCHEMA = """
-PRAGMA page_size = 4096;
-PRAGMA auto_vacuum = NONE;
-PRAGMA encoding = 'UTF-8';
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE VIRTUAL TABLE chunks USING fts5(terms, content='', tokenize='ascii');
-CREATE VIRTUAL TABLE vocabulary USING fts5vocab(chunks, 'row');
-CREATE TABLE common_terms (term TEXT PRIMARY KEY, num_rows INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_COMMON = 64
-"""The rows from which on the count of a term is stored. Of rarer ones, counting them is quick."""
-
-
-def write_text_part(path: Path, texts: Iterable[str]) -> None:
-    """Write the text part. The same texts give the same bytes with the same SQLite."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(_SCHEMA)
-        connection.execute("BEGIN")
-        rows = ((row, " ".join(terms_of(text))) for row, text in enumerate(texts))
-        connection.executemany("INSERT INTO chunks (rowid, terms) VALUES (?, ?)", rows)
-        connection.execute("INSERT INTO chunks (chunks) VALUES ('optimize')")
-        connection.execute(
-            "INSERT INTO common_terms SELECT term, doc FROM vocabulary WHERE doc >= ? ORDER BY term", (_COMMON,)
-        )
-        connection.execute("COMMIT")
-        connection.execute("VACUUM")
+MAX_TERMS = 256
+"""The terms of a question that are looked up. Of more, those that the fewest chunks have."""
 
 
 class TextPart:
     """Any thread may use it."""
 
-    def __init__(self, source: Path | bytes, num_rows: int) -> None:
-        """Open it. Raises BadModelFile for a damaged file."""
-        self._connections = Connections(source)
-        self._num_rows = num_rows
-        with self._using() as connection:
-            connection.execute("SELECT count(*) FROM common_terms").fetchone()
+    def __init__(self, content: Content, layout: Layout) -> None:
+        """Open it. Raises BadModelFile if the content doesn't have this layout."""
+        self._file = InvertedFile(content, layout)
+        lengths = self._file.lengths.astype(np.float64)
+        mean = float(lengths.mean()) if lengths.any() else 1.0
+        self._norms = (K1 * (1 - B + B * lengths / mean)).astype(np.float32)
 
-    def search(self, text: str, limit: int, allowed: Mask | None = None) -> list[tuple[int, float]]:
-        """Return the best rows with their BM25, best first; equal ones in the order of rows.
+    def search(self, text: str, limit: int, allowed: Mask | None = None) -> Ranked:
+        """Return the best rows that have any of the words, best first; equal ones in the order of rows.
 
-        `allowed`: the rows that may be found. Nothing is found without a word. Raises BadModelFile.
+        `allowed`: the rows that may be found.
         """
-        found: list[tuple[int, float]] = []
-        with self._using() as connection:
-            counts = _counts(connection, query_terms(text))
-            for terms in _selections(counts, self._num_rows):
-                found = _best(connection, terms, limit, allowed)
-                if len(found) >= limit:
-                    break
-        return found
+        scores = np.zeros(len(self._norms), np.float32)
+        for term in self._rarest(query_terms(text)):
+            rows, counts = self._file.postings(term)
+            scores[rows] += self._weight(len(rows)) * (counts / (counts + self._norms[rows]))
+        if allowed is not None:
+            scores[~allowed] = 0
+        return best_rows(scores, min(limit, int(np.count_nonzero(scores))))
 
-    def close(self) -> None:
-        self._connections.close()
+    def _rarest(self, terms: list[str]) -> list[int]:
+        """Return the indexes of the terms that exist, in one order, so that equal questions add up alike."""
+        known = [term for term in map(self._file.find, terms) if term is not None]
+        known.sort(key=lambda term: (self._file.num_rows(term), term))
+        return known[:MAX_TERMS]
 
-    @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._connections.use() as connection:
-                yield connection
-        except sqlite3.DatabaseError as error:
-            raise BadModelFile(f"The text part of a search index can't be read: {error}.") from None
-
-
-def _counts(connection: sqlite3.Connection, terms: list[str]) -> dict[str, int]:
-    """Return in how many rows each term is that is in any, rarest first."""
-    counts = {}
-    for term in terms:
-        found = connection.execute("SELECT num_rows FROM common_terms WHERE term = ?", (term,)).fetchone()
-        found = found or connection.execute("SELECT doc FROM vocabulary WHERE term = ?", (term,)).fetchone()
-        if found is not None:
-            counts[term] = found[0]
-    return dict(sorted(counts.items(), key=lambda item: item[1])[:MAX_TERMS])
-
-
-def _selections(counts: dict[str, int], num_rows: int) -> Iterator[list[str]]:
-    """Yield the terms to search for, rarest first: those within the budget, then more of them.
-
-    A term in more than half of all rows has no weight in BM25.
-    """
-    terms = list(counts)
-    if num_rows > ROW_BUDGET:
-        terms = [term for term in terms if 2 * counts[term] <= num_rows] or terms[:1]
-    budget, end = ROW_BUDGET, 0
-    while end < len(terms):
-        end += 1
-        while end < len(terms) and sum(counts[term] for term in terms[: end + 1]) <= budget:
-            end += 1
-        yield terms[:end]
-        budget *= 4
-
-
-def _best(
-    connection: sqlite3.Connection, terms: list[str], limit: int, allowed: Mask | None
-) -> list[tuple[int, float]]:
-    query = " OR ".join(f'"{term}"' for term in terms)
-    sql = "SELECT rowid, -rank FROM chunks WHERE chunks MATCH ? {} ORDER BY rank, rowid"
-    if allowed is None:
-        return connection.execute(sql.format("") + " LIMIT ?", (query, limit)).fetchall()
-    rows = np.flatnonzero(allowed)
-    if not len(rows):
-        return []
-    found = connection.execute(sql.format("AND rowid BETWEEN ? AND ?"), (query, int(rows[0]), int(rows[-1])))
-    with closing(found):
-        return _first((each for each in found if allowed[each[0]]), limit)
-
-
-def _first(found: Iterator[tuple[int, float]], limit: int) -> list[tuple[int, float]]:
-    return [each for each, _ in zip(found, range(limit), strict=False)]
+    def _weight(self, num_rows: int) -> np.float32:
+        return np.float32((K1 + 1) * math.log1p((len(self._norms) - num_rows + 0.5) / (num_rows + 0.5)))

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadRequest
+from llmos.data.knowledge.index.ranking import Mask, Ranked
 
-Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ def query_vector(vector: npt.ArrayLike, num_dims: int) -> Doubles:
     return np.asarray(values / length)
 
 
-def nearest_rows(vectors: Floats, query: Doubles, limit: int, allowed: Mask | None = None) -> list[tuple[int, float]]:
+def nearest_rows(vectors: Floats, query: Doubles, limit: int, allowed: Mask | None = None) -> Ranked:
     """Return the rows with the largest products, largest first; equal ones in the order of rows."""
     if allowed is None:
         return best_of(vectors, query, _candidates(vectors, query, limit), limit)
@@ -41,7 +41,7 @@ def nearest_rows(vectors: Floats, query: Doubles, limit: int, allowed: Mask | No
     return best_of(vectors, query, _candidates(vectors, query, limit, allowed), limit)
 
 
-def best_of(vectors: Floats, query: Doubles, rows: Rows, limit: int) -> list[tuple[int, float]]:
+def best_of(vectors: Floats, query: Doubles, rows: Rows, limit: int) -> Ranked:
     """Return the best of some rows, computed in double precision, so that the result depends on no other row."""
     products = products_of(vectors, query, rows)
     order = np.lexsort((rows, -products))[:limit]
