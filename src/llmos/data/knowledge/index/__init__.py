@@ -23,7 +23,7 @@ Any thread may search, several at a time. build_index() reads the chunks once, i
 one. An index is searched in a few milliseconds (docs/decisions/0016).
 
     building | index
-    catalog | text_part
+    catalog | graph | text_part
     inverted_file
     files | filters | fusion | vectors | words
     ranking | stemming

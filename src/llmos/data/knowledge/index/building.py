@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from llmos.data.knowledge.index import graph
 from llmos.data.knowledge.index.catalog import CatalogBuilder, IndexedChunk
-from llmos.data.knowledge.index.files import CATALOG, TEXT, VECTORS, checksum_of
+from llmos.data.knowledge.index.files import CATALOG, GRAPH, TEXT, VECTORS, checksum_of
 from llmos.data.knowledge.index.inverted_file import InvertedFileBuilder
 from llmos.data.knowledge.index.vectors import Floats
 from llmos.data.knowledge.index.words import terms_of
@@ -19,7 +20,8 @@ def build_index(folder: Path, chunks: Iterable[IndexedChunk], vectors: Floats) -
     """Write the index of these chunks into an empty folder, and return its files.
 
     `chunks`: read once, in order; they may come from a generator. `vectors`: [chunks, dimensions], of length 1, such as
-    a memory map. Raises OSError if the disk is full.
+    a memory map; read after the last chunk. Raises OSError if the disk is full, BadRequest if usearch is needed and
+    isn't installed.
     """
     catalog, inverted = CatalogBuilder(), InvertedFileBuilder()
     for chunk in chunks:
@@ -29,6 +31,9 @@ def build_index(folder: Path, chunks: Iterable[IndexedChunk], vectors: Floats) -
     layout = inverted.write(folder / TEXT)
     _write_vectors(folder / VECTORS, vectors)
     paths = [folder / TEXT, folder / VECTORS]
+    if len(vectors) > graph.MIN_ROWS:
+        graph.write_graph(folder / GRAPH, vectors)
+        paths.append(folder / GRAPH)
     checksums = {path.name: checksum_of(path) for path in paths}
     (folder / CATALOG).write_bytes(catalog.encode(vectors.shape[1], layout, checksums))
     return [folder / CATALOG, *paths]

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadRequest
 from llmos.data.knowledge.index.catalog import decode_catalog
-from llmos.data.knowledge.index.files import CATALOG, TEXT, VECTORS, IndexFiles
+from llmos.data.knowledge.index.files import CATALOG, GRAPH, TEXT, VECTORS, IndexFiles
 from llmos.data.knowledge.index.filters import MetadataColumns
 from llmos.data.knowledge.index.fusion import join_ranks
+from llmos.data.knowledge.index.graph import Graph
 from llmos.data.knowledge.index.ranking import Mask, Ranked
 from llmos.data.knowledge.index.text_part import TextPart
 from llmos.data.knowledge.index.vectors import Doubles, nearest_rows, products_of, query_vector
@@ -53,6 +54,9 @@ class Index:
         self._chunk_of = np.frombuffer(catalog.chunk_of, "<i4")
         vectors = np.frombuffer(opened.checked(VECTORS, catalog.checksums[VECTORS]), "<f4")
         self._vectors = vectors.reshape(len(self._chunk_of), catalog.num_dims)
+        self._graph: Graph | None = None
+        if GRAPH in catalog.checksums:
+            self._graph = Graph(opened.checked(GRAPH, catalog.checksums[GRAPH]), self._vectors)
         self._text = TextPart(opened.checked(TEXT, catalog.checksums[TEXT]), catalog.text)
 
     def __len__(self) -> int:
@@ -84,7 +88,7 @@ class Index:
         allowed = self._allowed(filters, documents)
         depth = limit if query is None or text is None else max(limit, MIN_DEPTH)
         by_text = self._text.search(text, depth, allowed) if text is not None else []
-        by_vector = nearest_rows(self._vectors, query, depth, allowed) if query is not None else []
+        by_vector = self._nearest(query, depth, allowed) if query is not None else []
         if query is not None and text is not None:
             joined = join_ranks([row for row, _ in by_text], [row for row, _ in by_vector])
         else:
@@ -112,6 +116,11 @@ class Index:
             names = set(documents)
             fitting = fitting & np.fromiter((name in names for name in self._documents), np.bool_, len(self._documents))
         return np.asarray(fitting[self._document_of])
+
+    def _nearest(self, query: Doubles, limit: int, allowed: Mask | None) -> Ranked:
+        if self._graph is not None:
+            return self._graph.nearest_rows(query, limit, allowed)
+        return nearest_rows(self._vectors, query, limit, allowed)
 
     def _found(
         self,

@@ -25,10 +25,11 @@ def query_vector(vector: npt.ArrayLike, num_dims: int) -> Doubles:
             f"The vector has the shape {list(values.shape)}; this index takes [{num_dims}]. Use its embedding model.",
             param="vector",
         )
-    length = float(np.linalg.norm(values))
-    if not np.isfinite(length) or length == 0:
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not np.isfinite(largest) or largest == 0:
         raise BadRequest("The vector needs finite numbers, not all of them 0.", param="vector")
-    return np.asarray(values / length)
+    values = values / largest  # Otherwise the squares of very large and very small numbers aren't numbers.
+    return np.asarray(values / np.linalg.norm(values))
 
 
 def nearest_rows(vectors: Floats, query: Doubles, limit: int, allowed: Mask | None = None) -> Ranked:
