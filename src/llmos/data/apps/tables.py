@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import Double, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from llmos.core.database import Base, Time
@@ -90,7 +90,7 @@ class StepRow(Base):
     """Chosen by the process that began it, so that a request that is sent twice begins it once."""
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     """The arguments and the result."""
-    seconds: Mapped[float]
+    seconds: Mapped[float] = mapped_column(Double)
     at: Mapped[datetime] = mapped_column(Time)
 
 

@@ -75,7 +75,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.String(64), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "number", name="pk_app_steps"),
         sa.UniqueConstraint("run_id", "key", name="uq_app_steps_run_id_key"),
