@@ -40,6 +40,15 @@ def test_the_client_loads_httpx_and_of_llmos_only_core() -> None:
     assert rooms == {"llmos.client", "llmos.core"}
 
 
+def test_the_application_framework_loads_the_client_pydantic_and_nothing_heavy() -> None:
+    loaded = loaded_by("import llmos.apps, llmos.apps.testing")
+    assert loaded & (HEAVY - {"llmos.cli"}) == set()
+    assert "pydantic" in loaded
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("llmos.")}
+    assert rooms == {"llmos.apps", "llmos.client", "llmos.core"}
+    assert len(loaded) < 700, "each module takes time and memory: say in docs/benchmarks.md what more of them are for"
+
+
 def test_the_help_of_the_command_loads_no_http_library() -> None:
     loaded = loaded_by("import io, sys; out, sys.stdout = sys.stdout, io.StringIO()\n"
                        "from llmos.cli import main; main(['--help']); sys.stdout = out")  # fmt: skip

@@ -85,6 +85,11 @@ class StreamFacts:
         return tuple(self._draft.warnings)
 
     @property
+    def answer(self) -> Answer:
+        """The complete answer, after the last piece."""
+        return self._draft.finished()
+
+    @property
     def id(self) -> str | None:
         return self._draft.id
 

@@ -26,6 +26,8 @@ class StepDescription(Description, frozen=True, kw_only=True):
     is_effect: bool = False
     state: str = ""
     """begun, done, failed, in_doubt (begun by a process that died) or cleared (known not to have happened)."""
+    attempt: str = ""
+    """Chosen by the process that began it."""
     arguments: Any = None
     result: Any = None
     seconds: float = 0.0

@@ -121,6 +121,7 @@ class Journal:
             digest=row.digest,
             is_effect=row.is_effect,
             state=row.state,
+            attempt=row.attempt,
             arguments=arguments,
             result=result,
             seconds=row.seconds,

@@ -246,7 +246,6 @@ class AppRuns:
         if live.lease_expires_at > now:
             raise RunConflict(f"The run {live.id} is in this session. Wait until it has ended, or cancel it.")
         error = RunFailure(code="interrupted", message="The process of the run died, and the session went on.")
-        self._journal(session, live, now).doubt_begun_effects()
         self._end(session, live, End(state="interrupted", error=error), retention, now)
 
     def _end(self, session: Session, row: RunRow, end: End, retention: Retention, now: datetime) -> None:
@@ -260,6 +259,7 @@ class AppRuns:
             if _is_answered(session, row):
                 row.state = "ready"
             return
+        self._journal(session, row, now).doubt_begun_effects()
         row.waits_for, row.ended_at, row.expires_at = None, now, retention.response_expires_at(now)
         if row.session_id is not None:
             self._append_turn(session, row, end, retention, now)

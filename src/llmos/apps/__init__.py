@@ -1,0 +1,33 @@
+"""The application framework: a prompt, tools, steps and sessions around a model. It knows the client only."""
+
+from llmos.apps.app import App
+from llmos.apps.errors import AppError, LimitReached, NoRun, StepFailed, WrongOutput
+from llmos.apps.functions import EffectKey
+from llmos.apps.history import History
+from llmos.apps.limits import Limits
+from llmos.apps.results import Citation, CitationEvent, DoneEvent, Event, LeftOut, Run, StepEvent, TextEvent, ToolEvent
+from llmos.apps.steps import Happened, NotHappened, Step
+
+__all__ = [
+    "App",
+    "AppError",
+    "Citation",
+    "CitationEvent",
+    "DoneEvent",
+    "EffectKey",
+    "Event",
+    "Happened",
+    "History",
+    "LeftOut",
+    "LimitReached",
+    "Limits",
+    "NoRun",
+    "NotHappened",
+    "Run",
+    "Step",
+    "StepEvent",
+    "StepFailed",
+    "TextEvent",
+    "ToolEvent",
+    "WrongOutput",
+]

@@ -1,0 +1,293 @@
+"""Execution: one process's part of a run: from its beginning, or where another process left it, to its end.
+
+However it ends, the journal is told: with an answer, an error, a limit, a caller who hung up, or something to wait for.
+Only a process that dies says nothing, and then its lease expires.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from llmos.apps.agent import Agent, AgentRun, Given, Output, step_of
+from llmos.apps.errors import AppError, Paused
+from llmos.apps.functions import call_anywhere
+from llmos.apps.knowledge import Source, passages_text
+from llmos.apps.limits import Consumption, Limits
+from llmos.apps.live import LEASE_SECONDS, LiveRun
+from llmos.apps.options import RunOptions
+from llmos.apps.results import Citation, CitationEvent, Event, LeftOut, Run, TextEvent
+from llmos.apps.server import Server
+from llmos.client.answers import Answer, Usage
+from llmos.core.errors import LLMOSError, RunConflict
+from llmos.core.schemas.runs import RunDescription, StepDescription
+from llmos.core.schemas.sessions import SessionDescription
+from llmos.core.schemas.turns import Message
+
+Started = tuple[RunDescription, SessionDescription | None]
+Start = Callable[[Server, str], Awaitable[Started]]
+"""start(server, lease): begins a run, or claims one."""
+
+_END_SECONDS = 5.0
+"""How long the journal is given to take the end of a run that was cancelled."""
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What an app does with an input."""
+
+    app: str
+    model: str
+    agent: Agent
+    limits: Limits
+    output: Output | None
+    brain: Callable[..., Any] | None
+    knowledge: Source | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """What a run has when it ends well."""
+
+    text: str
+    output: Any
+    finish_reason: str = "stop"
+    citations: tuple[Citation, ...] = ()
+    left_out: LeftOut | None = None
+
+
+def begin(app: str, input: Any, options: RunOptions) -> Start:
+    """Return what begins a run of an input, in the session that the options name."""
+
+    async def start(server: Server, lease: str) -> Started:
+        session = None
+        if options.session is not None:
+            session = await server.sessions.open(app, options.session, user=options.user)
+        fields = {
+            "id": f"run-{os.urandom(12).hex()}",
+            "app": app,
+            "lease": lease,
+            "lease_seconds": LEASE_SECONDS,
+            "input": question_of(input) if session is not None or isinstance(input, str) else input,
+            "session": None if session is None else session.id,
+            "user": options.user,
+        }
+        deadline = time.monotonic() + options.wait_seconds
+        while True:
+            try:
+                run = await server.runs.begin(**{name: value for name, value in fields.items() if value is not None})
+            except RunConflict:
+                if time.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
+            # Another run may have changed it before this one began.
+            return run, None if session is None else await server.sessions.get(session.id)
+
+    return start
+
+
+def claim(run_id: str) -> Start:
+    """Return what continues a run."""
+
+    async def start(server: Server, lease: str) -> Started:
+        run = await server.runs.claim(run_id, lease, LEASE_SECONDS)
+        return run, None if run.session is None else await server.sessions.get(run.session)
+
+    return start
+
+
+def question_of(input: Any) -> Message:
+    """Return an input as a message of the role user."""
+    if isinstance(input, dict) and input.get("role") == "user":
+        return input
+    return {"role": "user", "content": input if isinstance(input, str) else json.dumps(input, ensure_ascii=False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Executes runs of one plan."""
+
+    plan: Plan
+    is_dry: bool = False
+
+    async def run(self, server: Server, start: Start, emit: Callable[[Event], None]) -> Run:
+        """Return the run when it has an answer, or waits. Raises what it fails with, after the journal knows."""
+        lease = os.urandom(8).hex()
+        description, session = await start(server, lease)
+        while True:
+            live = LiveRun(server, description, lease, emit, self.is_dry)
+            ended = await self._attempt(live, session)
+            if ended is not None:
+                return ended
+            # What it waits for came before it waited.
+            description, session = await claim(description.id)(server, lease)
+
+    async def _attempt(self, live: LiveRun, session: SessionDescription | None) -> Run | None:
+        """Return the run as run() does; None if it is ready to be continued at once."""
+        consumption = Consumption(self.plan.limits, live.id)
+        keeping = asyncio.create_task(live.keep_lease())
+        token = live.enter()
+        try:
+            answered = await self._answer_in_time(live, session, consumption)
+            await live.write([], _end("succeeded", consumption, output=self._dumped(answered)))
+        except Paused as paused:
+            return await self._pause(live, session, consumption, paused)
+        except asyncio.CancelledError:
+            await self._give_up(live, consumption, "cancelled", "cancelled", "The caller hung up.")
+            raise
+        except Exception as error:
+            code, message = _reason_of(error)
+            await self._give_up(live, consumption, "failed", code, message)
+            error.add_note(f"In the run {live.id}.")
+            if isinstance(error, AppError):
+                error.run_id = live.id
+            raise
+        finally:
+            live.leave(token)
+            keeping.cancel()
+        return Run(
+            id=live.id,
+            app=self.plan.app,
+            state="succeeded",
+            text=answered.text,
+            output=answered.output,
+            citations=answered.citations,
+            steps=live.steps,
+            usage=consumption.usage,
+            session=session.name if session else None,
+            left_out=answered.left_out,
+            finish_reason=answered.finish_reason,
+        )
+
+    async def _answer_in_time(
+        self, live: LiveRun, session: SessionDescription | None, consumption: Consumption
+    ) -> Answered:
+        timer = asyncio.timeout(self.plan.limits.seconds)
+        try:
+            async with timer:
+                return await self._answer(live, session, consumption)
+        except TimeoutError:
+            if timer.expired():
+                raise consumption.out_of_time() from None
+            raise
+
+    async def _answer(self, live: LiveRun, session: SessionDescription | None, consumption: Consumption) -> Answered:
+        citations = await self._retrieve(live)
+        for citation in citations:
+            live.emit(CitationEvent(citation=citation))
+        if self.plan.brain is not None:
+            return await self._ask_brain(live, session, citations)
+        agent_run = await AgentRun.of(
+            self.plan.agent,
+            Given(
+                live=live,
+                model=await live.server.model(self.plan.model),
+                model_name=self.plan.model,
+                consumption=consumption,
+                question=question_of(live.description.input),
+                session=session,
+                passages=passages_text(citations) if citations else "",
+            ),
+        )
+        answer = await agent_run.answer()
+        output = self.plan.output
+        return Answered(
+            text=answer.text,
+            output=answer.text if output is None else output.parse(answer.text, answer.finish_reason),
+            finish_reason=answer.finish_reason,
+            citations=citations,
+            left_out=agent_run.fitted.left_out,
+        )
+
+    async def _retrieve(self, live: LiveRun) -> tuple[Citation, ...]:
+        """Return the passages for the input: once, also if the run is continued."""
+        source = self.plan.knowledge
+        if source is None:
+            return ()
+        key = live.next_key("retrieval")
+        if (known := live.known(key)) is not None:
+            return tuple(Citation(**each) for each in live.repeat(known).result)
+        question = question_of(live.description.input)["content"]
+        found = tuple(await source.search(live.server, question))
+        result = [{name: getattr(each, name) for name in Citation.__dataclass_fields__} for each in found]
+        live.record(StepDescription(key=key, kind="retrieval", name=source.name, state="done", result=result))
+        return found
+
+    async def _ask_brain(
+        self, live: LiveRun, session: SessionDescription | None, citations: tuple[Citation, ...]
+    ) -> Answered:
+        """Return what a function in place of the model returns."""
+        brain = self.plan.brain
+        assert brain is not None
+        input = live.description.input
+        given = [input["content"] if isinstance(input, dict) and input.get("role") == "user" else input]
+        if len(inspect.signature(brain).parameters) > 1:
+            given.append(await self._messages_before(live.server, session))
+        value = await call_anywhere(lambda: brain(*given)) if not _is_async(brain) else await brain(*given)
+        output = value if self.plan.output is None else self.plan.output.load(value)
+        text = value if isinstance(value, str) else json.dumps(self._plain(output), ensure_ascii=False)
+        live.emit(TextEvent(text=text))
+        answer = Answer(id=live.id, text=text, model="brain", version="", finish_reason="stop", usage=Usage(0, 0, 0))
+        live.record(step_of("brain:0", "brain", answer))
+        return Answered(text=text, output=output, citations=citations)
+
+    async def _messages_before(self, server: Server, session: SessionDescription | None) -> list[Message]:
+        if session is None:
+            return []
+        turns = await server.sessions.turns(session.id, first=session.first_turn, limit=1000)
+        return [message for turn in turns for message in turn.messages]
+
+    async def _pause(
+        self, live: LiveRun, session: SessionDescription | None, consumption: Consumption, paused: Paused
+    ) -> Run | None:
+        end = _end("waiting", consumption) | {"waits_for": paused.waits_for, "waits_with": paused.waits_with}
+        if await live.wait(end):
+            return None
+        return Run(
+            id=live.id,
+            app=self.plan.app,
+            state="waiting",
+            steps=live.steps,
+            usage=consumption.usage,
+            session=session.name if session else None,
+            waits_for=paused.waits_for,
+            waits_with=paused.waits_with,
+        )
+
+    async def _give_up(self, live: LiveRun, consumption: Consumption, state: str, code: str, message: str) -> None:
+        """Tell the journal that there is no answer, if it can be told."""
+        if live.is_lost:
+            return
+        end = _end(state, consumption) | {"error": {"code": code[:64], "message": message[:4000]}}
+        with suppress(LLMOSError, TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await live.write([], end)
+
+    def _dumped(self, answered: Answered) -> Any:
+        return answered.text if self.plan.output is None else self._plain(answered.output)
+
+    def _plain(self, output: Any) -> Any:
+        return output if self.plan.output is None else self.plan.output.dump(output)
+
+
+def _end(state: str, consumption: Consumption, output: Any = None) -> dict[str, Any]:
+    usage = {name: getattr(consumption.usage, name) for name in consumption.usage.__struct_fields__}
+    return {"state": state, "output": output, "usage": usage, "num_tokens": consumption.last_tokens}
+
+
+def _reason_of(error: Exception) -> tuple[str, str]:
+    if isinstance(error, LLMOSError):
+        return error.code, error.message
+    return AppError.code, f"{type(error).__name__}: {error}"
+
+
+def _is_async(brain: Any) -> bool:
+    called = brain if inspect.isroutine(brain) else type(brain).__call__
+    return inspect.iscoroutinefunction(called)

@@ -1,0 +1,33 @@
+"""RunOptions: how one input is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmos.core.suggest import nearest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How one input is answered."""
+
+    session: str | None = None
+    """The name of the conversation that it belongs to, such as the id of a user."""
+    user: str = ""
+    """The person whose data this is: `llmos forget` reaches the session and the run by this name."""
+    variables: Mapping[str, Any] | None = None
+    """Those of the prompt."""
+    dry_run: bool = False
+    """Call no tool, and do no effect."""
+    wait_seconds: float = 0.0
+    """Wait this long for another run in the session to end. 0: that is an error at once."""
+
+
+def run_options(given: Mapping[str, Any]) -> RunOptions:
+    """Return the options. Raises TypeError for an unknown one, with the nearest name."""
+    known = [*RunOptions.__dataclass_fields__]
+    for name in given:
+        if name not in known:
+            near = nearest(name, known, limit=1)
+            raise TypeError(f"There is no option {name!r}. " + (f"Did you mean {near[0]!r}?" if near else f"{known}"))
+    return RunOptions(**given)

@@ -1,0 +1,91 @@
+"""Portal: an event loop in a thread of its own, in which the blocking calls of applications run."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Portal:
+    """One loop for all apps of a process, started with the first blocking call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end. Raises RuntimeError where that would wait for itself."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Such as after Ctrl-C.
+            raise
+
+    def iterate(self, open: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+        """Yield what an asynchronous iterator yields. One that isn't read to its end is closed."""
+        return _Iteration(self._started(), open)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, daemon=True, name="llmos-apps").start()
+        if _runs_here(self._loop):
+            raise RuntimeError("A blocking call within a run waits for itself: await arun() instead.")
+        return self._loop
+
+
+_END = object()
+
+
+class _Iteration(Iterator[T], Generic[T]):
+    """An asynchronous iterator, read in another thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, open: Callable[[], AsyncIterator[T]]) -> None:
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._is_over = False
+        self._future: Future[None] = asyncio.run_coroutine_threadsafe(self._read(open), loop)
+
+    def __next__(self) -> T:
+        if self._is_over:
+            raise StopIteration
+        item = self._items.get()
+        if item is _END:
+            self._is_over = True
+            self._future.result()
+            raise StopIteration
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Stop what is read, and wait until it has stopped."""
+        if not self._is_over:
+            self._is_over = True
+            self._future.cancel()
+            while self._items.get() is not _END:
+                pass
+
+    def __del__(self) -> None:
+        if not self._is_over:
+            self._future.cancel()
+
+    async def _read(self, open: Callable[[], AsyncIterator[T]]) -> None:
+        try:
+            async for item in open():
+                self._items.put(item)
+        finally:
+            self._items.put(_END)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+portal = Portal()

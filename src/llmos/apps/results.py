@@ -1,0 +1,109 @@
+"""What a run gives: its result, and the events of a stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from llmos.core.schemas.runs import RunUsage, StepDescription
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Citation:
+    """The place in a document that an answer rests on."""
+
+    knowledge: str
+    """The version, such as faq@7."""
+    document: str
+    quote: str
+    source: Any = None
+    """The hit of the search, as the server describes it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """What the prompts of a run didn't have of its session."""
+
+    num_turns: int
+    """From the beginning of the session."""
+    is_summarized: bool = False
+    """A summary stood in their place."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run that has ended with an answer, or waits for somebody."""
+
+    id: str
+    app: str
+    state: Literal["succeeded", "waiting"]
+    text: str = ""
+    output: Any = None
+    """An object of the app's `output` type; without one, the text."""
+    citations: Sequence[Citation] = ()
+    steps: Sequence[StepDescription] = ()
+    """What it did, in order."""
+    usage: RunUsage = field(default_factory=RunUsage)
+    cost: int | None = None
+    """In billionths of the currency of the price book; None without one."""
+    session: str | None = None
+    """The name of its session."""
+    left_out: LeftOut | None = None
+    finish_reason: str = ""
+    """`stop`, or `length` if the text was cut at max_tokens."""
+    waits_for: str | None = None
+    """What it waits for: the name of `wait_for`, `confirm:` and a call, or `in_doubt:` and a step."""
+    waits_with: Any = None
+    """What the person who decides must know."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextEvent:
+    """A piece of the answer."""
+
+    type: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolEvent:
+    """A call of a tool, once when it begins and once when it has ended."""
+
+    type: ClassVar[str] = "tool"
+    name: str
+    arguments: Any
+    call_id: str
+    state: Literal["begun", "done", "failed"]
+    result: str = ""
+    """What the model gets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CitationEvent:
+    type: ClassVar[str] = "citation"
+    citation: Citation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepEvent:
+    """A step that has ended."""
+
+    type: ClassVar[str] = "step"
+    name: str
+    state: Literal["done", "failed"]
+    result: Any = None
+    is_repeated: bool = False
+    """Its result comes out of the journal: an earlier process did it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoneEvent:
+    """The last event."""
+
+    type: ClassVar[str] = "done"
+    run: Run
+
+
+Event = TextEvent | ToolEvent | CitationEvent | StepEvent | DoneEvent

@@ -1,0 +1,5 @@
+"""Testing applications: a script in place of the model, without a server, and cassettes of real runs."""
+
+from llmos.apps.testing.script import Call, Script
+
+__all__ = ["Call", "Script"]

@@ -1,0 +1,149 @@
+"""Tools: functions that a model may call. Whatever becomes of a call is one text for the model, never an exception."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmos.apps.errors import StepFailed
+from llmos.apps.functions import Function, NotJSON, digest_of, faults_of
+from llmos.apps.live import LiveRun
+from llmos.apps.results import ToolEvent
+from llmos.apps.steps import Step
+from llmos.client.answers import ToolCall
+from llmos.core.schemas.runs import StepDescription
+
+CONFIRM = "confirm:"
+"""What a run waits for before a call that a person confirms: this, and the call's id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolOptions:
+    """How a tool is called."""
+
+    seconds: float | None = 60.0
+    """A call that takes longer is given up."""
+    max_chars: int = 20_000
+    """A longer result is an error."""
+    confirm: bool = False
+    """Each call waits for a person."""
+
+
+class ToolFailed(Exception):
+    """A call has no result; the message is for the model."""
+
+
+class Tool:
+    """A function that a model may call."""
+
+    def __init__(self, function: Callable[..., Any] | Step[..., Any], options: ToolOptions) -> None:
+        self._step = function if isinstance(function, Step) else None
+        self.function = function.function if isinstance(function, Step) else Function(function)
+        self.name, self.options = self.function.name, options
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The tool as a model is told of it."""
+        function = {"name": self.name, "description": self.function.description, "parameters": self.function.parameters}
+        return {"type": "function", "function": function}
+
+    async def answer(self, live: LiveRun, call: ToolCall) -> None:
+        """Do a call, or find it done, and record its result. Raises Paused while a person must confirm it."""
+        key = f"tool:{call.id}"
+        if (known := live.known(key)) is not None:
+            live.repeat(known)
+            return
+        began, state = time.monotonic(), "done"
+        try:
+            arguments = self._parse(call.arguments)
+            if self.options.confirm:
+                _check_confirmed(live.signal(CONFIRM + call.id, {"tool": self.name, "arguments": _plain(call)}))
+            live.emit(ToolEvent(name=self.name, arguments=arguments, call_id=call.id, state="begun"))
+            text = await self._call(live, arguments)
+        except ToolFailed as error:
+            state, text, arguments = "failed", f"Error: {error}", _plain(call)
+        live.emit(_ended(self.name, arguments, call.id, state, text))
+        live.record(tool_step(call, state, text, seconds=time.monotonic() - began))
+
+    def _parse(self, arguments: str) -> dict[str, Any]:
+        try:
+            return self.function.parse(arguments)
+        except ValidationError as error:
+            raise ToolFailed(f"the arguments of {self.name} are wrong: {faults_of(error)}.") from None
+
+    async def _call(self, live: LiveRun, arguments: dict[str, Any]) -> str:
+        if live.is_dry:
+            return "This is a dry run: the tool was not called."
+        try:
+            if self._step is not None:
+                value = await self._step.awaited(**arguments)
+            else:
+                value = await self.function.call(arguments, seconds=self.options.seconds)
+            return self._text(value)
+        except ToolFailed:
+            raise
+        except TimeoutError:
+            raise ToolFailed(f"{self.name} didn't end within {self.options.seconds or 0:g} s.") from None
+        except StepFailed as error:
+            raise ToolFailed(f"{self.name} failed: {error.reason}") from None
+        except Exception as error:
+            raise ToolFailed(f"{self.name} failed: {type(error).__name__}: {error}".partition("\n")[0]) from error
+
+    def _text(self, value: Any) -> str:
+        """Return the result as text. Raises ToolFailed for one that isn't JSON, or is too long."""
+        try:
+            text = value if isinstance(value, str) else json.dumps(self.function.dump(value), ensure_ascii=False)
+        except (NotJSON, ValueError, TypeError):
+            raise ToolFailed(
+                f"{self.name} returned an object of the type {type(value).__name__}, which isn't JSON."
+            ) from None
+        if len(text) > self.options.max_chars:
+            raise ToolFailed(
+                f"{self.name} returned {len(text):,} characters; {self.options.max_chars:,} are allowed. Ask for less."
+            )
+        return text
+
+
+def tool_step(call: ToolCall, state: str, text: str, *, seconds: float = 0.0) -> StepDescription:
+    """Return the step of a call that has ended. Its result is the message for the model."""
+    arguments = _plain(call)
+    return StepDescription(
+        key=f"tool:{call.id}",
+        kind="tool",
+        name=call.name,
+        digest=digest_of(arguments),
+        state=state,
+        arguments=arguments,
+        result={"role": "tool", "tool_call_id": call.id, "content": text},
+        seconds=seconds,
+    )
+
+
+def unknown_tool(live: LiveRun, call: ToolCall, names: list[str]) -> None:
+    """Answer a call of a tool that there isn't."""
+    text = f"Error: there is no tool {call.name[:64]!r}. The tools are {', '.join(names) or 'none'}."
+    live.emit(_ended(call.name, _plain(call), call.id, "failed", text))
+    live.record(tool_step(call, "failed", text))
+
+
+def _ended(name: str, arguments: Any, call_id: str, state: Any, text: str) -> ToolEvent:
+    return ToolEvent(name=name, arguments=arguments, call_id=call_id, state=state, result=text)
+
+
+def _plain(call: ToolCall) -> Any:
+    """Return the arguments as the model wrote them."""
+    try:
+        return call.json()
+    except ValueError:
+        return call.arguments
+
+
+def _check_confirmed(decision: Any) -> None:
+    """Raise ToolFailed if the person said no: False, or {"approved": false, "reason": …}."""
+    approved = decision.get("approved") if isinstance(decision, dict) else decision
+    if not approved:
+        reason = f": {decision['reason']}" if isinstance(decision, dict) and decision.get("reason") else "."
+        raise ToolFailed(f"a person declined this call{reason}")
