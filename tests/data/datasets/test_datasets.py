@@ -6,6 +6,7 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, StoreFailed
 from llmos.data.datasets import segments
+from llmos.data.datasets import writer as writer_module
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.rows import make_row
 from support.operating import text_row
@@ -57,6 +58,23 @@ def test_the_digest_depends_neither_on_the_cut_nor_on_the_database(datasets, wri
     assert cut.digest == whole.digest
     assert list(datasets.rows(cut)) == list(datasets.rows(whole))
     assert whole.digest == "sha256:1062546ffeeefe65cf232b752d276c5010928654b914f6c80d84d21ed763e91a"
+
+
+def test_the_digest_and_the_files_are_the_same_on_any_number_of_threads(all_datasets, monkeypatch):
+    monkeypatch.setattr(segments, "TARGET_BYTES", 500)
+    made = set()
+    for num_threads in (1, 2, 8):
+        monkeypatch.setattr(writer_module, "_NUM_THREADS", num_threads)
+        monkeypatch.setattr(writer_module, "_MAX_PENDING", num_threads)
+        project = all_datasets.of(f"project-{num_threads}")  # It finds no segments of the others.
+        with project.writing("notes", "text", source="test") as writer:
+            for number in range(300):
+                writer.add(text_row(f"text {number}"))
+            version = writer.finish()
+        made.add((version.digest, *(segment.blob for segment in version.segments)))
+    ((digest, *blobs),) = made
+    assert digest == "sha256:1062546ffeeefe65cf232b752d276c5010928654b914f6c80d84d21ed763e91a"
+    assert len(blobs) > 10
 
 
 def test_a_version_shares_the_segments_that_did_not_change(store, write, monkeypatch):

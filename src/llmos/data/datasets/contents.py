@@ -26,19 +26,19 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 _DOUBLES_END = 1 << 1023
 
 
-class Function(msgspec.Struct, kw_only=True):
+class Function(msgspec.Struct, kw_only=True, gc=False):
     arguments: str | dict[str, Any] = "{}"
     """JSON, as text; from some sources as an object, which encode_content() writes as text."""
     name: str
 
 
-class ToolCall(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ToolCall(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     function: Function
     id: str | None = None
     type: str = "function"
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     """One message of a conversation, as OpenAI writes it."""
 
     content: str | list[dict[str, Any]] | None = None
@@ -53,24 +53,24 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
     """0 where the message isn't trained on."""
 
 
-class ChatContent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ChatContent(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
 
 
-class PreferenceContent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PreferenceContent(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     chosen: list[Message]
     messages: list[Message]
     rejected: list[Message]
 
 
-class CaseContent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class CaseContent(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     expected: Any = None
     """The answer, or what an evaluation compares answers with; None where there is none."""
     input: str | list[Message]
 
 
-class TextContent(msgspec.Struct, kw_only=True):
+class TextContent(msgspec.Struct, kw_only=True, gc=False):
     text: str
 
 

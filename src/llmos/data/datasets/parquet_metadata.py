@@ -1,6 +1,6 @@
 """Headers of pages and the footer of a Parquet file, in Thrift's compact protocol.
 
-Covers what parquet_writer.py writes: pages of plain values and columns that zstd compresses, in one row group. Source:
+Covers what parquet_writer.py writes: pages of plain values, compressed by zstd or not, in one row group. Source:
 parquet.thrift of Apache Parquet 2.11 and "Thrift compact protocol encoding" of Apache Thrift.
 """
 
@@ -13,7 +13,7 @@ _BYTE_ARRAY, _FIXED_LEN_BYTE_ARRAY = 6, 7
 _REQUIRED, _OPTIONAL = 0, 1
 _UTF8 = 0
 _PLAIN, _RLE = 0, 3
-_ZSTD = 6
+_UNCOMPRESSED, _ZSTD = 0, 6
 _DATA_PAGE = 0
 
 _CREATED_BY = b"llmos"
@@ -30,6 +30,8 @@ class ColumnInfo:
     width: int
     """The bytes of each value; 0 for texts."""
     is_optional: bool
+    is_compressed: bool
+    """By zstd."""
     num_rows: int
     offset: int
     """Where its first page begins in the file."""
@@ -83,7 +85,7 @@ def _chunk(column: ColumnInfo) -> bytes:
         _i32(1, _type(column)),
         (2, _LIST, _list(_I32, [_zigzag(_PLAIN), _zigzag(_RLE)])),
         (3, _LIST, _list(_BINARY, [_binary(column.name.encode())])),
-        _i32(4, _ZSTD),
+        _i32(4, _ZSTD if column.is_compressed else _UNCOMPRESSED),
         _i64(5, column.num_rows),
         _i64(6, column.plain_size),
         _i64(7, column.compressed_size),

@@ -1,8 +1,8 @@
 """Parquet files of texts and identifiers, written from Python's own objects.
 
 duckdb would look at each value with the interpreter's lock held; here a column is joined at once and compressed without
-the lock, in a third of the time. The same columns give the same bytes, whatever the version of duckdb. Pages have about
-one MiB, so that readers need little memory.
+the lock, in a third of the time. The same columns give the same bytes, whatever the version of duckdb. Pages
+have about one MiB, which is memory that the allocator keeps.
 """
 
 import struct
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from llmos.data.datasets.parquet_metadata import ColumnInfo, footer, page_header, varint
 
@@ -53,30 +52,48 @@ Column = Texts | OptionalTexts | Identifiers
 
 def write_parquet(path: Path, columns: Sequence[Column]) -> None:
     """Write a file of columns, all with the same number of values, at least one. Raises OSError for a full disk."""
+    parts, infos = [_MAGIC], []
+    for column in columns:
+        chunk = list(_encoded_pages(column))
+        infos.append(_info(column, chunk, offset=sum(map(len, parts))))
+        parts += [part for page in chunk for part in (page.header, page.content)]
+    metadata = footer(infos)
     with path.open("wb") as file:
-        file.write(_MAGIC)
-        found = [_write_column(file, column) for column in columns]
-        metadata = footer(found)
-        file.write(metadata + len(metadata).to_bytes(4, "little") + _MAGIC)
+        file.writelines([*parts, metadata, len(metadata).to_bytes(4, "little"), _MAGIC])
 
 
-def _write_column(file: IO[bytes], column: Column) -> ColumnInfo:
-    offset, plain_size = file.tell(), 0
-    for num_rows, page in _pages(column):
-        compressed = zstd.compress(page, level=_LEVEL)
-        header = page_header(num_rows, len(page), len(compressed))
-        file.write(header)
-        file.write(compressed)
-        plain_size += len(header) + len(page)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    header: bytes
+    content: bytes
+    """As it is in the file."""
+    plain_size: int
+
+
+def _encoded_pages(column: Column) -> Iterator[_Page]:
+    compressor, is_compressed = zstd.ZstdCompressor(_LEVEL), _is_compressed(column)
+    for num_rows, plain in _pages(column):
+        content = compressor.compress(plain, compressor.FLUSH_FRAME) if is_compressed else plain
+        yield _Page(page_header(num_rows, len(plain), len(content)), content, len(plain))
+
+
+def _info(column: Column, pages: Sequence[_Page], offset: int) -> ColumnInfo:
+    header_bytes = sum(len(page.header) for page in pages)
     return ColumnInfo(
         name=column.name,
         width=len(column.values[0]) // 2 if isinstance(column, Identifiers) else 0,
         is_optional=isinstance(column, OptionalTexts),
+        is_compressed=_is_compressed(column),
         num_rows=len(column.values),
         offset=offset,
-        plain_size=plain_size,
-        compressed_size=file.tell() - offset,
+        plain_size=header_bytes + sum(page.plain_size for page in pages),
+        compressed_size=header_bytes + sum(len(page.content) for page in pages),
     )
+
+
+def _is_compressed(column: Column) -> bool:
+    """Return whether a column is compressed: neither hashes nor a column of nothing gets smaller."""
+    return isinstance(column, Texts) or (isinstance(column, OptionalTexts) and any(column.values))
 
 
 def _pages(column: Column) -> Iterator[tuple[int, bytes]]:
@@ -92,7 +109,7 @@ def _pages(column: Column) -> Iterator[tuple[int, bytes]]:
 
 
 def _cut(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yield the values in runs of about one MiB."""
+    """Yield the values in runs that are as long as a page."""
     start = num_bytes = 0
     for end, value in enumerate(values, 1):
         num_bytes += len(value)

@@ -104,5 +104,5 @@ def row_id(body: bytes) -> str:
 def records_of(rows: Iterable[Row]) -> bytes:
     """Return what digests take of rows: for each, a line with its id and its columns, as canonical JSON."""
     return _records.encode_lines(
-        [(row.id, row.origin, row.language, row.license, row.consent, row.subject, row.split) for row in rows]
+        (row.id, row.origin, row.language, row.license, row.consent, row.subject, row.split) for row in rows
     )

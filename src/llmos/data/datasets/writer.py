@@ -1,6 +1,6 @@
 """VersionWriter: writes a new version, row by row, in bounded memory.
 
-Rows are collected to segments. Another thread compresses them, while the caller makes the next rows. A segment whose
+Rows are collected to segments. Other threads compress them, while the caller makes the next rows. A segment whose
 rows the project has already is not written again. Nothing is visible before finish(), and nothing remains of a writer
 that doesn't finish, or whose process dies.
 """
@@ -33,8 +33,12 @@ from llmos.data.datasets.segments import (
 )
 from llmos.data.datasets.versions import DatasetVersion, Segment
 
-_MAX_PENDING = 1
-"""Segments that wait for the compressing thread, beside the one that it writes: each takes memory."""
+_NUM_THREADS = 2
+"""Threads that compress segments. They wait for the interpreter's lock in between, which the caller holds mostly, so
+that one of them would be slower than the caller is."""
+
+_MAX_PENDING = 2
+"""Segments that the threads have while the caller hands another one over: each takes memory."""
 
 _CHANGES_AT_ONCE = 50_000
 
@@ -90,7 +94,7 @@ class VersionWriter:
 
     def __enter__(self) -> Self:
         self._scratch = self._held.enter_context(self._store.scratch())
-        self._thread = self._held.enter_context(ThreadPoolExecutor(1, thread_name_prefix="segments"))
+        self._threads = self._held.enter_context(ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="segments"))
         return self
 
     def __exit__(
@@ -159,7 +163,7 @@ class VersionWriter:
             self._cut_changes()
 
     def _cut(self) -> None:
-        """Hand the collected rows to the thread that writes segments."""
+        """Hand the collected rows to the threads that write segments."""
         rows, self._rows = self._rows, []
         if not rows:
             return
@@ -172,7 +176,7 @@ class VersionWriter:
         self._collect(_MAX_PENDING)
         number = len(self._written) + len(self._pending)
         path = self._scratch / f"{number}.parquet"
-        self._pending.append(self._thread.submit(self._write_segment, path, rows, digest_of_records(records)))
+        self._pending.append(self._threads.submit(self._write_segment, path, rows, digest_of_records(records)))
 
     def _write_segment(self, path: Path, rows: list[Row], rows_digest: str) -> WrittenSegment:
         if (known := self._find(rows_digest)) is not None:

@@ -19,7 +19,7 @@ from llmos.data.datasets.contents import Content, Kind
 from llmos.data.datasets.rows import Consent
 
 
-class Columns(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Columns(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The columns beside a content, which exports write and imports read as the field `llmos` of a record."""
 
     origin: str | None = None
@@ -30,7 +30,7 @@ class Columns(msgspec.Struct, kw_only=True, omit_defaults=True):
     split: str | None = None
 
 
-class Fields(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Fields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The base of what one record has."""
 
     llmos: Columns | None = None
