@@ -1,6 +1,6 @@
 """The speed and memory of work on datasets, beside a peer in the same run.
 
-    .venv/bin/python benchmarks/data.py [--only import|near-duplicates] [--megabytes 200] [--documents 10000]
+    .venv/bin/python benchmarks/data.py [--only import|near-duplicates|knowledge-adding] [--megabytes 200] [--documents 10000]
 
 import            A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to
                   messages, hashed, compressed and recorded. Hugging Face's `datasets` loads the same file and maps it
@@ -13,7 +13,10 @@ near-duplicates   Documents of 120 words, a tenth of them copies with one word c
                   compares what it finds by the true similarity. The table has microseconds of wall time and of CPU
                   time a document, without the start of the process.
 
-Each runs in a process of its own, interleaved; the peers in a virtual environment that this script makes once. The
+knowledge-adding  1,000 pages of PDF, DOCX, HTML and Markdown are added to knowledge: parsed, cut, embedded by minilm
+                  and written. The peer is the model: the same texts are embedded alone, in the same run.
+
+The first two run in processes of their own, interleaved; the peers in a virtual environment that this script makes once. The
 figures are medians of `--repeats` rounds.
 """
 
@@ -110,12 +113,19 @@ print(time.perf_counter() - wall, time.process_time() - cpu, len(dropped))
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", choices=("import", "near-duplicates"))
+    options.add_argument("--only", choices=("import", "near-duplicates", "knowledge-adding"))
     options.add_argument("--megabytes", type=int, default=200)
     options.add_argument("--documents", type=int, default=10_000)
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--peers", type=Path, default=Path(tempfile.gettempdir()) / "llmos-benchmark-datasets")
+    options.add_argument("--pages", type=int, default=1000)
     chosen = options.parse_args()
+    if chosen.only in (None, "knowledge-adding"):
+        from knowledge_adding import measure_adding
+
+        measure_adding(chosen.pages, chosen.repeats)
+    if chosen.only == "knowledge-adding":
+        return
     peer = peer_python(chosen.peers)
     with tempfile.TemporaryDirectory() as folder:
         if chosen.only != "near-duplicates":

@@ -245,7 +245,7 @@ async def test_an_erasure_empties_the_cache_of_its_project(
     before = pool.requests[-1].cache_salt
     cached.responses.keep("owner", KeptResponse(id="resp_1", body="{}", items="[]", users=["ann"]))
     assert (await client.post("/v1/chat/completions", json=CHAT)).headers["llmos-cache"] == "hit"
-    Erasing(cached.files, cached.datasets, SigningKey(tmp_path / "keys" / "signing")).forget("ann")
+    Erasing(cached.files, cached.datasets, cached.knowledge, SigningKey(tmp_path / "keys" / "signing")).forget("ann")
     assert (await client.post("/v1/chat/completions", json=CHAT)).headers["llmos-cache"] == "miss"
     assert pool.requests[-1].cache_salt != before, "nor is the prefix cache found again"
 

@@ -11,7 +11,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.encryption import queries as key_queries
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.ids import new_id
-from llmos.core.schemas.erasures import ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
+from llmos.core.schemas.erasures import ErasedDocuments, ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
 from llmos.core.versioning import project_queries
 from llmos.data import queries
 from llmos.data.apps import queries as app_queries
@@ -20,6 +20,9 @@ from llmos.data.datasets.forgetting import forget_rows
 from llmos.data.datasets.tables import DATASETS
 from llmos.data.erased_contents import ErasedContents, digest_of
 from llmos.data.files import LIVE_STATUSES, Files
+from llmos.data.knowledge.forgetting import forget_documents
+from llmos.data.knowledge.knowledge import Knowledge
+from llmos.data.knowledge.tables import KNOWLEDGE
 from llmos.data.tables import ErasedContentRow, ErasureRow
 from llmos.gateway.jobs.batch_lines import read_entry
 from llmos.gateway.jobs.personal_lines import PersonalLines, find_personal_lines, without
@@ -38,8 +41,10 @@ _BACKUPS = (
 class Erasing:
     """Any thread may use it."""
 
-    def __init__(self, files: Files, datasets: Datasets, key: SigningKey, *, clock: Clock = utc_now) -> None:
-        self._datasets = datasets
+    def __init__(
+        self, files: Files, datasets: Datasets, knowledge: Knowledge, key: SigningKey, *, clock: Clock = utc_now
+    ) -> None:
+        self._datasets, self._knowledge = datasets, knowledge
         self._files, self._database, self._ring = files, files.database, files.encryption.ring
         self._key, self._clock = key, clock
         self._contents = ErasedContents(files.database, self._ring)
@@ -68,8 +73,8 @@ class Erasing:
 
     def _projects(self) -> Sequence[str]:
         with self._database.session() as session:
-            datasets = project_queries.projects(session, DATASETS)
-            return sorted({*queries.tenants(session), *self._ring.projects(), *datasets})
+            versioned = project_queries.projects(session, DATASETS) | project_queries.projects(session, KNOWLEDGE)
+            return sorted({*queries.tenants(session), *self._ring.projects(), *versioned})
 
     def _personal_files(self, project: str, subject: str) -> dict[str, PersonalLines]:
         """Return the person's lines in each input file of the project. Raises Conflict while a batch reads one."""
@@ -117,7 +122,8 @@ class Erasing:
         num_keys = len(self._ring.destroy_subject(project, name))
         files = [*self._cut_inputs(inputs), *self._cut_answers(project, inputs)]
         rows = forget_rows(self._datasets, project, name)
-        if not (responses or sessions or runs or num_keys or files or rows):
+        documents = forget_documents(self._knowledge, project, name)
+        if not (responses or sessions or runs or num_keys or files or rows or documents):
             return None
         return ErasedInProject(
             project=project,
@@ -127,6 +133,7 @@ class Erasing:
             runs=sorted(runs),
             files=files,
             datasets=[ErasedRows(version=version, num_rows=number) for version, number in rows.items()],
+            knowledge=[ErasedDocuments(version=each, num_documents=number) for each, number in documents.items()],
             num_keys_destroyed=num_keys,
             num_contents_blocked=len(blocked),
         )

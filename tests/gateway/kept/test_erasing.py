@@ -20,12 +20,12 @@ from llmos.gateway.jobs.batch_lines import answered_entry, read_entry, read_line
 from llmos.gateway.jobs.internal_requests import Reply
 from llmos.security.certificates import check_signature
 from llmos.security.signing_key import SigningKey
-from support.datasets import datasets_beside
+from support.datasets import datasets_beside, knowledge_beside
 
 
 @pytest.fixture
 def erasing(files: Files, tmp_path: Path) -> Erasing:
-    return Erasing(files, datasets_beside(files), SigningKey(tmp_path / "keys" / "signing"))
+    return Erasing(files, datasets_beside(files), knowledge_beside(files), SigningKey(tmp_path / "keys" / "signing"))
 
 
 def keep(responses: KeptResponses, id: str, *users: str, project: str = "acme", previous: str | None = None) -> None:

@@ -9,7 +9,7 @@ from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.gateway.calls.erasure_watch import ErasureWatch
 from llmos.gateway.erasing import Erasing
 from llmos.security.signing_key import SigningKey
-from support.datasets import datasets_beside
+from support.datasets import datasets_beside, knowledge_beside
 
 
 class Emptied:
@@ -34,7 +34,7 @@ async def test_an_erasure_by_another_process_empties_the_caches_of_its_project(
     watch = ErasureWatch(files.database, cache, partitions)  # type: ignore[arg-type]
     await watch.check()
     assert cache.projects == []
-    Erasing(files, datasets_beside(files), SigningKey(tmp_path / "keys" / "signing")).forget(
+    Erasing(files, datasets_beside(files), knowledge_beside(files), SigningKey(tmp_path / "keys" / "signing")).forget(
         "ann", project="acme", actor="ada"
     )
     await watch.check()

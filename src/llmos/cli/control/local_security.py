@@ -200,14 +200,17 @@ class LocalErasures:
     def forget(self, *, subject: str, project: str | None = None) -> ErasureCertificate:
         # By its name only: the audit log names what the first argument says.
         from llmos.data.datasets import open_datasets
+        from llmos.data.knowledge import open_knowledge
         from llmos.gateway.erasing import Erasing
         from llmos.security.signing_key import SigningKey
 
         control = self._control
         if project is not None:
             control.projects.get(project)
-        datasets = open_datasets(control.settings, control.registry.database)
-        erasing = Erasing(control.files, datasets, SigningKey(control.settings.signing_key_path))
+        database = control.registry.database
+        datasets = open_datasets(control.settings, database)
+        knowledge = open_knowledge(database, control.registry.store)
+        erasing = Erasing(control.files, datasets, knowledge, SigningKey(control.settings.signing_key_path))
         return erasing.forget(subject, project=project, actor=this_user())
 
 

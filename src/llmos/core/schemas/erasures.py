@@ -20,6 +20,13 @@ class ErasedRows(Description, frozen=True, kw_only=True):
     """The rows about the person, which were taken out."""
 
 
+class ErasedDocuments(Description, frozen=True, kw_only=True):
+    version: str = ""
+    """NAME@NUMBER of knowledge."""
+    num_documents: int = 0
+    """The documents about the person, which were taken out."""
+
+
 class ErasedInProject(Description, frozen=True, kw_only=True):
     project: str = ""
     erasure_id: str = ""
@@ -32,6 +39,7 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     files: list[ErasedFile] = field(default_factory=list)
     """Files of batches."""
     datasets: list[ErasedRows] = field(default_factory=list)
+    knowledge: list[ErasedDocuments] = field(default_factory=list)
     num_keys_destroyed: int = 0
     """The keys that the person's responses, sessions and runs were encrypted under. Without them, no backup of these
     can be read."""

@@ -20,8 +20,8 @@ The room knows no models: an Embedder makes the vectors, see embedder.py.
 Lower layers don't know higher ones:
 
     descriptions
-    adding
-    preparing
+    adding | forgetting
+    indexing | preparing
     entry_folder | knowledge
     hits | index_cache | problems | queries | sources
     versions

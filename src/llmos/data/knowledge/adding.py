@@ -7,29 +7,25 @@ before answers until then, and stays if the process dies. What was embedded by t
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from llmos.core.errors import BadRequest, NotFound
 from llmos.core.names import check_name
 from llmos.core.progress import Progress, no_progress
-from llmos.core.store.store import Store
 from llmos.core.suggest import nearest
 from llmos.data.documents.chunks import ChunkRecipe, read_recipe
 from llmos.data.documents.document import PARSER_VERSION
 from llmos.data.documents.parsing import check_installed
-from llmos.data.knowledge.embedder import DEFAULT_EMBEDDING, Embedder, OpenEmbedder, Vectors
-from llmos.data.knowledge.entries import read_indexed
+from llmos.data.knowledge.embedder import DEFAULT_EMBEDDING, Embedder, OpenEmbedder
 from llmos.data.knowledge.entry_folder import EntryFolder, open_entry_folder
-from llmos.data.knowledge.index import IndexedChunk, build_index
+from llmos.data.knowledge.indexing import build_version_index
 from llmos.data.knowledge.knowledge import Draft, ProjectKnowledge
 from llmos.data.knowledge.manifest import EntryKey, Manifest, ManifestDocument
 from llmos.data.knowledge.preparing import OnError, Prepared, Preparer, Wanted, stored
 from llmos.data.knowledge.sources import SourceDocument, check_sources
-from llmos.data.knowledge.versions import EntryFile, IndexFile, KnowledgeVersion, StoredDocument
+from llmos.data.knowledge.versions import EntryFile, KnowledgeVersion, StoredDocument
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,15 +212,12 @@ class _Change:
         actor: str | None,
     ) -> KnowledgeVersion:
         """Make the index, put all files into the store, and list the version."""
-        if self.base is not None and self.base.digest == manifest.digest:
+        if self.base is not None and self._has_newest(manifest):
             return self.base
-        store = self.knowledge.store
-        with store.publishing():
+        with self.knowledge.store.publishing():
             documents = [self._publish(each) for each in prepared]
             self.progress("index", 0, None)
-            with store.disk_errors():
-                paths = self._build_index(documents)
-            index_files = [_index_file(store, path) for path in paths]
+            index_files = build_version_index(self.knowledge, self.folder, documents)
             self.progress("index", 1, 1)
             return self.knowledge.record(
                 Draft(
@@ -239,6 +232,16 @@ class _Change:
                 )
             )
 
+    def _has_newest(self, manifest: Manifest) -> bool:
+        """Return whether the newest version has exactly these documents. It may have lost some that were erased."""
+        assert self.base is not None
+        before = Manifest(
+            recipe=self.base.recipe,
+            embedding=self.base.embedding_digest,
+            documents=[document.in_manifest for document in self.documents],
+        )
+        return before.digest == manifest.digest
+
     def _publish(self, prepared: Prepared) -> StoredDocument:
         """Return the document, whose entry is in the store by now."""
         if prepared.file is not None:
@@ -248,28 +251,6 @@ class _Change:
         path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
         blob, size = self.knowledge.store.add(path)
         return stored(prepared.document, EntryFile(blob=blob, size=size, facts=prepared.facts))
-
-    def _build_index(self, documents: Sequence[StoredDocument]) -> Sequence[Path]:
-        """Write the files of the index of these documents; none where they have no chunk."""
-        entries = [document for document in documents if document.entry.facts.num_chunks]
-        if not entries:
-            return []
-        shape = sum(each.entry.facts.num_chunks for each in entries), entries[0].entry.facts.dimensions
-        vectors: Vectors = np.empty(shape, np.float32)
-
-        def chunks() -> Iterator[IndexedChunk]:
-            """Yield all chunks, and fill `vectors`, which is read after the last one."""
-            start = 0
-            for document in entries:
-                found, vectors_of_document = read_indexed(self.knowledge.entry_path(document))
-                vectors[start : start + len(found)] = vectors_of_document
-                start += len(found)
-                for number, each in enumerate(found):
-                    yield IndexedChunk(
-                        document=document.name, chunk=number, text=each.text, metadata=dict(document.metadata)
-                    )
-
-        return build_index(self.folder.new_scratch_folder("index"), chunks(), vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +262,3 @@ class _Finder:
 
     def __call__(self, entry_key: str) -> EntryFile | None:
         return self.known.get(entry_key) or self.knowledge.find_entry(entry_key)
-
-
-def _index_file(store: Store, path: Path) -> IndexFile:
-    path.chmod(0o444)
-    blob, size = store.add(path)
-    return IndexFile(name=path.name, blob=blob, size=size)

@@ -40,7 +40,7 @@ _AHEAD = 8
 
 BATCH_TEXTS = 64
 BATCH_CHARACTERS = 64 * 1024
-_BATCHES_UNDER_WAY = 4
+BATCHES_UNDER_WAY = 4
 """So that the model never waits for the next one."""
 
 
@@ -188,7 +188,7 @@ class Preparer:
 
     def _send(self) -> None:
         """Begin to embed the batch that was filled."""
-        while len(self._under_way) >= _BATCHES_UNDER_WAY:
+        while len(self._under_way) >= BATCHES_UNDER_WAY:
             _result(self._under_way.popleft())
         batch, self._filling = self._filling, _Batch()
         batch.vectors = self._embedder.embed(batch.texts, "document")

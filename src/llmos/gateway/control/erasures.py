@@ -47,7 +47,9 @@ async def create_erasure(request: Request) -> Response:
         project = caller.project
     if project is not None:
         await asyncio.to_thread(services.projects.get, project)
-    erasing = Erasing(services.files, services.datasets, SigningKey(services.settings.signing_key_path))
+    erasing = Erasing(
+        services.files, services.datasets, services.knowledge, SigningKey(services.settings.signing_key_path)
+    )
     return json_response(
         await asyncio.to_thread(lambda: erasing.forget(body.subject, project=project, actor=caller.actor))
     )
