@@ -1,6 +1,7 @@
 """The speed and memory of work on datasets, beside a peer in the same run.
 
-    .venv/bin/python benchmarks/data.py [--only import|near-duplicates|knowledge-adding] [--megabytes 200] [--documents 10000]
+    .venv/bin/python benchmarks/data.py [--only import|near-duplicates|knowledge-adding]
+                                        [--megabytes 200] [--documents 10000] [--pages 1000]
 
 import            A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to
                   messages, hashed, compressed and recorded. Hugging Face's `datasets` loads the same file and maps it
@@ -16,8 +17,8 @@ near-duplicates   Documents of 120 words, a tenth of them copies with one word c
 knowledge-adding  1,000 pages of PDF, DOCX, HTML and Markdown are added to knowledge: parsed, cut, embedded by minilm
                   and written. The peer is the model: the same texts are embedded alone, in the same run.
 
-The first two run in processes of their own, interleaved; the peers in a virtual environment that this script makes once. The
-figures are medians of `--repeats` rounds.
+The first two run in processes of their own, interleaved; the peers in a virtual environment that this script makes
+once. The figures are medians of `--repeats` rounds.
 """
 
 import argparse

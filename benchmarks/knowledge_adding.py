@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from itertools import cycle, islice
 from pathlib import Path
@@ -72,18 +72,16 @@ def write_pages(folder: Path, num_pages: int) -> None:
     writers = cycle((("pdf", _pdf), ("docx", _docx), ("html", _html), ("md", _markdown)))
     for number in range(num_pages // PAGES_PER_DOCUMENT):
         suffix, write = next(writers)
-        pages = [
-            (
-                f"Section {number}.{page}",
-                [" ".join(islice(sentences, SENTENCES_PER_PARAGRAPH)) for _ in range(PARAGRAPHS_PER_PAGE)],
-            )
-            for page in range(PAGES_PER_DOCUMENT)
-        ]
+        pages = [(f"Section {number}.{page}", _paragraphs(sentences)) for page in range(PAGES_PER_DOCUMENT)]
         (folder / f"document{number:04}.{suffix}").write_bytes(write(pages))
 
 
 Page = tuple[str, Sequence[str]]
 """A heading and paragraphs."""
+
+
+def _paragraphs(sentences: Iterator[str]) -> list[str]:
+    return [" ".join(islice(sentences, SENTENCES_PER_PARAGRAPH)) for _ in range(PARAGRAPHS_PER_PAGE)]
 
 
 def _sentences() -> list[str]:
