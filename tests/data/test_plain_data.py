@@ -14,6 +14,7 @@ from llmos.data.files import Files
 from llmos.data.plain_data import PlainData
 from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.data.tables import FileRow, ResponseRow
+from support.datasets import datasets_beside
 from support.encryption import open_test_encryption
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +49,7 @@ def plain(database: Database, files: Files) -> PlainData:
             file = FileRow(id=f"file-{id}", tenant="acme", purpose="batch", filename="a", size=8 * 3, created_at=NOW)
             session.add_all([row, file])
             files.path(file.id).write_bytes(b"a marker" * 3)
-    return PlainData(files)
+    return PlainData(files, datasets_beside(files))
 
 
 def check(files: Files, responses: KeptResponses) -> None:

@@ -9,14 +9,13 @@ from sqlalchemy import text
 
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
-from llmos.core.store.store import Store
 from llmos.data.batches import Batches
-from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import File, Files
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.data.retention import Retention
 from llmos.data.sweep import Sweep
+from support.datasets import datasets_beside
 from support.encryption import open_test_encryption
 
 
@@ -52,7 +51,7 @@ def responses(database: Database, files: Files, clock: Clock) -> KeptResponses:
 
 @pytest.fixture
 def data(database: Database, files: Files, clock: Clock) -> ProjectData:
-    return ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))], clock=clock)
+    return ProjectData(database, files, [datasets_beside(files)], clock=clock)
 
 
 def upload(files: Files, project: str = "acme") -> File:

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
-from llmos.core.store.store import Store
 from llmos.data.apps.runs import AppRuns
 from llmos.data.apps.sessions import AppSessions
 from llmos.data.batches import Batches
@@ -54,6 +53,7 @@ from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
 from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Users
+from support.datasets import store_beside
 from support.default_model import pull_stored
 from support.encryption import open_test_encryption
 from support.passwords import quick_passwords
@@ -134,7 +134,7 @@ def services(
         responses=KeptResponses(database, encryption),
         app_sessions=AppSessions(database, encryption),
         app_runs=AppRuns(database, encryption),
-        datasets=(datasets := Datasets(database, store := Store(tmp_path / "store"))),
+        datasets=(datasets := Datasets(database, store := store_beside(files))),
         knowledge=(knowledge := Knowledge(database, store)),
         uploads=Uploads(tmp_path / "uploads", store),
         jobs=(jobs := Jobs(database)),

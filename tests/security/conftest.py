@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from llmos.core.database import Database
-from llmos.core.store.store import Store
-from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.security.audit.audit import Audit
@@ -18,6 +16,7 @@ from llmos.security.keys import Keys
 from llmos.security.projects import Projects
 from llmos.security.signing_key import SigningKey
 from llmos.security.tokens import Pepper
+from support.datasets import datasets_beside
 from support.encryption import open_test_encryption
 from support.turned_clock import Clock
 
@@ -39,9 +38,7 @@ def files(database: Database, tmp_path: Path) -> Files:
 
 @pytest.fixture
 def projects(database: Database, files: Files, clock: Clock) -> Projects:
-    return Projects(
-        database, ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))]), clock=clock
-    )
+    return Projects(database, ProjectData(database, files, [datasets_beside(files)]), clock=clock)
 
 
 @pytest.fixture

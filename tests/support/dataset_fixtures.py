@@ -10,6 +10,7 @@ from llmos.core.store.store import Store
 from llmos.data.datasets.datasets import Datasets, ProjectDatasets
 from llmos.data.datasets.rows import Row
 from llmos.data.datasets.versions import DatasetVersion
+from support.encryption import open_test_store
 from support.operating import text_row
 
 
@@ -22,8 +23,8 @@ def database(database_url):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(database: Database, tmp_path: Path) -> Store:
+    return open_test_store(database, tmp_path)
 
 
 @pytest.fixture

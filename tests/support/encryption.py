@@ -10,6 +10,8 @@ from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.masters import Masters, MasterSettings
 from llmos.core.encryption.ring import KeyRing
 from llmos.core.encryption.sealed_path import SealedPath
+from llmos.core.store.blob_keys import BlobKeys
+from llmos.core.store.store import Store
 
 
 def open_test_encryption(database: Database, folder: Path, **options: Any) -> Encryption:
@@ -17,6 +19,12 @@ def open_test_encryption(database: Database, folder: Path, **options: Any) -> En
     ring = Database(f"sqlite:///{folder / 'keys' / 'ring.db'}")
     masters = Masters(MasterSettings(path=folder / "keys" / "master"))
     return Encryption(database, KeyRing(ring, masters, **options), **options)
+
+
+def open_test_store(database: Database, folder: Path) -> Store:
+    """Return the store in a folder of the test, whose blobs' keys are beside it."""
+    encryption = open_test_encryption(database, folder)
+    return Store(folder / "store", BlobKeys(database, lambda: encryption))
 
 
 def seal_copy(source: Path, target: Path) -> SealedPath:

@@ -150,6 +150,7 @@ def check_home(settings: Settings) -> Iterable[Finding]:
 
 def check_store(settings: Settings) -> Iterable[Finding]:
     """Read every blob and compare it with its digest."""
+    from llmos.core.store.blobs_in_use import blob_users, digests_in_use
     from llmos.models import open_registry
     from llmos.models.inspection import how_to_repair
 
@@ -163,10 +164,11 @@ def check_store(settings: Settings) -> Iterable[Finding]:
         "database", True, f"{registry.database.url.render_as_string(hide_password=True)}, versions: {len(versions)}"
     )
 
-    sizes = {file.digest: file.size for version in versions for file in version.files}
+    used = digests_in_use(registry.database)
+    sizes = {digest: size for digest, size in registry.store.digests() if digest in used}
     total = sum(sizes.values())
     with progress_bar() as progress:
-        problems = registry.store.verify(sorted(sizes), lambda num_done: progress("reading the store", num_done, total))
+        problems = registry.store.verify(sorted(used), lambda num_done: progress("reading the store", num_done, total))
     reasons = {problem.digest: problem.reason for problem in problems}
     for version in versions:
         for file in version.files:
@@ -177,6 +179,15 @@ def check_store(settings: Settings) -> Iterable[Finding]:
                     f"{file.name} of {version.ref} {reasons[file.digest]}",
                     f"llmos doctor --store --set-aside, then: {how_to_repair(registry, version)}",
                 )
+    for digest in reasons.keys() - {file.digest for version in versions for file in version.files}:
+        users = blob_users(registry.database, [digest]).get(digest, ())
+        found = f"{digest} of {', '.join(users)} {reasons[digest]}"
+        yield Finding(
+            "store",
+            False,
+            found,
+            "llmos doctor --store --set-aside, then import the same rows, or add the same documents, again.",
+        )
     if not problems:
         yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, all digests match")
     for path, num_bytes in registry.store.unfinished():
@@ -207,24 +218,27 @@ def check_packed(settings: Settings) -> Iterable[Finding]:
 def check_encryption(settings: Settings) -> Iterable[Finding]:
     """Open the key ring with the master key, and count what isn't encrypted."""
     from llmos.core.encryption.opening import open_encryption
+    from llmos.data.datasets.datasets import Datasets
     from llmos.data.files import Files
     from llmos.data.plain_data import PlainData
     from llmos.models import open_registry
 
     try:
-        database = open_registry(settings).database
+        registry = open_registry(settings)
+        database = registry.database
         encryption = open_encryption(settings, database)
         if encryption.ring.is_new() and not encryption.has_objects():
             yield Finding("encryption", True, "no master key yet: the first start of the server makes it")
             return
         encryption.start()
         where = f"{encryption.ring.masters.where} opens the key ring {encryption.ring.where}"
-        num_plain = PlainData(Files(database, settings.files_path, encryption)).count()
+        files, datasets = Files(database, settings.files_path, encryption), Datasets(database, registry.store)
+        num_plain = PlainData(files, datasets).count()
     except LLMOSError as error:
         yield Finding("encryption", False, error.message)
         return
     if num_plain:
-        found = f"{where}; not encrypted: {num_plain} responses and files of an earlier version"
+        found = f"{where}; not encrypted: {num_plain} responses, files and segments of datasets of an earlier version"
         yield Finding("encryption", False, found, "Run: llmos encryption encrypt")
     else:
         yield Finding("encryption", True, where)

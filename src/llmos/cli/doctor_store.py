@@ -92,6 +92,12 @@ def _lines(
         if each.damage.reasons:
             first = "" if is_set_aside else "llmos doctor --store --set-aside, then: "
             lines.append(f"     → {first}{each.repair}")
+    for digest, users in inspection.other_users.items():
+        lines.append(mark(ok=False) + Text(f"{digest} of {', '.join(users)} {inspection.damaged[digest]}"))
+        first = "" if is_set_aside else "llmos doctor --store --set-aside, then "
+        lines.append(
+            f"     → {first}import the same rows, or add the same documents, again; the version stays the same"
+        )
     unneeded = inspection.damaged.keys() & {digest for digest, _ in inspection.orphans}
     lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in unneeded]
     if not inspection.damaged:
@@ -125,6 +131,7 @@ def _facts(inspection: "Inspection", damaged: list[_DamagedVersion]) -> dict[str
             }
             for each in damaged
         ],
+        "others": {digest: list(users) for digest, users in inspection.other_users.items()},
         "orphans": [{"digest": digest, "num_bytes": size} for digest, size in inspection.orphans],
         "unfinished": [{"path": path, "num_bytes": num_bytes} for path, num_bytes in inspection.unfinished],
     }

@@ -15,7 +15,7 @@ from llmos.core.config import load_settings
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
         no_args_is_help=True,
-        help="Manage the keys that encrypt stored responses, files, batches, models and the keys of providers.",
+        help="Manage the keys that encrypt stored responses, files, batches, datasets, models and providers' keys.",
     )
     group.command("status")(status)
     group.command("rotate")(rotate)
@@ -104,7 +104,7 @@ def discard(
     """Delete everything that is encrypted, with its keys: when the master key or the key ring is lost for good.
 
     Stop the server before. Models that aren't encrypted, routes, projects and API keys stay. The keys of providers must
-    be entered again, and encrypted models be pulled or imported again.
+    be entered again, and encrypted models and datasets be pulled or imported again.
     """
     from llmos.cli.control.local import LocalControl
     from llmos.cli.control.opening import check_local
@@ -112,11 +112,13 @@ def discard(
     settings = load_settings()
     check_local(settings, "encryption discard")
     if not yes:
-        confirm("Delete all stored responses, files, models and providers' keys that are encrypted?")
+        confirm("Delete all datasets, and all stored responses, files, models and providers' keys that are encrypted?")
     with LocalControl(settings) as control:
         discarded = control.encryption.discard()
     stdout().print(f"Deleted encrypted objects: {discarded.num_objects}. New ones are encrypted under new keys.")
     for name in discarded.versions:
         stdout().print(f"The encrypted files of {name} are deleted. To see how to get them again: llmos doctor --store")
+    for name in discarded.datasets:
+        stdout().print(f"The rows of {name} are deleted. Import them again, or remove it: llmos dataset rm")
     for name in discarded.providers:
         stdout().print(f"Enter the key of the provider {name} again: llmos provider add {name} …")

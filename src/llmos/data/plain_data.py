@@ -15,6 +15,8 @@ from llmos.core.disk import sync_to_disk
 from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.sealed_file import ChunkBuffer, SealedWriter, is_sealed
 from llmos.data import queries
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.datasets.encrypting import encrypt_segments, num_plain_segments
 from llmos.data.files import Files, disk_errors
 from llmos.data.responses import KeptResponse, sealed_content
 
@@ -25,14 +27,15 @@ _READ_BYTES = 1 << 20
 class PlainData:
     """Any thread may use it."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, datasets: Datasets) -> None:
         self._database, self._files, self._encryption = files.database, files, files.encryption
+        self._datasets = datasets
 
     def count(self) -> int:
-        """Return how many responses and files aren't encrypted. Opens every file."""
+        """Return how many responses, files and segments of datasets aren't encrypted. Opens every file."""
         with self._database.session() as session:
             num_responses = queries.num_plain_responses(session)
-        return num_responses + len(self._plain_files())
+        return num_responses + len(self._plain_files()) + num_plain_segments(self._datasets)
 
     def encrypt(self) -> int:
         """Encrypt them, and return how many they were. Raises StoreFailed."""
@@ -41,7 +44,7 @@ class PlainData:
             num_encrypted += num_responses
         for id, project in self._plain_files():
             num_encrypted += self._encrypt_file(id, project)
-        return num_encrypted
+        return num_encrypted + encrypt_segments(self._datasets)
 
     def _encrypt_responses(self) -> int:
         with self._database.session() as session:

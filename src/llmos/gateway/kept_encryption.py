@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from llmos.core.encryption import queries as key_queries
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
+from llmos.core.store.blobs_in_use import blob_users
 from llmos.data import queries
 from llmos.data.apps import queries as app_queries
+from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
 from llmos.data.plain_data import PlainData
 from llmos.deployments.providers.providers import Providers
@@ -22,16 +24,20 @@ class Discarded:
     providers: Sequence[str]
     """Those whose keys are gone."""
     versions: Sequence[str]
-    """The versions whose encrypted files are gone. They stay listed, and can be pulled or imported again."""
+    """The versions of models whose encrypted files are gone. They stay listed, and can be pulled or imported again."""
+    datasets: Sequence[str]
+    """The same of datasets and knowledge, with their projects."""
 
 
 class KeptEncryption:
     """Any thread may use it."""
 
-    def __init__(self, files: Files, providers: Providers, projects: Projects, registry: Registry) -> None:
+    def __init__(
+        self, files: Files, datasets: Datasets, providers: Providers, projects: Projects, registry: Registry
+    ) -> None:
         self._database, self._files, self._encryption = files.database, files, files.encryption
         self._providers, self._projects, self._registry = providers, projects, registry
-        self._plain = PlainData(files)
+        self._plain = PlainData(files, datasets)
 
     def status(self) -> EncryptionDescription:
         """Raises StoreFailed if the master key or the key ring is lost."""
@@ -89,4 +95,7 @@ class KeptEncryption:
         blobs = set(self._registry.store.discard_encrypted())
         versions = [each.ref for each in self._registry.list() if any(file.digest in blobs for file in each.files)]
         self._encryption.start()
-        return Discarded(num_objects, self._providers.discard_unreadable_keys(), versions)
+        of_models = {file.digest for each in self._registry.list() for file in each.files}
+        users = blob_users(self._database, blobs - of_models)
+        datasets = sorted({user for found in users.values() for user in found})
+        return Discarded(num_objects, self._providers.discard_unreadable_keys(), versions, datasets)

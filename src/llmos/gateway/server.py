@@ -151,7 +151,9 @@ class Server(uvicorn.Server):
         callers = BackgroundCallers(services.keys, services.users)
         embedding = JobEmbedding(services.pipeline, callers)
         self._jobs = JobRunner(services.jobs, services.registry, services.settings, embed=embedding.embed)
-        kept = KeptEncryption(services.files, services.providers, services.projects, services.registry)
+        kept = KeptEncryption(
+            services.files, services.datasets, services.providers, services.projects, services.registry
+        )
         self._upkeep = Periodic(
             kept.encrypt,
             kept.finish_rotations,

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING
 from llmos.core.config import Settings
 
 if TYPE_CHECKING:
-    from llmos.core.database import Database
-    from llmos.core.encryption.encryption import Encryption
     from llmos.models.registry import Registry
     from llmos.models.versions.records import VersionRecord
 
@@ -36,8 +34,7 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
     from llmos.core.database import Database
     from llmos.core.home import make_private_home
     from llmos.core.sources import Access
-    from llmos.core.store.blob_keys import BlobKeys
-    from llmos.core.store.store import Store
+    from llmos.core.store.opening import open_store
     from llmos.models.policies import ENCRYPT_MODELS, Policies
     from llmos.models.registry import Registry
 
@@ -45,11 +42,7 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
     database = Database(settings.database_url, discards_changes=discards_changes)
     database.upgrade()
     policies = Policies(database)
-    store = Store(
-        settings.store_path,
-        BlobKeys(database, lambda: _open_encryption(settings, database)),
-        encrypts=lambda: bool(policies.get(ENCRYPT_MODELS)),
-    )
+    store = open_store(settings, database, encrypts=lambda: bool(policies.get(ENCRYPT_MODELS)))
     return Registry(
         database,
         store,
@@ -63,12 +56,6 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
             docker_config=settings.docker_config,
         ),
     )
-
-
-def _open_encryption(settings: Settings, database: "Database") -> "Encryption":
-    from llmos.core.encryption.opening import open_encryption  # opened only where a blob is encrypted
-
-    return open_encryption(settings, database)
 
 
 def _check_arrival(settings: Settings, record: "VersionRecord", files: Mapping[str, Path]) -> None:

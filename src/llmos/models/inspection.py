@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.core.byte_progress import OnBytes
+from llmos.core.store.blobs_in_use import blob_users, digests_in_use
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
@@ -32,6 +33,8 @@ class Inspection:
     damages: Sequence[Damage]
     damaged: Mapping[str, str]
     """{digest of a blob: what is wrong with it}"""
+    other_users: Mapping[str, Sequence[str]]
+    """{digest of a damaged blob: what uses it}, such as the versions of datasets, where no model does."""
     orphans: Sequence[tuple[str, int]]
     """Digest and bytes of each blob that no version uses."""
     unfinished: Sequence[tuple[Path, int]]
@@ -48,14 +51,16 @@ def inspect_store(registry: Registry, on_bytes: OnBytes | None = None) -> Inspec
     stored = dict(registry.store.digests())
     # List the blobs before the versions: a blob that arrives in between is not an orphan.
     versions = registry.list()
-    needed = {file.digest: file.size for version in versions for file in version.files}
-    problems = registry.store.verify(sorted(stored.keys() | needed.keys()), on_bytes)
+    needed = digests_in_use(registry.database)
+    problems = registry.store.verify(sorted(stored.keys() | needed), on_bytes)
     damaged = {problem.digest: problem.reason for problem in problems}
+    of_models = {file.digest for version in versions for file in version.files}
     return Inspection(
         num_files=len(stored),
         num_bytes=sum(stored.values()),
         damages=_damages(registry, versions, damaged),
         damaged=damaged,
+        other_users=blob_users(registry.database, damaged.keys() - of_models),
         orphans=[(digest, size) for digest, size in stored.items() if digest not in needed],
         unfinished=registry.store.unfinished(),
     )

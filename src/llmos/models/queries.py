@@ -1,6 +1,6 @@
 """Queries of the tables in tables.py. None commits: the public functions of the room do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -83,3 +83,16 @@ def digests_in_use(session: Session) -> set[str]:
     """Return the digests of all blobs that a version uses."""
     statement = select(VersionFileRow.digest).join(VersionRow).where(VersionRow.removed_at.is_(None))
     return set(session.scalars(statement))
+
+
+def blob_users(session: Session, digests: Collection[str]) -> Mapping[str, Sequence[str]]:
+    """Return {digest: the versions that use it} of these blobs."""
+    statement = (
+        select(VersionFileRow.digest, VersionRow.model, VersionRow.number)
+        .join(VersionRow)
+        .where(VersionRow.removed_at.is_(None), VersionFileRow.digest.in_(digests))
+    )
+    users: dict[str, list[str]] = {}
+    for digest, model, number in session.execute(statement.distinct()):
+        users.setdefault(digest, []).append(f"{model}@{number}")
+    return users

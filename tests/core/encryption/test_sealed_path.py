@@ -34,6 +34,25 @@ def test_an_encrypted_file_reads_like_a_plain_one(sealed: SealedPath) -> None:
         assert list(lines) == ["one\n", "two\n"]
 
 
+def test_a_file_is_written_piece_by_piece(sealed: SealedPath) -> None:
+    with sealed.open("wb") as file:
+        assert [file.write(piece) for piece in (b"three\n", memoryview(b"four"))] == [6, 4]
+        assert file.tell() == 10
+    assert sealed.read_bytes() == b"three\nfour"
+
+
+def test_a_file_whose_writer_fails_cannot_be_read(sealed: SealedPath) -> None:
+    def write() -> None:
+        with sealed.open("wb") as file:
+            file.write(b"three\n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    with pytest.raises(StoreFailed, match="was modified"):
+        sealed.read_bytes()
+
+
 def test_the_system_sees_the_encrypted_bytes(sealed: SealedPath, tmp_path: Path) -> None:
     shutil.copy(sealed, tmp_path / "copy")
     for content in (Path(sealed).read_bytes(), (tmp_path / "copy").read_bytes()):

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ import os, sys
 from pathlib import Path
 from llmos.core.database import Database
 from llmos.core.store import store as store_module
-from llmos.core.store.store import Store
+from support.encryption import open_test_store
 from llmos.data.datasets import datasets as datasets_module, segments, writer as writer_module
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.folder import find_layout
@@ -39,7 +40,8 @@ def third_time(real):
     return call
 
 {moment}
-datasets = Datasets(Database(sys.argv[1]), Store(Path(sys.argv[2]))).of()
+database = Database(sys.argv[1])
+datasets = Datasets(database, open_test_store(database, Path(sys.argv[2]))).of()
 import_files(datasets, "notes", find_layout(Path(sys.argv[3])), ImportOptions(), source="test")
 """
 
@@ -83,7 +85,8 @@ def test_a_killed_import_leaves_the_versions_before(datasets, store, write, data
     before = write("one", "two")
     write("scrap", name="scrap")
     script = PROGRAM.format(moment=MOMENTS[moment])
-    died = subprocess.run([sys.executable, "-c", script, database_url, str(store.path), str(path)], check=False)
+    command = [sys.executable, "-c", script, database_url, str(store.path.parent), str(path)]
+    died = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}, check=False)
     assert died.returncode == 9
     assert [version.ref for version in datasets.list()] == ["notes@1", "scrap@1"]
     assert datasets.resolve("notes") == before

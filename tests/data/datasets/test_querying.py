@@ -65,6 +65,9 @@ def test_rows_over_the_limit_are_cut_and_the_result_says_so(query):
         "select * from read_text('/proc/self/fd/3')",
         "select * from sniff_csv('{file}')",
         "select * from parquet_metadata('{file}')",
+        "select * from read_text('sealed://{file}')",
+        "select * from glob('sealed://*')",
+        "select * from read_parquet('sealed://1/1')",
     ],
 )
 def test_no_file_is_read(query, tmp_path, sql):

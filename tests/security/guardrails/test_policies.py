@@ -8,12 +8,11 @@ import pytest
 
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
-from llmos.core.store.store import Store
-from llmos.data.datasets.datasets import Datasets
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
 from llmos.security.guardrails.policies import GuardrailPolicies
 from llmos.security.projects import Projects
+from support.datasets import datasets_beside
 from support.encryption import open_test_encryption
 
 SHORT = {"both": [{"guardrail": "max_length", "characters": 9}]}
@@ -46,9 +45,7 @@ def test_calls_are_screened_by_what_applies_to_them_in_its_last_version(
     policies: GuardrailPolicies, database: Database, tmp_path: Path
 ) -> None:
     files = Files(database, tmp_path, open_test_encryption(database, tmp_path))
-    Projects(database, ProjectData(database, files, [Datasets(database, Store(files.folder.parent / "store"))])).create(
-        "acme"
-    )
+    Projects(database, ProjectData(database, files, [datasets_beside(files)])).create("acme")
     for name in ("of-all", "of-acme", "of-chat"):
         policies.set(name, SHORT)
     assert screening(policies) == []

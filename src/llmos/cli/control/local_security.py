@@ -185,12 +185,14 @@ class LocalEncryption:
 
     @property
     def _kept(self) -> "KeptEncryption":
+        from llmos.data.datasets.datasets import Datasets
         from llmos.deployments.providers.providers import Providers
         from llmos.gateway.kept_encryption import KeptEncryption
 
         control = self._control
         providers = Providers(control.registry.database, control.keys_of_data)
-        return KeptEncryption(control.files, providers, control.projects.projects, control.registry)
+        datasets = Datasets(control.registry.database, control.registry.store)
+        return KeptEncryption(control.files, datasets, providers, control.projects.projects, control.registry)
 
 
 class LocalErasures:

@@ -30,7 +30,6 @@ _HEADER = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size
 _LAST = 1 << 31
 _MAX_RECENT = 8
-"""Chunks that read_range() keeps."""
 
 
 class SealedWriter:
@@ -160,9 +159,12 @@ def read_chunks(file: BinaryIO, key: DataKey) -> Iterator[tuple[bytes, int, bool
 class SealedFile(io.RawIOBase):
     """Reads an encrypted file as if it were plain; seek() decrypts nothing. Raises StoreFailed for a modified one."""
 
-    def __init__(self, path: Path, key: DataKey) -> None:
-        """Raises FileNotFoundError, and StoreFailed for a file that was cut off or modified at its end."""
-        self._key = key
+    def __init__(self, path: Path, key: DataKey, *, max_recent: int = _MAX_RECENT) -> None:
+        """Raises FileNotFoundError, and StoreFailed for a file that was cut off or modified at its end.
+
+        `max_recent`: the chunks that read_range() keeps.
+        """
+        self._key, self._max_recent = key, max_recent
         self._file = path.open("rb")
         try:
             self._index_chunks()
@@ -170,7 +172,8 @@ class SealedFile(io.RawIOBase):
             self._recent: dict[int, bytes] = {}
             self._recent_lock = threading.Lock()
             self._position = 0
-            self._open_chunk(len(self._offsets) - 1)  # The last chunk says that nothing is missing behind it.
+            last = len(self._offsets) - 1
+            self._recent[last] = self._open_chunk(last)  # The last chunk says that nothing is missing behind it.
         except BaseException:
             self._file.close()
             raise
@@ -234,7 +237,7 @@ class SealedFile(io.RawIOBase):
             chunk = self._read_chunk(index)
         with self._recent_lock:
             self._recent[index] = chunk
-            if len(self._recent) > _MAX_RECENT:
+            if len(self._recent) > self._max_recent:
                 self._recent.pop(next(iter(self._recent)))
         return chunk
 

@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path, PosixPath
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from llmos.core.encryption.aead import OVERHEAD_BYTES, new_key
 from llmos.core.encryption.data_key import DataKey
@@ -20,6 +20,8 @@ CHUNK_BYTES = 1 << 20
 
 class SealedPath(PosixPath):
     _find_key: Callable[[], DataKey] | None = None
+    _content: bytes | None = None
+    """The plain bytes, if held() has read them."""
 
     @classmethod
     def of(cls, path: Path, find_key: Callable[[], DataKey]) -> Self:
@@ -46,6 +48,13 @@ class SealedPath(PosixPath):
         num_chunks = -(-num_bytes // (frame + CHUNK_BYTES))
         return max(0, num_bytes - num_chunks * frame)
 
+    def held(self) -> Self:
+        """Return the path of the same file, whose plain bytes are in memory: they can be read again and again."""
+        assert self._find_key is not None, "made by of()"
+        made = self.of(self, self._find_key)
+        made._content = self.read_bytes()
+        return made
+
     def open_sealed(self) -> SealedFile:
         """Open the file to read ranges of it. Raises FileNotFoundError, and what `key` and SealedFile raise."""
         return SealedFile(Path(self), self.key)
@@ -58,24 +67,67 @@ class SealedPath(PosixPath):
         errors: str | None = None,
         newline: str | None = None,
     ) -> Any:
-        """Open the file to read its plain bytes or text. write_bytes() writes it."""
-        assert mode in ("r", "rt", "rb"), "an encrypted file is written at once, or by the writers of sealed_file.py"
-        raw = self.open_sealed()
+        """Open the file to read its plain bytes or text, or to create or replace it with bytes ("wb")."""
+        assert mode in ("r", "rt", "rb", "wb"), "it is written whole, or by the writers of sealed_file.py"
+        if mode == "wb":
+            return SealedStream(self, self.key)
+        raw = self.open_sealed() if self._content is None else io.BytesIO(self._content)
         if buffering == 0:
             return raw
-        binary = io.BufferedReader(raw, CHUNK_BYTES)
+        binary = io.BufferedReader(cast(io.RawIOBase, raw), CHUNK_BYTES)
         return binary if "b" in mode else io.TextIOWrapper(binary, encoding, errors, newline)
 
     def write_bytes(self, data: Any) -> int:
         """Create or replace the file, encrypted."""
-        handle = os.open(self, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            chunks = ChunkBuffer(SealedWriter(handle, self.key), CHUNK_BYTES)
-            chunks.write(bytes(data))
-            chunks.finish()
-        finally:
-            os.close(handle)
+        with self.open("wb") as file:
+            file.write(data)
         return len(data)
+
+
+class SealedStream(io.RawIOBase):
+    """Writes an encrypted file, whose last chunk is written when it is closed. A file that is left at an error has
+    none, and can't be read."""
+
+    def __init__(self, path: Path, key: DataKey) -> None:
+        """Raises OSError."""
+        self._position, self._has_failed = 0, True
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._chunks = ChunkBuffer(SealedWriter(self._handle, key), CHUNK_BYTES)
+        except BaseException:
+            self.close()
+            raise
+        self._has_failed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        content = bytes(data)
+        try:
+            self._chunks.write(content)
+        except BaseException:
+            self._has_failed = True
+            raise
+        self._position += len(content)
+        return len(content)
+
+    def __exit__(self, *error: Any) -> None:
+        self._has_failed |= error[0] is not None
+        super().__exit__(*error)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            if not self._has_failed:
+                self._chunks.finish()
+        finally:
+            os.close(self._handle)
+            super().close()
 
 
 class SealedFolder(PosixPath):

@@ -1,9 +1,9 @@
-"""BlobKeys: the data keys of encrypted blobs, in the database and under the key of the project `owner`, to which the
-models of this machine belong."""
+"""BlobKeys: the data keys of encrypted blobs, in the database and under the keys of projects: that of `owner`, to which
+the models of this machine belong, or that of the project whose blob it is."""
 
+import threading
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from llmos.core.actions import apart
@@ -30,6 +30,8 @@ class BlobKeys:
         self, database: "Database", open_encryption: "Callable[[], Encryption]", *, clock: Clock = utc_now
     ) -> None:
         self._database, self._open_encryption, self._clock = database, open_encryption, clock
+        self._opening = threading.Lock()
+        self._opened: Encryption | None = None
 
     def find(self, digest: str) -> "DataKey":
         """Return the key of an encrypted blob. Raises NotFound if it was destroyed, and StoreFailed if it is lost."""
@@ -37,19 +39,26 @@ class BlobKeys:
         if key is None:
             raise StoreFailed(
                 f"The key of {digest} isn't in the database, so this encrypted file can't be read. Restore the database"
-                " from its backup, or remove the model and get it again."
+                " from its backup, or remove the model or the dataset and get it again."
             )
         return key
 
-    def find_or_make(self, digest: str) -> "DataKey":
-        """Return the key of a blob, which is made and kept if there is none. Raises as find() does."""
+    def name(self, project: str, digest: str) -> str:
+        """Return the name of a project's blob, from the digest of its plain bytes: hmac:<hex>."""
+        return f"hmac:{self._encryption.ring.index('blob', project, digest)}"
+
+    def find_or_make(self, digest: str, project: str | None = None) -> "DataKey":
+        """Return the key of a blob, which is made and kept if there is none. Raises as find() does.
+
+        `project`: the one whose blob it is; None for a blob of this machine.
+        """
         from sqlalchemy.exc import IntegrityError
 
         object_id, encryption = _object_id(digest), self._encryption
         if (key := encryption.find_key(object_id)) is not None:
             return key
         key = encryption.new_key(object_id)
-        row = encryption.wrap(key, PROJECT)
+        row = encryption.wrap(key, project or PROJECT)
         try:
             with apart(), self._database.transaction() as session:
                 session.add(row)
@@ -76,11 +85,14 @@ class BlobKeys:
             with apart(), self._database.transaction(frees_space=True) as session:
                 queries.remove_object_keys(session, gone)
 
-    @cached_property
+    @property
     def _encryption(self) -> "Encryption":
-        encryption = self._open_encryption()
-        encryption.start()
-        return encryption
+        with self._opening:
+            if self._opened is None:
+                encryption = self._open_encryption()
+                encryption.start()
+                self._opened = encryption
+            return self._opened
 
 
 def _object_id(digest: str) -> str:

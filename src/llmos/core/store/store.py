@@ -5,6 +5,7 @@
       blobs/sha256/<hex>.sealed
                                an encrypted blob (core/encryption/sealed_file.py), named after the digest of its plain
                                bytes; the plain blob is deleted once this is on the disk
+      blobs/hmac/<hex>.sealed  an encrypted blob of a project, named after an HMAC of the project and that digest
       incoming/<hex>.part      a partial download, which a later attempt resumes; named after the digest, or after the
                                location and the file's name where the digest is not known (see staging.py)
       incoming/<hex>.*/        a source's scratch folder for that file
@@ -42,9 +43,12 @@ from llmos.core.locks import locked
 from llmos.core.store.blob_keys import BlobKeys
 
 _CHUNK_BYTES = 1 << 20
+_MAX_HELD_BYTES = 16 << 20
+"""Encrypted files up to this size are decrypted once, into memory, when they are added."""
 _SCRATCH_SUFFIX = ".making"
 _SEALED_SUFFIX = ".sealed"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = re.compile(r"(sha256|hmac):[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,27 +75,52 @@ class Store:
     """A store in one folder. Any thread and any process may use it."""
 
     def __init__(
-        self, path: Path, keys: BlobKeys | None = None, *, encrypts: Callable[[], bool] = lambda: False
+        self,
+        path: Path,
+        keys: BlobKeys | None = None,
+        *,
+        encrypts: Callable[[], bool] = lambda: False,
+        project: str | None = None,
     ) -> None:
-        """`keys`: of encrypted blobs; None for a store without any. `encrypts`: whether new blobs are encrypted."""
-        self.path, self._keys, self.encrypts = path, keys, encrypts
-        self._blobs = path / "blobs" / "sha256"
+        """`keys`: of encrypted blobs; None for a store without any. `encrypts`: whether new blobs are encrypted.
+        `project`: the one that new blobs belong to; None for blobs of this machine."""
+        self.path, self._keys, self.encrypts, self._project = path, keys, encrypts, project
         self._incoming = path / "incoming"
         self._damaged = path / "damaged"
 
     def encrypting(self) -> "Store":
         """Return this store, which encrypts all blobs that are added through it."""
-        return Store(self.path, self._keys, encrypts=lambda: True)
+        return Store(self.path, self._keys, encrypts=lambda: True, project=self._project)
 
-    def plain(self) -> "Store":
-        """Return this store, which encrypts no blob that is added through it."""
-        return Store(self.path, self._keys)
+    def of_project(self, project: str) -> "Store":
+        """Return this store for what a project keeps: the rows of datasets, the files of knowledge.
+
+        own = store.of_project("acme")
+        with own.publishing():
+            blob, size = own.add(path)      # "hmac:<hex>", which the database keeps in place of a digest
+        store.blob_path(blob).open("rb")    # its plain bytes, through any store with the same keys
+
+        What is added through it is encrypted under a key of the project, always, and so are the files in its scratch().
+        Its name depends on the project and the content, so that each project has blobs of its own: their names tell
+        nobody what they have, and none can be read any more once the project's keys are destroyed. All that takes a
+        digest takes such a name, except what names files by their digest before they arrive: receiving(), publish()
+        and seal().
+
+        The path of a blob is a SealedPath. What opens a file by itself, without Python, needs another way:
+
+            SQLite    connection.deserialize(path.read_bytes()); it can't open a memfd by its path
+            duckdb    lend_files() of data/datasets/sealed_sources.py
+            others    path.open_sealed().read_range(begin, end), or read_bytes() for all of it
+        """
+        return Store(self.path, self._keys, encrypts=lambda: True, project=project)
 
     def blob_path(self, digest: str) -> Path:
         """Return the path of a blob, whether it exists or not; that of an encrypted one is a SealedPath.
 
         Raises BadModelFile for an invalid digest.
         """
+        if digest.startswith("hmac:"):
+            return SealedPath.of(self._sealed_path(digest), lambda: self._key_finder().find(digest))
         sealed = self._sealed_path(digest)
         return (
             SealedPath.of(sealed, lambda: self._key_finder().find(digest)) if sealed.exists() else self._plain(digest)
@@ -174,6 +203,7 @@ class Store:
 
         Raises BadModelFile, and deletes the part, for a wrong digest.
         """
+        assert self._project is None, "see of_project()"
         size, encrypts = part.stat().st_size, self.encrypts()
         with _disk_errors(self.path):
             digest = self._write_sealed(part, file.digest, on_bytes) if encrypts else digest_of(part, on_bytes)
@@ -189,11 +219,12 @@ class Store:
         with _disk_errors(self.path):
             sync_to_disk(part)
             os.chmod(part, 0o444)
-            os.replace(part, self.blob_path(file.digest))
-            sync_to_disk(self._blobs)
+            blob = self.blob_path(file.digest)
+            os.replace(part, blob)
+            sync_to_disk(blob.parent)
 
     def add(self, source: Path, on_bytes: OnBytes | None = None) -> tuple[str, int]:
-        """Add a file to the store and return its digest and size in bytes.
+        """Add a file to the store and return its digest, or its name in the project, and its size in bytes.
 
         The blob is a hard link where the file system allows it, which needs no space, else a copy; an encrypted copy if
         the store encrypts new blobs, or the source is encrypted. Raises StoreFailed for a full disk, and where the file
@@ -201,9 +232,12 @@ class Store:
         """
         with _disk_errors(self.path):
             self._make_folders()
-            source = source if isinstance(source, SealedPath) else source.resolve(strict=True)
+            if isinstance(source, SealedPath) and plain_size(source) <= _MAX_HELD_BYTES:
+                source = source.held()
+            elif not isinstance(source, SealedPath):
+                source = source.resolve(strict=True)
             before = _identity(source)
-            digest, size = digest_of(source, on_bytes), plain_size(source)
+            digest, size = self._named(digest_of(source, on_bytes)), plain_size(source)
             if self.has(digest, size):
                 return digest, size
             is_changed = False
@@ -236,11 +270,11 @@ class Store:
 
     def digests(self) -> Iterator[tuple[str, int]]:
         """Yield the digest and the plain size of every blob. Skips blobs that are deleted meanwhile."""
-        paths = self._blobs.iterdir() if self._blobs.exists() else []
-        names = {path.name.removesuffix(_SEALED_SUFFIX) for path in paths}
-        for digest in sorted(f"sha256:{name}" for name in names):
+        paths = (self.path / "blobs").glob("*/*")
+        names = {f"{path.parent.name}:{path.name.removesuffix(_SEALED_SUFFIX)}" for path in paths}
+        for digest in sorted(names):
             with suppress(FileNotFoundError):
-                if _DIGEST.fullmatch(digest):
+                if _NAME.fullmatch(digest):
                     yield digest, plain_size(self.blob_path(digest))
 
     def verify(self, digests: Collection[str], on_bytes: OnBytes | None = None) -> list[Problem]:
@@ -257,7 +291,8 @@ class Store:
             except LLMOSError as error:  # It is encrypted, and was modified or can't be decrypted.
                 problems.append(Problem(digest, f"can't be decrypted: {error.message}"))
                 continue
-            if actual != digest:
+            # A blob that is named by an HMAC is bound to its name by the encryption of each chunk.
+            if actual != digest and not digest.startswith("hmac:"):
                 problems.append(Problem(digest, f"holds other bytes ({actual})"))
         return problems
 
@@ -276,7 +311,8 @@ class Store:
                     if self.is_encrypted(digest):
                         unsealed.append(digest)
                         self._sealed_path(digest).unlink()
-                    self._plain(digest).unlink(missing_ok=True)
+                    if plain := self._plain_beside(digest):
+                        plain.unlink(missing_ok=True)
                     freed += size
             if self._keys is not None:
                 self._keys.destroy(unsealed, keep)
@@ -336,11 +372,21 @@ class Store:
     def _plain(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
-        return self._blobs / digest.removeprefix("sha256:")
+        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def _plain_beside(self, digest: str) -> Path | None:
+        """Return the path of the plain blob, whether it exists or not; None for a blob that is never plain."""
+        return None if digest.startswith("hmac:") else self._plain(digest)
 
     def _sealed_path(self, digest: str) -> Path:
-        plain = self._plain(digest)
-        return plain.with_name(f"{plain.name}{_SEALED_SUFFIX}")
+        if not _NAME.fullmatch(digest):
+            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
+        scheme, _, name = digest.partition(":")
+        return self.path / "blobs" / scheme / f"{name}{_SEALED_SUFFIX}"
+
+    def _named(self, digest: str) -> str:
+        """Return the name of the blob with this digest: the digest, or an HMAC of it and the project."""
+        return digest if self._project is None else self._key_finder().name(self._project, digest)
 
     def _key_finder(self) -> BlobKeys:
         if self._keys is None:
@@ -353,19 +399,20 @@ class Store:
         Return the digest of the file. If it is another one, nothing has changed.
         """
         size, sealed = plain_size(source), self._sealed_path(digest)
-        key = self._key_finder().find_or_make(digest)
+        key = self._key_finder().find_or_make(digest, self._project)
         self.check_room(size, f"An encrypted copy of {source.name}")
         temporary = self._incoming / f"{secrets.token_hex(8)}.copy"
         try:
-            actual = _seal(source, temporary, key, on_bytes)
+            actual = self._named(_seal(source, temporary, key, on_bytes))
             if actual != digest:
                 return actual
             os.replace(temporary, sealed)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_to_disk(self._blobs)
-        self._plain(digest).unlink(missing_ok=True)
-        sync_to_disk(self._blobs)
+        sync_to_disk(sealed.parent)
+        if plain := self._plain_beside(digest):
+            plain.unlink(missing_ok=True)
+            sync_to_disk(plain.parent)
         return digest
 
     def _link_or_copy(self, source: Path, digest: str) -> None:
@@ -382,7 +429,7 @@ class Store:
         finally:
             # The file remains after a failure, and also after a rename between two links of one file, a no-op.
             temporary.unlink(missing_ok=True)
-        sync_to_disk(self._blobs)
+        sync_to_disk(blob.parent)
 
     def _copy(self, source: Path, copy: Path, digest: str) -> None:
         self.check_room(source.stat().st_size, f"A copy of {source.name}")
@@ -398,7 +445,7 @@ class Store:
     def _sweep(self) -> None:
         """Delete copies, scratch folders and locks that killed processes left, and plain blobs that are encrypted by
         now. Parts stay for the next attempt."""
-        for path in list(self._blobs.glob(f"*{_SEALED_SUFFIX}")):
+        for path in list((self.path / "blobs" / "sha256").glob(f"*{_SEALED_SUFFIX}")):
             path.with_name(path.name.removesuffix(_SEALED_SUFFIX)).unlink(missing_ok=True)
         for path in list(self._incoming.iterdir()):
             if path.suffix == ".copy":
@@ -413,7 +460,8 @@ class Store:
                 shutil.rmtree(path)
 
     def _make_folders(self) -> None:
-        self._blobs.mkdir(parents=True, exist_ok=True)
+        for scheme in ("sha256", "hmac"):
+            (self.path / "blobs" / scheme).mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     @contextmanager

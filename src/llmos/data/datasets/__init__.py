@@ -26,11 +26,11 @@ it keeps ids or hashes of the rows that it has seen, not the rows.
 Lower layers don't know higher ones:
 
     descriptions
-    comparing | exporting | fetching | forgetting | importing | querying
+    comparing | encrypting | exporting | fetching | forgetting | importing | querying
     datasets | folder | records
     formats | shapes | writer
-    queries | segments | versions
-    columnar | manifest | parquet_writer | query_process | rows | tables
+    query_process | queries | segments | versions
+    columnar | manifest | parquet_writer | rows | sealed_sources | tables
     contents | parquet_metadata
 """
 
@@ -47,11 +47,11 @@ def open_datasets(settings: Settings, database: "Database | None" = None) -> "Da
     """Open this installation's datasets. `database`: the open database, if there is one."""
     from llmos.core.database import Database
     from llmos.core.home import make_private_home
-    from llmos.core.store.store import Store
+    from llmos.core.store.opening import open_store
     from llmos.data.datasets.datasets import Datasets
 
     if database is None:
         make_private_home(settings.home)
         database = Database(settings.database_url)
         database.upgrade()
-    return Datasets(database, Store(settings.store_path))
+    return Datasets(database, open_store(settings, database))

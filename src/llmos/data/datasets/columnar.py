@@ -17,6 +17,7 @@ _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "memory_limit": "96MB",
+    "temp_directory": "",  # It would hold plain rows.
     "threads": "1",  # Rows keep their order, and other threads of ours parse meanwhile.
 }
 

@@ -4,14 +4,13 @@ duckdb compares the ids in the segments, so that memory doesn't depend on the nu
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from llmos.core.errors import BadRequest
 from llmos.core.store.store import Store
 from llmos.data.datasets.columnar import open_columnar
+from llmos.data.datasets.sealed_sources import lend_files
 from llmos.data.datasets.versions import DatasetVersion
 
 MAX_SHOWN = 1000
@@ -50,11 +49,18 @@ class Comparison:
 
 def compare(store: Store, older: DatasetVersion, newer: DatasetVersion, limit: int = 20) -> Comparison:
     """Return what differs from the older to the newer version. `limit`: the most rows to name in each direction."""
-    with open_columnar() as connection, _memory_errors():
+    with ExitStack() as held:
+        held.enter_context(_memory_errors())
+        connection = held.enter_context(open_columnar())
+
+        def listed(version: DatasetVersion, role: str) -> str:
+            paths = [store.blob_path(each.blob) for each in version.segments if each.role == role]
+            return f"[{', '.join(map(_quoted, held.enter_context(lend_files(connection, paths))))}]"
+
         for name, version in (("older", older), ("newer", newer)):
-            source = f"read_parquet({_listed(store, version, 'rows')})"
+            source = f"read_parquet({listed(version, 'rows')})"
             connection.execute(f"CREATE TEMP VIEW {name} AS SELECT id, content, origin FROM {source}")  # noqa: S608
-        changes = _listed(store, newer, "changes")
+        changes = listed(newer, "changes")
         empty = "SELECT NULL::BLOB AS id, '' AS operator, '' AS reason, '' AS detail, '' AS successor WHERE false"
         known = f"SELECT * FROM read_parquet({changes})" if changes != "[]" else empty  # noqa: S608
         connection.execute(f"CREATE TEMP VIEW changes AS {known}")
@@ -96,11 +102,5 @@ def _memory_errors() -> Iterator[None]:
         raise BadRequest("These versions have too many rows to be compared here. Compare parts of them.") from None
 
 
-def _listed(store: Store, version: DatasetVersion, role: str) -> str:
-    """Return the paths of a version's segments as a list of SQL."""
-    paths: list[Path] = [store.blob_path(each.blob) for each in version.segments if each.role == role]
-    return f"[{', '.join(_quoted(path) for path in paths)}]"
-
-
-def _quoted(path: Any) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"

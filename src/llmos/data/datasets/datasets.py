@@ -57,8 +57,7 @@ class Datasets:
     """The datasets in one database and one store. Any thread and any process may use them."""
 
     def __init__(self, database: Database, store: Store, *, clock: Clock = utc_now) -> None:
-        # duckdb reads segments, and it can't read what is encrypted.
-        self.database, self.store, self.clock = database, store.plain(), clock
+        self.database, self.store, self.clock = database, store, clock
 
     def of(self, project: str = INSTALLATION) -> "ProjectDatasets":
         """Return the datasets of one project."""
@@ -76,7 +75,8 @@ class ProjectDatasets:
 
     def __init__(self, datasets: Datasets, project: str) -> None:
         self.project = project
-        self._database, self._store, self._clock = datasets.database, datasets.store, datasets.clock
+        self._database, self._clock = datasets.database, datasets.clock
+        self._store = datasets.store.of_project(project)
         self._finder = ProjectFinder(DATASETS, project)
         self.aliases = Aliases(self._database, self._finder, self._clock)
         self.labels = LabelStore(self._database, self._finder, self._clock)
@@ -242,8 +242,9 @@ class ProjectDatasets:
                         made_by=draft.actor or this_user(),
                     )
                     session.add(row)
-                if row.removed_at is not None or not row.segments:
-                    row.removed_at = None
+                if row.removed_at is not None or not self._has_all(row):
+                    row.removed_at, row.report = None, dict(report)
+                    row.num_rows, row.content_bytes = manifest.num_rows, content_bytes
                     row.segments.clear()
                     session.flush()
                     row.segments.extend(segment_row(position, each) for position, each in enumerate(stored))
@@ -252,11 +253,15 @@ class ProjectDatasets:
                 describe_action(version.ref, rows=version.num_rows)
                 return version
 
+    def _has_all(self, row: DatasetVersionRow) -> bool:
+        """Return whether all segments of a version are in the store: damaged ones may have been moved away, and
+        encrypted ones been discarded with their keys."""
+        return bool(row.segments) and all(self._store.has(each.blob, each.size) for each in row.segments)
+
     def _publish(self, written: WrittenSegment) -> Segment:
         """Return the segment, which is in the store now. Raises StoreFailed where it was removed meanwhile."""
         segment = written.segment
         if written.path is not None:
-            written.path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
             blob, size = self._store.add(written.path)
             return replace(segment, blob=blob, size=size)
         if not self._store.has(segment.blob, segment.size):

@@ -12,11 +12,13 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from llmos.core.store.blobs_in_use import collect
+from llmos.core.store.store import Store
 from llmos.core.versioning.project_queries import version_with_digest
 from llmos.data.datasets import segments
 from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.datasets import Datasets, segment_row
 from llmos.data.datasets.rows import records_of
+from llmos.data.datasets.sealed_sources import lend_files
 from llmos.data.datasets.tables import DATASETS
 from llmos.data.datasets.versions import DatasetVersion, Segment
 
@@ -40,11 +42,12 @@ def forget_rows(datasets: Datasets, project: str, subject: str) -> dict[str, int
     """
     cuts: dict[str, Cut | None] = {}
     found: dict[str, int] = {}
+    store = datasets.store.of_project(project)
     for version in datasets.of(project).list():
-        with datasets.store.scratch() as scratch, datasets.store.publishing(), datasets.store.disk_errors():
+        with store.scratch() as scratch, store.publishing(), store.disk_errors():
             for number, segment in enumerate(_segments_of(version)):
                 if segment.blob not in cuts:
-                    cuts[segment.blob] = _cut(datasets, version, segment, subject, scratch / f"{number}.parquet")
+                    cuts[segment.blob] = _cut(store, version, segment, subject, scratch / f"{number}.parquet")
             num_rows = sum(cut.num_rows for each in _segments_of(version) if (cut := cuts[each.blob]) is not None)
             if num_rows:
                 with datasets.database.transaction(frees_space=True) as session:
@@ -59,12 +62,12 @@ def _segments_of(version: DatasetVersion) -> Sequence[Segment]:
     return [segment for segment in version.segments if segment.role == "rows"]
 
 
-def _cut(datasets: Datasets, version: DatasetVersion, segment: Segment, subject: str, path: Path) -> Cut | None:
+def _cut(store: Store, version: DatasetVersion, segment: Segment, subject: str, path: Path) -> Cut | None:
     """Return the segment without the person's rows, which is in the store then; None if it has none."""
-    blob = datasets.store.blob_path(segment.blob)
-    with open_columnar() as connection:
+    blob = store.blob_path(segment.blob)
+    with open_columnar() as connection, lend_files(connection, [blob]) as names:
         query = "SELECT count(*) FROM read_parquet(?) WHERE subject = ?"
-        if not connection.execute(query, [str(blob), subject]).fetchall()[0][0]:
+        if not connection.execute(query, [names, subject]).fetchall()[0][0]:
             return None
     rows = [row for batch in segments.read_rows(blob, version.kind) for row in batch]
     kept = [row for row in rows if row.subject != subject]
@@ -73,8 +76,7 @@ def _cut(datasets: Datasets, version: DatasetVersion, segment: Segment, subject:
     if not kept:
         return Cut(None, len(gone), num_bytes)
     segments.write_rows(path, kept)
-    path.chmod(0o444)
-    digest, size = datasets.store.add(path)
+    digest, size = store.add(path)
     rows_digest = segments.digest_of_records(records_of(kept))
     return Cut(
         replace(segment, blob=digest, size=size, rows_digest=rows_digest, num_rows=len(kept)), len(gone), num_bytes

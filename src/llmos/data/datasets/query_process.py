@@ -4,17 +4,25 @@
                              <--- the result as JSON on standard output ---------------------------
 
 It reads no file but its segments, which it knows by their descriptors only, loads no extension and reaches no network.
+The keys of encrypted segments come with the query. SQL has no way to them: duckdb gets the bytes that Python decrypts.
 The kernel limits its memory and its time; duckdb is locked besides, in this order: no extension installs or loads by
 itself, the segments are the only allowed paths, there is no other access, and no setting changes any more.
 """
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from llmos.core.encryption.data_key import DataKey
+from llmos.core.encryption.sealed_path import SealedPath
+from llmos.core.errors import LLMOSError
+from llmos.data.datasets.sealed_sources import lend_files
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -23,12 +31,26 @@ _OVERHEAD_BYTES = 1 << 30
 """The address space of Python, numpy and duckdb itself. Little of it is ever memory."""
 
 
+class SegmentFile(msgspec.Struct, kw_only=True):
+    """An open segment."""
+
+    descriptor: int
+    object_id: str = ""
+    key: bytes = b""
+    """Its data key; empty for a segment that isn't encrypted."""
+
+    @property
+    def path(self) -> Path:
+        path = Path(f"/dev/fd/{self.descriptor}")
+        key = DataKey(self.object_id, self.key)
+        return SealedPath.of(path, lambda: key) if self.key else path
+
+
 class Query(msgspec.Struct, kw_only=True):
-    """What a parent asks for."""
+    """What a parent asks for. Don't print it: it has keys."""
 
     sql: str
-    files: list[int]
-    """The descriptors of the segments."""
+    files: list[SegmentFile]
     memory_bytes: int
     cpu_seconds: int
     max_rows: int
@@ -43,6 +65,8 @@ class QueryResult(msgspec.Struct, kw_only=True):
     """There are more rows than the limit."""
     error: str | None = None
     """The reason why there is no result: a mistake in the query, or a limit."""
+    damage: str | None = None
+    """The same: a segment was modified, or can't be decrypted."""
 
 
 def main() -> None:
@@ -50,11 +74,16 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (query.cpu_seconds, query.cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import duckdb  # before the limit of memory, so that there is room for its code
+    import duckdb  # before the limit of memory, so that there is room for its code, as for that of decryption
+
+    if any(file.key for file in query.files):
+        import fsspec  # noqa: F401
 
     resource.setrlimit(resource.RLIMIT_AS, (query.memory_bytes + _OVERHEAD_BYTES,) * 2)
     try:
         result = _run(query)
+    except LLMOSError as error:
+        result = QueryResult(damage=error.message)
     except (duckdb.Error, MemoryError) as error:
         result = QueryResult(error=str(error) or "It needs more memory than the limit.")
     sys.stdout.buffer.write(msgspec.json.encode(result, enc_hook=str))
@@ -66,8 +95,11 @@ def _run(query: Query) -> QueryResult:
     statements = duckdb.extract_statements(query.sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         return QueryResult(error="Write one SELECT statement: rows can be read, and nothing can be changed.")
-    connection = open_locked([f"/dev/fd/{file}" for file in query.files], query.memory_bytes)
-    found = connection.execute(statements[0])
+    with open_locked([file.path for file in query.files], query.memory_bytes) as connection:
+        return _result(connection.execute(statements[0]), query)
+
+
+def _result(found: "DuckDBPyConnection", query: Query) -> QueryResult:
     result = QueryResult(columns=[column[0] for column in found.description or ()])
     num_bytes = 0
     while batch := found.fetchmany(100):
@@ -83,7 +115,8 @@ def _run(query: Query) -> QueryResult:
     return result
 
 
-def open_locked(paths: Sequence[str], memory_bytes: int) -> "DuckDBPyConnection":
+@contextmanager
+def open_locked(paths: Sequence[Path], memory_bytes: int) -> "Iterator[DuckDBPyConnection]":
     """Open a database whose view `rows` has the rows of these segments, and that reaches nothing else."""
     import duckdb
 
@@ -99,13 +132,14 @@ def open_locked(paths: Sequence[str], memory_bytes: int) -> "DuckDBPyConnection"
             "threads": "1",
         },
     )
-    listed = ", ".join(f"'{path}'" for path in paths)
-    connection.execute(f"SET allowed_paths = [{listed}]")
-    connection.execute("SET enable_external_access = false")
-    columns = "lower(hex(id)) AS id, content::JSON AS content, origin, language, license, consent, subject, split"
-    connection.execute(f"CREATE VIEW rows AS SELECT {columns} FROM read_parquet([{listed}])")  # noqa: S608
-    connection.execute("SET lock_configuration = true")
-    return connection
+    with lend_files(connection, paths) as names:
+        listed = ", ".join(f"'{name}'" for name in names)
+        connection.execute(f"SET allowed_paths = [{listed}]")
+        connection.execute("SET enable_external_access = false")
+        columns = "lower(hex(id)) AS id, content::JSON AS content, origin, language, license, consent, subject, split"
+        connection.execute(f"CREATE VIEW rows AS SELECT {columns} FROM read_parquet([{listed}])")  # noqa: S608
+        connection.execute("SET lock_configuration = true")
+        yield connection
 
 
 def _plain(value: Any) -> Any:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
-from llmos.core.errors import BadRequest
+from llmos.core.encryption.sealed_path import SealedPath
+from llmos.core.errors import BadRequest, StoreFailed
 from llmos.core.store.store import Store
-from llmos.data.datasets.query_process import Query, QueryResult
+from llmos.data.datasets.query_process import Query, QueryResult, SegmentFile
 from llmos.data.datasets.versions import DatasetVersion
 
 _COMMAND = (sys.executable, "-P", "-m", "llmos.data.datasets.query_process")
@@ -28,7 +30,8 @@ class QueryLimits:
 
 
 def run_query(store: Store, version: DatasetVersion, sql: str, limits: QueryLimits | None = None) -> QueryResult:
-    """Return the result of a SELECT on the view `rows`. Raises BadRequest for a wrong query, and over a limit."""
+    """Return the result of a SELECT on the view `rows`. Raises BadRequest for a wrong query, and over a limit, and
+    StoreFailed for a segment that was modified."""
     limits = limits or QueryLimits()
     if len(sql) > MAX_SQL:
         raise BadRequest(f"The query has {len(sql):,} characters; the limit is {MAX_SQL:,}.", param="sql")
@@ -36,9 +39,10 @@ def run_query(store: Store, version: DatasetVersion, sql: str, limits: QueryLimi
         files = []
         for segment in version.segments:
             if segment.role == "rows":
-                file = os.open(store.blob_path(segment.blob), os.O_RDONLY)
+                path = store.blob_path(segment.blob)
+                file = os.open(path, os.O_RDONLY)
                 held.callback(os.close, file)
-                files.append(file)
+                files.append(_segment_file(path, file))
         query = Query(
             sql=sql,
             files=files,
@@ -48,9 +52,18 @@ def run_query(store: Store, version: DatasetVersion, sql: str, limits: QueryLimi
             max_bytes=limits.result_bytes,
         )
         reply = _run(query, limits.seconds)
+    if reply.damage is not None:
+        raise StoreFailed(reply.damage)
     if reply.error is not None:
         raise BadRequest(_advice(reply.error), param="sql")
     return reply
+
+
+def _segment_file(path: Path, file: int) -> SegmentFile:
+    if not isinstance(path, SealedPath):
+        return SegmentFile(descriptor=file)
+    key = path.key
+    return SegmentFile(descriptor=file, object_id=key.object_id, key=key.key)
 
 
 def _run(query: Query, seconds: int) -> QueryResult:
@@ -60,7 +73,7 @@ def _run(query: Query, seconds: int) -> QueryResult:
             _COMMAND,
             input=msgspec.json.encode(query),
             capture_output=True,
-            pass_fds=query.files,
+            pass_fds=[file.descriptor for file in query.files],
             env={"PATH": "", "HOME": "/nonexistent"},  # It gets no secret of this process.
             timeout=seconds + 5,  # for a process that waits
             check=False,

@@ -16,6 +16,7 @@ from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.contents import Kind
 from llmos.data.datasets.parquet_writer import Identifiers, OptionalTexts, Texts, write_parquet
 from llmos.data.datasets.rows import COLUMNS, Row
+from llmos.data.datasets.sealed_sources import lend_files
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -108,11 +109,11 @@ def _optional_columns(names: Sequence[str], items: Sequence[Row] | Sequence[Chan
 def _read(path: Path, selected: str) -> Iterator[list[tuple[Any, ...]]]:
     import duckdb
 
-    with open_columnar() as connection:
+    with open_columnar() as connection, lend_files(connection, [path]) as names:
         try:
             query = f"SELECT {selected} FROM read_parquet(?)"  # noqa: S608 - The columns are constants.
-            found: DuckDBPyConnection = connection.execute(query, [str(path)])
+            found: DuckDBPyConnection = connection.execute(query, [names])
             while batch := found.fetchmany(_ROWS_AT_ONCE):
                 yield batch
-        except duckdb.Error as error:
+        except duckdb.Error as error:  # Where an encrypted file is to blame, lend_files() says it instead.
             raise BadModelFile(f"The segment {path.name[:12]} of a dataset can't be read: {error}.") from None

@@ -1,6 +1,6 @@
 """Queries of the documents and files in tables.py. None commits: the public functions of the room do."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -74,3 +74,18 @@ def digests_in_use(session: Session) -> set[str]:
         )
         found.update(session.scalars(statement.distinct()))
     return found
+
+
+def blob_users(session: Session, digests: Collection[str]) -> Mapping[str, Sequence[str]]:
+    """Return {digest: the versions that use it, with their projects} of these blobs."""
+    users: dict[str, list[str]] = {}
+    for blob, rows in ((DocumentRow.entry, DocumentRow), (IndexFileRow.blob, IndexFileRow)):
+        statement = (
+            select(blob, KnowledgeVersionRow.owner, KnowledgeVersionRow.number)
+            .join(KnowledgeVersionRow, KnowledgeVersionRow.id == rows.version_id)
+            .where(KnowledgeVersionRow.removed_at.is_(None), blob.in_(digests))
+        )
+        for digest, key, number in session.execute(statement.distinct().order_by(KnowledgeVersionRow.owner)):
+            project, _, name = key.partition("/")
+            users.setdefault(digest, []).append(f"the knowledge {name}@{number} of the project {project}")
+    return users

@@ -48,4 +48,4 @@ async def encrypt_kept(request: Request) -> Response:
 
 
 def _kept(services: Services) -> KeptEncryption:
-    return KeptEncryption(services.files, services.providers, services.projects, services.registry)
+    return KeptEncryption(services.files, services.datasets, services.providers, services.projects, services.registry)
