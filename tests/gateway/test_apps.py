@@ -1,7 +1,11 @@
 """Applications on the real server, with the real model."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -132,3 +136,35 @@ def test_tools_appear_among_the_events(make_app: Callable[..., App]) -> None:
         for event in app.stream("Where is AB123456?"):
             seen.append(event)
     assert {event.state for event in seen if isinstance(event, ToolEvent)} == {"begun", "done"}
+
+
+def test_a_process_that_is_killed_leaves_a_run_that_another_one_finishes(
+    running: Running, client: Client, tmp_path: Path
+) -> None:
+    """kill -9, really, at every point of a program with two effects; the lease is short so that the test is."""
+    world, finished = tmp_path / "world", 0
+    for point in range(9):
+        world.write_text("")
+        killed = _program(running, world, "run", "-", point)
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        (run,) = client.runs.list(app="payer", state="running")
+        while not client.runs.list(app="payer", abandoned=True):
+            pass  # Its lease runs out; the test's own patience is pytest's.
+        resumed = _program(running, world, "resume", run.id, 99)
+        assert resumed.stdout == "refunded 500, refunded 500\n", resumed.stderr
+        assert len(world.read_text().splitlines()) == 2
+        assert client.runs.get(run.id).state == "succeeded"
+        finished += 1
+    assert finished >= 7
+    session = next(each for each in client.sessions.list(app="payer"))
+    assert {turn.messages[-1]["content"] for turn in client.sessions.turns(session.id)} == {
+        "refunded 500, refunded 500"
+    }
+
+
+def _program(running: Running, world: Path, mode: str, run_id: str, point: int) -> "subprocess.CompletedProcess[str]":
+    program = Path(__file__).parents[1] / "apps" / "kill_program.py"
+    arguments = [running.url, KEY, str(world), mode, run_id, str(point)]
+    return subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=300)

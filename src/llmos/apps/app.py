@@ -46,7 +46,8 @@ class App:
     output: the type of answers: a pydantic model, or any type that has a JSON schema.
     knowledge: what it answers from. brain: a function, or an agent of another framework, in place of the model.
     options: of sampling, as in `Model.chat`. journal: keep runs on the server; without it, none is continued, and there
-    are no sessions. connect: makes the client; by default the one that the settings name.
+    are no sessions. lease_seconds: how long after its process died a run may be continued by another one.
+    connect: makes the client; by default the one that the settings name.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class App:
         brain: Callable[..., Any] | None = None,
         options: Mapping[str, Any] | None = None,
         journal: bool = True,
+        lease_seconds: float = 30.0,
         connect: Callable[[], AsyncClient] = AsyncClient,
     ) -> None:
         self.name, self.model, self.brain, self.knowledge = name, model, brain, knowledge
@@ -69,7 +71,7 @@ class App:
         self.limits, self.history = limits or Limits(), history or History()
         self.output = None if output is None else Output(output)
         self.tools: dict[str, Tool] = {}
-        self._options, self._journal = dict(options or {}), journal
+        self._options, self._journal, self._lease_seconds = dict(options or {}), journal, lease_seconds
         self._connections = Connections(connect)
         self._replacement: Server | None = None
 
@@ -235,6 +237,7 @@ class App:
                 output=self.output,
                 brain=self.brain,
                 knowledge=self.knowledge,
+                lease_seconds=self._lease_seconds,
             ),
             is_dry=options.dry_run,
         )

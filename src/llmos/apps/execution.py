@@ -19,7 +19,7 @@ from llmos.apps.errors import AppError, Paused
 from llmos.apps.functions import call_anywhere
 from llmos.apps.knowledge import Source, passages_text
 from llmos.apps.limits import Consumption, Limits
-from llmos.apps.live import LEASE_SECONDS, LiveRun
+from llmos.apps.live import LiveRun
 from llmos.apps.options import RunOptions
 from llmos.apps.results import Citation, CitationEvent, Event, LeftOut, Run, TextEvent
 from llmos.apps.server import Server
@@ -30,8 +30,8 @@ from llmos.core.schemas.sessions import SessionDescription
 from llmos.core.schemas.turns import Message
 
 Started = tuple[RunDescription, SessionDescription | None]
-Start = Callable[[Server, str], Awaitable[Started]]
-"""start(server, lease): begins a run, or claims one."""
+Start = Callable[[Server, str, float], Awaitable[Started]]
+"""start(server, lease, lease_seconds): begins a run, or claims one."""
 
 _END_SECONDS = 5.0
 """How long the journal is given to take the end of a run that was cancelled."""
@@ -49,6 +49,7 @@ class Plan:
     output: Output | None
     brain: Callable[..., Any] | None
     knowledge: Source | None
+    lease_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +66,7 @@ class Answered:
 def begin(app: str, input: Any, options: RunOptions) -> Start:
     """Return what begins a run of an input, in the session that the options name."""
 
-    async def start(server: Server, lease: str) -> Started:
+    async def start(server: Server, lease: str, lease_seconds: float) -> Started:
         session = None
         if options.session is not None:
             session = await server.sessions.open(app, options.session, user=options.user)
@@ -73,7 +74,7 @@ def begin(app: str, input: Any, options: RunOptions) -> Start:
             "id": f"run-{os.urandom(12).hex()}",
             "app": app,
             "lease": lease,
-            "lease_seconds": LEASE_SECONDS,
+            "lease_seconds": lease_seconds,
             "input": question_of(input) if session is not None or isinstance(input, str) else input,
             "session": None if session is None else session.id,
             "user": options.user,
@@ -96,8 +97,8 @@ def begin(app: str, input: Any, options: RunOptions) -> Start:
 def claim(run_id: str) -> Start:
     """Return what continues a run."""
 
-    async def start(server: Server, lease: str) -> Started:
-        run = await server.runs.claim(run_id, lease, LEASE_SECONDS)
+    async def start(server: Server, lease: str, lease_seconds: float) -> Started:
+        run = await server.runs.claim(run_id, lease, lease_seconds)
         return run, None if run.session is None else await server.sessions.get(run.session)
 
     return start
@@ -119,15 +120,15 @@ class Execution:
 
     async def run(self, server: Server, start: Start, emit: Callable[[Event], None]) -> Run:
         """Return the run when it has an answer, or waits. Raises what it fails with, after the journal knows."""
-        lease = os.urandom(8).hex()
-        description, session = await start(server, lease)
+        lease, seconds = os.urandom(8).hex(), self.plan.lease_seconds
+        description, session = await start(server, lease, seconds)
         while True:
-            live = LiveRun(server, description, lease, emit, self.is_dry)
+            live = LiveRun(server, description, lease, seconds, emit, self.is_dry)
             ended = await self._attempt(live, session)
             if ended is not None:
                 return ended
             # What it waits for came before it waited.
-            description, session = await claim(description.id)(server, lease)
+            description, session = await claim(description.id)(server, lease, seconds)
 
     async def _attempt(self, live: LiveRun, session: SessionDescription | None) -> Run | None:
         """Return the run as run() does; None if it is ready to be continued at once."""

@@ -20,8 +20,6 @@ from llmos.apps.server import Server
 from llmos.core.errors import LLMOSError, RunConflict
 from llmos.core.schemas.runs import RunDescription, StepDescription
 
-LEASE_SECONDS = 30.0
-
 _current: ContextVar["LiveRun | None"] = ContextVar("llmos_app_run", default=None)
 
 
@@ -47,6 +45,7 @@ class LiveRun:
     server: Server
     description: RunDescription
     lease: str
+    lease_seconds: float
     emit: Callable[[Event], None]
     is_dry: bool = False
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -129,7 +128,9 @@ class LiveRun:
             pending, self._pending = self._pending, []
             fields: dict[str, Any] = {"steps": [*pending, *entries], **({} if end is None else {"end": end})}
             try:
-                written = await self.server.runs.write(self.id, lease=self.lease, lease_seconds=LEASE_SECONDS, **fields)
+                written = await self.server.runs.write(
+                    self.id, lease=self.lease, lease_seconds=self.lease_seconds, **fields
+                )
             except RunConflict:
                 self.is_lost = True
                 raise
@@ -143,8 +144,8 @@ class LiveRun:
     async def keep_lease(self) -> None:
         """Renew the lease until cancelled. A server that doesn't answer is asked again."""
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            if time.monotonic() - self._written_at >= LEASE_SECONDS / 4:
+            await asyncio.sleep(self.lease_seconds / 3)
+            if time.monotonic() - self._written_at >= self.lease_seconds / 4:
                 with suppress(LLMOSError):
                     await self.write([])
 
