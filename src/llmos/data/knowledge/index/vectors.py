@@ -1,4 +1,4 @@
-"""The vector part of an index: the exact nearest rows of a matrix, by one product of a matrix and a vector.
+"""The vector part of an index: the exact nearest rows of a matrix, by a product with each row.
 
 Equal to brute force in double precision: the product in single precision finds candidates, which are computed again.
 """
@@ -57,7 +57,9 @@ def products_of(vectors: Floats, query: Doubles, rows: Rows) -> Doubles:
 
 def _candidates(vectors: Floats, query: Doubles, limit: int, allowed: Mask | None = None) -> Rows:
     """Return the rows that may be among the best: those that rounding may have put below the last of them."""
-    products = vectors @ query.astype(np.float32)
+    products = np.vecdot(
+        vectors, query.astype(np.float32)
+    )  # "@" has threads, which wait for each other when others run.
     if allowed is not None:
         products[~allowed] = -np.inf
     num_allowed = len(products) if allowed is None else int(np.count_nonzero(allowed))
