@@ -13,16 +13,14 @@ near-duplicates   Documents of 120 words, a tenth of them copies with one word c
                   signatures of the same length from the same sequences, queries an index of the same bands, and
                   compares what it finds by the true similarity. The table has microseconds of wall time and of CPU
                   time a document, without the start of the process.
-
 knowledge-adding  1,000 pages of PDF, DOCX, HTML and Markdown are added to knowledge: parsed, cut, embedded by minilm
                   and written. The peer is the model: the same texts are embedded alone, in the same run.
-
 knowledge-search  Indexes of 50,000 and of 300,000 chunks with vectors of 384 dimensions are built and searched.
                   SQLite's FTS5 and `bm25s` search the same texts for the same words. The tables have milliseconds of
                   wall time and of CPU time a question, the sizes of files, and the recall of the vector part.
 
-All but knowledge-adding run in processes of their own, interleaved; the peers in a virtual environment that this script makes
-once. The figures are medians of `--repeats` rounds.
+All but knowledge-adding run in processes of their own, interleaved; the peers in virtual environments that this script
+makes once. The figures are medians of `--repeats` rounds.
 """
 
 import argparse
