@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from llmos.cli import build_app, main
 from llmos.core import config
+from support.tiny_encoders import make_tiny_encoder
 from support.tiny_folders import write_folder
 from support.tiny_gguf import write_gguf
 
@@ -41,8 +42,8 @@ LAST_KEY = "the id of the last key"
 """An argument that stands for what the command before printed."""
 
 FREE_FORM = {
-    "after", "baseline", "before", "content", "data", "dataset_tags", "details", "errors", "model_tags", "options",
-    "recipe", "report", "request", "result", "sampling", "scores", "tags",
+    "after", "baseline", "before", "content", "data", "dataset_tags", "details", "errors", "knowledge_tags",
+    "metadata", "model_tags", "options", "recipe", "report", "request", "result", "sampling", "scores", "tags",
 }  # fmt: skip
 """Fields that hold other people's keys."""
 
@@ -85,6 +86,8 @@ class Paths:
     data: Path
     """A file of a dataset."""
     recipe: Path
+    document: Path
+    """One of two documents in a folder of their own."""
 
 
 def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
@@ -133,6 +136,14 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("dataset", "alias", "set", "support:gold", "support@1"), ("dataset", "alias", "list", "support"),
         ("dataset", "alias", "history", "support"), ("dataset", "alias", "rm", "support:gold"),
         ("dataset", "tag", "support", "--history"), ("dataset", "rm", "support"),
+        ("knowledge", "add", "faq", str(paths.document)), ("knowledge", "list"), ("knowledge", "show", "faq"),
+        ("knowledge", "sync", "faq", str(paths.document.parent)), ("knowledge", "documents", "faq"),
+        ("knowledge", "show", "faq", "--document", "guarantee.md", "--start", "0", "--end", "5"),
+        ("knowledge", "search", "faq", "batteries"), ("knowledge", "tag", "faq", "good"),
+        ("knowledge", "describe", "faq", "Questions"), ("knowledge", "alias", "set", "faq:prod", "faq@1"),
+        ("knowledge", "alias", "list"), ("knowledge", "alias", "history", "faq:prod"),
+        ("knowledge", "alias", "rm", "faq:prod"), ("knowledge", "remove", "faq", "returns.md"),
+        ("knowledge", "rm", "faq"),
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
@@ -178,7 +189,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
         files = key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent)
-        paths = Paths(folder, *files, recipe_file(folder.parent))
+        paths = Paths(folder, *files, recipe_file(folder.parent), document_file(folder.parent))
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
         monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
@@ -196,7 +207,14 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
 
 
 def test_every_command_with_json_is_compared() -> None:
-    files = Path("key"), Path("policy.toml"), "http://127.0.0.1:8000", Path("data.jsonl"), Path("recipe.toml")
+    files = (
+        Path("key"),
+        Path("policy.toml"),
+        "http://127.0.0.1:8000",
+        Path("data.jsonl"),
+        Path("recipe.toml"),
+        Path("faq.md"),
+    )
     paths = Paths(Path("model"), *files)
     compared = {name_of(step) for step in steps(paths, "local")}
     assert compared | LOCAL_ONLY.keys() | SERVER_ONLY.keys() == set(commands_with_json())
@@ -230,6 +248,8 @@ def prepare(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(measuring, "measure", lambda *each: measure(*each, extent=short))
         assert main(["import", str(write_folder(folder)), "--name", "tiny"]) == 0
         assert main(["card", "tiny", "--measure"]) == 0
+    encoder = make_tiny_encoder("bert", folder.with_name("encoder")).folder
+    assert main(["import", str(encoder), "--name", "minilm"]) == 0
 
 
 def publish(folder: Path) -> Path:
@@ -269,6 +289,16 @@ def recipe_file(folder: Path) -> Path:
     """Write a recipe that keeps one row of a dataset."""
     path = folder / "recipe.toml"
     path.write_text('[[operator]]\nname = "sample"\ncount = 1\n')
+    return path
+
+
+def document_file(folder: Path) -> Path:
+    """Write two documents, and return the path of one."""
+    documents = folder / "documents"
+    documents.mkdir()
+    (documents / "returns.md").write_text("Within 30 days.")
+    path = documents / "guarantee.md"
+    path.write_text("# Guarantee\n\nTwo years. Batteries are excluded.")
     return path
 
 

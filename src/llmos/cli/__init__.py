@@ -60,6 +60,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Data": {
         "datasets": ("dataset",),
+        "knowledge": ("knowledge",),
     },
     "Projects, users and keys": {
         "projects": ("project",),

@@ -220,7 +220,7 @@ def export(
 ) -> None:
     """Write a version to a file or a folder. Importing it again gives the same version."""
     with open_control(load_settings()) as control, progress_bar() as progress:
-        exported = control.datasets.export(dataset, path, progress, shape=shape, columns=columns)
+        exported = control.datasets.export_to(dataset, path, progress, shape=shape, columns=columns)
     if as_json:
         print_json(exported)
         return

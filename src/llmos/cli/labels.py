@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def add_label_commands(group: typer.Typer, noun: NamedNoun) -> None:
     """Add `tag` and `describe` to a noun's commands."""
     group.command("tag", help=f"Set and remove tags, and show the tags.{noun.tag_note}")(_tag(noun))
-    group.command("describe", help=f"Set the description of a {noun.word} or a version; without TEXT, show it.")(
+    group.command("describe", help=f"Set the description of {noun.one} or a version; without TEXT, show it.")(
         _describe(noun)
     )
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class NamedNoun:
     word: str
     """What one of them is called: "dataset"."""
+    one: str
+    """The same with its article: "a dataset"."""
     alias: str
     """An alias for examples: "support:gold"."""
     names_of: "Callable[[ControlPort], NamesPort]"
@@ -50,6 +52,7 @@ class NamedNoun:
 
 MODELS = NamedNoun(
     word="model",
+    one="a model",
     alias="smollm2:prod",
     names_of=lambda control: control.models,
     list_names=lambda control: (each.name for each in control.models.list()),
@@ -61,7 +64,16 @@ MODELS = NamedNoun(
 
 DATASETS = NamedNoun(
     word="dataset",
+    one="a dataset",
     alias="support:gold",
     names_of=lambda control: control.datasets,
     list_names=lambda control: (each.name for each in control.datasets.list()),
+)
+
+KNOWLEDGE = NamedNoun(
+    word="knowledge",
+    one="knowledge",
+    alias="faq:prod",
+    names_of=lambda control: control.knowledge,
+    list_names=lambda control: (each.name for each in control.knowledge.list()),
 )

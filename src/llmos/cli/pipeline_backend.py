@@ -32,8 +32,12 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 
 if TYPE_CHECKING:
     from llmos.client.calls import Sampling as SamplingOptions
+    from llmos.data.knowledge.hits import Hit
+    from llmos.data.knowledge.knowledge import ProjectKnowledge
+    from llmos.data.knowledge.versions import KnowledgeVersion
     from llmos.deployments.providers.clients import ProviderClients
     from llmos.deployments.providers.provider_model import ProviderModel
+    from llmos.gateway.knowledge_search import Search
 
 T = TypeVar("T")
 
@@ -135,7 +139,7 @@ class PipelineBackend:
 
 
 class PipelineEmbedding:
-    """Makes vectors. Loads a model when texts are first embedded, so that work without new texts starts none."""
+    """Makes vectors, and searches with them. Loads a model with the first texts: work without new ones needs none."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -144,6 +148,14 @@ class PipelineEmbedding:
     def embed(self, request: TextsToEmbed) -> "Future[Vectors]":
         """Begin to embed texts; several calls at once."""
         return self._loop.start(self._embed(request))
+
+    def search(self, knowledge: "ProjectKnowledge", version: "KnowledgeVersion", search: "Search") -> "Sequence[Hit]":
+        """Return what the server's search returns to the owner."""
+        from llmos.gateway.knowledge_search import KnowledgeSearch
+
+        pipeline, _ = self._opened
+        searching = KnowledgeSearch(pipeline, open_registry(self._settings))
+        return self._loop.run(searching.search(knowledge, version, search, owner()))
 
     def close(self) -> None:
         if "_opened" in self.__dict__:

@@ -28,6 +28,7 @@ from llmos.client.async_control import (
     AsyncUsers,
 )
 from llmos.client.async_datasets import AsyncDatasets
+from llmos.client.async_knowledge import AsyncKnowledge
 from llmos.client.async_naming import AsyncAliases, AsyncLabels, AsyncVersionedNoun
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
@@ -69,6 +70,7 @@ class AsyncClient:
         self.models = AsyncModels(self)
         self.aliases = AsyncAliases(self)
         self.datasets = AsyncDatasets(self)
+        self.knowledge = AsyncKnowledge(self)
         self.deployments = AsyncDeployments(self)
         self.jobs = AsyncJobs(self)
         self.keys = AsyncKeys(self)

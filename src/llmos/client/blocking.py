@@ -34,6 +34,7 @@ from llmos.client.control import (
 from llmos.client.datasets import Datasets
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.knowledge import Knowledge
 from llmos.client.naming import Aliases, Labels, VersionedNoun
 from llmos.client.naming_calls import MODELS
 from llmos.core.schemas.cards import CardDescription
@@ -74,6 +75,7 @@ class Client:
         self.models = Models(self)
         self.aliases = Aliases(self)
         self.datasets = Datasets(self)
+        self.knowledge = Knowledge(self)
         self.deployments = Deployments(self)
         self.jobs = Jobs(self)
         self.keys = Keys(self)

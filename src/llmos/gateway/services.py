@@ -32,6 +32,7 @@ from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.receipts import ReceiptSink
 from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.knowledge_search import KnowledgeSearch
 from llmos.gateway.log import Log, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import ModelReadiness, Readiness
@@ -93,6 +94,10 @@ class Services:
     request_log: RequestLog = field(default_factory=lambda: RequestLog(Log("off")))
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def knowledge_search(self) -> KnowledgeSearch:
+        return KnowledgeSearch(self.pipeline, self.registry)
 
     async def model_readiness(self) -> Sequence[ModelReadiness]:
         """Return the readiness of each version that the server was started for. A removed one doesn't count."""

@@ -1,14 +1,13 @@
 """The progress and the result of a job on a server."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmos.core.errors import LLMOSError, error_of_code
-from llmos.core.progress import Progress
 from llmos.core.schemas.jobs import JobDescription
 
 
-def show_progress(job: JobDescription, progress: Progress) -> None:
+def show_progress(job: JobDescription, progress: Callable[[str, int, int | None], object]) -> None:
     """Report the part of the job that is being worked on."""
     if job.progress:
         step = next((each for each in job.progress if each.num_done != each.num_total), job.progress[-1])

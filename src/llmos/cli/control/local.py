@@ -6,7 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from llmos.cli.control import local_audit, local_datasets, local_deployments, local_models, local_security
+from llmos.cli.control import (
+    local_audit,
+    local_datasets,
+    local_deployments,
+    local_knowledge,
+    local_models,
+    local_security,
+)
 from llmos.cli.control.recording import recorded
 from llmos.core.actions import Action
 from llmos.core.config import Settings
@@ -30,6 +37,7 @@ class LocalControl:
         self.keys = recorded("keys", local_security.LocalKeys(self), self)
         self.users = recorded("users", local_security.LocalUsers(self), self)
         self.datasets = recorded("datasets", local_datasets.LocalDatasets(self), self)
+        self.knowledge = recorded("knowledge", local_knowledge.LocalKnowledge(self), self)
         self.policies = recorded("policies", local_models.LocalPolicies(self), self)
         self.signing = recorded("signing", local_models.LocalSigning(self), self)
         self.routes = recorded("routes", local_deployments.LocalRoutes(self), self)

@@ -18,6 +18,7 @@ from llmos.core.schemas.datasets import (
     RowDescription,
 )
 from llmos.core.schemas.models import RemovalDescription
+from llmos.core.versioning.descriptions import describe_removal
 from llmos.core.who import this_user
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ class LocalDatasets(LocalNames):
         return describe_details(self._datasets.show(name))
 
     def remove(self, name: str) -> RemovalDescription:
-        from llmos.data.datasets.descriptions import describe_removal
-
         return describe_removal(self._datasets.remove(name, actor=this_user()))
 
     def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> Sequence[RowDescription]:
@@ -155,7 +154,7 @@ class LocalDatasets(LocalNames):
         found = forecast(self._datasets.rows(version), version.num_rows, recipe, context, progress)
         return describe_forecast(version, recipe, found)
 
-    def export(
+    def export_to(
         self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
     ) -> DatasetExportDescription:
         from llmos.data.datasets.descriptions import describe_export

@@ -29,6 +29,13 @@ from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailReplayDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+from llmos.core.schemas.knowledge import (
+    Citation,
+    DocumentDescription,
+    KnowledgeDescription,
+    KnowledgeDetails,
+    SearchDescription,
+)
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
 
     from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
     from llmos.client.dataset_calls import ImportSettings, Operators
+    from llmos.client.knowledge_calls import AddSettings, SearchSettings
     from llmos.security.signing_key import PublicKey
 
 OnNotice = Callable[[str], None]
@@ -180,10 +188,26 @@ class DatasetsPort(NamesPort, Protocol):
         self, name: str, operators: "Operators", progress: Progress, *, as_name: str | None = None
     ) -> DatasetDescription: ...
     def check(self, name: str, operators: "Operators", progress: Progress) -> ForecastDescription: ...
-    def export(
+    def export_to(
         self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
     ) -> DatasetExportDescription:
         """Write a Version to a file, or to a folder, on this machine's disk."""
+
+
+class KnowledgePort(NamesPort, Protocol):
+    def list(self) -> Sequence[KnowledgeDescription]: ...
+    def details(self, name: str) -> KnowledgeDetails: ...
+    def remove(self, name: str) -> RemovalDescription: ...
+    def documents(self, name: str) -> Iterator[DocumentDescription]: ...
+    def passage(self, name: str, document: str, *, start: int = 0, end: int | None = None) -> Citation: ...
+    def search(self, name: str, query: str, **settings: "Unpack[SearchSettings]") -> SearchDescription: ...
+    def add(
+        self, name: str, paths: Sequence[Path | str], progress: Progress, **settings: "Unpack[AddSettings]"
+    ) -> KnowledgeDescription: ...
+    def sync(
+        self, name: str, folder: Path | str, progress: Progress, **settings: "Unpack[AddSettings]"
+    ) -> KnowledgeDescription: ...
+    def remove_documents(self, name: str, documents: Sequence[str]) -> KnowledgeDescription: ...
 
 
 class CardsPort(Protocol):
@@ -385,6 +409,8 @@ class ControlPort(Protocol):
     def keys(self) -> KeysPort: ...
     @property
     def datasets(self) -> DatasetsPort: ...
+    @property
+    def knowledge(self) -> KnowledgePort: ...
     @property
     def policies(self) -> PoliciesPort: ...
     @property

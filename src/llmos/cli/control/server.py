@@ -15,17 +15,22 @@ from llmos.cli.control.job_results import result_of, show_progress
 from llmos.cli.control.local import LocalControl, accepts_connections
 from llmos.cli.control.port import MakeRequest, OnNotice
 from llmos.cli.output import stderr
+from llmos.client.call import Call
 from llmos.client.control import Guardrails
+from llmos.client.datasets import Datasets
+from llmos.client.knowledge import Knowledge
+from llmos.client.upload_calls import OnBytes
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
-from llmos.core.schemas.datasets import DatasetDescription, DatasetExportDescription
+from llmos.core.schemas.datasets import DatasetExportDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptedModelsDescription
 from llmos.core.schemas.guardrails import GuardrailReplayDescription
+from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
     MadeDescription,
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
 
     from llmos.client import Client
     from llmos.client.control_calls import DeploymentSettings
-    from llmos.client.dataset_calls import ImportSettings
     from llmos.security.signing_key import PublicKey
 
 D = TypeVar("D", bound=Description)
@@ -66,6 +70,7 @@ class ServerControl:
         self.signing = ServerSigning(self._client)
         self.deployments = ServerDeployments(self._client)
         self.datasets = ServerDatasets(self._client)
+        self.knowledge = ServerKnowledge(self._client)
         self.jobs = self._client.jobs
         self.keys = self._client.keys
         self.policies = self._client.policies
@@ -232,30 +237,27 @@ class ServerModels:
             return scratch.models.export(reference, path, progress, decrypts=decrypts)
 
 
-class ServerDatasets:
-    def __init__(self, client: "Client") -> None:
-        self._client = client
+class ServerKnowledge(Knowledge):
+    def _follow(self, call: Call[JobDescription], on_progress: OnBytes | None) -> JobDescription:
+        return _follow(self._client, self._client._request(call), on_progress)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client.datasets, name)  # The client has the port's calls but the next ones.
 
-    def import_path(
-        self, path: Path, name: str, progress: Progress, **settings: "Unpack[ImportSettings]"
-    ) -> DatasetDescription:
-        return self._client.datasets.import_path(path, name, progress, **settings)
+class ServerDatasets(Datasets):
+    def _follow(self, call: Call[JobDescription], on_progress: OnBytes | None) -> JobDescription:
+        return _follow(self._client, self._client._request(call), on_progress)
 
-    def export(
+    def export_to(
         self, name: str, path: Path, progress: Progress, *, shape: str | None = None, columns: bool = True
     ) -> DatasetExportDescription:
         """Write a file: the server sends no folder."""
         from llmos.data.datasets.formats._bytes import compressed
 
-        details = self._client.datasets.get(name)
+        details = self.get(name)
         if path.suffix not in (".jsonl", ".gz", ".zst"):
             raise BadRequest(f"From a server, {details.version} is exported to a file: {path}.jsonl", param="path")
         num_bytes = 0
         with path.open("xb") as plain, compressed(plain, path.name) as file:
-            for piece in self._client.datasets.export(details.version, shape=shape, columns=columns):
+            for piece in self.export(details.version, shape=shape, columns=columns):
                 file.write(piece)
                 num_bytes += len(piece)
                 progress(path.name, num_bytes, None)
@@ -380,11 +382,16 @@ def _reference(location: str) -> str:
 
 
 def _run_job(client: "Client", result: type[D], progress: Progress, kind: str, **fields: Any) -> D:
-    """Start a job on the server, follow it, and return its result. Ctrl-C leaves it running and says so."""
-    job = client.jobs.start(kind, **fields)
+    """Start a job on the server, follow it, and return its result."""
+    return read_description(result, result_of(_follow(client, client.jobs.start(kind, **fields), progress)))
+
+
+def _follow(client: "Client", job: JobDescription, progress: OnBytes | None) -> JobDescription:
+    """Return a job when it has ended. Ctrl-C leaves it running and says so."""
     try:
         for state in client.jobs.follow(job.id):
-            show_progress(state, progress)
+            if progress is not None:
+                show_progress(state, progress)
             job = state
     except KeyboardInterrupt:
         stderr().print(
@@ -392,7 +399,7 @@ def _run_job(client: "Client", result: type[D], progress: Progress, kind: str, *
             f" To cancel it: llmos job cancel {job.id}"
         )
         raise
-    return read_description(result, result_of(job))
+    return job
 
 
 def _read_text(path: Path) -> str:

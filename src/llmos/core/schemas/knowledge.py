@@ -61,6 +61,21 @@ class DocumentDescription(Description, frozen=True, kw_only=True):
     """The person that it is about, as a keyed hash."""
 
 
+class DocumentPage(Description, frozen=True, kw_only=True):
+    """Documents of a Version, by name."""
+
+    data: list[DocumentDescription] = msgspec.field(default_factory=list)
+    has_more: bool = False
+    """There are more documents, behind the last one."""
+
+
+class MissingFiles(Description, frozen=True, kw_only=True):
+    digests: list[str] = msgspec.field(default_factory=list)
+    """Those of files that have to be uploaded."""
+    other_files: list[str] = msgspec.field(default_factory=list)
+    """The names that no document has: their suffixes are those of other files. A sync of a folder leaves them out."""
+
+
 class Citation(Description, frozen=True, kw_only=True):
     """A place in a document. It can be looked up for as long as the Version exists."""
 

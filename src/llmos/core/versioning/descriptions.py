@@ -1,9 +1,11 @@
-"""Descriptions of aliases and labels, as the API and the CLI return them."""
+"""Descriptions of aliases, labels and removals, as the API and the CLI return them."""
 
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.aliases import AliasMove
 from llmos.core.versioning.labels import LabelChange, Labels
+from llmos.core.versioning.removing import Removed
 
 
 def describe_alias_move(name: str, move: AliasMove) -> AliasMoveDescription:
@@ -26,4 +28,10 @@ def describe_labels(labels: Labels) -> LabelsDescription:
 def describe_label_change(change: LabelChange) -> LabelChangeDescription:
     return LabelChangeDescription(
         subject=change.subject, what=change.what, was=change.was, now=change.now, at=change.at, by=change.actor
+    )
+
+
+def describe_removal(removed: Removed) -> RemovalDescription:
+    return RemovalDescription(
+        versions=list(removed.versions), aliases=list(removed.aliases), freed_bytes=removed.freed_bytes
     )

@@ -15,9 +15,7 @@ from llmos.core.schemas.datasets import (
     QueryDescription,
     RowDescription,
 )
-from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.labels import Labels
-from llmos.core.versioning.removing import Removed
 from llmos.data.datasets.comparing import ChangedRow, Comparison
 from llmos.data.datasets.datasets import Details
 from llmos.data.datasets.exporting import Exported
@@ -97,12 +95,6 @@ def describe_preview(preview: Preview) -> PreviewDescription:
 
 def describe_result(result: QueryResult) -> QueryDescription:
     return QueryDescription(columns=result.columns, rows=result.rows, is_cut=result.is_cut)
-
-
-def describe_removal(removed: Removed) -> RemovalDescription:
-    return RemovalDescription(
-        versions=list(removed.versions), aliases=list(removed.aliases), freed_bytes=removed.freed_bytes
-    )
 
 
 def describe_export(exported: Exported) -> DatasetExportDescription:

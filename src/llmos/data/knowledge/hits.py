@@ -55,9 +55,13 @@ def place_of_chunk(version: KnowledgeVersion, document: StoredDocument, found: E
     )
 
 
-def place_in(version: KnowledgeVersion, stored: StoredDocument, document: Document, start: int, end: int) -> Place:
+def place_in(
+    version: KnowledgeVersion, stored: StoredDocument, document: Document, start: int, end: int | None
+) -> Place:
     """Return the place text[start:end]. Raises BadRequest for a span that the text doesn't have."""
-    if not 0 <= start < end <= len(document.text):
+    if end is None:
+        end = len(document.text)
+    if not (0 <= start < end <= len(document.text) or (start, end) == (0, len(document.text))):
         raise BadRequest(
             f"{stored.name} has no span from {start:,} to {end:,}: its text has {len(document.text):,} characters.",
             param="start",

@@ -148,11 +148,23 @@ class ProjectKnowledge:
             knowledge_labels=labels.get((key, 0), Labels()),
         )
 
-    def documents(self, version: KnowledgeVersion) -> Sequence[StoredDocument]:
-        """Return the documents of a version, by name."""
+    def documents(
+        self, version: KnowledgeVersion, *, after: str | None = None, limit: int | None = None
+    ) -> Sequence[StoredDocument]:
+        """Return the documents of a version, by name; at most `limit` of them, behind the one called `after`.
+
+        Raises NotFound if there is none called so.
+        """
+        key = self._finder.key(version.knowledge)
         with self.database.session() as session:
-            rows = queries.documents(session, self._finder.key(version.knowledge), version.number)
-            return [document_of(row) for row in rows]
+            first = 0
+            if after is not None:
+                before = queries.documents(session, key, version.number, [after])
+                first = before[0].position + 1 if before else -1
+            if first >= 0:
+                rows = queries.documents(session, key, version.number, first=first, limit=limit)
+                return [document_of(row) for row in rows]
+        raise self._no_document(version, str(after))
 
     def document(self, version: KnowledgeVersion, name: str) -> StoredDocument:
         """Return a document of a version. Raises NotFound with similar names."""
@@ -160,16 +172,24 @@ class ProjectKnowledge:
             found = queries.documents(session, self._finder.key(version.knowledge), version.number, [name])
         if found:
             return document_of(found[0])
+        raise self._no_document(version, name)
+
+    def _no_document(self, version: KnowledgeVersion, name: str) -> NotFound:
         similar = nearest(name, [each.name for each in self.documents(version)])
-        advice = f" Did you mean {' or '.join(similar)}?" if similar else ""
-        raise NotFound(f"{version.ref} has no document {name!r:.200}.{advice}", param="document")
+        advice = (
+            f" Did you mean {' or '.join(similar)}?"
+            if similar
+            else f" To list them: llmos knowledge documents {version.ref}"
+        )
+        return NotFound(f"{version.ref} has no document {name!r:.200}.{advice}", param="document")
 
     def text(self, version: KnowledgeVersion, name: str) -> Document:
         """Return the text of a document with its sections, tables and pages. Raises NotFound."""
         return read_document(self.entry_path(self.document(version, name)))
 
-    def passage(self, version: KnowledgeVersion, name: str, start: int, end: int) -> Place:
-        """Return what a citation points to. Raises NotFound, and BadRequest for a span that the text doesn't have."""
+    def passage(self, version: KnowledgeVersion, name: str, start: int = 0, end: int | None = None) -> Place:
+        """Return what a citation points to; without a span, the whole text. Raises NotFound, and BadRequest for a span
+        that the text doesn't have."""
         stored = self.document(version, name)
         return place_in(version, stored, read_document(self.entry_path(stored)), start, end)
 

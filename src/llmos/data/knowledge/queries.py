@@ -9,16 +9,25 @@ from llmos.core.versioning import project_queries
 from llmos.data.knowledge.tables import KNOWLEDGE, DocumentRow, IndexFileRow, KnowledgeRow, KnowledgeVersionRow
 
 
-def documents(session: Session, key: str, number: int, names: Collection[str] | None = None) -> Sequence[DocumentRow]:
-    """Return the documents of a version by name; only those with one of `names`, if there are some."""
+def documents(
+    session: Session,
+    key: str,
+    number: int,
+    names: Collection[str] | None = None,
+    *,
+    first: int = 0,
+    limit: int | None = None,
+) -> Sequence[DocumentRow]:
+    """Return the documents of a version by name; only those with one of `names`, if there are some, and only `limit`
+    of them from the position `first` on."""
     statement = (
         select(DocumentRow)
         .join(KnowledgeVersionRow, KnowledgeVersionRow.id == DocumentRow.version_id)
-        .where(KnowledgeVersionRow.owner == key, KnowledgeVersionRow.number == number)
+        .where(KnowledgeVersionRow.owner == key, KnowledgeVersionRow.number == number, DocumentRow.position >= first)
     )
     if names is not None:
         statement = statement.where(DocumentRow.name.in_(names))
-    return session.scalars(statement.order_by(DocumentRow.position)).all()
+    return session.scalars(statement.order_by(DocumentRow.position).limit(limit)).all()
 
 
 def document_with_entry(session: Session, project: str, entry_key: str) -> DocumentRow | None:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llmos.core.errors import BadRequest
@@ -51,6 +52,11 @@ def find_documents(
     return found
 
 
+def is_document_name(name: str) -> bool:
+    """Return whether a name ends in the suffix of a document."""
+    return PurePosixPath(name).suffix.lower() in _suffixes()
+
+
 def check_sources(sources: Sequence[SourceDocument]) -> None:
     """Raise BadRequest for a name that is invalid or there twice, and for metadata that can't be kept."""
     names: set[str] = set()
@@ -95,14 +101,14 @@ def _has_utf8(text: str) -> bool:
 
 
 def _names_in(folder: Path) -> Iterator[str]:
-    suffixes = _suffixes()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         is_hidden = any(part.startswith(".") for part in name.split("/"))
-        if not is_hidden and path.suffix.lower() in suffixes and path.is_file():
+        if not is_hidden and is_document_name(name) and path.is_file():
             yield name
 
 
+@cache
 def _suffixes() -> list[str]:
     from llmos.data.documents.parsers import parsers  # imports what they parse with
 

@@ -7,7 +7,7 @@ from llmos.security.permissions import Permission
 
 router = names_router(
     NamedNoun(
-        word="dataset",
+        one="a dataset",
         path="/llmos/v1/datasets",
         prefix="dataset_",
         tags=("datasets", "datasets"),

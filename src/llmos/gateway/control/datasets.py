@@ -18,6 +18,7 @@ from llmos.core.schemas.datasets import (
     RowDescription,
 )
 from llmos.core.schemas.models import RemovalDescription
+from llmos.core.versioning.descriptions import describe_removal
 from llmos.data.datasets import descriptions as describe
 from llmos.data.datasets.comparing import compare
 from llmos.data.datasets.datasets import ProjectDatasets
@@ -101,7 +102,7 @@ async def get_dataset(request: Request, name: str) -> Response:
 async def remove_dataset(request: Request, name: str) -> Response:
     """409 for a Version that an alias points at."""
     remove = partial(datasets_of(request).remove, name, actor=caller_of(request).actor)
-    return json_response(describe.describe_removal(await asyncio.to_thread(remove)))
+    return json_response(describe_removal(await asyncio.to_thread(remove)))
 
 
 @router.get(

@@ -22,7 +22,7 @@ def _remove_alias(request: Request, name: str, alias: str) -> None:
 
 router = names_router(
     NamedNoun(
-        word="model",
+        one="a model",
         path="/llmos/v1/models",
         prefix="",
         tags=("aliases", "labels"),

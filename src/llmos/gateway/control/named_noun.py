@@ -11,8 +11,8 @@ from llmos.security.permissions import Permission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedNoun:
-    word: str
-    """What one of them is called: "dataset"."""
+    one: str
+    """What one of them is called, with an article: "a dataset"."""
     path: str
     """Where its endpoints are: "/llmos/v1/datasets"."""
     prefix: str

@@ -34,16 +34,16 @@ class AliasQuery(RequestObject, kw_only=True):
 
 
 def add_alias_endpoints(router: APIRouter, noun: NamedNoun) -> None:
-    endpoints, prefix, word = _AliasEndpoints(noun), noun.prefix, noun.word
+    endpoints, prefix, one = _AliasEndpoints(noun), noun.prefix, noun.one
     tags: list[str | Enum] = [noun.tags[0]]
     reads, moves = requires(noun.read), openapi.answers(AliasMoves)
     router.get(
-        "/aliases", name=f"list_{prefix}aliases", summary=f"List the aliases of a {word}", tags=tags, responses=moves
+        "/aliases", name=f"list_{prefix}aliases", summary=f"List the aliases of {one}", tags=tags, responses=moves
     )(reads(endpoints.list))
     router.put(
         "/aliases/{alias}",
         name=f"set_{prefix}alias",
-        summary=f"Point an alias at a Version of a {word}",
+        summary=f"Point an alias at a Version of {one}",
         tags=tags,
         openapi_extra=openapi.body(AliasTarget, {"version": noun.version}),
         responses=openapi.answers(AliasMoveDescription),
@@ -51,21 +51,21 @@ def add_alias_endpoints(router: APIRouter, noun: NamedNoun) -> None:
     router.delete(
         "/aliases/{alias}",
         name=f"remove_{prefix}alias",
-        summary=f"Remove an alias of a {word}",
+        summary=f"Remove an alias of {one}",
         tags=tags,
         status_code=204,
     )(requires(noun.write, f"{prefix}alias.remove")(endpoints.remove))
     router.get(
         "/aliases/history",
         name=f"all_{prefix}alias_history",
-        summary=f"List the moves of all aliases of a {word}",
+        summary=f"List the moves of all aliases of {one}",
         tags=tags,
         responses=moves,
     )(reads(endpoints.history))
     router.get(
         "/aliases/{alias}/history",
         name=f"{prefix}alias_history",
-        summary=f"List the moves of an alias of a {word}",
+        summary=f"List the moves of an alias of {one}",
         tags=tags,
         openapi_extra=openapi.query(AliasQuery),
         responses=moves,

@@ -37,14 +37,14 @@ def add_label_endpoints(router: APIRouter, noun: NamedNoun) -> None:
     router.get(
         "/labels",
         name=f"get_{noun.prefix}labels",
-        summary=f"Read tags and description of a {noun.word}",
+        summary=f"Read tags and description of {noun.one}",
         tags=tags,
         responses=labels,
     )(reads(endpoints.get))
     router.patch(
         "/labels",
         name=f"change_{noun.prefix}labels",
-        summary=f"Change tags and description of a {noun.word}",
+        summary=f"Change tags and description of {noun.one}",
         tags=tags,
         openapi_extra=openapi.body(LabelsChange, _EXAMPLE),
         responses=labels,
@@ -52,7 +52,7 @@ def add_label_endpoints(router: APIRouter, noun: NamedNoun) -> None:
     router.get(
         "/labels/history",
         name=f"{noun.prefix}label_history",
-        summary=f"List the changes of tags and descriptions of a {noun.word}",
+        summary=f"List the changes of tags and descriptions of {noun.one}",
         tags=tags,
         responses=openapi.answers(LabelChanges),
     )(reads(endpoints.history))

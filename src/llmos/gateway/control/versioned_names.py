@@ -1,6 +1,6 @@
 """The endpoints that every noun with versions has below its own path: those of aliases, tags and descriptions.
 
-router = names_router(NamedNoun(word="dataset", path="/llmos/v1/datasets", …))
+router = names_router(NamedNoun(one="a dataset", path="/llmos/v1/datasets", …))
 """
 
 from fastapi import APIRouter
