@@ -1,7 +1,7 @@
 """The speed and memory of work on datasets and knowledge, beside a peer in the same run.
 
     .venv/bin/python benchmarks/data.py [--only import|near-duplicates|knowledge-adding|knowledge-search]
-                                        [--megabytes 200] [--documents 10000] [--pages 1000] [--chunks 50000]
+                                        [--megabytes 200] [--documents 10000] [--pages 1000] [--chunks 50000] [--parts 5]
 
 import            A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to
                   messages, hashed, compressed and recorded. Hugging Face's `datasets` loads the same file and maps it
@@ -14,7 +14,7 @@ near-duplicates   Documents of 120 words, a tenth of them copies with one word c
                   compares what it finds by the true similarity. The table has microseconds of wall time and of CPU
                   time a document, without the start of the process.
 knowledge-adding  1,000 pages of PDF, DOCX, HTML and Markdown are added to knowledge: parsed, cut, embedded by minilm
-                  and written. The peer is the model: the same texts are embedded alone, in the same run.
+                  and written. The peer is the model: the same texts are embedded alone, in the same run, part by part.
 knowledge-search  Indexes of 50,000 and of 300,000 chunks with vectors of 384 dimensions are built and searched.
                   SQLite's FTS5 and `bm25s` search the same texts for the same words. The tables have milliseconds of
                   wall time and of CPU time a question, the sizes of files, and the recall of the vector part.
@@ -126,11 +126,12 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--peers", type=Path, default=Path(tempfile.gettempdir()) / "llmos-benchmark-datasets")
     options.add_argument("--pages", type=int, default=1000)
+    options.add_argument("--parts", type=int, default=5)
     chosen = options.parse_args()
     if chosen.only in (None, "knowledge-adding"):
         from knowledge_adding import measure_adding
 
-        measure_adding(chosen.pages, chosen.repeats)
+        measure_adding(chosen.pages, chosen.parts)
     if chosen.only in (None, "knowledge-search"):
         measure_searching(chosen.chunks, chosen.large_chunks, chosen.repeats, chosen.peers)
     if chosen.only in ("knowledge-adding", "knowledge-search"):

@@ -4,14 +4,16 @@ The pages are English, in documents of twenty: PDF, DOCX, HTML and Markdown in t
 minilm, which is pulled if need be, in one replica of this process: what differs is parsing, cutting and writing.
 """
 
+import os
 import random
-import statistics
 import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -22,15 +24,13 @@ from llmos.cli.pipeline_backend import PipelineEmbedding
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import ModelNotFound
 from llmos.core.store.store import Store
-from llmos.data.knowledge.adding import sync_documents
-from llmos.data.knowledge.embedder import Embedder, Vectors
-from llmos.data.knowledge.entries import read_chunks
-from llmos.data.knowledge.knowledge import Knowledge
+from llmos.data.knowledge.adding import add_documents
+from llmos.data.knowledge.embedder import Embedder, Role, Vectors
+from llmos.data.knowledge.knowledge import Knowledge, ProjectKnowledge
 from llmos.data.knowledge.preparing import BATCH_TEXTS, BATCHES_UNDER_WAY
-from llmos.data.knowledge.sources import find_documents
+from llmos.data.knowledge.sources import SourceDocument, find_documents
 from llmos.gateway.knowledge_embedder import embedder_opener
 from llmos.models import open_registry
-from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
 from support.document_files import make_docx, make_pdf, paragraph
 
@@ -39,8 +39,12 @@ PARAGRAPHS_PER_PAGE = 5
 SENTENCES_PER_PARAGRAPH = 4
 
 
-def measure_adding(num_pages: int, repeats: int, settings: Settings | None = None) -> None:
-    """Add pages and embed their texts in turns, and print both times and their ratio."""
+def measure_adding(num_pages: int, num_parts: int, settings: Settings | None = None) -> None:
+    """Add the pages in parts, and embed the texts of each part alone after it; print both times and their ratio.
+
+    Parts in turns share what else runs on the machine. The knowledge grows: each part makes a version with all pages
+    so far, and its index.
+    """
     settings = settings or load_settings()
     registry = open_registry(settings)
     try:
@@ -48,21 +52,71 @@ def measure_adding(num_pages: int, repeats: int, settings: Settings | None = Non
     except ModelNotFound:
         Transfers(registry).pull_from_catalog("minilm")
     with tempfile.TemporaryDirectory() as folder, PipelineEmbedding(settings) as embedding:
-        sources = Path(folder) / "pages"
-        write_pages(sources, num_pages)
-        embedder = embedder_opener(registry, embedding.embed)("minilm")
+        write_pages(Path(folder) / "pages", num_pages)
+        embedder = _Recorder(embedder_opener(registry, embedding.embed)("minilm"))
         embedder.embed(["warm up"], "document").result()
-        adding, alone = [], []
-        for number in range(repeats):
-            seconds, texts = _add(registry, f"run{number}", sources, embedder)
-            adding.append(seconds)
-            alone.append(_embed(embedder, texts))
-            print(f"adding {adding[-1]:.1f} s, embedding {len(texts):,} texts alone {alone[-1]:.1f} s", flush=True)
-    ratios = [one / other for one, other in zip(adding, alone, strict=True)]
+        knowledge = Knowledge(registry.database, Store(Path(folder) / "store")).of("benchmark")
+        sources = find_documents(Path(folder) / "pages")
+        try:
+            adding, alone = _measure_parts(knowledge, embedder, [sources[i::num_parts] for i in range(num_parts)])
+        finally:
+            knowledge.remove("pages")
     print(
-        f"{num_pages:,} pages: {statistics.median(adding):.1f} s, {statistics.median(ratios):.2f} times as long as"
-        f" embedding alone (medians of {repeats})"
+        f"{num_pages:,} pages: {adding.wall:.1f} s, {adding.wall / alone.wall:.2f} times as long as embedding alone;"
+        f" {adding.cpu:.1f} s of CPU, {adding.cpu / alone.cpu:.2f} times as much"
     )
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of the clock, and of CPU time of this process and all that it has started."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), cpu_seconds(os.getpid())
+        yield
+        self.wall += time.perf_counter() - wall
+        self.cpu += cpu_seconds(os.getpid()) - cpu
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU time of a process and its descendants, those that have ended included."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    for task in Path(f"/proc/{process}/task").iterdir():
+        children += (task / "children").read_text().split() if task.name != str(process) else []
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, children)))
+
+
+def _measure_parts(
+    knowledge: ProjectKnowledge, embedder: "_Recorder", parts: Sequence[Sequence[SourceDocument]]
+) -> tuple[Times, Times]:
+    adding, alone = Times(), Times()
+    for part in parts:
+        embedder.texts.clear()
+        with adding.measuring():
+            add_documents(knowledge, "pages", part, lambda ref: embedder)
+        texts = [*embedder.texts]
+        with alone.measuring():
+            _embed(embedder, texts)
+        print(f"adding {adding.wall:.1f} s so far, embedding {len(texts):,} texts alone {alone.wall:.1f} s", flush=True)
+    return adding, alone
+
+
+class _Recorder:
+    """An embedder that keeps what it embeds."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder, self.texts = embedder, list[str]()
+        self.ref, self.digest, self.max_tokens = embedder.ref, embedder.digest, embedder.max_tokens
+        self.count_tokens = embedder.count_tokens
+
+    def embed(self, texts: Sequence[str], role: Role) -> "Future[Vectors]":
+        self.texts += texts
+        return self._embedder.embed(texts, role)
 
 
 def write_pages(folder: Path, num_pages: int) -> None:
@@ -115,22 +169,8 @@ def _lines(text: str) -> list[str]:
     return [" ".join(words[start : start + 12]) for start in range(0, len(words), 12)]
 
 
-def _add(registry: Registry, name: str, sources: Path, embedder: Embedder) -> tuple[float, list[str]]:
-    """Add all pages to an empty store; return the seconds, and the texts that were embedded."""
-    with tempfile.TemporaryDirectory() as folder:
-        knowledge = Knowledge(registry.database, Store(Path(folder))).of("benchmark")
-        began = time.perf_counter()
-        version = sync_documents(knowledge, name, find_documents(sources), lambda ref: embedder)
-        seconds = time.perf_counter() - began
-        documents = knowledge.documents(version)
-        texts = [chunk.text for each in documents for chunk in read_chunks(knowledge.entry_path(each))]
-        knowledge.remove(name)
-    return seconds, texts
-
-
-def _embed(embedder: Embedder, texts: Sequence[str]) -> float:
-    """Embed the texts in batches, several at once; return the seconds."""
-    began = time.perf_counter()
+def _embed(embedder: Embedder, texts: Sequence[str]) -> None:
+    """Embed the texts in batches, several at once."""
     under_way: deque[Future[Vectors]] = deque()
     for start in range(0, len(texts), BATCH_TEXTS):
         under_way.append(embedder.embed(texts[start : start + BATCH_TEXTS], "document"))
@@ -138,4 +178,3 @@ def _embed(embedder: Embedder, texts: Sequence[str]) -> float:
             under_way.popleft().result()
     for each in under_way:
         each.result()
-    return time.perf_counter() - began

@@ -141,7 +141,7 @@ class FakeRegistry:
 
     def resolve(self, ref: str) -> FakeVersion:
         for version in [*self.versions, *self.unlisted]:
-            if ref in (version.model, version.ref):
+            if ref in (version.model, version.ref, f"{version.model}@{version.digest}"):
                 return version
         raise ModelNotFound(f"There is no model {ref}.", param="model")
 

@@ -1,0 +1,124 @@
+"""Searches of knowledge: the query crosses the pipeline as its caller, and hits may be reranked."""
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmos.core.errors import BadRequest, ModelNotFound, PermissionDenied
+from llmos.data.knowledge.adding import remove_documents, sync_documents
+from llmos.data.knowledge.embedder import Vectors
+from llmos.data.knowledge.knowledge import ProjectKnowledge
+from llmos.data.knowledge.sources import SourceDocument
+from llmos.gateway.knowledge_search import KnowledgeSearch, Search
+from llmos.gateway.services import Services
+from llmos.security.callers import Caller, owner
+from llmos.security.permissions import Permission
+from support.knowledge_fixtures import FakeEmbedder
+from support.scripted import MINILM, FakePool
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+FILES = {"a.md": "# Tea\n\nSteep it.\n", "b.md": "# Tea\n\nSteep the leaves for two minutes.\n"}
+
+
+class LengthEmbedder(FakeEmbedder):
+    """Makes the vectors that the fake pool makes of a single text."""
+
+    digest = MINILM.digest  # type: ignore[assignment]
+
+    def embed(self, texts: Any, role: Any) -> "Future[Vectors]":
+        future: Future[Vectors] = Future()
+        future.set_result(np.array([[len(text), 1] for text in texts], np.float32))
+        return future
+
+
+@pytest.fixture
+def knowledge(services: Services, tmp_path: Path) -> ProjectKnowledge:
+    knowledge, sources = services.knowledge.of("owner"), []
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+        sources.append(SourceDocument(name=name, path=tmp_path / name, metadata={"name": name}))
+    sync_documents(knowledge, "faq", sources, lambda ref: LengthEmbedder(ref="minilm@1"))
+    return knowledge
+
+
+@pytest.fixture
+def searching(services: Services) -> KnowledgeSearch:
+    return KnowledgeSearch(services.pipeline, services.registry)
+
+
+async def test_the_query_is_embedded_by_the_pipeline_for_its_caller(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, pool: FakePool
+) -> None:
+    caller = Caller(project="acme", key_id="key-1", permissions=frozenset({Permission.INFERENCE}))
+    hits = await searching.search(knowledge, knowledge.resolve("faq"), Search(query="steep", limit=1), caller)
+    assert [hit.place.document for hit in hits] == ["a.md"]
+    assert hits[0].cosine is not None
+    [request] = pool.embedded
+    assert (request.inputs, request.role, request.caller) == (["steep"], "query", "acme\n")
+
+
+async def test_words_alone_ask_no_model(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, pool: FakePool
+) -> None:
+    nobody = Caller(project="owner", key_id="key-1")
+    version = knowledge.resolve("faq")
+    hits = await searching.search(knowledge, version, Search(query="leaves", mode="text"), nobody)
+    assert [(hit.place.document, hit.cosine) for hit in hits] == [("b.md", None)]
+    assert pool.embedded == []
+    with pytest.raises(PermissionDenied, match="permission inference"):
+        await searching.search(knowledge, version, Search(query="leaves"), nobody)
+
+
+async def test_filters_and_documents_narrow_the_search(searching: KnowledgeSearch, knowledge: ProjectKnowledge) -> None:
+    version, caller = knowledge.resolve("faq"), owner()
+    filters = {"type": "eq", "key": "name", "value": "b.md"}
+    for narrowed in (Search(query="tea", filters=filters), Search(query="tea", documents=["b.md"])):
+        hits = await searching.search(knowledge, version, narrowed, caller)
+        assert [hit.place.document for hit in hits] == ["b.md"]
+
+
+async def test_a_reranker_orders_the_hits(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, pool: FakePool
+) -> None:
+    search = Search(query="steep", reranker="bge", limit=1)
+    hits = await searching.search(knowledge, knowledge.resolve("faq"), search, owner())
+    # The fake reranker's score is the length of the text.
+    assert [(hit.place.document, hit.score) for hit in hits] == [("b.md", len(hits[0].text))]
+    assert [pair[0] for pair in pool.embedded[1].pairs] == ["steep", "steep"]
+
+
+async def test_a_version_without_documents_finds_nothing_and_asks_no_model(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, pool: FakePool
+) -> None:
+    empty = remove_documents(knowledge, "faq", list(FILES))
+    assert await searching.search(knowledge, empty, Search(query="tea"), owner()) == []
+    assert pool.embedded == []
+
+
+async def test_a_model_that_is_gone_is_named(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, services: Services
+) -> None:
+    services.registry.unlisted.clear()  # type: ignore[attr-defined]
+    with pytest.raises(ModelNotFound, match=r"The vectors of faq@1 were made by minilm@1 .* isn't here any more"):
+        await searching.search(knowledge, knowledge.resolve("faq"), Search(query="tea"), owner())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"query": " \n"}, "The query is empty"),
+        ({"query": "x" * 20_000}, "has 20,000 characters"),
+        ({"query": "tea", "limit": 0}, "must be 1 to 100"),
+        ({"query": "tea", "limit": 101}, "must be 1 to 100"),
+        ({"query": "tea", "filters": {"type": "like"}}, "filter"),
+    ],
+)
+async def test_searches_that_make_no_sense_are_refused(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadRequest, match=message):
+        await searching.search(knowledge, knowledge.resolve("faq"), Search(**fields), owner())
