@@ -47,15 +47,16 @@ class ModelEmbedder:
     def __init__(self, registry: Registry, version: Version, send: Send) -> None:
         from llmos.engine.checkpoint.checkpoint import open_checkpoint
         from llmos.engine.encoder_spec import EncoderSpec
+        from llmos.engine.text.tokenizer.token_counter import TokenCounter
 
         checkpoint = open_checkpoint(registry.loadable(version).files)
         assert isinstance(checkpoint.spec, EncoderSpec), "its task is to embed"
         self.ref, self.digest = version.ref, version.digest
-        self._send, self._tokenizer, self._lowercase = send, checkpoint.tokenizer, checkpoint.spec.lowercase
+        self._send, self._count, self._lowercase = send, TokenCounter(checkpoint.tokenizer), checkpoint.spec.lowercase
         self.max_tokens = _room(checkpoint.tokenizer, checkpoint.spec)
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text.lower() if self._lowercase else text, add_bos=False))
+        return self._count(text.lower() if self._lowercase else text)
 
     def embed(self, texts: Sequence[str], role: Role) -> "Future[Vectors]":
         return self._send(TextsToEmbed(model=self.ref, digest=self.digest, texts=list(texts), role=role))

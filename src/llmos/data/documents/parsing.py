@@ -71,7 +71,7 @@ def _ask(question: bytes) -> "Reply":
 _idle: list[ForkServer] = []
 """At most _MAX_IDLE: a document that takes long makes no other one wait, and a folder of documents starts few."""
 
-_MAX_IDLE = 2
+_MAX_IDLE = 4
 _lock = threading.Lock()
 
 

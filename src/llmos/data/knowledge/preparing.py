@@ -7,6 +7,7 @@
 The queues are bounded, so that memory is, too. While parsing and cutting are faster than the model, it never waits.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +35,8 @@ OnError = Literal["stop", "skip"]
 FindEntry = Callable[[str], EntryFile | None]
 """Return the entry in the store that has a key."""
 
-_NUM_PARSERS = 2
+_NUM_PARSERS = max(1, min(4, (os.cpu_count() or 1) // 4))
+"""A model on few cores takes longer than one process that parses; with more cores it is faster."""
 _AHEAD = 8
 """Documents that are parsed ahead."""
 

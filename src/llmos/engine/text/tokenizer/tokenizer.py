@@ -30,6 +30,7 @@ from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.space_prefix import SpacePrefix
 from llmos.engine.text.tokenizer.template import ChatTemplate
+from llmos.engine.text.tokenizer.token_counter import has_independent_words
 
 INFILL_TOKENS = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen, CodeGemma
@@ -153,6 +154,11 @@ class Tokenizer:
             "The model can't insert text before a suffix: it has no tokens for that. Leave `suffix` out.",
             param="suffix",
         )
+
+    @property
+    def has_independent_words(self) -> bool:
+        """Each word between spaces is tokenized alone."""
+        return has_independent_words(self._backend)
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts without BOS. Much faster than encode() in a loop."""
