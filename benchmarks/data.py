@@ -1,7 +1,8 @@
 """The speed and memory of work on datasets and knowledge, beside a peer in the same run.
 
     .venv/bin/python benchmarks/data.py [--only import|near-duplicates|knowledge-adding|knowledge-search]
-                                        [--megabytes 200] [--documents 10000] [--pages 1000] [--chunks 50000] [--parts 5]
+                                        [--megabytes 200] [--documents 10000] [--pages 1000] [--parts 5]
+                                        [--chunks 50000]
 
 import            A file of conversations in ShareGPT's shape becomes a canonical version: parsed, converted to
                   messages, hashed, compressed and recorded. Hugging Face's `datasets` loads the same file and maps it
