@@ -194,8 +194,12 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def real_server(self) -> Server:
+        """Return the server that the settings name, whatever replaces it now."""
+        return self._connections.server()
+
     def _server(self) -> Server:
-        server = self._replacement or self._connections.server()
+        server = self._replacement or self.real_server()
         return server if self._journal else Unkept(server, MemoryServer())
 
     def _beginning(self, input: Any, options: Mapping[str, Any]) -> tuple[Start, RunOptions]:

@@ -1,5 +1,6 @@
 """Testing applications: a script in place of the model, without a server, and cassettes of real runs."""
 
+from llmos.apps.testing.cassette import Cassette, PromptChanged
 from llmos.apps.testing.script import Call, Script
 
-__all__ = ["Call", "Script"]
+__all__ = ["Call", "Cassette", "PromptChanged", "Script"]
