@@ -20,7 +20,7 @@ database.
 
 A path in open_index() may be a SealedPath, and bytes may stand for any path. Plain files stay where they are, mapped.
 Any thread may search, several at a time. build_index() reads the chunks once, in order, and the vectors after the last
-one. An index is searched in a few milliseconds (docs/decisions/0016).
+one. An index is searched in a few milliseconds (docs/decisions/0017).
 
     building | index
     catalog | graph | text_part

@@ -9,8 +9,8 @@ without the key fits `ne` and `nin` alone. A boolean equals no number.
 """
 
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,7 @@ MAX_DEPTH = 16
 MAX_COMPARISONS = 1000
 """Filters in a filter, and values of `in` and `nin`, altogether."""
 
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
+_ORDERS = ("gt", "gte", "lt", "lte")
 _TYPES = ("eq", "ne", *_ORDERS, "in", "nin", "and", "or")
 
 
@@ -54,34 +49,50 @@ class MetadataColumns:
                 for index, part in enumerate(_parts_of(fields, where))
             ]
             return np.asarray((np.logical_and if kind == "and" else np.logical_or).reduce(parts))
-        fits, is_without = _test_of(kind, fields["value"], where, allowance)
-        return self._column(fields["key"]).test(fits, is_without)
+        operands = _operands_of(kind, fields["value"], where, allowance)
+        return self._column(fields["key"]).matching(kind, operands)
 
     def _column(self, key: str) -> "_Column":
         column = self._columns.get(key)
         if column is None:
             column = _Column([document.get(key) for document in self._metadata])
-            if any(value is not None for value in column.values):  # Keys that don't exist would fill the memory.
+            if column.codes:  # Keys that don't exist would fill the memory.
                 self._columns[key] = column
         return column
 
 
 class _Column:
-    """The values of one key: the different ones, and which of them each document has."""
+    """The values of one key. Each different one has a code: ascending numbers come first, then texts, then booleans."""
 
     def __init__(self, values: Sequence[Value | None]) -> None:
-        places: dict[tuple[bool, Value | None], int] = {}
-        self._places = np.fromiter(
-            (places.setdefault((isinstance(value, bool), value), len(places)) for value in values), np.intp, len(values)
+        different = {_typed(value) for value in values if value is not None}
+        self._numbers = sorted(value for is_bool, value in different if not is_bool and not isinstance(value, str))
+        self._texts = sorted(value for _, value in different if isinstance(value, str))
+        booleans = sorted(value for is_bool, value in different if is_bool)
+        ordered = map(_typed, (*self._numbers, *self._texts, *booleans))
+        self.codes = {value: code for code, value in enumerate(ordered)}
+        none = len(self.codes)
+        self._codes_of_documents = np.fromiter(
+            (none if value is None else self.codes[_typed(value)] for value in values), np.intp, len(values)
         )
-        self.values = [value for _, value in places]
 
-    def test(self, fits: "Callable[[Value], bool]", is_without: bool) -> Mask:
-        """Return which documents have a fitting value. `is_without`: whether those without a value fit."""
-        tested = np.fromiter(
-            (is_without if value is None else fits(value) for value in self.values), np.bool_, len(self.values)
-        )
-        return np.asarray(tested[self._places])
+    def matching(self, kind: str, operands: Sequence[Value]) -> Mask:
+        """Return which documents have a fitting value."""
+        fits = np.zeros(len(self.codes) + 1, np.bool_)
+        if kind in _ORDERS:
+            fits[self._range(kind, operands[0])] = True
+        else:
+            fits[[self.codes[value] for value in map(_typed, operands) if value in self.codes]] = True
+        if kind in ("ne", "nin"):
+            fits = ~fits  # The last one, of documents without a value, too.
+        return np.asarray(fits[self._codes_of_documents])
+
+    def _range(self, kind: str, operand: Any) -> slice:
+        """Return the codes of values that are greater, or smaller."""
+        values: list[Any] = self._texts if isinstance(operand, str) else self._numbers
+        start = len(self._numbers) if values is self._texts else 0
+        border = start + (bisect_right if kind in ("gt", "lte") else bisect_left)(values, operand)
+        return slice(border, start + len(values)) if kind in ("gt", "gte") else slice(start, border)
 
 
 class _Allowance:
@@ -125,23 +136,17 @@ def _parts_of(fields: Mapping[str, Any], where: str) -> Sequence[object]:
     return parts
 
 
-def _test_of(kind: str, value: object, where: str, allowance: _Allowance) -> tuple[Callable[[Value], bool], bool]:
-    """Return the test of a value, and whether documents without one fit."""
+def _operands_of(kind: str, value: object, where: str, allowance: _Allowance) -> list[Value]:
+    """Return what values are compared with: several for `in` and `nin`."""
     if kind in ("in", "nin"):
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise _wrong(f"{where}.value", "must be a list of texts, numbers and booleans")
         allowance.take(len(value), where)
-        wanted = {_typed(_checked(each, f"{where}.value[{index}]")) for index, each in enumerate(value)}
-        return (lambda found: (_typed(found) in wanted) == (kind == "in")), kind == "nin"
+        return [_checked(each, f"{where}.value[{index}]") for index, each in enumerate(value)]
     operand = _checked(value, f"{where}.value")
-    if kind in ("eq", "ne"):
-        return (lambda found: (_typed(found) == _typed(operand)) == (kind == "eq")), kind == "ne"
-    if isinstance(operand, bool):
+    if kind in _ORDERS and isinstance(operand, bool):
         raise _wrong(f"{where}.value", f"must be a text or a number for {kind}")
-    order, is_text = _ORDERS[kind], isinstance(operand, str)
-    return (
-        lambda found: not isinstance(found, bool) and isinstance(found, str) == is_text and order(found, operand)
-    ), False
+    return [operand]
 
 
 def _checked(value: object, where: str) -> Value:

@@ -49,6 +49,9 @@ class Index:
         opened = IndexFiles(files)
         catalog = decode_catalog(bytes(opened.content(CATALOG)))
         self._documents = [name for name, _ in catalog.documents]
+        self._indexes_of: dict[str, list[int]] = {}
+        for index, name in enumerate(self._documents):
+            self._indexes_of.setdefault(name, []).append(index)
         self._metadata = MetadataColumns([metadata for _, metadata in catalog.documents])
         self._document_of = np.frombuffer(catalog.document_of, "<i4")
         self._chunk_of = np.frombuffer(catalog.chunk_of, "<i4")
@@ -113,8 +116,9 @@ class Index:
             return None
         fitting = np.ones(len(self._documents), np.bool_) if filters is None else self._metadata.matching(filters)
         if documents is not None:
-            names = set(documents)
-            fitting = fitting & np.fromiter((name in names for name in self._documents), np.bool_, len(self._documents))
+            named = np.zeros_like(fitting)
+            named[[index for name in documents for index in self._indexes_of.get(name, ())]] = True
+            fitting = fitting & named
         return np.asarray(fitting[self._document_of])
 
     def _nearest(self, query: Doubles, limit: int, allowed: Mask | None) -> Ranked:
