@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmos.core.encryption.sealed_path import SealedFolder
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.data.knowledge.index import IndexedChunk, open_index
 from support.search_indexes import build_files, chunks_of, found_documents, make_index, unit_vectors
@@ -89,6 +90,16 @@ def test_files_may_be_bytes(tmp_path: Path) -> None:
     with open_index(files) as mapped, open_index({name: file.read_bytes() for name, file in files.items()}) as read:
         vector = unit_vectors(1, seed=1)[0]
         assert mapped.search("green tea", vector) == read.search("green tea", vector)
+
+
+def test_files_may_be_encrypted(tmp_path: Path) -> None:
+    files, sealed = build_files(tmp_path / "plain", chunks_of(TEXTS)), SealedFolder.of(tmp_path)
+    for name, file in files.items():
+        (sealed / name).write_bytes(file.read_bytes())
+        assert file.read_bytes() not in (tmp_path / name).read_bytes()
+    with open_index(files) as plain, open_index({name: sealed / name for name in files}) as encrypted:
+        vector = unit_vectors(1, seed=1)[0]
+        assert encrypted.search("green tea", vector) == plain.search("green tea", vector) != []
 
 
 def test_the_same_chunks_give_the_same_bytes(tmp_path: Path) -> None:

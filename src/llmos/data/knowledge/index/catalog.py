@@ -1,6 +1,7 @@
 """The catalog of an index: which chunk each row is, and the checksums of the other files."""
 
 import zlib
+from array import array
 
 import msgspec
 import numpy as np
@@ -49,21 +50,21 @@ class CatalogBuilder:
     def __init__(self) -> None:
         self._indexes: dict[tuple[str, bytes], int] = {}
         self._documents: list[tuple[str, dict[str, Value]]] = []
-        self._rows: list[tuple[int, int]] = []
+        self._document_of, self._chunk_of = array("i"), array("i")
 
     def add(self, chunk: IndexedChunk) -> None:
         key = (chunk.document, msgspec.msgpack.encode(chunk.metadata, order="deterministic"))
         index = self._indexes.setdefault(key, len(self._documents))
         if index == len(self._documents):
             self._documents.append((chunk.document, dict(sorted(chunk.metadata.items()))))
-        self._rows.append((index, chunk.chunk))
+        self._document_of.append(index)
+        self._chunk_of.append(chunk.chunk)
 
     @property
     def num_rows(self) -> int:
-        return len(self._rows)
+        return len(self._chunk_of)
 
     def encode(self, num_dims: int, text: Layout, checksums: dict[str, int]) -> bytes:
-        rows = np.array(self._rows, "<i4").reshape(-1, 2)
         body = msgspec.msgpack.encode(
             Catalog(
                 format=FORMAT,
@@ -72,8 +73,8 @@ class CatalogBuilder:
                 text=text,
                 checksums=checksums,
                 documents=self._documents,
-                document_of=rows[:, 0].tobytes(),
-                chunk_of=rows[:, 1].tobytes(),
+                document_of=np.array(self._document_of, "<i4").tobytes(),
+                chunk_of=np.array(self._chunk_of, "<i4").tobytes(),
             )
         )
         return zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body
