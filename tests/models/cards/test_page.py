@@ -8,7 +8,6 @@ import pytest
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import verdicts
 from llmos.models.cards.page import page, siblings
-from llmos.models.cards.plots import Bars, Dot, Line, bars, lines, scatter
 from llmos.models.cards.rows import against_parent, differences, incomparable_reasons, side_by_side
 from llmos.models.cards.texts import layers_text
 from llmos.models.descriptions import describe_card
@@ -136,15 +135,6 @@ def test_a_card_without_measurements_gives_a_page():
         not_measured={"quality": "It turns texts into vectors and writes none."},
     )  # fmt: skip
     assert "texts into vectors" in Page(page([bare], [[]])).text
-
-
-@pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])
-def test_plots_handle_numbers_of_any_size(size):
-    dots = [Dot("one", size, size, True), Dot("two", size, size * 1e5, False), Dot("three", size, size, False)]
-    assert "nan" not in scatter("a", dots, x_label="x", y_label="y", x_text=str)
-    assert "nan" not in lines("a", [Line("one", [(0, 0.0), (1, size)])], x_label="x", removed=[5])
-    assert "nan" not in bars("a", [Bars("one", [0.0, 1.0])], ["low", "high"], x_label="x")
-    assert "nan" not in lines("a", [Line("one", [(0, 0.0)])], x_label="x")
 
 
 @pytest.mark.process

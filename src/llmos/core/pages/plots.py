@@ -1,6 +1,6 @@
 """Plots as SVG figures for an HTML page, whose style sheet defines the colours for light and dark.
 
-Each figure has a text description for screen readers. Knows no cards: numbers in, HTML out.
+Each figure has a text description for screen readers. Numbers in, HTML out.
 """
 
 import math
