@@ -129,7 +129,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("dataset", "show", "support"), ("dataset", "head", "support"),
         ("dataset", "query", "support", "select count(*) from rows"),
         ("dataset", "export", "support", str(paths.data.with_name(f"{run}.jsonl"))),
-        ("dataset", "diff", "support", "support@1"),
+        ("dataset", "diff", "support", "support@1"), ("dataset", "report", "support"),
         ("dataset", "operators"), ("dataset", "check", "support", "--recipe", str(paths.recipe)),
         ("dataset", "clean", "support", "--recipe", str(paths.recipe)),
         ("dataset", "tag", "support", "good"), ("dataset", "describe", "support", "Tickets"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmos.cli import dataset_cleaning, options
+from llmos.cli import dataset_cleaning, dataset_reports, options
 from llmos.cli.aliases import alias_group
 from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     group.command("query")(query)
     group.command("diff")(diff)
     dataset_cleaning.register(group)
+    dataset_reports.register(group)
     group.command("export")(export)
     group.command("rm")(rm)
     add_label_commands(group, DATASETS)

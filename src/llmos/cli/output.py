@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmos.cli.terminal import is_utf8
+from llmos.core.sizes import readable_size as readable_size
 
 Row = Mapping[str, Any] | msgspec.Struct
 """A thing with named fields."""
@@ -76,16 +77,6 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Return a console for progress, hints and warnings."""
     return _console(stderr=True)
-
-
-def readable_size(num_bytes: int) -> str:
-    """98362432 -> "98.4 MB"."""
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def readable_count(count: int) -> str:

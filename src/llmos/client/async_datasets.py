@@ -12,6 +12,7 @@ from llmos.client.call import Call
 from llmos.client.dataset_calls import ImportSettings
 from llmos.client.upload_calls import OnBytes, result_of
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
+from llmos.core.schemas.dataset_reports import DatasetReportDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -53,6 +54,16 @@ class AsyncDatasets(AsyncVersionedNoun, AsyncUploading):
     async def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
         """Return which rows only one of two Versions has, and why they went."""
         return await self._client._request(calls.compare(older, newer, limit))
+
+    async def report(
+        self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False
+    ) -> DatasetReportDescription:
+        """Return what a Version has: its rows by language and other columns, their lengths, and where it came from.
+
+        `tokens`: a model whose tokens are counted, too. `samples`: rows to show. `mask`: put placeholders in the place
+        of personal data.
+        """
+        return await self._client._request(calls.report_dataset(name, tokens, samples, mask))
 
     async def preview(self, path: Path | str, **settings: Unpack[ImportSettings]) -> PreviewDescription:
         """Send files, and return what their import would do."""

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from llmos.client.call import Call, DownloadCall, read_each, read_one
 from llmos.client.naming_calls import name_path
 from llmos.core.schemas.dataset_cleaning import OperatorDescription
+from llmos.core.schemas.dataset_reports import DatasetReportDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -66,6 +67,11 @@ def query_dataset(name: str, sql: str, limit: int) -> Call[QueryDescription]:
 def compare(older: str, newer: str, limit: int) -> Call[DifferenceDescription]:
     query = urlencode({"to": newer, "limit": limit})
     return Call(method="GET", path=f"{_path(older)}/diff?{query}", read=read_one(DifferenceDescription))
+
+
+def report_dataset(name: str, tokens: str | None, samples: int, mask: bool) -> Call[DatasetReportDescription]:
+    fields = {"samples": samples, "mask": str(mask).lower()} | ({} if tokens is None else {"tokens": tokens})
+    return Call(method="GET", path=f"{_path(name)}/report?{urlencode(fields)}", read=read_one(DatasetReportDescription))
 
 
 def export_dataset(name: str, shape: str | None, has_columns: bool) -> DownloadCall:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmos.cli.control.local_names import LocalNames
 from llmos.core.progress import Progress
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
+from llmos.core.schemas.dataset_reports import DatasetReportDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -77,6 +78,15 @@ class LocalDatasets(LocalNames):
 
         first, second = self._datasets.resolve(older), self._datasets.resolve(newer)
         return describe_difference(first, second, compare(self._control.registry.store, first, second, limit))
+
+    def report(
+        self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False
+    ) -> DatasetReportDescription:
+        from llmos.data.reports.measuring import ReportOptions, make_report
+        from llmos.gateway.operator_context import operator_context
+
+        options = ReportOptions(tokens=tokens, samples=samples, mask=mask)
+        return make_report(self._datasets, name, options, operator_context(self._control.registry, self._datasets))
 
     def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
         from llmos.data.datasets.descriptions import describe_preview

@@ -14,6 +14,7 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.dataset_cleaning import ForecastDescription, OperatorDescription
+from llmos.core.schemas.dataset_reports import DatasetReportDescription
 from llmos.core.schemas.datasets import (
     DatasetDescription,
     DatasetDetails,
@@ -174,6 +175,9 @@ class DatasetsPort(NamesPort, Protocol):
     def rows(self, name: str, *, limit: int = 10, skip: int = 0) -> Sequence[RowDescription]: ...
     def query(self, name: str, sql: str, *, limit: int = 1000) -> QueryDescription: ...
     def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription: ...
+    def report(
+        self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False
+    ) -> DatasetReportDescription: ...
     def preview(self, path: Path, **settings: "Unpack[ImportSettings]") -> PreviewDescription:
         """Return what an import of files on this machine's disk would do."""
 

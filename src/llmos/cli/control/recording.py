@@ -115,6 +115,7 @@ UNRECORDED: Mapping[str, tuple[str, ...]] = {
         "query",
         "preview",
         "diff",
+        "report",
         "operators",
         "check",
         "export_to",

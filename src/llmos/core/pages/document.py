@@ -38,12 +38,12 @@ svg.key { display: inline-block; width: 11px; height: 11px; margin-right: 6px; }
 """
 
 
-def document(title: str, body: Sequence[str]) -> str:
-    """Return a page of these parts, each of them HTML; empty ones are left out."""
+def document(title: str, body: Sequence[str], *, style: str = "") -> str:
+    """Return a page of these parts, each of them HTML; empty ones are left out. `style`: more rules of style."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}{plots.STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{plots.STYLE}{style}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in body if part)
         + "\n</body>\n</html>\n"
     )

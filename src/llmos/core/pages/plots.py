@@ -24,6 +24,7 @@ svg .s3 { --series: var(--fourth); }
 svg .bar, svg .dot { fill: var(--series); }
 svg .stroke { fill: none; stroke: var(--series); stroke-width: 2; stroke-linejoin: round; }
 svg .lead { stroke: var(--dim); stroke-width: 0.75; }
+svg.share { height: 10px; }
 svg .pale { stroke: var(--series); stroke-width: 1.5; fill: var(--paper); }
 """
 """The plots' part of the page's style sheet. It uses the page's colour variables."""
@@ -100,6 +101,15 @@ def bars(title: str, series: Sequence[Bars], bins: Sequence[str], *, x_label: st
     most = [each.shares.index(max(each.shares)) for each in series]
     description = "; ".join(f"{each.name} mostly {bins[i]}" for each, i in zip(series, most, strict=True))
     return _figure(title, description, body, [each.name for each in series])
+
+
+def share_bar(share: float) -> str:
+    """Return a small bar whose length is a share of the whole, to stand beside the number."""
+    width = 100 * min(max(share, 0.0), 1.0)
+    return (
+        f'<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true"><g class="s0">'
+        f'<rect class="bar" width="{max(width, 0.5):.1f}" height="10"/></g></svg>'
+    )
 
 
 def scatter(title: str, dots: Sequence[Dot], *, x_label: str, y_label: str, x_text: Callable[[float], str]) -> str:

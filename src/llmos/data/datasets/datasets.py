@@ -4,7 +4,8 @@ import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -134,6 +135,10 @@ class ProjectDatasets:
             if segment.role == "changes":
                 for batch in segments.read_changes(self._store.blob_path(segment.blob)):
                     yield from batch
+
+    def paths(self, version: DatasetVersion, role: Literal["rows", "changes"]) -> builtins.list[Path]:
+        """Return the files of the version's segments."""
+        return [self._store.blob_path(segment.blob) for segment in version.segments if segment.role == role]
 
     def head(self, version: DatasetVersion, limit: int, skip: int = 0) -> Sequence[Row]:
         """Return `limit` rows of a version, behind the first `skip` ones. Reads no segment that has none of them."""

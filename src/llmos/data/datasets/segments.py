@@ -68,9 +68,12 @@ def write_changes(path: Path, changes: Sequence[Change]) -> None:
     write_parquet(path, [ids, *_optional_columns(CHANGE_COLUMNS, changes)])
 
 
-def read_rows(path: Path, kind: Kind) -> Iterator[list[Row]]:
-    """Yield the rows of a segment in batches, in order. Raises BadModelFile for a damaged file."""
-    for batch in _read(path, ", ".join(("lower(hex(id))", "content", *COLUMNS))):
+def read_rows(path: Path, kind: Kind, *, below: str = "") -> Iterator[list[Row]]:
+    """Yield the rows of a segment in batches, in order. Raises BadModelFile for a damaged file.
+
+    `below`: yield the rows whose ids, in hexadecimal digits, come before it. They are a random part of all rows.
+    """
+    for batch in _read(path, ", ".join(("lower(hex(id))", "content", *COLUMNS)), below):
         yield [
             Row(
                 id=id,
@@ -106,13 +109,14 @@ def _optional_columns(names: Sequence[str], items: Sequence[Row] | Sequence[Chan
     return [OptionalTexts(name, [getattr(item, name) or None for item in items]) for name in names]
 
 
-def _read(path: Path, selected: str) -> Iterator[list[tuple[Any, ...]]]:
+def _read(path: Path, selected: str, below: str = "") -> Iterator[list[tuple[Any, ...]]]:
     import duckdb
 
     with open_columnar() as connection, lend_files(connection, [path]) as names:
         try:
             query = f"SELECT {selected} FROM read_parquet(?)"  # noqa: S608 - The columns are constants.
-            found: DuckDBPyConnection = connection.execute(query, [names])
+            query, values = (f"{query} WHERE id < unhex(?)", [below]) if below else (query, [])
+            found: DuckDBPyConnection = connection.execute(query, [names, *values])
             while batch := found.fetchmany(_ROWS_AT_ONCE):
                 yield batch
         except duckdb.Error as error:  # Where an encrypted file is to blame, lend_files() says it instead.

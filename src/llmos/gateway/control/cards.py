@@ -9,7 +9,7 @@ from llmos.core.errors import NotFound
 from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response
+from llmos.gateway.http.replies import json_response, page_response
 from llmos.gateway.services import Services, services_of
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import verdicts
@@ -19,9 +19,6 @@ from llmos.models.policies import Policies
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
-
-# No scripts and no external resources, so that a hostile model name can do no harm.
-_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 class CardDescriptions(msgspec.Struct):
@@ -59,8 +56,7 @@ async def get_related_cards(request: Request, name: str) -> Response:
 )
 @requires(Permission.MODELS_READ)
 async def get_card_page(request: Request, name: str) -> Response:
-    text = await asyncio.to_thread(_page, services_of(request), name)
-    return Response(text, media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+    return page_response(await asyncio.to_thread(_page, services_of(request), name))
 
 
 def _described(services: Services, name: str) -> CardDescription:

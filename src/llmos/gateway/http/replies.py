@@ -1,4 +1,4 @@
-"""Helpers of endpoints: the caller of a request, and responses with one JSON document."""
+"""Helpers of endpoints: the caller of a request, and responses with one JSON document or one page."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,6 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llmos.security.callers import Caller
+
+# No scripts and no external resources, so that a hostile name or text can do no harm.
+_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 def caller_of(request: Request) -> Caller:
@@ -20,3 +23,8 @@ def caller_of(request: Request) -> Caller:
 def json_response(value: Any, status: int = 200) -> Response:
     """Return the response with `value` as JSON."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def page_response(page: str) -> Response:
+    """Return the response with a self-contained page."""
+    return Response(page, media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)

@@ -28,13 +28,13 @@ class PersonalData(RowOperator):
         if self._action == "drop":
             found = sorted({span.kind for text in row.texts for span in self._find(text)})
             return Dropped("personal_data", ", ".join(found)) if found else row
-        return row.map_texts(_Replacement(self._find, has_numbers=self._action == "placeholder"))
+        return row.map_texts(Replacement(self._find, has_numbers=self._action == "placeholder"))
 
 
-class _Replacement:
+class Replacement:
     """Replaces what is found in the texts of one row."""
 
-    def __init__(self, find: Callable[[str], list[Span]], *, has_numbers: bool) -> None:
+    def __init__(self, find: Callable[[str], list[Span]], *, has_numbers: bool = False) -> None:
         self._find, self._has_numbers = find, has_numbers
         self._numbers: dict[str, dict[str, int]] = {}
         """Kind -> text -> its number."""
