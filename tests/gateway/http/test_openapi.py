@@ -45,6 +45,7 @@ async def test_every_operation_documents_its_request_answer_and_authentication(h
             no_json: tuple[str, ...] = ("/metrics", "/health/identity", "/api/copy", "/v1/files/{file_id}/content")
             no_json += ("/llmos/v1/sign-in", "/llmos/v1/sign-out", "/llmos/v1/audit/export")
             no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
+            no_json += ("/llmos/v1/datasets/{name}/report.html",)
             no_json += ("/llmos/v1/datasets/{name}/export",)
             if path not in no_json and method != "delete":
                 status = next(status for status in operation["responses"] if status.startswith("2"))
