@@ -60,3 +60,9 @@ def test_a_text_has_the_terms_that_are_asked_for_it(text: str) -> None:
 @given(st.text(), st.sampled_from(["学校", "日本", "의사", "ねこ", "ไทย", "Zoë"]), st.text())
 def test_a_word_between_spaces_is_found_in_any_text(before: str, word: str, after: str) -> None:
     assert set(terms_of(f"{before} {word} {after}")) >= set(query_terms(word))
+
+
+@settings(max_examples=examples(300))
+@given(st.text(st.characters(max_codepoint=127)))
+def test_english_has_the_same_terms_beside_other_languages(text: str) -> None:
+    assert list(terms_of(f"{text} é")) == [*terms_of(text), "e"]
