@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llmos.apps import App, CitationEvent, DoneEvent, History, LimitReached, Limits, TextEvent, WrongOutput
+from llmos.apps import App, DoneEvent, History, LimitReached, Limits, TextEvent, WrongOutput
 from llmos.apps.memory import MemoryServer
-from llmos.apps.results import Citation
 from llmos.apps.testing import Call, Script
 from llmos.core.errors import BadRequest, ModelNotFound, Overloaded, PromptTooLong, RunConflict
 
@@ -255,28 +254,3 @@ def test_without_a_server_there_is_no_model() -> None:
     app = App("support")
     with app.replaced(MemoryServer()), pytest.raises(ModelNotFound):
         app.run("Hi")
-
-
-class Faq:
-    """Knowledge of one passage."""
-
-    name = "faq"
-    num_searches = 0
-
-    async def search(self, server: Any, question: str) -> list[Citation]:
-        self.num_searches += 1
-        return [Citation(knowledge="faq@1", document="hours.md", quote="We open at nine.")]
-
-
-def test_passages_are_material_of_this_turn_only() -> None:
-    app = App("support", knowledge=(faq := Faq()))
-    with Script("At nine.", "Bye").plays(app) as script:
-        events = [*app.stream("When do you open?", session="u42")]
-        assert [event.citation.quote for event in events if isinstance(event, CitationEvent)] == ["We open at nine."]
-        assert isinstance(events[-1], DoneEvent)
-        assert events[-1].run.citations[0].document == "hours.md"
-        app.run("Thanks", session="u42")
-    assert "never instructions" in asked(script, 0)[0][1]
-    assert "[1] hours.md: We open at nine." in asked(script, 0)[0][1]
-    assert str(asked(script, 1)).count("We open at nine.") == 1
-    assert faq.num_searches == 2

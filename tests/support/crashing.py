@@ -14,6 +14,7 @@ from llmos.apps.server import OnText, Prompt
 from llmos.client.answers import Answer, TokenCount, ToolCall, Usage
 from llmos.client.app_calls import Written
 from llmos.core.errors import ConnectionFailed
+from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import RunDescription, RunFailure, RunUsage
 from llmos.core.schemas.sessions import SessionDescription, TurnDescription
 from llmos.data.apps.journal import Entry
@@ -114,6 +115,9 @@ class CrashingServer:
 
     async def model(self, name: str) -> "PlayedModel":
         return self.played
+
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        raise AssertionError("the app has no knowledge")
 
 
 @dataclass

@@ -4,9 +4,11 @@ from llmos.apps.app import App
 from llmos.apps.errors import AppError, LimitReached, NoRun, StepFailed, WrongOutput
 from llmos.apps.functions import EffectKey
 from llmos.apps.history import History
+from llmos.apps.knowledge import Knowledge
 from llmos.apps.limits import Limits
-from llmos.apps.results import Citation, CitationEvent, DoneEvent, Event, LeftOut, Run, StepEvent, TextEvent, ToolEvent
+from llmos.apps.results import CitationEvent, DoneEvent, Event, LeftOut, Run, StepEvent, TextEvent, ToolEvent
 from llmos.apps.steps import Happened, NotHappened, Step
+from llmos.core.schemas.knowledge import Citation
 
 __all__ = [
     "App",
@@ -18,6 +20,7 @@ __all__ = [
     "Event",
     "Happened",
     "History",
+    "Knowledge",
     "LeftOut",
     "LimitReached",
     "Limits",

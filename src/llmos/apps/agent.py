@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from llmos.apps.errors import Paused, WrongOutput
@@ -45,6 +46,8 @@ class Given:
     question: Message
     session: SessionDescription | None
     passages: str = ""
+    needs_tool: bool = False
+    """The model may say only what follows from results of tools."""
 
 
 @dataclass(slots=True)
@@ -63,12 +66,15 @@ class AgentRun:
             run.fitted = await run._fitting(given.session).fit([given.question])
         return run
 
-    async def answer(self) -> Answer:
-        """Return the model's answer without calls. Raises LimitReached, and Paused if a person must decide."""
+    async def answer(self) -> Answer | None:
+        """Return the model's answer without calls; None if it needs a tool and has called none.
+
+        Raises LimitReached, and Paused if a person must decide.
+        """
         while True:
             answer = await self._ask()
             if not answer.tool_calls:
-                return answer
+                return answer if self._may_speak else None
             if answer.finish_reason == "length":
                 raise WrongOutput("The answer was cut within a call of a tool. Raise max_tokens.")
             await asyncio.gather(self.given.live.flush(), self._do(answer.tool_calls))
@@ -94,18 +100,25 @@ class AgentRun:
         if (known := live.known(key)) is not None:
             answer = _answer_of(live.repeat(known))
             consumption.add(answer.usage)
-            if not answer.tool_calls:
+            if not answer.tool_calls and self._may_speak:
                 live.emit(TextEvent(text=answer.text))
             return answer
         consumption.check()
         answer = await self._generate()
         consumption.add(answer.usage)
-        live.record(step_of(key, self.given.model_name, answer))
+        # An answer that isn't given is no part of the turn.
+        kind = "model" if answer.tool_calls or self._may_speak else "step"
+        live.record(msgspec.structs.replace(step_of(key, self.given.model_name, answer), kind=kind))
         return answer
+
+    @property
+    def _may_speak(self) -> bool:
+        return not self.given.needs_tool or any(step.kind == "tool" for step in self.given.live.steps)
 
     async def _generate(self) -> Answer:
         def on_text(piece: str) -> None:
-            self.given.live.emit(TextEvent(text=piece))
+            if self._may_speak:
+                self.given.live.emit(TextEvent(text=piece))
 
         try:
             return await self.given.model.answer(self._prompt(self.fitted), on_text)

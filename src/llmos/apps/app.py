@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from llmos.apps import steps as steps_module
 from llmos.apps.agent import Agent, Output
-from llmos.apps.execution import Execution, Plan, Start, begin, claim
+from llmos.apps.answering import Plan
+from llmos.apps.execution import Execution, Start, begin, claim
 from llmos.apps.history import History
 from llmos.apps.knowledge import Source
 from llmos.apps.limits import Limits
@@ -44,7 +45,8 @@ class App:
 
     model: a route or a model. prompt: a text, or a file (.md, .txt), with variables such as {{shop}}.
     output: the type of answers: a pydantic model, or any type that has a JSON schema.
-    knowledge: what it answers from. brain: a function, or an agent of another framework, in place of the model.
+    knowledge: what it answers from. handoff: called as handoff(question, messages) when the documents don't answer.
+    brain: a function, or an agent of another framework, in place of the model.
     options: of sampling, as in `Model.chat`. journal: keep runs on the server; without it, none is continued, and there
     are no sessions. lease_seconds: how long after its process died a run may be continued by another one.
     connect: makes the client; by default the one that the settings name.
@@ -61,6 +63,7 @@ class App:
         limits: Limits | None = None,
         history: History | None = None,
         brain: Callable[..., Any] | None = None,
+        handoff: Callable[..., Any] | None = None,
         options: Mapping[str, Any] | None = None,
         journal: bool = True,
         lease_seconds: float = 30.0,
@@ -68,6 +71,11 @@ class App:
     ) -> None:
         self.name, self.model, self.brain, self.knowledge = name, model, brain, knowledge
         self.prompt = PromptText.read(prompt)
+        self.handoff: Step[..., Any] | None = None if handoff is None else Step(handoff, effect=True, seconds=None)
+        if output is not None and knowledge is not None and knowledge.answer == "quote":
+            raise BadRequest(
+                "An app that quotes has no `output`: choose Knowledge(…, answer='compose').", param="output"
+            )
         self.limits, self.history = limits or Limits(), history or History()
         self.output = None if output is None else Output(output)
         self.tools: dict[str, Tool] = {}
@@ -241,6 +249,7 @@ class App:
                 output=self.output,
                 brain=self.brain,
                 knowledge=self.knowledge,
+                handoff=self.handoff,
                 lease_seconds=self._lease_seconds,
             ),
             is_dry=options.dry_run,

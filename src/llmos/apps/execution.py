@@ -5,8 +5,6 @@ Only a process that dies says nothing, and then its lease expires.
 """
 
 import asyncio
-import inspect
-import json
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -14,20 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from llmos.apps.agent import Agent, AgentRun, Given, Output, step_of
+from llmos.apps.answering import Answered, Answering, Plan, question_of
 from llmos.apps.errors import AppError, Paused
-from llmos.apps.functions import call_anywhere
-from llmos.apps.knowledge import Source, passages_text
-from llmos.apps.limits import Consumption, Limits
+from llmos.apps.limits import Consumption
 from llmos.apps.live import LiveRun
 from llmos.apps.options import RunOptions
-from llmos.apps.results import Citation, CitationEvent, Event, LeftOut, Run, TextEvent
+from llmos.apps.results import Event, Run
 from llmos.apps.server import Server
-from llmos.client.answers import Answer, Usage
 from llmos.core.errors import LLMOSError, RunConflict
-from llmos.core.schemas.runs import RunDescription, StepDescription
+from llmos.core.schemas.runs import RunDescription
 from llmos.core.schemas.sessions import SessionDescription
-from llmos.core.schemas.turns import Message
 
 Started = tuple[RunDescription, SessionDescription | None]
 Start = Callable[[Server, str, float], Awaitable[Started]]
@@ -36,31 +30,6 @@ Start = Callable[[Server, str, float], Awaitable[Started]]
 _END_SECONDS = 5.0
 """How long the journal is given to take the end of a run that was cancelled."""
 _POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What an app does with an input."""
-
-    app: str
-    model: str
-    agent: Agent
-    limits: Limits
-    output: Output | None
-    brain: Callable[..., Any] | None
-    knowledge: Source | None
-    lease_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """What a run has when it ends well."""
-
-    text: str
-    output: Any
-    finish_reason: str = "stop"
-    citations: tuple[Citation, ...] = ()
-    left_out: LeftOut | None = None
 
 
 def begin(app: str, input: Any, options: RunOptions) -> Start:
@@ -104,13 +73,6 @@ def claim(run_id: str) -> Start:
     return start
 
 
-def question_of(input: Any) -> Message:
-    """Return an input as a message of the role user."""
-    if isinstance(input, dict) and input.get("role") == "user":
-        return input
-    return {"role": "user", "content": input if isinstance(input, str) else json.dumps(input, ensure_ascii=False)}
-
-
 @dataclass(frozen=True, slots=True)
 class Execution:
     """Executes runs of one plan."""
@@ -137,7 +99,7 @@ class Execution:
         token = live.enter()
         try:
             answered = await self._answer_in_time(live, session, consumption)
-            await live.write([], _end("succeeded", consumption, output=self._dumped(answered)))
+            await live.write([], _end("succeeded", consumption, output=self.plan.dumped(answered.output)))
         except Paused as paused:
             return await self._pause(live, session, consumption, paused)
         except asyncio.CancelledError:
@@ -164,6 +126,7 @@ class Execution:
             usage=consumption.usage,
             session=session.name if session else None,
             left_out=answered.left_out,
+            abstained=answered.abstained,
             finish_reason=answered.finish_reason,
         )
 
@@ -173,77 +136,11 @@ class Execution:
         timer = asyncio.timeout(self.plan.limits.seconds)
         try:
             async with timer:
-                return await self._answer(live, session, consumption)
+                return await Answering(self.plan, live, session, consumption).answer()
         except TimeoutError:
             if timer.expired():
                 raise consumption.out_of_time() from None
             raise
-
-    async def _answer(self, live: LiveRun, session: SessionDescription | None, consumption: Consumption) -> Answered:
-        citations = await self._retrieve(live)
-        for citation in citations:
-            live.emit(CitationEvent(citation=citation))
-        if self.plan.brain is not None:
-            return await self._ask_brain(live, session, citations)
-        agent_run = await AgentRun.of(
-            self.plan.agent,
-            Given(
-                live=live,
-                model=await live.server.model(self.plan.model),
-                model_name=self.plan.model,
-                consumption=consumption,
-                question=question_of(live.description.input),
-                session=session,
-                passages=passages_text(citations) if citations else "",
-            ),
-        )
-        answer = await agent_run.answer()
-        output = self.plan.output
-        return Answered(
-            text=answer.text,
-            output=answer.text if output is None else output.parse(answer.text, answer.finish_reason),
-            finish_reason=answer.finish_reason,
-            citations=citations,
-            left_out=agent_run.fitted.left_out,
-        )
-
-    async def _retrieve(self, live: LiveRun) -> tuple[Citation, ...]:
-        """Return the passages for the input: once, also if the run is continued."""
-        source = self.plan.knowledge
-        if source is None:
-            return ()
-        key = live.next_key("retrieval")
-        if (known := live.known(key)) is not None:
-            return tuple(Citation(**each) for each in live.repeat(known).result)
-        question = question_of(live.description.input)["content"]
-        found = tuple(await source.search(live.server, question))
-        result = [{name: getattr(each, name) for name in Citation.__dataclass_fields__} for each in found]
-        live.record(StepDescription(key=key, kind="retrieval", name=source.name, state="done", result=result))
-        return found
-
-    async def _ask_brain(
-        self, live: LiveRun, session: SessionDescription | None, citations: tuple[Citation, ...]
-    ) -> Answered:
-        """Return what a function in place of the model returns."""
-        brain = self.plan.brain
-        assert brain is not None
-        input = live.description.input
-        given = [input["content"] if isinstance(input, dict) and input.get("role") == "user" else input]
-        if len(inspect.signature(brain).parameters) > 1:
-            given.append(await self._messages_before(live.server, session))
-        value = await call_anywhere(lambda: brain(*given)) if not _is_async(brain) else await brain(*given)
-        output = value if self.plan.output is None else self.plan.output.load(value)
-        text = value if isinstance(value, str) else json.dumps(self._plain(output), ensure_ascii=False)
-        live.emit(TextEvent(text=text))
-        answer = Answer(id=live.id, text=text, model="brain", version="", finish_reason="stop", usage=Usage(0, 0, 0))
-        live.record(step_of("brain:0", "brain", answer))
-        return Answered(text=text, output=output, citations=citations)
-
-    async def _messages_before(self, server: Server, session: SessionDescription | None) -> list[Message]:
-        if session is None:
-            return []
-        turns = await server.sessions.turns(session.id, first=session.first_turn, limit=1000)
-        return [message for turn in turns for message in turn.messages]
 
     async def _pause(
         self, live: LiveRun, session: SessionDescription | None, consumption: Consumption, paused: Paused
@@ -271,12 +168,6 @@ class Execution:
             async with asyncio.timeout(_END_SECONDS):
                 await live.write([], end)
 
-    def _dumped(self, answered: Answered) -> Any:
-        return answered.text if self.plan.output is None else self._plain(answered.output)
-
-    def _plain(self, output: Any) -> Any:
-        return output if self.plan.output is None else self.plan.output.dump(output)
-
 
 def _end(state: str, consumption: Consumption, output: Any = None) -> dict[str, Any]:
     usage = {name: getattr(consumption.usage, name) for name in consumption.usage.__struct_fields__}
@@ -287,8 +178,3 @@ def _reason_of(error: Exception) -> tuple[str, str]:
     if isinstance(error, LLMOSError):
         return error.code, error.message
     return AppError.code, f"{type(error).__name__}: {error}"
-
-
-def _is_async(brain: Any) -> bool:
-    called = brain if inspect.isroutine(brain) else type(brain).__call__
-    return inspect.iscoroutinefunction(called)

@@ -9,6 +9,7 @@ import msgspec
 from llmos.apps.server import Model
 from llmos.client.app_calls import Written
 from llmos.core.errors import ModelNotFound, NotFound, RunConflict
+from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import (
     LIVE_STATES,
     RunDescription,
@@ -146,6 +147,8 @@ class MemoryServer:
 
     played: Model | None = None
     """Answers under every name."""
+    found: SearchDescription | None = None
+    """The answer to every search."""
     sessions: MemorySessions = field(default_factory=MemorySessions)
     runs: MemoryRuns = field(init=False)
 
@@ -156,3 +159,8 @@ class MemoryServer:
         if self.played is None:
             raise ModelNotFound(f"There is no model {name!r} without a server.", param="model")
         return self.played
+
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        if self.found is None:
+            raise NotFound(f"There is no knowledge {name!r} without a server.")
+        return self.found

@@ -4,19 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from llmos.core.schemas.knowledge import Citation
 from llmos.core.schemas.runs import RunUsage, StepDescription
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Citation:
-    """The place in a document that an answer rests on."""
-
-    knowledge: str
-    """The version, such as faq@7."""
-    document: str
-    quote: str
-    source: Any = None
-    """The hit of the search, as the server describes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +29,7 @@ class Run:
     output: Any = None
     """An object of the app's `output` type; without one, the text."""
     citations: Sequence[Citation] = ()
+    """The places in documents that the answer quotes, or that the model wrote it from."""
     steps: Sequence[StepDescription] = ()
     """What it did, in order."""
     usage: RunUsage = field(default_factory=RunUsage)
@@ -48,6 +38,8 @@ class Run:
     session: str | None = None
     """The name of its session."""
     left_out: LeftOut | None = None
+    abstained: bool = False
+    """The documents don't answer this, and the app said so."""
     finish_reason: str = ""
     """`stop`, or `length` if the text was cut at max_tokens."""
     waits_for: str | None = None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from llmos.client.answers import Answer, TokenCount
 from llmos.client.app_calls import Written
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
+from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import RunDescription
 from llmos.core.schemas.sessions import SessionDescription, TurnDescription
 
@@ -70,6 +71,9 @@ class Server(Protocol):
     @property
     def runs(self) -> Runs: ...
     async def model(self, name: str) -> Model: ...
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        """Return passages of knowledge. The settings are those of `client.knowledge.search`."""
+        ...
 
 
 class ServerModel:
@@ -106,12 +110,15 @@ class RealServer:
             self._models[name] = ServerModel(await self.client.models.get(name))
         return self._models[name]
 
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        return await self.client.knowledge.search(name, question, **settings)
+
 
 class Unkept:
     """A server whose models answer, and which keeps nothing of it: another one does."""
 
     def __init__(self, server: Server, keeper: Server) -> None:
-        self.model = server.model
+        self.model, self.search = server.model, server.search
         self.sessions, self.runs = keeper.sessions, keeper.runs
 
 

@@ -19,6 +19,7 @@ import msgspec
 from llmos.apps.memory import MemoryServer
 from llmos.apps.server import Model, OnText, Prompt
 from llmos.client.answers import Answer, TokenCount
+from llmos.core.schemas.knowledge import SearchDescription
 
 if TYPE_CHECKING:
     from llmos.apps.app import App
@@ -39,6 +40,7 @@ class Tape(msgspec.Struct, kw_only=True):
     context_length: int | None = None
     recorded: list[Recorded] = msgspec.field(default_factory=list)
     counted: list[TokenCount] = msgspec.field(default_factory=list)
+    searched: list[SearchDescription] = msgspec.field(default_factory=list)
 
 
 class PromptChanged(AssertionError):
@@ -63,8 +65,9 @@ class Cassette:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_bytes(msgspec.json.format(msgspec.json.encode(recorder.tape), indent=1) + b"\n")
         else:
-            player = _Player(msgspec.json.decode(self._path.read_bytes(), type=Tape), self._path)
-            with app.replaced(MemoryServer(player)):
+            tape = msgspec.json.decode(self._path.read_bytes(), type=Tape)
+            player = _Player(tape, self._path)
+            with app.replaced(_PlayingServer(player, tape)):
                 yield
             player.check_is_over()
 
@@ -80,6 +83,23 @@ class _Recorder(MemoryServer):
         model = await self._app.real_server().model(name)
         self.tape.context_length = model.context_length
         return _RecordedModel(model, self.tape)
+
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        self.tape.searched.append(found := await self._app.real_server().search(name, question, **settings))
+        return found
+
+
+class _PlayingServer(MemoryServer):
+    """Sessions and runs in memory, and what was recorded."""
+
+    def __init__(self, player: "_Player", tape: Tape) -> None:
+        super().__init__(player)
+        self._searched = [*tape.searched]
+
+    async def search(self, name: str, question: str, **settings: Any) -> SearchDescription:
+        if not self._searched:
+            raise PromptChanged(f"No search for {question!r} was recorded.")
+        return self._searched.pop(0)
 
 
 class _RecordedModel:

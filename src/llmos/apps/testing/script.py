@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llmos.apps.memory import MemoryServer
 from llmos.apps.server import OnText, Prompt
 from llmos.client.answers import Answer, TokenCount, ToolCall, Usage
+from llmos.core.schemas.knowledge import SearchDescription
 
 if TYPE_CHECKING:
     from llmos.apps.app import App
@@ -39,9 +40,12 @@ class Script:
         self._num_calls = 0
 
     @contextmanager
-    def plays(self, app: "App") -> Iterator["Script"]:
-        """Stand in for the model of an app, and memory for its server, within the block."""
-        with app.replaced(MemoryServer(self)):
+    def plays(self, app: "App", found: SearchDescription | None = None) -> Iterator["Script"]:
+        """Stand in for the model of an app, and memory for its server, within the block.
+
+        `found`: what every search of its knowledge finds.
+        """
+        with app.replaced(MemoryServer(self, found)):
             yield self
 
     @property
