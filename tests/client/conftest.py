@@ -42,13 +42,14 @@ class ScriptedServer:
             disable_nagle_algorithm = True  # The client would wait for 40 ms.
 
             def _serve(self) -> None:
+                is_json = self.headers.get("Content-Type") == "application/json"
                 data = self.rfile.read(int(self.headers.get("content-length", 0)))
                 scripted.received.append(
                     SimpleNamespace(
                         method=self.command,
                         path=self.path,
                         headers={name.lower(): value for name, value in self.headers.items()},
-                        body=json.loads(data) if data else None,
+                        body=json.loads(data) if data and is_json else data or None,
                     )
                 )
                 scripted._script.get_nowait()(self)

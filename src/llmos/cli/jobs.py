@@ -15,6 +15,10 @@ from llmos.core.schemas.jobs import JobDescription
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The job's id; see `llmos job list`.")]
 
 
+_SUBJECTS = ("model", "name", "dataset", "knowledge", "policy")
+"""The fields of requests that say what a job is about. One request has one of them, or the first ones count."""
+
+
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Manage jobs: long work on a server, such as a pull.")
     group.command("list")(list_)
@@ -34,13 +38,13 @@ def list_(
     with open_control(load_settings()) as control:
         jobs = control.jobs.list(kind=kind, state=state)
     if not jobs and not as_json:
-        stderr().print("No jobs yet. `llmos pull`, `quantize`, `prune` and `card --measure` start jobs on a server.")
+        stderr().print("No jobs yet. Long work on a server, such as `llmos pull` and `knowledge sync`, is a job.")
         return
     if as_json:
         print_json(jobs)
         return
     columns = {
-        "id": "job", "kind": "kind", "subject": "model", "state": "state", "progress": "progress",
+        "id": "job", "kind": "kind", "subject": "of", "state": "state", "progress": "progress",
         "created_at": "created", "error": "error",
     }  # fmt: skip
     print_table([_readable(job) for job in jobs], columns)
@@ -75,7 +79,7 @@ def _readable(job: JobDescription) -> dict[str, Any]:
         progress = f"{step.label} {100 * step.num_done / step.num_total:.0f} %" if step.num_total else step.label
     return {
         **fields_of(job),
-        "subject": job.request.get("model"),
+        "subject": next((job.request[name] for name in _SUBJECTS if job.request.get(name)), None),
         "progress": progress,
         "error": None if job.error is None else job.error.message,
     }

@@ -101,11 +101,8 @@ class AsyncKnowledge(AsyncVersionedNoun, AsyncUploading):
     ) -> KnowledgeDescription:
         found = [await self._client._request(call) for call in calls.find_missing(files)]
         documents = calls.documents_among(files, found)
-        missing = {digest for each in found for digest in each.digests}
-        for each in documents:
-            if each.digest in missing:
-                await self._send_one(each.file, each.digest, on_progress)
-                missing.remove(each.digest)
+        for each in calls.files_to_send(documents, found):
+            await self._send_one(each.file, each.digest, on_progress)
         job = await self._follow(calls.start_sync(name, documents, settings, replaces=replaces), on_progress)
         return result_of(job, KnowledgeDescription)
 

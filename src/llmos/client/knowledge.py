@@ -100,11 +100,8 @@ class Knowledge(VersionedNoun, Uploading):
     ) -> KnowledgeDescription:
         found = [self._client._request(call) for call in calls.find_missing(files)]
         documents = calls.documents_among(files, found)
-        missing = {digest for each in found for digest in each.digests}
-        for each in documents:
-            if each.digest in missing:
-                self._send_one(each.file, each.digest, on_progress)
-                missing.remove(each.digest)
+        for each in calls.files_to_send(documents, found):
+            self._send_one(each.file, each.digest, on_progress)
         job = self._follow(calls.start_sync(name, documents, settings, replaces=replaces), on_progress)
         return result_of(job, KnowledgeDescription)
 

@@ -98,6 +98,15 @@ def documents_among(files: Sequence[FileToAdd], found: Sequence[MissingFiles]) -
     return documents
 
 
+def files_to_send(documents: Sequence[FileToAdd], found: Sequence[MissingFiles]) -> list[FileToAdd]:
+    """Return one file of each content that the server doesn't have. A named file with another suffix is one of them:
+    the server says what is wrong with it."""
+    missing = {digest for each in found for digest in each.digests}
+    others = {name for each in found for name in each.other_files}
+    wanted = [each for each in documents if each.digest in missing or each.file.name in others]
+    return list({each.digest: each for each in wanted}.values())
+
+
 def list_knowledge() -> Call[list[KnowledgeDescription]]:
     return Call(method="GET", path=ROOT, read=read_each(KnowledgeDescription))
 
