@@ -20,7 +20,6 @@ from llmos.data.knowledge.embedder import Role, Vectors, unit
 from llmos.data.knowledge.knowledge import Knowledge, ProjectKnowledge
 from llmos.data.knowledge.sources import SourceDocument
 from llmos.data.knowledge.versions import KnowledgeVersion
-from support.dataset_fixtures import database, store  # noqa: F401
 
 _WORDS = re.compile(r"[\u4e00-\u9fff]|\w+")
 DIMENSIONS = 64
@@ -62,7 +61,7 @@ class FakeEmbedder:
 
 
 @pytest.fixture
-def all_knowledge(database: Database, store: Store) -> Knowledge:  # noqa: F811
+def all_knowledge(database: Database, store: Store) -> Knowledge:
     knowledge = Knowledge(database, store)
     yield knowledge
     knowledge.close()

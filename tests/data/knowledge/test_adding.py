@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmos.core.errors import BadDocument, BadRequest, NotFound, RateLimited
+from llmos.core.errors import BadDocument, BadRequest, NotFound, PromptBlocked, RateLimited
 from llmos.core.names import check_file_name
-from llmos.data.knowledge import preparing
+from llmos.data.knowledge import batching
 from llmos.data.knowledge.adding import AddOptions, add_documents, remove_documents, sync_documents
 from llmos.data.knowledge.sources import SourceDocument, find_documents
 from support.document_files import Line, make_docx, make_pdf, paragraph
@@ -241,13 +241,13 @@ class LazyFuture(Future):
 
 
 def test_several_batches_are_embedded_at_once_and_vectors_stay_with_their_texts(knowledge, sources, monkeypatch):
-    monkeypatch.setattr(preparing, "BATCH_TEXTS", 3)
+    monkeypatch.setattr(batching, "BATCH_TEXTS", 3)
     embedder = LazyEmbedder()
     files = {
         f"{number:02}.md": "".join(f"# Part {number} {part}\n\nText.\n\n" for part in range(7)) for number in range(9)
     }
     version = add_documents(knowledge, "faq", sources(files), lambda ref: embedder)
-    assert embedder.most == preparing.BATCHES_UNDER_WAY
+    assert embedder.most == batching.BATCHES_UNDER_WAY
     for number in range(9):
         for part in range(7):
             vector = vector_of(f"Part {number} {part}\n\nText.")
@@ -280,6 +280,25 @@ def test_a_text_that_the_tokenizer_refuses_is_a_problem_of_its_document(knowledg
     version = sync({"tea.md": TEA, "coffee.md": COFFEE}, on_error="skip")
     assert names(knowledge, version) == ["tea.md"]
     assert "coffee.md can't be cut into chunks. The text has a character" in version.report["problems"][0]
+
+
+def test_a_text_that_a_guardrail_blocks_is_a_problem_of_its_document(knowledge, sync, embedder, monkeypatch):
+    real = embedder.embed
+
+    def embed(texts, role):
+        if not any("Grind" in text for text in texts):
+            return real(texts, role)
+        future: Future[np.ndarray] = Future()
+        future.set_exception(PromptBlocked("The policy secrets blocks it."))
+        return future
+
+    monkeypatch.setattr(embedder, "embed", embed)
+    files = {"coffee.md": COFFEE, "tea.md": TEA}
+    with pytest.raises(BadDocument, match=r"coffee\.md can't be embedded. The policy secrets blocks it"):
+        sync(files)
+    version = sync(files, on_error="skip")
+    assert names(knowledge, version) == ["tea.md"]
+    assert version.report["skipped"] == 1
 
 
 def test_progress_counts_documents(knowledge, sources, embedder):

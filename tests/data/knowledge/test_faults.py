@@ -18,10 +18,10 @@ import os, sys
 from pathlib import Path
 from llmos.core.database import Database
 from llmos.core.store import store as store_module
-from llmos.core.store.store import Store
-from llmos.data.knowledge import adding, entry_folder, indexing, knowledge as knowledge_module, preparing
+from llmos.data.knowledge import adding, batching, indexing, knowledge as knowledge_module, pending, preparing
 from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.knowledge.sources import find_documents
+from support.encryption import open_test_store
 from support.knowledge_fixtures import FakeEmbedder
 
 def die(*arguments, **options):
@@ -34,16 +34,17 @@ def third_time(real):
         return real(*arguments) if len(counts) < 3 else die()
     return call
 
-preparing.BATCH_TEXTS = 1
+batching.BATCH_TEXTS = preparing._NUM_WRITERS = 1
 {moment}
-knowledge = Knowledge(Database(sys.argv[1]), Store(Path(sys.argv[2]))).of()
-adding.sync_documents(knowledge, "faq", find_documents(Path(sys.argv[3])), lambda ref: FakeEmbedder())
+database, home = Database(sys.argv[1]), Path(sys.argv[2])
+knowledge = Knowledge(database, open_test_store(database, home)).of()
+adding.sync_documents(knowledge, "faq", find_documents(home / "sources"), lambda ref: FakeEmbedder())
 """
 
 MOMENTS = {
-    "while an entry is written": "entry_folder.write_entry = third_time(entry_folder.write_entry)",
-    "before an entry has its name": "entry_folder.os.replace = third_time(os.replace)",
+    "while an entry is written": "pending.write_entry = third_time(pending.write_entry)",
     "before a blob has its name": "store_module.os.replace = third_time(os.replace)",
+    "before an entry is recorded": "pending.queries.keep_pending = third_time(pending.queries.keep_pending)",
     "while the index is built": "indexing.build_index = die",
     "before the version is recorded": "knowledge_module.project_queries.ensure_name = die",
     "before the record is committed": "knowledge_module.describe_action = die",
@@ -56,16 +57,16 @@ FILES = {f"part{number}.md": f"# Part {number}\n\nText of part {number}.\n" for 
 
 def assert_sound(knowledge, store):
     """Assert that all versions can be searched and read, and that nothing but them is left after a collection."""
-    used = set()
+    used, scrap = set(), set()
     for version in knowledge.list():
+        blobs = scrap if version.knowledge == "scrap" else used
         documents = knowledge.documents(version)
         assert len(documents) == version.num_documents
         assert len(knowledge.search(version, "part", vector_of("part"), limit=100)) == version.num_chunks
         assert all(knowledge.text(version, document.name).text for document in documents)
-        used |= {document.entry.blob for document in documents} | {file.blob for file in version.index_files}
+        blobs |= {document.entry.blob for document in documents} | {file.blob for file in version.index_files}
     knowledge.remove("scrap")
-    scrap = used - {digest for digest, _ in store.digests()}
-    assert {digest for digest, _ in store.digests()} == used - scrap
+    assert {digest for digest, _ in store.digests()} == used
     incoming = store.path / "incoming"
     assert not [path.name for path in incoming.iterdir() if path.suffix != ".lock"]
 
@@ -80,7 +81,7 @@ def test_a_killed_process_leaves_the_versions_before(
     (tmp_path / "sources" / "scrap.md").unlink()
     found = sources(FILES)
     script = PROGRAM.format(moment=MOMENTS[moment])
-    command = [sys.executable, "-c", script, database_url, str(store.path), str(tmp_path / "sources")]
+    command = [sys.executable, "-c", script, database_url, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     died = subprocess.run(command, check=False, env=environment)
     assert died.returncode == 9
@@ -120,7 +121,7 @@ def test_a_disk_that_is_full_while_entries_are_written_says_so(knowledge, sync, 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("llmos.data.knowledge.entry_folder.write_entry", full)
+        patched.setattr("llmos.data.knowledge.pending.write_entry", full)
         with pytest.raises(StoreFailed, match=r"disk of .* is full"):
             sync(FILES)
     assert not knowledge.list()

@@ -22,8 +22,9 @@ Lower layers don't know higher ones:
     descriptions
     adding | forgetting
     indexing | preparing
-    entry_folder | knowledge
-    hits | index_cache | problems | queries | sources
+    pending
+    knowledge
+    batching | chunk_cache | hits | index_cache | problems | queries | sources
     versions
     entries | tables
     manifest

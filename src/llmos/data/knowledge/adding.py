@@ -19,11 +19,11 @@ from llmos.data.documents.chunks import ChunkRecipe, read_recipe
 from llmos.data.documents.document import PARSER_VERSION
 from llmos.data.documents.parsing import check_installed
 from llmos.data.knowledge.embedder import DEFAULT_EMBEDDING, Embedder, OpenEmbedder
-from llmos.data.knowledge.entry_folder import EntryFolder, open_entry_folder
 from llmos.data.knowledge.indexing import build_version_index
 from llmos.data.knowledge.knowledge import Draft, ProjectKnowledge
 from llmos.data.knowledge.manifest import EntryKey, Manifest, ManifestDocument
-from llmos.data.knowledge.preparing import OnError, Prepared, Preparer, Wanted, stored
+from llmos.data.knowledge.pending import PendingEntries, open_pending
+from llmos.data.knowledge.preparing import OnError, Preparer, Wanted
 from llmos.data.knowledge.sources import SourceDocument, check_sources
 from llmos.data.knowledge.versions import EntryFile, KnowledgeVersion, StoredDocument
 
@@ -98,10 +98,10 @@ def _changing(knowledge: ProjectKnowledge, name: str, progress: Progress) -> Ite
     def on_wait() -> None:
         progress(f"waiting for another change of {name}", 0, None)
 
-    with open_entry_folder(knowledge.store, f"knowledge:{knowledge.project}/{name}", on_wait) as folder:
+    with open_pending(knowledge, name, on_wait) as pending:
         base = knowledge.newest(name)
         documents = [] if base is None else knowledge.documents(base)
-        yield _Change(knowledge, name, folder, base, documents, progress)
+        yield _Change(knowledge, name, pending, base, documents, progress)
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class _Change:
 
     knowledge: ProjectKnowledge
     name: str
-    folder: EntryFolder
+    pending: PendingEntries
     base: KnowledgeVersion | None
     """The newest version."""
     documents: Sequence[StoredDocument]
@@ -134,13 +134,15 @@ class _Change:
             *(Wanted(document=each.in_manifest, path=None, kept=self.knowledge.entry_path(each)) for each in kept),
             *(self._wanted(source, before.get(source.name)) for source in sources),
         ]
-        preparer = Preparer(self.folder, self._finder(recipe, embedder), recipe, embedder, options.on_error)
-        prepared = preparer.prepare(wanted, self.progress)
+        preparer = Preparer(self.pending, self._finder(recipe, embedder), recipe, embedder, options.on_error)
+        documents = preparer.prepare(wanted, self.progress)
         if preparer.problems.count and preparer.problems.count == len(sources):
             raise preparer.problems.as_error()  # A broken disk must not empty what answers.
-        manifest = Manifest(recipe=recipe, embedding=embedder.digest, documents=[each.document for each in prepared])
+        manifest = Manifest(
+            recipe=recipe, embedding=embedder.digest, documents=[each.in_manifest for each in documents]
+        )
         report = {**options.report, **preparer.problems.as_report()}
-        return self._record(manifest, embedder.ref, prepared, report, actor)
+        return self._record(manifest, embedder.ref, documents, report, actor)
 
     def remove(self, names: Sequence[str], actor: str | None) -> KnowledgeVersion:
         """Return the version without the documents with these names."""
@@ -153,17 +155,13 @@ class _Change:
                 similar = nearest(name, known)
                 advice = f" Did you mean {' or '.join(similar)}?" if similar else ""
                 raise NotFound(f"{self.base.ref} has no document {name!r:.200}.{advice}", param="documents")
-        prepared = [
-            Prepared(document=each.in_manifest, entry_key="", file=each.entry)
-            for each in self.documents
-            if each.name not in names
-        ]
+        documents = [each for each in self.documents if each.name not in names]
         manifest = Manifest(
             recipe=self.base.recipe,
             embedding=self.base.embedding_digest,
-            documents=[each.document for each in prepared],
+            documents=[each.in_manifest for each in documents],
         )
-        return self._record(manifest, self.base.embedding, prepared, {}, actor)
+        return self._record(manifest, self.base.embedding, documents, {}, actor)
 
     def _wanted(self, source: SourceDocument, before: StoredDocument | None) -> Wanted:
         """Return the document of a file. What the source doesn't say is as in the document that it replaces."""
@@ -207,17 +205,16 @@ class _Change:
         self,
         manifest: Manifest,
         embedding: str,
-        prepared: Sequence[Prepared],
+        documents: Sequence[StoredDocument],
         report: Mapping[str, Any],
         actor: str | None,
     ) -> KnowledgeVersion:
-        """Make the index, put all files into the store, and list the version."""
+        """Make the index, and list the version."""
         if self.base is not None and self._has_newest(manifest):
             return self.base
         with self.knowledge.store.publishing():
-            documents = [self._publish(each) for each in prepared]
             self.progress("index", 0, None)
-            index_files = build_version_index(self.knowledge, self.folder, documents)
+            index_files = build_version_index(self.knowledge, self.pending.scratch, documents)
             self.progress("index", 1, 1)
             return self.knowledge.record(
                 Draft(
@@ -241,16 +238,6 @@ class _Change:
             documents=[document.in_manifest for document in self.documents],
         )
         return before.digest == manifest.digest
-
-    def _publish(self, prepared: Prepared) -> StoredDocument:
-        """Return the document, whose entry is in the store by now."""
-        if prepared.file is not None:
-            return stored(prepared.document, prepared.file)
-        assert prepared.facts is not None
-        path = self.folder.path(prepared.entry_key)
-        path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
-        blob, size = self.knowledge.store.add(path)
-        return stored(prepared.document, EntryFile(blob=blob, size=size, facts=prepared.facts))
 
 
 @dataclass(frozen=True, slots=True)

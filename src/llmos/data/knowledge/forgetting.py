@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from llmos.core.store.blobs_in_use import collect
 from llmos.core.versioning.project_queries import version_with_number
 from llmos.data.knowledge import queries
-from llmos.data.knowledge.entry_folder import open_entry_folder
 from llmos.data.knowledge.indexing import build_version_index
 from llmos.data.knowledge.knowledge import Knowledge, ProjectKnowledge
+from llmos.data.knowledge.pending import open_pending
 from llmos.data.knowledge.tables import KNOWLEDGE
 from llmos.data.knowledge.versions import IndexFile, KnowledgeVersion, StoredDocument, index_file_row
 
@@ -28,6 +28,8 @@ def forget_documents(knowledge: Knowledge, project: str, subject: str) -> dict[s
         if len(kept) < len(documents):
             _cut(own, version, kept)
             found[version.ref] = len(documents) - len(kept)
+    with knowledge.database.transaction(frees_space=True) as session:
+        queries.remove_pending_of_project(session, project)  # Nobody knows whom these entries are about.
     if found:
         knowledge.close()  # Indexes that are open have the person's texts.
         collect(knowledge.database, knowledge.store)
@@ -36,9 +38,8 @@ def forget_documents(knowledge: Knowledge, project: str, subject: str) -> dict[s
 
 def _cut(knowledge: ProjectKnowledge, version: KnowledgeVersion, kept: Sequence[StoredDocument]) -> None:
     """Let a version have these of its documents only."""
-    location = f"knowledge:{knowledge.project}/{version.knowledge}"
-    with open_entry_folder(knowledge.store, location) as folder, knowledge.store.publishing():
-        index_files = build_version_index(knowledge, folder, kept)
+    with open_pending(knowledge, version.knowledge) as pending, knowledge.store.publishing():
+        index_files = build_version_index(knowledge, pending.scratch, kept)
         _replace(knowledge, version, kept, index_files)
 
 

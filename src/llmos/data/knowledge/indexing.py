@@ -5,21 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from llmos.core.store.store import Store
 from llmos.data.knowledge.embedder import Vectors
 from llmos.data.knowledge.entries import read_indexed
-from llmos.data.knowledge.entry_folder import EntryFolder
 from llmos.data.knowledge.index import IndexedChunk, build_index
 from llmos.data.knowledge.knowledge import ProjectKnowledge
 from llmos.data.knowledge.versions import IndexFile, StoredDocument
 
 
 def build_version_index(
-    knowledge: ProjectKnowledge, folder: EntryFolder, documents: Sequence[StoredDocument]
+    knowledge: ProjectKnowledge, folder: Path, documents: Sequence[StoredDocument]
 ) -> list[IndexFile]:
     """Return the files of the index of these documents, which are in the store; none where there are no chunks.
 
-    Call it inside store.publishing(). Raises StoreFailed for a full disk, and for a damaged entry.
+    Call it inside store.publishing(). `folder`: an empty one, for the files. Raises StoreFailed for a full disk, and
+    for a damaged entry.
     """
     entries = [document for document in documents if document.entry.facts.num_chunks]
     if not entries:
@@ -40,11 +39,5 @@ def build_version_index(
                 )
 
     with knowledge.store.disk_errors():
-        paths = build_index(folder.new_scratch_folder("index"), chunks(), vectors)
-    return [_stored(knowledge.store, path) for path in paths]
-
-
-def _stored(store: Store, path: Path) -> IndexFile:
-    path.chmod(0o444)  # Where the file system has hard links, the file becomes the blob.
-    blob, size = store.add(path)
-    return IndexFile(name=path.name, blob=blob, size=size)
+        paths = build_index(folder, chunks(), vectors)
+    return [IndexFile(path.name, *knowledge.store.add(path)) for path in paths]

@@ -25,6 +25,7 @@ from llmos.core.versioning.removing import Removed, remove_from_list
 from llmos.core.who import this_user
 from llmos.data.documents.document import PARSER_VERSION, Document
 from llmos.data.knowledge import queries
+from llmos.data.knowledge.chunk_cache import ChunkCache
 from llmos.data.knowledge.embedder import Vectors
 from llmos.data.knowledge.entries import EntryChunk, read_chunks, read_document
 from llmos.data.knowledge.hits import Hit, Place, place_in, place_of_chunk
@@ -82,6 +83,7 @@ class Knowledge:
     def __init__(self, database: Database, store: Store, *, clock: Clock = utc_now) -> None:
         self.database, self.store, self.clock = database, store, clock
         self.indexes: IndexCache[Index] = IndexCache()
+        self.chunks = ChunkCache()
 
     def of(self, project: str = INSTALLATION) -> "ProjectKnowledge":
         """Return the knowledge of one project."""
@@ -91,12 +93,13 @@ class Knowledge:
         """Remove all knowledge of a project, and the blobs that nothing else uses."""
         with self.database.transaction(frees_space=True) as session:
             queries.remove_project(session, project)
-        self.indexes.close()
+        self.close()
         collect(self.database, self.store)
 
     def close(self) -> None:
-        """Close the indexes."""
+        """Close the indexes, and forget what was read."""
         self.indexes.close()
+        self.chunks.clear()
 
 
 class ProjectKnowledge:
@@ -104,11 +107,16 @@ class ProjectKnowledge:
 
     def __init__(self, knowledge: Knowledge, project: str) -> None:
         self.project = project
-        self.database, self.store, self.clock = knowledge.database, knowledge.store, knowledge.clock
-        self._indexes = knowledge.indexes
+        self.database, self.clock = knowledge.database, knowledge.clock
+        self.store = knowledge.store.of_project(project)
+        self._indexes, self._chunks = knowledge.indexes, knowledge.chunks
         self._finder = ProjectFinder(KNOWLEDGE, project)
         self.aliases = Aliases(self.database, self._finder, self.clock)
         self.labels = LabelStore(self.database, self._finder, self.clock)
+
+    def key(self, name: str) -> str:
+        """Return the key of a name in this project."""
+        return self._finder.key(name)
 
     def resolve(self, ref: str) -> KnowledgeVersion:
         """Return the version that a reference names. Raises NotFound with similar names."""
@@ -216,6 +224,9 @@ class ProjectKnowledge:
             found = index.search(text, vector, limit=limit, mode=mode, filters=filters, documents=documents)
         return self._hits(version, found)
 
+    def _chunks_of(self, document: StoredDocument) -> Sequence[EntryChunk]:
+        return self._chunks.get(document.entry.blob, lambda: read_chunks(self.entry_path(document)))
+
     def entry_path(self, document: StoredDocument) -> Path:
         return self.store.blob_path(document.entry.blob)
 
@@ -304,7 +315,7 @@ class ProjectKnowledge:
         with self.database.session() as session:
             rows = queries.documents(session, self._finder.key(version.knowledge), version.number, names)
             documents = {row.name: document_of(row) for row in rows}
-        chunks = {name: read_chunks(self.entry_path(documents[name])) for name in names}
+        chunks = {name: self._chunks_of(documents[name]) for name in names}
         return [_hit(version, documents[each.document], chunks[each.document], each) for each in found]
 
 

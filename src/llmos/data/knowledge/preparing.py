@@ -1,6 +1,6 @@
 """Preparing: from files to entries. Files are parsed in processes apart, while texts are cut and embedded here.
 
-    files ─→ parsing threads ─→ cut into chunks ─→ batches of texts ─→ Embedder ─→ entries in an EntryFolder
+    files ─→ parsing threads ─→ cut into chunks ─→ batches of texts ─→ Embedder ─→ writing threads ─→ PendingEntries
              a few documents                       several under way
              ahead
 
@@ -11,10 +11,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from llmos.core.errors import BadDocument, BadRequest
@@ -23,10 +25,11 @@ from llmos.core.store.store import digest_of
 from llmos.data.documents.chunks import ChunkRecipe, cut_chunks, text_of
 from llmos.data.documents.document import PARSER_VERSION, Document
 from llmos.data.documents.parsing import parse_document
+from llmos.data.knowledge.batching import Batches, Piece
 from llmos.data.knowledge.embedder import Embedder, Vectors, unit
-from llmos.data.knowledge.entries import Entry, EntryChunk, Facts, read_document
-from llmos.data.knowledge.entry_folder import EntryFolder
+from llmos.data.knowledge.entries import Entry, EntryChunk, read_document
 from llmos.data.knowledge.manifest import EntryKey, ManifestDocument
+from llmos.data.knowledge.pending import PendingEntries
 from llmos.data.knowledge.problems import Problems
 from llmos.data.knowledge.versions import EntryFile, StoredDocument
 
@@ -37,13 +40,12 @@ FindEntry = Callable[[str], EntryFile | None]
 
 _NUM_PARSERS = max(1, min(4, (os.cpu_count() or 1) // 4))
 """A model on few cores takes longer than one process that parses; with more cores it is faster."""
+_NUM_WRITERS = 4
+"""They wait for the disk."""
+_MAX_WRITING = 16
+"""Entries that are being written, or wait for it."""
 _AHEAD = 8
 """Documents that are parsed ahead."""
-
-BATCH_TEXTS = 64
-BATCH_CHARACTERS = 64 * 1024
-BATCHES_UNDER_WAY = 4
-"""So that the model never waits for the next one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,94 +53,69 @@ class Wanted:
     """A document that the version is to have."""
 
     document: ManifestDocument
-    """Its digest and parser are empty where a file is read."""
+    """Its digest is empty where a file is read."""
     path: Path | None
     """The file; None: `kept`."""
     kept: Path | None = None
     """The entry of the same document in another version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A document with its entry, in the store (`file`) or in the folder (`facts`)."""
-
-    document: ManifestDocument
-    entry_key: str
-    file: EntryFile | None
-    facts: Facts | None = None
-
-
-@dataclass(slots=True)
-class _Batch:
-    texts: list[str] = field(default_factory=list)
-    num_characters: int = 0
-    vectors: "Future[Vectors] | None" = None
-
-    def add(self, text: str) -> None:
-        self.texts.append(text)
-        self.num_characters += len(text)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.texts) >= BATCH_TEXTS or self.num_characters >= BATCH_CHARACTERS
-
-
 @dataclass(slots=True)
 class _Parsed:
+    """A document whose chunks have to be embedded."""
+
+    manifest: ManifestDocument
+    document: Document
+
+
+@dataclass(slots=True)
+class _Cut:
     """A document whose chunks are being embedded."""
 
-    wanted: ManifestDocument
-    entry_key: str
-    document: Document
-    chunks: list[EntryChunk] = field(default_factory=list)
-    batches: list[tuple[_Batch, int, int]] = field(default_factory=list)
-    """The texts of its chunks, as spans of batches."""
-
-    def place(self, batch: _Batch) -> None:
-        """Note that the next text of the batch is that of the next chunk."""
-        end = len(batch.texts) + 1
-        if self.batches and self.batches[-1][0] is batch:
-            self.batches[-1] = (batch, self.batches[-1][1], end)
-        else:
-            self.batches.append((batch, end - 1, end))
+    parsed: _Parsed
+    chunks: Sequence[EntryChunk]
+    pieces: Sequence[Piece]
 
 
 class Preparer:
     """Prepares the documents of one version."""
 
     def __init__(
-        self, folder: EntryFolder, find: FindEntry, recipe: ChunkRecipe, embedder: Embedder, on_error: OnError
+        self, pending: PendingEntries, find: FindEntry, recipe: ChunkRecipe, embedder: Embedder, on_error: OnError
     ) -> None:
-        self._folder, self._find, self._recipe, self._embedder = folder, find, recipe, embedder
+        self._pending, self._find, self._recipe, self._embedder = pending, find, recipe, embedder
         self._stops = on_error == "stop"
+        self._batches = Batches(embedder)
+        self._embedding: deque[_Cut] = deque()
+        self._writing: deque[Future[StoredDocument]] = deque()
+        self._prepared: list[StoredDocument] = []
         self.problems = Problems()
-        self._parsed: deque[_Parsed] = deque()
-        """In order; the first one is written first."""
-        self._filling = _Batch()
-        self._under_way: deque[_Batch] = deque()
 
-    def prepare(self, wanted: Sequence[Wanted], progress: Progress) -> list[Prepared]:
+    def prepare(self, wanted: Sequence[Wanted], progress: Progress) -> list[StoredDocument]:
         """Return the documents, by name. Raises BadDocument for those that can't be read, unless they are skipped."""
-        prepared: list[Prepared] = []
-        with ThreadPoolExecutor(_NUM_PARSERS, thread_name_prefix="documents") as threads:
+        with ExitStack() as held:
+            parsers = held.enter_context(ThreadPoolExecutor(_NUM_PARSERS, thread_name_prefix="parsing"))
+            writers = held.enter_context(ThreadPoolExecutor(_NUM_WRITERS, thread_name_prefix="writing"))
             try:
-                for number, found in enumerate(_ahead(threads, self._read, wanted), 1):
-                    prepared += self._take(found)
+                for number, found in enumerate(_ahead(parsers, self._read, wanted), 1):
+                    self._take(found)
+                    self._write(writers, wait=False)
                     progress("documents", number, len(wanted))
-                prepared += self._finish()
+                self._batches.send()
+                self._write(writers, wait=True)
             except BaseException:
-                threads.shutdown(cancel_futures=True)
+                parsers.shutdown(cancel_futures=True)
                 raise
         if self.problems.count and self._stops:
             raise self.problems.as_error()
-        return sorted(prepared, key=lambda each: each.document.name)
+        return sorted(self._prepared, key=lambda each: each.name)
 
-    def _read(self, wanted: Wanted) -> Prepared | _Parsed | str:
+    def _read(self, wanted: Wanted) -> StoredDocument | _Parsed | str:
         """Return a document whose entry is here already, or its text, or the reason why it can't be read."""
         document = wanted.document
         if wanted.path is None:
             assert wanted.kept is not None
-            return self._known(document) or _Parsed(document, self._key(document), read_document(wanted.kept))
+            return self._known(document) or _Parsed(document, read_document(wanted.kept))
         try:
             document = _of_file(document, digest_of(wanted.path))
             if (known := self._known(document)) is not None:
@@ -148,110 +125,73 @@ class Preparer:
             return error.message
         except OSError as error:
             return f"{document.name} can't be read: {error.strerror or error}."
-        document = _of_file(document, f"sha256:{parsed.digest}")  # It may have changed since.
-        return _Parsed(document, self._key(document), parsed)
+        return _Parsed(_of_file(document, f"sha256:{parsed.digest}"), parsed)  # It may have changed since.
 
-    def _known(self, document: ManifestDocument) -> Prepared | None:
+    def _known(self, document: ManifestDocument) -> StoredDocument | None:
         key = self._key(document)
-        if (file := self._find(key)) is not None:
-            return Prepared(document=document, entry_key=key, file=file)
-        if (facts := self._folder.find(key)) is not None:
-            return Prepared(document=document, entry_key=key, file=None, facts=facts)
-        return None
+        entry = self._find(key) or self._pending.find(key)
+        return None if entry is None else StoredDocument.of(document, entry)
 
     def _key(self, document: ManifestDocument) -> str:
         return EntryKey.of(document, self._recipe, self._embedder.digest).hex
 
-    def _take(self, found: Prepared | _Parsed | str) -> list[Prepared]:
-        """Cut and begin to embed a document, and return those that are complete by now."""
-        if isinstance(found, Prepared):
-            return [found]
-        if isinstance(found, str):
+    def _take(self, found: StoredDocument | _Parsed | str) -> None:
+        """Take a document as it is, or cut it and begin to embed it."""
+        if isinstance(found, StoredDocument):
+            self._prepared.append(found)
+        elif isinstance(found, str):
             self.problems.add(found)
         elif not (self._stops and self.problems.count):  # The others are read for their problems only.
             self._cut(found)
-        return self._written(wait=False)
 
     def _cut(self, parsed: _Parsed) -> None:
         """Cut a document into chunks and put their texts into batches."""
         document, recipe, count = parsed.document, self._recipe, self._embedder.count_tokens
         try:
-            for chunk in cut_chunks(document, recipe, count):
-                parsed.chunks.append(EntryChunk(chunk, text_of(document, chunk, recipe, count)))
+            chunks = [
+                EntryChunk(chunk, text_of(document, chunk, recipe, count))
+                for chunk in cut_chunks(document, recipe, count)
+            ]
         except BadRequest as error:  # The tokenizer can't take it.
-            self.problems.add(f"{parsed.wanted.name} can't be cut into chunks. {error.message}")
+            self.problems.add(f"{parsed.manifest.name} can't be cut into chunks. {error.message}")
             return
-        self._parsed.append(parsed)
-        for each in parsed.chunks:
-            parsed.place(self._filling)
-            self._filling.add(each.text)
-            if self._filling.is_full:
-                self._send()
+        self._embedding.append(_Cut(parsed, chunks, self._batches.add([each.text for each in chunks])))
 
-    def _send(self) -> None:
-        """Begin to embed the batch that was filled."""
-        while len(self._under_way) >= BATCHES_UNDER_WAY:
-            _result(self._under_way.popleft())
-        batch, self._filling = self._filling, _Batch()
-        batch.vectors = self._embedder.embed(batch.texts, "document")
-        self._under_way.append(batch)
+    def _write(self, writers: ThreadPoolExecutor, *, wait: bool) -> None:
+        """Let the entries be written of the documents that are embedded; with `wait`, of all."""
+        while self._embedding and (wait or all(piece.is_done for piece in self._embedding[0].pieces)):
+            cut = self._embedding.popleft()
+            try:
+                vectors = [piece.vectors() for piece in cut.pieces]
+            except BadRequest as error:  # A guardrail blocks it.
+                self.problems.add(f"{cut.parsed.manifest.name} can't be embedded. {error.message}")
+                continue
+            self._writing.append(writers.submit(self._store, cut, vectors))
+            self._collect(_MAX_WRITING)
+        if wait:
+            self._collect(0)
 
-    def _finish(self) -> list[Prepared]:
-        if self._filling.texts:
-            self._send()
-        return self._written(wait=True)
+    def _collect(self, num_left: int) -> None:
+        """Wait until at most `num_left` entries are being written. Raises what writing them raised."""
+        while len(self._writing) > num_left:
+            self._prepared.append(self._writing.popleft().result())
 
-    def _written(self, *, wait: bool) -> list[Prepared]:
-        """Write the entries of the documents that are embedded; with `wait` those of all."""
-        prepared = []
-        while self._parsed and (wait or all(_is_done(batch) for batch, _, _ in self._parsed[0].batches)):
-            prepared.append(self._write(self._parsed.popleft()))
-        return prepared
-
-    def _write(self, parsed: _Parsed) -> Prepared:
-        pieces = [_result(batch)[start:end] for batch, start, end in parsed.batches]
+    def _store(self, cut: _Cut, pieces: Sequence[Vectors]) -> StoredDocument:
         vectors = unit(np.concatenate(pieces)) if pieces else np.zeros((0, 0), np.float32)
-        entry = Entry(parsed.document, parsed.chunks, vectors)
-        self._folder.write(parsed.entry_key, entry)
-        return Prepared(document=parsed.wanted, entry_key=parsed.entry_key, file=None, facts=entry.facts)
-
-
-def stored(document: ManifestDocument, entry: EntryFile) -> StoredDocument:
-    """Return a document whose entry is in the store."""
-    return StoredDocument(
-        name=document.name,
-        digest=document.digest,
-        parser=document.parser,
-        metadata=document.metadata,
-        subject=document.subject,
-        entry=entry,
-    )
+        manifest = cut.parsed.manifest
+        entry = self._pending.add(self._key(manifest), Entry(cut.parsed.document, cut.chunks, vectors))
+        return StoredDocument.of(manifest, entry)
 
 
 def _of_file(document: ManifestDocument, digest: str) -> ManifestDocument:
-    return ManifestDocument(
-        name=document.name,
-        digest=digest,
-        parser=PARSER_VERSION,
-        metadata=document.metadata,
-        subject=document.subject,
-    )
-
-
-def _is_done(batch: _Batch) -> bool:
-    return batch.vectors is not None and batch.vectors.done()
-
-
-def _result(batch: _Batch) -> Vectors:
-    assert batch.vectors is not None
-    return batch.vectors.result()
+    return msgspec.structs.replace(document, digest=digest, parser=PARSER_VERSION)
 
 
 def _ahead(
-    threads: ThreadPoolExecutor, read: Callable[[Wanted], Prepared | _Parsed | str], wanted: Sequence[Wanted]
-) -> Iterator[Prepared | _Parsed | str]:
+    threads: ThreadPoolExecutor, read: Callable[[Wanted], StoredDocument | _Parsed | str], wanted: Sequence[Wanted]
+) -> Iterator[StoredDocument | _Parsed | str]:
     """Yield what `read` returns for each, in order, while threads read the next ones."""
-    pending: deque[Future[Prepared | _Parsed | str]] = deque()
+    pending: deque[Future[StoredDocument | _Parsed | str]] = deque()
     for each in wanted:
         pending.append(threads.submit(read, each))
         if len(pending) > _AHEAD:

@@ -1,12 +1,21 @@
 """Queries of the documents and files in tables.py. None commits: the public functions of the room do."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from llmos.core.versioning import project_queries
-from llmos.data.knowledge.tables import KNOWLEDGE, DocumentRow, IndexFileRow, KnowledgeRow, KnowledgeVersionRow
+from llmos.data.knowledge.tables import (
+    KNOWLEDGE,
+    DocumentRow,
+    IndexFileRow,
+    KnowledgeRow,
+    KnowledgeVersionRow,
+    PendingEntryRow,
+)
+from llmos.data.knowledge.versions import EntryFile, entry_columns
 
 
 def documents(
@@ -60,6 +69,23 @@ def documents_with_digest(session: Session, project: str, digest: str) -> Sequen
     return session.scalars(statement.order_by(DocumentRow.version_id.desc())).all()
 
 
+def keep_pending(session: Session, key: str, entry_key: str, entry: EntryFile, now: datetime) -> None:
+    """Keep an entry for a version of a name that isn't listed yet."""
+    session.merge(PendingEntryRow(owner=key, entry_key=entry_key, created_at=now, **entry_columns(entry)))
+
+
+def remove_pending_of(session: Session, key: str) -> None:
+    session.execute(delete(PendingEntryRow).where(PendingEntryRow.owner == key))
+
+
+def remove_pending_before(session: Session, moment: datetime) -> None:
+    session.execute(delete(PendingEntryRow).where(PendingEntryRow.created_at < moment))
+
+
+def remove_pending_of_project(session: Session, project: str) -> None:
+    session.execute(delete(PendingEntryRow).where(PendingEntryRow.owner.startswith(f"{project}/", autoescape=True)))
+
+
 def remove_project(session: Session, project: str) -> None:
     """Delete every row about the knowledge of a project."""
     versions = (
@@ -69,12 +95,13 @@ def remove_project(session: Session, project: str) -> None:
     )
     for rows in (DocumentRow, IndexFileRow):
         session.execute(delete(rows).where(rows.version_id.in_(versions)))
+    remove_pending_of_project(session, project)
     project_queries.remove_project(session, KNOWLEDGE, project)
 
 
 def digests_in_use(session: Session) -> set[str]:
-    """Return the digests of all blobs that a version of any knowledge uses."""
-    found: set[str] = set()
+    """Return the digests of all blobs that a version of any knowledge uses, or one that is being made."""
+    found = set(session.scalars(select(PendingEntryRow.entry)))
     for blob, rows in ((DocumentRow.entry, DocumentRow), (IndexFileRow.blob, IndexFileRow)):
         statement = (
             select(blob)

@@ -1,11 +1,12 @@
 """The tables of knowledge: names, versions, their documents, the files of their indexes, aliases and labels."""
 
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from llmos.core.database import Base
+from llmos.core.database import Base, Time
 from llmos.core.versioning.columns import (
     AliasMoveColumns,
     LabelChangeColumns,
@@ -46,7 +47,27 @@ class KnowledgeVersionRow(ProjectVersionColumns, Base):
     )
 
 
-class DocumentRow(Base):
+class EntryColumns:
+    """An entry in the store, and what it has."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **columns: Any) -> None: ...
+
+    entry: Mapped[str] = mapped_column(String(71))
+    """The blob of the entry."""
+    entry_bytes: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[str] = mapped_column(String(16))
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the file."""
+    num_chunks: Mapped[int]
+    dimensions: Mapped[int]
+    """The length of the vectors."""
+    kept: Mapped[float] = mapped_column(Double)
+    """The share of the file's letters and digits that is in its text."""
+
+
+class DocumentRow(EntryColumns, Base):
     """A document of a version. Several versions may name the same entry."""
 
     __tablename__ = "knowledge_documents"
@@ -71,17 +92,18 @@ class DocumentRow(Base):
     """The person that it is about, as a keyed hash."""
     entry_key: Mapped[str] = mapped_column(String(64))
     """EntryKey.hex."""
-    entry: Mapped[str] = mapped_column(String(71))
-    """The blob of the entry."""
-    entry_bytes: Mapped[int] = mapped_column(BigInteger)
-    format: Mapped[str] = mapped_column(String(16))
-    num_bytes: Mapped[int] = mapped_column(BigInteger)
-    """Bytes of the file."""
-    num_chunks: Mapped[int]
-    dimensions: Mapped[int]
-    """The length of the vectors."""
-    kept: Mapped[float] = mapped_column(Double)
-    """The share of the file's letters and digits that is in its text."""
+
+
+class PendingEntryRow(EntryColumns, Base):
+    """An entry that was made for a version that isn't listed yet."""
+
+    __tablename__ = "knowledge_pending_entries"
+
+    owner: Mapped[str] = mapped_column("knowledge", String(129), primary_key=True)
+    """PROJECT/NAME, which may have no version."""
+    entry_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """EntryKey.hex."""
+    created_at: Mapped[datetime] = mapped_column(Time)
 
 
 class IndexFileRow(Base):

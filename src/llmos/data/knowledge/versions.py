@@ -11,7 +11,7 @@ from llmos.core.schemas.knowledge import MetadataValue
 from llmos.data.documents.chunks import ChunkRecipe
 from llmos.data.knowledge.entries import Facts
 from llmos.data.knowledge.manifest import EntryKey, ManifestDocument
-from llmos.data.knowledge.tables import DocumentRow, IndexFileRow, KnowledgeVersionRow
+from llmos.data.knowledge.tables import DocumentRow, EntryColumns, IndexFileRow, KnowledgeVersionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,17 @@ class StoredDocument:
     """The person that it is about, as a keyed hash."""
     entry: EntryFile
 
+    @classmethod
+    def of(cls, document: ManifestDocument, entry: EntryFile) -> "StoredDocument":
+        return cls(
+            name=document.name,
+            digest=document.digest,
+            parser=document.parser,
+            metadata=document.metadata,
+            subject=document.subject,
+            entry=entry,
+        )
+
     @property
     def in_manifest(self) -> ManifestDocument:
         return ManifestDocument(
@@ -46,7 +57,7 @@ class StoredDocument:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class IndexFile:
     name: str
     blob: str
@@ -108,7 +119,7 @@ def version_of(row: KnowledgeVersionRow) -> KnowledgeVersion:
         entry_bytes=row.entry_bytes,
         report=row.report or {},
         made_by=row.made_by,
-        index_files=tuple(IndexFile(name=each.name, blob=each.blob, size=each.size) for each in row.index_files),
+        index_files=tuple(IndexFile(each.name, each.blob, each.size) for each in row.index_files),
     )
 
 
@@ -120,12 +131,27 @@ def document_of(row: DocumentRow) -> StoredDocument:
         parser=row.parser,
         metadata=row.fields,
         subject=row.subject,
-        entry=EntryFile(
-            blob=row.entry,
-            size=row.entry_bytes,
-            facts=Facts(row.num_chunks, row.dimensions, row.format, row.num_bytes, row.kept),
-        ),
+        entry=entry_file_of(row),
     )
+
+
+def entry_file_of(row: EntryColumns) -> EntryFile:
+    """Return the entry in a database row."""
+    facts = Facts(row.num_chunks, row.dimensions, row.format, row.num_bytes, row.kept)
+    return EntryFile(blob=row.entry, size=row.entry_bytes, facts=facts)
+
+
+def entry_columns(entry: EntryFile) -> dict[str, Any]:
+    """Return the columns of an entry."""
+    return {
+        "entry": entry.blob,
+        "entry_bytes": entry.size,
+        "format": entry.facts.format,
+        "num_bytes": entry.facts.num_bytes,
+        "num_chunks": entry.facts.num_chunks,
+        "dimensions": entry.facts.dimensions,
+        "kept": entry.facts.kept,
+    }
 
 
 def document_row(position: int, document: StoredDocument, recipe: ChunkRecipe, embedding: str) -> DocumentRow:
@@ -138,13 +164,7 @@ def document_row(position: int, document: StoredDocument, recipe: ChunkRecipe, e
         fields=dict(document.metadata),
         subject=document.subject,
         entry_key=EntryKey.of(document.in_manifest, recipe, embedding).hex,
-        entry=document.entry.blob,
-        entry_bytes=document.entry.size,
-        format=document.entry.facts.format,
-        num_bytes=document.entry.facts.num_bytes,
-        num_chunks=document.entry.facts.num_chunks,
-        dimensions=document.entry.facts.dimensions,
-        kept=document.entry.facts.kept,
+        **entry_columns(document.entry),
     )
 
 

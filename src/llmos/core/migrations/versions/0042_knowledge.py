@@ -68,6 +68,20 @@ def upgrade() -> None:
     op.create_index("ix_knowledge_documents_entry_key", "knowledge_documents", ["entry_key"])
     op.create_index("ix_knowledge_documents_subject", "knowledge_documents", ["subject"])
     op.create_table(
+        "knowledge_pending_entries",
+        sa.Column("knowledge", sa.String(129), nullable=False),
+        sa.Column("entry_key", sa.String(64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("entry", sa.String(71), nullable=False),
+        sa.Column("entry_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("format", sa.String(16), nullable=False),
+        sa.Column("num_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("num_chunks", sa.Integer(), nullable=False),
+        sa.Column("dimensions", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("knowledge", "entry_key", name="pk_knowledge_pending_entries"),
+    )
+    op.create_table(
         "knowledge_index_files",
         sa.Column("version_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -112,6 +126,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("label_changes", "alias_moves", "index_files", "documents", "versions"):
+    for table in ("label_changes", "alias_moves", "index_files", "pending_entries", "documents", "versions"):
         op.drop_table(f"knowledge_{table}")
     op.drop_table("knowledge")

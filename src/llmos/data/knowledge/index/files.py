@@ -37,7 +37,7 @@ class IndexFiles:
 
 
 def checksum_of(path: Path) -> int:
-    return zlib.crc32(_mapped(path, path.name))
+    return zlib.crc32(_read(path, path.name) if isinstance(path, SealedPath) else _mapped(path, path.name))
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.data.knowledge.index.files import Content
 from llmos.data.knowledge.index.ranking import Mask, Ranked
@@ -49,7 +50,10 @@ def write_graph(path: Path, vectors: Floats) -> None:
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
         rows = np.ascontiguousarray(vectors[start : start + _ROWS_AT_ONCE], np.float32)
         graph.add(np.arange(start, start + len(rows), dtype=np.uint64), rows, threads=1)
-    graph.save(str(path))
+    if isinstance(path, SealedPath):
+        path.write_bytes(graph.save())
+    else:
+        graph.save(str(path))
 
 
 class Graph:
