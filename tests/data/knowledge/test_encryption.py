@@ -64,6 +64,17 @@ def test_nothing_can_be_read_once_the_keys_of_the_project_are_destroyed(all_know
         acme.search(version, SECRET, vector_of(SECRET))
 
 
+def test_a_sync_makes_a_version_again_that_was_discarded_with_lost_keys(knowledge, sync, store):
+    version = sync(FILES)
+    for digest, _ in list(store.digests()):
+        store.blob_path(digest).unlink()
+    with pytest.raises(StoreFailed, match="is missing or damaged"):
+        knowledge.text(version, "a.md")
+    again = sync(FILES)
+    assert (again.ref, again.digest) == ("faq@2", version.digest)
+    assert knowledge.search(again, SECRET, vector_of(SECRET))[0].place.document == "a.md"
+
+
 def test_entries_of_attempts_that_nobody_went_on_with_are_removed(
     knowledge, sync, embedder, sources, store, monkeypatch
 ):

@@ -11,7 +11,7 @@ import pytest
 
 from llmos.core.config import Settings, load_settings
 from llmos.core.encryption.opening import open_encryption
-from llmos.core.errors import BadDocument, LLMOSError, PromptBlocked, UnsupportedModel
+from llmos.core.errors import BadDocument, LLMOSError, PermissionDenied, UnsupportedModel
 from llmos.core.jobs.jobs import Step
 from llmos.data.knowledge import open_knowledge
 from llmos.data.knowledge.knowledge import ProjectKnowledge
@@ -121,15 +121,16 @@ async def test_uploaded_files_become_a_version(
     assert (one["version"], one["num_documents"]) == ("faq@2", 1)
 
 
-@pytest.mark.parametrize("error", [PromptBlocked("A guardrail blocks it."), ValueError("a bug")])
+@pytest.mark.parametrize("error", [PermissionDenied("The key may not."), ValueError("a bug")])
 async def test_errors_of_embedding_come_back_as_they_were(
     settings: Settings, knowledge: ProjectKnowledge, upload: Callable[..., list[dict[str, Any]]], error: Exception
 ) -> None:
     async def embed(request: TextsToEmbed) -> Vectors:
         raise error
 
-    expected = PromptBlocked if isinstance(error, PromptBlocked) else LLMOSError
-    message = "A guardrail blocks it" if isinstance(error, PromptBlocked) else "Something went wrong inside the server"
+    is_known = isinstance(error, PermissionDenied)
+    expected = PermissionDenied if is_known else LLMOSError
+    message = "The key may not" if is_known else "Something went wrong inside the server"
     with pytest.raises(expected, match=message):
         await run_in_process(assignment(settings, knowledge, upload(FILES)), lambda step: None, embed)
     assert not knowledge.list()

@@ -14,6 +14,8 @@ from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
 from llmos.data.journal import Journal
+from llmos.data.knowledge.adding import sync_documents
+from llmos.data.knowledge.sources import SourceDocument
 from llmos.data.responses import KeptResponse, KeptResponses
 from llmos.gateway.erasing import Erasing
 from llmos.gateway.jobs.batch_lines import answered_entry, read_entry, read_lines
@@ -21,6 +23,7 @@ from llmos.gateway.jobs.internal_requests import Reply
 from llmos.security.certificates import check_signature
 from llmos.security.signing_key import SigningKey
 from support.datasets import datasets_beside, knowledge_beside
+from support.knowledge_fixtures import FakeEmbedder
 
 
 @pytest.fixture
@@ -206,3 +209,17 @@ def test_nothing_in_the_database_names_the_person(
         for table in ("object_subjects", "object_keys", "erasures", "erased_contents", "responses"):
             assert "ann.of" not in str(session.execute(text(f"SELECT * FROM {table}")).all())
         assert len(session.execute(text("SELECT * FROM erasures")).all()) == 1
+
+
+@pytest.mark.process
+def test_the_documents_of_a_person_are_erased(files: Files, erasing: Erasing, tmp_path: Path) -> None:
+    (tmp_path / "ann.md").write_text("# Ann\n\nAnn likes tea.\n")
+    subject = files.encryption.ring.index("subject", "acme", "ann")
+    source = SourceDocument(name="ann.md", path=tmp_path / "ann.md", subject=subject)
+    knowledge = erasing._knowledge.of("acme")
+    sync_documents(knowledge, "faq", [source], lambda ref: FakeEmbedder())
+    certificate = erasing.forget("ann")
+    [erased] = certificate.projects
+    assert [(each.version, each.num_documents) for each in erased.knowledge] == [("faq@1", 1)]
+    assert knowledge.documents(knowledge.resolve("faq")) == []
+    assert erasing.forget("ann").projects == []

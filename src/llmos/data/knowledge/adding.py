@@ -198,7 +198,11 @@ class _Change:
     def _finder(self, recipe: ChunkRecipe, embedder: Embedder) -> "_Finder":
         known: dict[str, EntryFile] = {}
         if self.base is not None and (self.base.recipe, self.base.embedding_digest) == (recipe, embedder.digest):
-            known = {EntryKey.of(each.in_manifest, recipe, embedder.digest).hex: each.entry for each in self.documents}
+            known = {
+                EntryKey.of(each.in_manifest, recipe, embedder.digest).hex: each.entry
+                for each in self.documents
+                if self.knowledge.store.has(each.entry.blob, each.entry.size)
+            }
         return _Finder(known, self.knowledge)
 
     def _record(
@@ -237,7 +241,13 @@ class _Change:
             embedding=self.base.embedding_digest,
             documents=[document.in_manifest for document in self.documents],
         )
-        return before.digest == manifest.digest
+        return before.digest == manifest.digest and self._is_whole(self.base)
+
+    def _is_whole(self, base: KnowledgeVersion) -> bool:
+        """Return whether all of the newest version is in the store: it may have been discarded with lost keys."""
+        blobs = [(each.entry.blob, each.entry.size) for each in self.documents]
+        blobs += [(file.blob, file.size) for file in base.index_files]
+        return all(self.knowledge.store.has(blob, size) for blob, size in blobs)
 
 
 @dataclass(frozen=True, slots=True)
