@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from llmos.core.errors import StoreFailed
-from llmos.core.store.store import Store
 from llmos.data.datasets import segments
-from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.folder import find_layout
 from llmos.data.datasets.importing import import_files
 from llmos.data.datasets.records import ImportOptions
@@ -22,7 +20,7 @@ from pathlib import Path
 from llmos.core.database import Database
 from llmos.core.store import store as store_module
 from support.encryption import open_test_store
-from llmos.data.datasets import datasets as datasets_module, segments, writer as writer_module
+from llmos.data.datasets import datasets as datasets_module, segments
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.folder import find_layout
 from llmos.data.datasets.importing import import_files
@@ -34,9 +32,9 @@ def die(*arguments, **options):
 segments.TARGET_BYTES = 300
 counts = []
 def third_time(real):
-    def call(*arguments):
+    def call(*arguments, **options):
         counts.append(1)
-        return real(*arguments) if len(counts) < 3 else die()
+        return real(*arguments, **options) if len(counts) < 3 else die()
     return call
 
 {moment}
@@ -46,7 +44,7 @@ import_files(datasets, "notes", find_layout(Path(sys.argv[3])), ImportOptions(),
 """
 
 MOMENTS = {
-    "while a segment is written": "writer_module.write_rows = third_time(writer_module.write_rows)",
+    "while a segment is written": "store_module.SealedWriter.append = third_time(store_module.SealedWriter.append)",
     "before a blob has its name": "store_module.os.replace = third_time(os.replace)",
     "before the version is recorded": "datasets_module.project_queries.ensure_name = die",
     "before the record is committed": "datasets_module.describe_action = die",
@@ -114,16 +112,6 @@ def test_a_full_disk_leaves_the_versions_before(datasets, store, write, path, sm
     assert datasets.resolve("notes") == before
     assert load(datasets, path).ref == "notes@2"
     assert_sound(datasets, store)
-
-
-def test_a_disk_that_is_full_while_a_segment_is_written_says_so(database, tmp_path):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("there is no /dev/full")
-    from support.operating import text_row
-
-    with pytest.raises(StoreFailed, match=r"disk of .* is full"), Store(tmp_path / "store").disk_errors():
-        segments.write_rows(type(tmp_path)("/dev/full"), [text_row("x" * 100_000)])
-    assert not Datasets(database, Store(tmp_path / "store")).of().list()
 
 
 def test_two_imports_at_once_are_two_versions(datasets, write, path, small_segments):

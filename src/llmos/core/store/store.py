@@ -33,12 +33,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.core.byte_progress import OnBytes
-from llmos.core.disk import sync_to_disk
+from llmos.core.disk import sync_to_disk, write_all
 from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.sealed_file import ChunkBuffer, SealedWriter
 from llmos.core.encryption.sealed_path import CHUNK_BYTES as SEALED_CHUNK_BYTES
 from llmos.core.encryption.sealed_path import SealedFolder, SealedPath, plain_size
-from llmos.core.errors import BadModelFile, LLMOSError, StoreFailed
+from llmos.core.errors import BadModelFile, LLMOSError, NotFound, StoreFailed
 from llmos.core.locks import locked
 from llmos.core.store.blob_keys import BlobKeys
 
@@ -49,6 +49,19 @@ _SCRATCH_SUFFIX = ".making"
 _SEALED_SUFFIX = ".sealed"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"(sha256|hmac):[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedBlob:
+    """Content on its way to the store; see Store.stage()."""
+
+    digest: str
+    """Its digest, or its name in the project."""
+    size: int
+    path: Path | None = None
+    """The file that becomes the blob; None where the store has the blob already."""
+    key: DataKey | None = None
+    """The key that the file is encrypted under, if it is."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -251,6 +264,34 @@ class Store:
                 )
         return digest, size
 
+    def stage(self, content: bytes, folder: Path) -> StagedBlob:
+        """Write content to a folder of scratch(), as its blob will be, and wait until it is on the disk.
+
+        Nothing is in the store before add_staged(), which has little left to do: stage() is slow, and holds no lock.
+        """
+        digest = self._named(f"sha256:{hashlib.sha256(content).hexdigest()}")
+        if self.has(digest, len(content)):
+            return StagedBlob(digest=digest, size=len(content))
+        path = Path(folder) / f"{secrets.token_hex(8)}.copy"
+        key = self._key_finder().find_or_make(digest, self._project) if self.encrypts() else None
+        with _disk_errors(self.path):
+            _write_whole(content, path, key)
+        return StagedBlob(digest=digest, size=len(content), path=path, key=key)
+
+    def add_staged(self, staged: StagedBlob) -> None:
+        """Make staged content a blob. Call it inside publishing().
+
+        Raises StoreFailed where the blob that was there, or its key, was removed since it was staged.
+        """
+        if staged.path is None or not self._is_kept(staged.digest, staged.key):
+            if self.has(staged.digest, staged.size):
+                return
+            raise StoreFailed("Content that this shares with something else was removed meanwhile. Try again.")
+        blob = self._plain(staged.digest) if staged.key is None else self._sealed_path(staged.digest)
+        with _disk_errors(self.path):
+            os.replace(staged.path, blob)
+            sync_to_disk(blob.parent)
+
     def seal(self, digest: str, on_bytes: OnBytes | None = None) -> bool:
         """Encrypt a blob. Return False for one that is encrypted already. Call it inside publishing().
 
@@ -393,6 +434,15 @@ class Store:
             raise StoreFailed(f"{self.path} has encrypted files, and was opened without the keys of this installation.")
         return self._keys
 
+    def _is_kept(self, digest: str, key: DataKey | None) -> bool:
+        """Return whether a key, if there is one, is still that of the blob."""
+        if key is None:
+            return True
+        try:
+            return self._key_finder().find(digest) == key
+        except (NotFound, StoreFailed):
+            return False
+
     def _write_sealed(self, source: Path, digest: str, on_bytes: OnBytes | None = None) -> str:
         """Create the encrypted blob from a file with the plain bytes, and delete the plain blob.
 
@@ -502,6 +552,22 @@ def _seal(source: Path, target: Path, key: DataKey, on_bytes: OnBytes | None) ->
     finally:
         os.close(handle)
     return f"sha256:{hashing.hexdigest()}"
+
+
+def _write_whole(content: bytes, target: Path, key: DataKey | None) -> None:
+    """Write a file, encrypted if there is a key, and wait until it is on the disk."""
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    try:
+        if key is None:
+            write_all(handle, content)
+        else:
+            writer, size = SealedWriter(handle, key), len(content)
+            for start in range(0, max(1, size), SEALED_CHUNK_BYTES):
+                end = start + SEALED_CHUNK_BYTES
+                writer.append(content[start:end], is_last=end >= size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _shifted(on_bytes: OnBytes | None, num_before: int) -> OnBytes | None:

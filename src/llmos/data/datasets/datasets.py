@@ -265,10 +265,10 @@ class ProjectDatasets:
 
     def _publish(self, written: WrittenSegment) -> Segment:
         """Return the segment, which is in the store now. Raises StoreFailed where it was removed meanwhile."""
-        segment = written.segment
-        if written.path is not None:
-            blob, size = self._store.add(written.path)
-            return replace(segment, blob=blob, size=size)
+        segment, staged = written.segment, written.staged
+        if staged is not None:
+            self._store.add_staged(staged)
+            return replace(segment, blob=staged.digest, size=staged.size)
         if not self._store.has(segment.blob, segment.size):
             raise StoreFailed("Rows that this version shares with another one were removed meanwhile. Try again.")
         return segment

@@ -45,9 +45,9 @@ def forget_rows(datasets: Datasets, project: str, subject: str) -> dict[str, int
     store = datasets.store.of_project(project)
     for version in datasets.of(project).list():
         with store.scratch() as scratch, store.publishing(), store.disk_errors():
-            for number, segment in enumerate(_segments_of(version)):
+            for segment in _segments_of(version):
                 if segment.blob not in cuts:
-                    cuts[segment.blob] = _cut(store, version, segment, subject, scratch / f"{number}.parquet")
+                    cuts[segment.blob] = _cut(store, version, segment, subject, scratch)
             num_rows = sum(cut.num_rows for each in _segments_of(version) if (cut := cuts[each.blob]) is not None)
             if num_rows:
                 with datasets.database.transaction(frees_space=True) as session:
@@ -62,7 +62,7 @@ def _segments_of(version: DatasetVersion) -> Sequence[Segment]:
     return [segment for segment in version.segments if segment.role == "rows"]
 
 
-def _cut(store: Store, version: DatasetVersion, segment: Segment, subject: str, path: Path) -> Cut | None:
+def _cut(store: Store, version: DatasetVersion, segment: Segment, subject: str, scratch: Path) -> Cut | None:
     """Return the segment without the person's rows, which is in the store then; None if it has none."""
     blob = store.blob_path(segment.blob)
     with open_columnar() as connection, lend_files(connection, [blob]) as names:
@@ -75,12 +75,11 @@ def _cut(store: Store, version: DatasetVersion, segment: Segment, subject: str, 
     num_bytes = sum(len(row.body) for row in gone)
     if not kept:
         return Cut(None, len(gone), num_bytes)
-    segments.write_rows(path, kept)
-    digest, size = store.add(path)
+    staged = store.stage(segments.encode_rows(kept), scratch)
+    store.add_staged(staged)
     rows_digest = segments.digest_of_records(records_of(kept))
-    return Cut(
-        replace(segment, blob=digest, size=size, rows_digest=rows_digest, num_rows=len(kept)), len(gone), num_bytes
-    )
+    cut = replace(segment, blob=staged.digest, size=staged.size, rows_digest=rows_digest, num_rows=len(kept))
+    return Cut(cut, len(gone), num_bytes)
 
 
 def _replace_segments(session: Session, project: str, version: DatasetVersion, cuts: dict[str, Cut | None]) -> None:

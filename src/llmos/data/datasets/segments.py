@@ -14,7 +14,7 @@ import msgspec
 from llmos.core.errors import BadModelFile
 from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.contents import Kind
-from llmos.data.datasets.parquet_writer import Identifiers, OptionalTexts, Texts, write_parquet
+from llmos.data.datasets.parquet_writer import Identifiers, OptionalTexts, Texts, encode_parquet
 from llmos.data.datasets.rows import COLUMNS, Row
 from llmos.data.datasets.sealed_sources import lend_files
 
@@ -55,17 +55,17 @@ def is_cut_after(row: Row, num_bytes: int) -> bool:
     return num_bytes >= MAX_BYTES or int(row.id[:15], 16) % TARGET_BYTES < len(row.body)
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a segment of rows, at least one. Raises OSError for a full disk."""
+def encode_rows(rows: Sequence[Row]) -> bytes:
+    """Return the file of a segment of rows, at least one."""
     ids = Identifiers("id", [row.id for row in rows])
     contents = Texts("content", [row.body for row in rows])
-    write_parquet(path, [ids, contents, *_optional_columns(COLUMNS, rows)])
+    return encode_parquet([ids, contents, *_optional_columns(COLUMNS, rows)])
 
 
-def write_changes(path: Path, changes: Sequence[Change]) -> None:
-    """Write a segment of changes, at least one. Raises OSError for a full disk."""
+def encode_changes(changes: Sequence[Change]) -> bytes:
+    """Return the file of a segment of changes, at least one."""
     ids = Identifiers("id", [change.id for change in changes])
-    write_parquet(path, [ids, *_optional_columns(CHANGE_COLUMNS, changes)])
+    return encode_parquet([ids, *_optional_columns(CHANGE_COLUMNS, changes)])
 
 
 def read_rows(path: Path, kind: Kind, *, below: str = "") -> Iterator[list[Row]]:

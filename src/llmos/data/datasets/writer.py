@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ import msgspec
 
 from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest
-from llmos.core.store.store import Store
+from llmos.core.store.store import StagedBlob, Store
 from llmos.data.datasets.contents import Kind
 from llmos.data.datasets.manifest import FORMAT, Manifest
 from llmos.data.datasets.rows import Row, records_of
@@ -27,9 +26,9 @@ from llmos.data.datasets.segments import (
     MAX_BYTES,
     Change,
     digest_of_records,
+    encode_changes,
+    encode_rows,
     is_cut_after,
-    write_changes,
-    write_rows,
 )
 from llmos.data.datasets.versions import DatasetVersion, Segment
 
@@ -60,10 +59,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegment:
-    """A segment that is in the store already (`path` None), or in a scratch folder."""
+    """A segment of the project (`staged` None), or one that is on its way to the store."""
 
     segment: Segment
-    path: Path | None
+    staged: StagedBlob | None
 
 
 Find = Callable[[str], Segment | None]
@@ -174,25 +173,20 @@ class VersionWriter:
         self._content_bytes += self._num_bytes
         self._num_bytes = 0
         self._collect(_MAX_PENDING)
-        number = len(self._written) + len(self._pending)
-        path = self._scratch / f"{number}.parquet"
-        self._pending.append(self._threads.submit(self._write_segment, path, rows, digest_of_records(records)))
+        self._pending.append(self._threads.submit(self._write_segment, rows, digest_of_records(records)))
 
-    def _write_segment(self, path: Path, rows: list[Row], rows_digest: str) -> WrittenSegment:
+    def _write_segment(self, rows: list[Row], rows_digest: str) -> WrittenSegment:
         if (known := self._find(rows_digest)) is not None:
             return WrittenSegment(known, None)
-        with self._store.disk_errors():
-            write_rows(path, rows)
-        return WrittenSegment(Segment(role="rows", rows_digest=rows_digest, num_rows=len(rows)), path)
+        segment = Segment(role="rows", rows_digest=rows_digest, num_rows=len(rows))
+        return WrittenSegment(segment, self._store.stage(encode_rows(rows), self._scratch))
 
     def _cut_changes(self) -> None:
         changes, self._changes = self._changes, []
         if not changes:
             return
-        path = self._scratch / f"changes-{len(self._written_changes)}.parquet"
-        with self._store.disk_errors():
-            write_changes(path, changes)
-        self._written_changes.append(WrittenSegment(Segment(role="changes", num_rows=len(changes)), path))
+        staged = self._store.stage(encode_changes(changes), self._scratch)
+        self._written_changes.append(WrittenSegment(Segment(role="changes", num_rows=len(changes)), staged))
 
     def _collect(self, num_left: int) -> None:
         """Wait until at most `num_left` segments are being written. Raises what writing them raised."""
