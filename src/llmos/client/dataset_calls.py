@@ -27,7 +27,7 @@ UPLOADS = "/llmos/v1/dataset-uploads"
 
 
 class ImportSettings(TypedDict, total=False):
-    """How files become rows; what isn't given is recognized, or left as it is."""
+    """The settings by which files become rows; what isn't given is recognized, or left as it is."""
 
     shape: str | None
     """The shape of the records, such as "sharegpt"."""
@@ -36,7 +36,7 @@ class ImportSettings(TypedDict, total=False):
     on_error: Literal["stop", "skip"]
     license: str | None
     consent: str | None
-    """What the rows may be used for: "train", "eval" or "none"."""
+    """The use that the rows are allowed for: "train", "eval" or "none"."""
     language: str | None
     split: str | None
     config: str | None

@@ -35,7 +35,7 @@ Read = Callable[[bytes, bool], Entry]
 
 
 Keys = tuple[DataKey | None, DataKey | None]
-"""Of the output file and of the error file."""
+"""The keys of the output file and of the error file."""
 
 
 @dataclass(slots=True)

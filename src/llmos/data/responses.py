@@ -32,7 +32,7 @@ class KeptResponse:
     items: str
     """The conversation before the answer, from its beginning, in JSON."""
     users: Collection[str] = ()
-    """What the request calls the persons on whose behalf it was made. Not returned."""
+    """The names by which the request calls the persons on whose behalf it was made. Not returned."""
     previous_id: str | None = None
     """The response whose conversation it continues. Not returned."""
 

@@ -43,7 +43,7 @@ class FileRow(Base):
 
 
 class RetentionRow(Base):
-    """How long what is kept for a project stays, if that was set. The project `owner` has no row of its own."""
+    """The time for which a project's data are kept, if that was set. The project `owner` has no row of its own."""
 
     __tablename__ = "retentions"
 

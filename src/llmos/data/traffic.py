@@ -27,7 +27,7 @@ class KeptCall:
     """A call that was answered."""
 
     id: str
-    """Of the response, or BATCH/LINE."""
+    """The id of the response, or BATCH/LINE."""
     project: str
     model: str
     """The name that was asked for."""

@@ -1,4 +1,4 @@
-"""What the operators of datasets take from other rooms: detectors of personal data, tokenizers, and other datasets."""
+"""The services that operators of datasets take from other rooms: detectors of personal data, tokenizers, datasets."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial

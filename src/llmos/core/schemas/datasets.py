@@ -25,9 +25,9 @@ class DatasetDescription(Description, frozen=True, kw_only=True):
     parents: list[str] = msgspec.field(default_factory=list)
     """The digests of the Versions that it was made from."""
     recipe: dict[str, Any] | None = None
-    """How it was made from them."""
+    """The recipe by which it was made from them."""
     report: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What was counted while it was made, such as skipped lines, or dropped rows by operator and reason."""
+    """The counts made while it was written, such as skipped lines, or dropped rows by operator and reason."""
     made_by: str | None = None
     description: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
@@ -75,7 +75,7 @@ class ChangedRowDescription(Description, frozen=True, kw_only=True):
     content: dict[str, Any] = msgspec.field(default_factory=dict)
     origin: str | None = None
     operator: str | None = None
-    """What dropped or replaced it, where the newer Version records that."""
+    """The operator that dropped or replaced it, where the newer Version records that."""
     reason: str | None = None
     detail: str | None = None
     successor: str | None = None
@@ -95,7 +95,7 @@ class DifferenceDescription(Description, frozen=True, kw_only=True):
 
 
 class PreviewDescription(Description, frozen=True, kw_only=True):
-    """What an import would do."""
+    """The result that an import would have."""
 
     shape: str = ""
     title: str = ""

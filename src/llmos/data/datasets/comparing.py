@@ -26,7 +26,7 @@ class ChangedRow:
     """Canonical JSON."""
     origin: str | None
     operator: str | None = None
-    """What dropped or replaced it, where the newer version records that."""
+    """The operator that dropped or replaced it, where the newer version records that."""
     reason: str | None = None
     detail: str | None = None
     successor: str | None = None

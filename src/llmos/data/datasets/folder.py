@@ -57,7 +57,7 @@ class Layout:
     files: Sequence[DataFile]
     license: str | None = None
     manifest: Mapping[str, Any] | None = None
-    """What an export of LLMOS says of the version that it is."""
+    """The manifest in an export of LLMOS: that of the version that it is."""
 
 
 def select_data_files(names: Collection[str], where: str, chosen: str | None = None) -> list[str]:

@@ -38,7 +38,7 @@ _REPORT_EVERY = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preview:
-    """What an import would do."""
+    """The result that an import would have."""
 
     shape: Shape
     rows: Sequence[Row]
@@ -76,7 +76,7 @@ class Problems:
 
 @dataclass(slots=True)
 class DocumentReports:
-    """What the readers of documents said about them, summed up."""
+    """The reports of the readers of documents, summed up."""
 
     count: int = 0
     found_characters: int = 0

@@ -26,7 +26,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parents: Sequence[str] = ()
     """The digests of the versions that it was made from."""
     recipe: Mapping[str, Any] | None = None
-    """How it was made from them; None for rows that were imported."""
+    """The recipe by which it was made from them; None for rows that were imported."""
 
     @property
     def digest(self) -> str:

@@ -24,7 +24,7 @@ _Field = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnInfo:
-    """What the footer says of a column. Sizes include the headers of its pages."""
+    """The footer's description of a column. Sizes include the headers of its pages."""
 
     name: str
     width: int
@@ -34,7 +34,7 @@ class ColumnInfo:
     """By zstd."""
     num_rows: int
     offset: int
-    """Where its first page begins in the file."""
+    """The position of its first page in the file."""
     plain_size: int
     compressed_size: int
 

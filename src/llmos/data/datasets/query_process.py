@@ -47,7 +47,7 @@ class SegmentFile(msgspec.Struct, kw_only=True):
 
 
 class Query(msgspec.Struct, kw_only=True):
-    """What a parent asks for. Don't print it: it has keys."""
+    """The request of the parent process. Don't print it: it has keys."""
 
     sql: str
     files: list[SegmentFile]

@@ -21,14 +21,14 @@ HashSubject = Callable[[str], str]
 
 _NO_COLUMNS = Columns()
 _NO_JSON = (msgspec.DecodeError, RecursionError, UnicodeError)
-"""What decoding raises for bytes that are no JSON. A ValidationError, which is a DecodeError too, isn't meant."""
+"""The errors of decoding bytes that are no JSON. A ValidationError, which is a DecodeError too, is caught before."""
 
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportOptions:
-    """How files are read."""
+    """The settings by which files are read."""
 
     shape: str | None = None
     """The name of a shape; None: recognize it."""

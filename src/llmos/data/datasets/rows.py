@@ -19,7 +19,7 @@ from llmos.data.datasets.contents import (
 )
 
 Consent = Literal["train", "eval", "none"]
-"""What a row may be used for: to train on, to evaluate with, or neither."""
+"""The use that a row is allowed for: to train on, to evaluate with, or neither."""
 
 COLUMNS = ("origin", "language", "license", "consent", "subject", "split")
 """The columns beside the content, in the order in which digests take them."""
@@ -43,7 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     """The content as canonical JSON."""
     origin: str | None = None
-    """Where it came from: FILE:LINE, or the id of an answer."""
+    """The place that it came from: FILE:LINE, or the id of an answer."""
     language: str | None = None
     """A code of ISO 639-1, such as "en"."""
     license: str | None = None

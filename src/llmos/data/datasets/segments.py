@@ -32,12 +32,12 @@ _ROWS_AT_ONCE = 1000
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of a row of a parent: it was dropped, or another row took its place."""
+    """The fate of a row of a parent: it was dropped, or another row took its place."""
 
     id: str
     """The id of the parent's row."""
     operator: str
-    """What did it, such as "language"."""
+    """The operator that did it, such as "language"."""
     reason: str
     """A short, fixed word for counts, such as "too_short"."""
     detail: str | None = None

@@ -39,7 +39,7 @@ class DatasetVersionRow(ProjectVersionColumns, Base):
     parents: Mapped[list[str]] = mapped_column(JSON)
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """What was counted while it was made; not part of the digest."""
+    """The counts made while it was written; not part of the digest."""
     segments: Mapped[list["DatasetSegmentRow"]] = relationship(
         order_by="DatasetSegmentRow.position", lazy="selectin", cascade="all, delete-orphan"
     )

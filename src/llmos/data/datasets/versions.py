@@ -47,7 +47,7 @@ class DatasetVersion:
     """The digests of the versions that it was made from."""
     recipe: Mapping[str, Any] | None
     report: Mapping[str, Any]
-    """What was counted while it was made."""
+    """The counts made while it was written."""
     made_by: str | None
     segments: tuple[Segment, ...]
 

@@ -32,13 +32,13 @@ CountTokens = Callable[[str], int]
 
 
 class ChunkRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How documents are cut. It is a part of the digest of what is made with it."""
+    """The rules by which documents are cut. They are a part of the digest of what is made with them."""
 
     version: int = VERSION
     max_tokens: Annotated[int, msgspec.Meta(ge=16, le=100_000)] = 256
-    """Of a chunk with the headings above it, and with the header of its table."""
+    """The most tokens of a chunk with the headings above it, and with the header of its table."""
     overlap_tokens: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """What a chunk may repeat of the one before it in its section."""
+    """The tokens that a chunk may repeat of the one before it in its section."""
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):

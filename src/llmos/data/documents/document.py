@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """text[start:end] is the section, its heading included."""
     end: int
     body: int
-    """Where the text behind the heading begins. Equal to `end` for a heading alone."""
+    """The position at which the text behind the heading begins. Equal to `end` for a heading alone."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,7 +95,7 @@ class _Writer:
         self._lists: list[int | None] = []
         """The open lists: the number of the last item, or None for one with bullets."""
         self._marker = ""
-        """What the next block begins with: the bullet or number of an item."""
+        """The beginning of the next block: the bullet or number of an item."""
         self._num_quotes = 0
         self._heading = 0
         self._is_code = False
@@ -105,7 +105,7 @@ class _Writer:
         self._skipped_depth: int | None = None
         """The depth of the element that is left out, with all that is in it."""
         self._skipped: tuple[str, list[str]] | None = None
-        """What it is, and its text; None for an invisible element."""
+        """The kind and the texts of the element that is left out; None for an invisible one."""
 
     def start(self, context: DOMContext) -> None:
         node: Any = context.node

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MAX_SPAN = 1000
-"""What the HTML standard allows columns to span."""
+"""The most columns that the HTML standard lets a cell span."""
 
 _MAX_PLACES = 1_000_000
 

@@ -22,7 +22,7 @@ from llmos.data.documents.recognition import refuse_unreadable
 
 _IMPORTED = ("heapq",)
 _IMPORTED_WHOLE = ("encodings", "mammoth", "markdown_it", "pypdf", "resiliparse.extract", "resiliparse.parse")
-"""What parsers import while they work."""
+"""The modules that parsers import while they work."""
 
 
 class Question(msgspec.Struct, frozen=True, array_like=True):
@@ -30,11 +30,11 @@ class Question(msgspec.Struct, frozen=True, array_like=True):
 
     path: str
     name: str
-    """What the file is called by whoever gave it. Only its suffix counts."""
+    """The name that its giver uses. Only its suffix counts."""
     max_bytes: int
-    """Of the file."""
+    """The most bytes of the file."""
     max_characters: int
-    """Of the text."""
+    """The most characters of the text."""
     memory_bytes: int
     cpu_seconds: int
     wall_seconds: int

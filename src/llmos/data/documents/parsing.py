@@ -25,7 +25,7 @@ class DocumentLimits:
     file_bytes: int = 128 << 20
     text_characters: int = 16 << 20
     memory_bytes: int = 1 << 30
-    """Of the process that parses. A file and its text are in memory, some of them several times."""
+    """The most memory of the process that parses. A file and its text are in memory, some of them several times."""
     cpu_seconds: int = 60
     wall_seconds: int = 120
 

@@ -14,7 +14,7 @@ class Passage(NamedTuple):
     start: int
     end: int
     anchor: str
-    """What leads to it behind "FILE#": "page=3", or a heading; empty for a whole document."""
+    """The reference to it behind "FILE#": "page=3", or a heading; empty for a whole document."""
 
 
 def passages(document: Document) -> Iterator[Passage]:

@@ -105,7 +105,7 @@ def _no_datasets(reference: str) -> Iterable[Row]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What operators take from outside. The defaults raise BadRequest."""
+    """The services that operators take from outside. The defaults raise BadRequest."""
 
     personal_data: Callable[[Sequence[str]], Callable[[str], list[Span]]] = field(default=_no_detector)
     """Return a function that finds personal data of these kinds (none: all kinds) in a text, in order."""

@@ -33,7 +33,7 @@ class BadRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileReport:
-    """What the reader of a document says about all of it, behind its records."""
+    """The reader's report about a whole document, behind its records."""
 
     found_characters: int
     """Letters and digits that the file has as text."""

@@ -40,10 +40,10 @@ class Fields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class Shape:
     name: str
     title: str
-    """What people call it."""
+    """The name that people use."""
     kind: Kind
     fields: type[Fields]
-    """What one record has."""
+    """The fields of one record."""
     fits: Callable[[Mapping[str, Any]], bool]
     """Return whether a record, as a JSON object, looks like this shape."""
     read: Callable[[Any], Content]

@@ -1,4 +1,4 @@
-"""What shapes of conversations share: texts or messages, and the turns of a user and an assistant."""
+"""Helpers of the shapes of conversations: texts or messages, and the turns of a user and an assistant."""
 
 from collections.abc import Sequence
 

@@ -15,7 +15,7 @@ _LARGER = 1.15
 _MAX_HEADING = 200
 """The most characters of a heading."""
 _MAX_SHARE = 0.4
-"""Where more than this share of the text looks like headings, none is one."""
+"""If more than this share of the text looks like headings, none is one."""
 _MIN_PAGES = 4
 """The fewest pages on which lines are looked for that repeat."""
 _REPEATED_SHARE = 0.6
@@ -27,7 +27,7 @@ class PdfLine:
     page: int
     text: str
     size: float
-    """Of most of its letters, in points."""
+    """The size of most of its letters, in points."""
     level: int = 0
     """1 to 6 for a heading."""
 

@@ -15,8 +15,8 @@ VERSION = 1
 
 class Options(operator.Options, frozen=True, kw_only=True):
     by: Literal["content", "words", "question"] = "content"
-    """What is equal: the whole content; its words, whatever their case and punctuation; or the words of what is asked,
-    whatever the answer."""
+    """The part that is equal: the whole content; its words, whatever their case and punctuation; or the words of the
+    question, whatever the answer."""
 
 
 class ExactDuplicates:

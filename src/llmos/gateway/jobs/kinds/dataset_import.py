@@ -36,7 +36,7 @@ class UploadedFile(RequestObject, kw_only=True):
 
 
 class ImportFields(RequestObject, kw_only=True):
-    """What is imported, and how."""
+    """The files that are imported, and the settings."""
 
     lists: ClassVar[Mapping[str, type[RequestObject]]] = {"files": UploadedFile}
 
@@ -52,11 +52,11 @@ class ImportFields(RequestObject, kw_only=True):
     """`skip` leaves bad lines out, and counts them in the report."""
     license: str | None = None
     consent: Literal["train", "eval", "none"] | None = None
-    """What the rows may be used for, where they don't say it."""
+    """The use that the rows are allowed for, where they don't say it."""
     language: str | None = None
     split: str | None = None
     config: str | None = None
-    """Of a folder whose README has several."""
+    """The config to read, of a folder whose README has several."""
 
     @property
     def options(self) -> ImportOptions:
