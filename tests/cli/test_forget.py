@@ -8,7 +8,12 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.encryption.opening import open_encryption
+from llmos.data.knowledge import open_knowledge
+from llmos.data.knowledge.adding import sync_documents
+from llmos.data.knowledge.sources import SourceDocument
 from llmos.data.responses import KeptResponse, KeptResponses
+from llmos.models import open_registry
+from support.knowledge_fixtures import FakeEmbedder
 
 from .conftest import Cli
 
@@ -20,6 +25,26 @@ def keep(home: Path, id: str, *users: str) -> None:
     kept = KeptResponse(id=id, body="{}", items="[]", users=users)
     KeptResponses(database, open_encryption(settings, database)).keep("owner", kept)
     database.close()
+
+
+def keep_document(home: Path, subject: str) -> None:
+    """Keep a document about a person, as `llmos knowledge add faq FILE --subject` does."""
+    settings = load_settings()
+    registry = open_registry(settings)
+    hashed = open_encryption(settings, registry.database).ring.index("subject", "owner", subject)
+    path = home / "note.md"
+    path.write_text("Lives in Paris.")
+    source = SourceDocument(name="note.md", path=path, subject=hashed)
+    knowledge = open_knowledge(registry.database, registry.store).of()
+    sync_documents(knowledge, "faq", [source], lambda ref: FakeEmbedder())
+    registry.database.close()
+
+
+def test_documents_about_a_person_are_forgotten_and_counted(cli: Cli, home: Path) -> None:
+    keep_document(home, "ann")
+    assert len(json.loads(cli("knowledge", "documents", "faq", "--json").out)) == 1
+    assert "documents of knowledge 1" in " ".join(cli("forget", "--subject", "ann", "--yes").out.split())
+    assert json.loads(cli("knowledge", "documents", "faq", "--json").out) == []
 
 
 def test_a_person_is_forgotten_and_the_certificate_can_be_checked(cli: Cli, home: Path) -> None:

@@ -1,5 +1,6 @@
 """llmos forget: erase a person's data, and check certificates of that."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from llmos.cli.control import open_control
 from llmos.cli.output import print_json, stdout
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
+from llmos.core.schemas.erasures import ErasedInProject
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +35,8 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Erase a person's data: stored responses and lines of batches whose requests named the person.
+    """Erase a person's data: stored responses, sessions, runs and lines of batches whose requests named the person, and
+    rows of datasets and documents of knowledge that were marked with the person.
 
     Their keys are destroyed, so that backups of stored responses can't be read either, and the same contents are
     refused from now on. The signed certificate says what was removed.
@@ -55,15 +58,28 @@ def forget(
         print_json(certificate)
         return
     for each in certificate.projects:
-        num_lines = sum(file.num_lines for file in each.files)
-        stdout().print(
-            f"{each.project}: responses {len(each.responses)}, lines of batches {num_lines}, keys destroyed"
-            f" {each.num_keys_destroyed}, contents refused from now on {each.num_contents_blocked}"
-        )
+        stdout().print(f"{each.project}: {', '.join(f'{what} {count:,}' for what, count in _counts(each).items())}")
     if not certificate.projects:
         stdout().print(f"Nothing of {subject} is kept.")
     if output is not None:
         stdout().print(f"The certificate is in {output}. To check it: llmos forget --verify {output}")
+
+
+def _counts(erased: ErasedInProject) -> Mapping[str, int]:
+    """Return how much was removed. What only some projects keep is left out where there was none."""
+    always = {
+        "responses": len(erased.responses),
+        "lines of batches": sum(file.num_lines for file in erased.files),
+        "keys destroyed": erased.num_keys_destroyed,
+        "contents refused from now on": erased.num_contents_blocked,
+    }
+    others = {
+        "sessions": len(erased.sessions),
+        "runs": len(erased.runs),
+        "rows of datasets": sum(each.num_rows for each in erased.datasets),
+        "documents of knowledge": sum(each.num_documents for each in erased.knowledge),
+    }
+    return always | {what: count for what, count in others.items() if count}
 
 
 def _verify(path: Path, *, as_json: bool) -> None:

@@ -295,13 +295,18 @@ def _print_made(made: KnowledgeDescription, as_json: bool, before: str | None = 
         stdout().print(f"Nothing has changed: {made.version} has these documents.")
         return
     stdout().print(
-        f"{made.version} is here: {made.num_documents:,} documents, {made.num_chunks:,} passages,"
+        f"{made.version} is here: {_counted(made.num_documents, 'document')}, {_counted(made.num_chunks, 'passage')},"
         f" {readable_size(made.size_bytes)}."
     )
     if skipped := made.report.get("skipped"):
-        stderr().print(f"{skipped:,} documents can't be read and were left out:")
+        stderr().print(f"{_counted(skipped, 'document')} left out, since they can't be read:")
         for problem in made.report.get("problems", []):
             stderr().print(f"  {problem}")
+
+
+def _counted(count: int, noun: str) -> str:
+    """Return 1 document, 2 documents."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _readable(described: KnowledgeDescription) -> dict[str, Any]:

@@ -88,6 +88,10 @@ async def test_aliases_and_labels_of_a_dataset(http, imported):
     assert (refused.status_code, "support:gold points at support@1" in refused.text) == (409, True)
     assert (await http.delete("/llmos/v1/datasets/support/aliases/gold")).status_code == 204
     assert len((await http.get("/llmos/v1/datasets/support/aliases/history")).json()["data"]) == 2
+    moves = (await http.get("/llmos/v1/datasets/support/aliases/gold/history")).json()["data"]
+    assert [move["now"] for move in moves] == ["support@1", None]
+    earlier = await http.get("/llmos/v1/datasets/support/aliases/gold/history", params={"at": "2020-01-01"})
+    assert earlier.json() == {"data": []}
     await http.patch("/llmos/v1/datasets/support@1/labels", json={"tags": {"good": ""}, "description": "Tickets"})
     details = (await http.get("/llmos/v1/datasets/support")).json()
     assert (details["tags"], details["description"], details["dataset_tags"]) == ({"good": ""}, "Tickets", {})
