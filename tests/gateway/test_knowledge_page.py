@@ -40,6 +40,8 @@ def test_the_commands_work_one_after_another(tmp_path: Path, minilm_home: Path) 
     assert "faq@3 is here: 2 documents, 3 passages" in said
     assert '"year": 2026' in said
     assert "faq:prod → faq@3 (was faq@1)" in said
+    assert "Of 3 questions that the documents answer, 3 were found among the first 3 hits: 100 % (44–100 %)." in said
+    assert "add 17 more with an answer in the documents and 19 more that the documents don't answer" in said
 
 
 def test_the_program_works(

@@ -1,4 +1,4 @@
-"""llmos knowledge: add, sync, list, search, show, documents, remove, rm, tag, describe, alias."""
+"""llmos knowledge: add, sync, list, search, show, documents, remove, eval, rm, tag, describe, alias."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from llmos.cli import options
 from llmos.cli.aliases import alias_group
 from llmos.cli.control import open_control
 from llmos.cli.knowledge_hits import print_hits
+from llmos.cli.knowledge_report import print_report
 from llmos.cli.labels import add_label_commands
 from llmos.cli.named_nouns import KNOWLEDGE
 from llmos.cli.output import (
@@ -71,6 +72,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("documents")(documents)
     group.command("remove")(remove)
+    group.command("eval")(eval_)
     group.command("rm")(rm)
     add_label_commands(group, KNOWLEDGE)
     group.add_typer(alias_group(KNOWLEDGE), name="alias")
@@ -224,6 +226,26 @@ def remove(
     with open_control(load_settings()) as control:
         made = control.knowledge.remove_documents(name, documents)
     _print_made(made, as_json)
+
+
+def eval_(
+    knowledge: _Knowledge,
+    cases: Annotated[
+        str | None,
+        typer.Option(metavar="DATASET", help="A dataset of the kind case. Without it, the last report is shown."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure with the questions of a dataset how well a version answers, and set the threshold of its searches."""
+    with open_control(load_settings()) as control, progress_bar("steps") as progress:
+        if cases is None:
+            report = control.knowledge.evaluation(knowledge)
+        else:
+            report = control.knowledge.evaluate(knowledge, cases, progress)
+    if as_json:
+        print_json(report)
+    else:
+        print_report(report)
 
 
 def rm(knowledge: _Knowledge, as_json: options.AsJson = False) -> None:

@@ -32,7 +32,7 @@ from llmos.security.guardrails.policies import GuardrailPolicies
 
 if TYPE_CHECKING:
     from llmos.client.calls import Sampling as SamplingOptions
-    from llmos.data.knowledge.hits import Hit
+    from llmos.core.schemas.knowledge import SearchDescription
     from llmos.data.knowledge.knowledge import ProjectKnowledge
     from llmos.data.knowledge.versions import KnowledgeVersion
     from llmos.deployments.providers.clients import ProviderClients
@@ -149,13 +149,15 @@ class PipelineEmbedding:
         """Begin to embed texts; several calls at once."""
         return self._loop.start(self._embed(request))
 
-    def search(self, knowledge: "ProjectKnowledge", version: "KnowledgeVersion", search: "Search") -> "Sequence[Hit]":
+    def search(
+        self, knowledge: "ProjectKnowledge", version: "KnowledgeVersion", search: "Search"
+    ) -> "SearchDescription":
         """Return what the server's search returns to the owner."""
         from llmos.gateway.knowledge_search import KnowledgeSearch
 
         pipeline, _ = self._opened
         searching = KnowledgeSearch(pipeline, open_registry(self._settings))
-        return self._loop.run(searching.search(knowledge, version, search, owner()))
+        return self._loop.run(searching.answer(knowledge, version, search, owner()))
 
     def close(self) -> None:
         if "_opened" in self.__dict__:

@@ -17,6 +17,7 @@ from llmos.core.schemas.knowledge import (
     KnowledgeDetails,
     SearchDescription,
 )
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.models import RemovalDescription
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ class AsyncKnowledge(AsyncVersionedNoun, AsyncUploading):
     async def remove_documents(self, name: str, documents: Sequence[str]) -> KnowledgeDescription:
         """Return a new Version without these documents of the newest one."""
         return await self._client._request(calls.remove_documents(name, documents))
+
+    async def evaluate(self, name: str, cases: str, on_progress: OnBytes | None = None) -> KnowledgeEvalDescription:
+        """Measure a Version with the questions of a dataset, set its threshold, and return the report.
+
+        `cases`: a dataset of the kind case. `.figures` have a `.sentence` each.
+        """
+        job = await self._follow(calls.start_evaluation(name, cases), on_progress)
+        return result_of(job, KnowledgeEvalDescription)
+
+    async def evaluation(self, name: str) -> KnowledgeEvalDescription:
+        """Return the last report of a Version. Raises NotFound if it was never evaluated."""
+        return await self._client._request(calls.get_evaluation(name))
 
     async def _make(
         self,

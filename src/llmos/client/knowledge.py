@@ -17,6 +17,7 @@ from llmos.core.schemas.knowledge import (
     KnowledgeDetails,
     SearchDescription,
 )
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.models import RemovalDescription
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ class Knowledge(VersionedNoun, Uploading):
     def remove_documents(self, name: str, documents: Sequence[str]) -> KnowledgeDescription:
         """Return a new Version without these documents of the newest one."""
         return self._client._request(calls.remove_documents(name, documents))
+
+    def evaluate(self, name: str, cases: str, on_progress: OnBytes | None = None) -> KnowledgeEvalDescription:
+        """Measure a Version with the questions of a dataset, set its threshold, and return the report.
+
+        `cases`: a dataset of the kind case. `.figures` have a `.sentence` each.
+        """
+        job = self._follow(calls.start_evaluation(name, cases), on_progress)
+        return result_of(job, KnowledgeEvalDescription)
+
+    def evaluation(self, name: str) -> KnowledgeEvalDescription:
+        """Return the last report of a Version. Raises NotFound if it was never evaluated."""
+        return self._client._request(calls.get_evaluation(name))
 
     def _make(
         self,

@@ -20,6 +20,7 @@ from llmos.core.schemas.knowledge import (
     MissingFiles,
     SearchDescription,
 )
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.models import RemovalDescription
 
 ROOT = "/llmos/v1/knowledge"
@@ -153,6 +154,15 @@ def start_sync(name: str, files: Sequence[FileToAdd], settings: AddSettings, *, 
     fields = [each.fields for each in files]
     body = {"kind": "knowledge_sync", "name": name, "files": fields, "replace": replaces, **_given(settings)}
     return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
+
+
+def start_evaluation(name: str, cases: str) -> Call[JobDescription]:
+    body = {"kind": "knowledge_eval", "knowledge": name, "cases": cases}
+    return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
+
+
+def get_evaluation(name: str) -> Call[KnowledgeEvalDescription]:
+    return Call(method="GET", path=f"{name_path(ROOT, name)}/evaluation", read=read_one(KnowledgeEvalDescription))
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:

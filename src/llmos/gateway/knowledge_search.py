@@ -9,8 +9,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from llmos.core.errors import BadRequest, ModelNotFound
+from llmos.core.schemas.knowledge import SearchDescription
+from llmos.data.knowledge.descriptions import describe_search
 from llmos.data.knowledge.embedder import Vectors, unit
+from llmos.data.knowledge.evaluations import answer_probability, find_evaluation
 from llmos.data.knowledge.hits import Hit
 from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import ProjectKnowledge
@@ -58,9 +63,36 @@ class KnowledgeSearch:
     ) -> Sequence[Hit]:
         """Return the hits, best first. Raises BadRequest for a query, filters or models that make no sense,
         ModelNotFound where the version's embedding model isn't here any more, and what the pipeline raises."""
+        hits, _ = await self._search(knowledge, version, search, caller)
+        return hits
+
+    async def answer(
+        self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
+    ) -> SearchDescription:
+        """Return the hits, and whether the version answers the query by its threshold, if it has one. Raises what
+        search() raises."""
+        hits, vector = await self._search(knowledge, version, search, caller)
+        described = describe_search(version, hits)
+        if vector is None:
+            return described
+        report = await asyncio.to_thread(find_evaluation, knowledge, version)
+        if report is None or (threshold := report.threshold) is None:
+            return described
+        measure = await asyncio.to_thread(answer_probability, knowledge, version, threshold, search.query, vector)
+        return msgspec.structs.replace(
+            described,
+            answerable=measure >= threshold.threshold,
+            threshold=threshold.threshold,
+            measure=measure,
+        )
+
+    async def _search(
+        self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
+    ) -> tuple[Sequence[Hit], Vectors | None]:
+        """Return the hits, and the vector of the query if there is one."""
         _check(search)
         if not version.num_chunks:
-            return []
+            return [], None
         vector = None if search.mode == "text" else await self._vector(version, search.query, caller)
         limit = search.limit if search.reranker is None else max(search.limit, RERANKED)
         find = partial(
@@ -75,8 +107,8 @@ class KnowledgeSearch:
         )
         hits = await asyncio.to_thread(find)
         if search.reranker is None or not hits:
-            return hits
-        return (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit]
+            return hits, vector
+        return (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit], vector
 
     async def _vector(self, version: KnowledgeVersion, query: str, caller: Caller) -> Vectors:
         model = await asyncio.to_thread(self._embedding_of, version)

@@ -14,6 +14,7 @@ from llmos.core.schemas.knowledge import (
     KnowledgeDetails,
     SearchDescription,
 )
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.descriptions import describe_removal
 from llmos.core.who import this_user
@@ -66,12 +67,36 @@ class LocalKnowledge(LocalNames):
         return describe_place(self.names.passage(self.names.resolve(name), document, start, end))
 
     def search(self, name: str, query: str, **settings: "Unpack[SearchSettings]") -> SearchDescription:
-        from llmos.data.knowledge.descriptions import describe_search
         from llmos.gateway.knowledge_search import Search
 
         version = self.names.resolve(name)
         with self._embedding() as embedding:
-            return describe_search(version, embedding.search(self.names, version, Search(query=query, **settings)))
+            return embedding.search(self.names, version, Search(query=query, **settings))
+
+    def evaluate(self, name: str, cases: str, progress: Progress) -> KnowledgeEvalDescription:
+        from llmos.data.datasets import open_datasets
+        from llmos.data.knowledge.evaluation.cases import read_cases
+        from llmos.data.knowledge.evaluations import evaluate_version
+        from llmos.gateway.knowledge_embedder import embedder_opener
+
+        registry = self._control.registry
+        datasets = open_datasets(self._control.settings, registry.database).of()
+        version, dataset = self.names.resolve(name), datasets.resolve(cases)
+        with self._embedding() as embedding:
+            return evaluate_version(
+                self.names,
+                version,
+                read_cases(datasets.rows(dataset)),
+                embedder_opener(registry, embedding.embed),
+                cases_ref=dataset.ref,
+                actor=this_user(),
+                progress=progress,
+            )
+
+    def evaluation(self, name: str) -> KnowledgeEvalDescription:
+        from llmos.data.knowledge.evaluations import get_report
+
+        return get_report(self.names, self.names.resolve(name))
 
     def add(
         self,

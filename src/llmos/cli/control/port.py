@@ -37,6 +37,7 @@ from llmos.core.schemas.knowledge import (
     KnowledgeDetails,
     SearchDescription,
 )
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -212,6 +213,8 @@ class KnowledgePort(NamesPort, Protocol):
         self, name: str, folder: Path | str, progress: Progress, **settings: "Unpack[AddSettings]"
     ) -> KnowledgeDescription: ...
     def remove_documents(self, name: str, documents: Sequence[str]) -> KnowledgeDescription: ...
+    def evaluate(self, name: str, cases: str, progress: Progress) -> KnowledgeEvalDescription: ...
+    def evaluation(self, name: str) -> KnowledgeEvalDescription: ...
 
 
 class CardsPort(Protocol):

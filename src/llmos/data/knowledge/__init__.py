@@ -12,6 +12,8 @@
         hit.text, hit.score, hit.citation                    # see hits.py
     knowledge.passage(version, "hours.md", 10, 90)           # what a citation points to
 
+    report = evaluate_version(knowledge, version, cases, open_embedder)   # see evaluations.py
+
 A document becomes an entry, a file in the store: its text, its chunks and their vectors. Versions share the entries of
 documents that didn't change. The index of a version is made from its entries, and needs no model.
 
@@ -19,6 +21,8 @@ The room knows no models: an Embedder makes the vectors, see embedder.py.
 
 Lower layers don't know higher ones:
 
+    evaluations
+    evaluation
     descriptions
     adding | forgetting
     indexing | preparing

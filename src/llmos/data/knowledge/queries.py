@@ -10,6 +10,7 @@ from llmos.core.versioning import project_queries
 from llmos.data.knowledge.tables import (
     KNOWLEDGE,
     DocumentRow,
+    EvaluationRow,
     IndexFileRow,
     KnowledgeRow,
     KnowledgeVersionRow,
@@ -86,6 +87,11 @@ def remove_pending_of_project(session: Session, project: str) -> None:
     session.execute(delete(PendingEntryRow).where(PendingEntryRow.owner.startswith(f"{project}/", autoescape=True)))
 
 
+def evaluation(session: Session, key: str, number: int) -> EvaluationRow | None:
+    """Return the last evaluation of a version."""
+    return session.get(EvaluationRow, (key, number))
+
+
 def remove_project(session: Session, project: str) -> None:
     """Delete every row about the knowledge of a project."""
     versions = (
@@ -96,6 +102,8 @@ def remove_project(session: Session, project: str) -> None:
     for rows in (DocumentRow, IndexFileRow):
         session.execute(delete(rows).where(rows.version_id.in_(versions)))
     remove_pending_of_project(session, project)
+    keys = select(KnowledgeRow.key).where(KnowledgeRow.project == project)
+    session.execute(delete(EvaluationRow).where(EvaluationRow.owner.in_(keys)))
     project_queries.remove_project(session, KNOWLEDGE, project)
 
 

@@ -120,6 +120,19 @@ class IndexFileRow(Base):
     """Bytes of the blob."""
 
 
+class EvaluationRow(Base):
+    """The last evaluation of a version, with the threshold that it found."""
+
+    __tablename__ = "knowledge_evaluations"
+
+    owner: Mapped[str] = mapped_column("knowledge", ForeignKey("knowledge.key"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """KnowledgeEvalDescription."""
+    made_at: Mapped[datetime] = mapped_column(Time)
+    made_by: Mapped[str | None] = mapped_column(String(128))
+
+
 class KnowledgeAliasMoveRow(AliasMoveColumns, Base):
     """One move of an alias of knowledge."""
 

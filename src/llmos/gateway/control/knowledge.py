@@ -9,10 +9,12 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from llmos.core.schemas.knowledge import KnowledgeDescription, KnowledgeDetails, SearchDescription
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.schemas.models import RemovalDescription
 from llmos.core.versioning.descriptions import describe_removal
 from llmos.data.knowledge import descriptions as describe
 from llmos.data.knowledge.adding import remove_documents
+from llmos.data.knowledge.evaluations import get_report
 from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import ProjectKnowledge
 from llmos.gateway.http import openapi
@@ -92,7 +94,8 @@ async def remove_knowledge(request: Request, name: str) -> Response:
 )
 @requires(Permission.KNOWLEDGE_READ)
 async def search_knowledge(request: Request, name: str) -> Response:
-    """By words and by meaning, the best passages first, each with its citation."""
+    """By words and by meaning, the best passages first, each with its citation. `answerable` says whether the Version
+    has an answer, where a threshold was measured for it."""
     body = await parse_body(request, SearchRequest)
     knowledge = knowledge_of(request)
     version = await asyncio.to_thread(knowledge.resolve, name)
@@ -104,8 +107,25 @@ async def search_knowledge(request: Request, name: str) -> Response:
         documents=body.documents,
         reranker=body.reranker,
     )
-    hits = await services_of(request).knowledge_search.search(knowledge, version, search, caller_of(request))
-    return json_response(describe.describe_search(version, hits))
+    return json_response(
+        await services_of(request).knowledge_search.answer(knowledge, version, search, caller_of(request))
+    )
+
+
+@router.get(
+    "/{name}/evaluation",
+    summary="Return the last evaluation of a Version",
+    responses=openapi.answers(KnowledgeEvalDescription),
+)
+@requires(Permission.KNOWLEDGE_READ)
+async def get_evaluation(request: Request, name: str) -> Response:
+    """A job of the kind `knowledge_eval` makes it, and with it the threshold below which a search has no answer."""
+    knowledge = knowledge_of(request)
+
+    def read() -> KnowledgeEvalDescription:
+        return get_report(knowledge, knowledge.resolve(name))
+
+    return json_response(await asyncio.to_thread(read))
 
 
 @router.post(

@@ -14,9 +14,9 @@ from llmos.data.knowledge.evaluation.answerability import (
 
 def test_the_evidence_is_the_largest_cosine_and_the_largest_share_of_the_questions_words() -> None:
     found = [("the guarantee", 0.4), ("a guarantee of two years", None), ("nothing", 0.7)]
-    assert evidence_of("guarantee years how long", found, str.split) == Evidence(0.7, 0.5)
-    assert evidence_of("guarantee", [], str.split) == Evidence(0.0, 0.0)
-    assert evidence_of("", [("", 0.2)], str.split) == Evidence(0.2, 0.0)
+    assert evidence_of("guarantee years how long", found) == Evidence(0.7, 0.5)
+    assert evidence_of("guarantee", []) == Evidence(0.0, 0.0)
+    assert evidence_of("", [("", 0.2)]) == Evidence(0.2, 0.0)
 
 
 def test_the_fit_finds_the_weights_that_made_the_cases() -> None:

@@ -46,23 +46,31 @@ def test_a_hit_is_right_if_document_and_quote_agree_whatever_the_spaces_and_case
     both = [
         hit("b.md", "two years from the date"),
         hit("a.md", "no"),
-        hit("a.md", "for TWO YEARS from  the date.", 0.5),
+        hit("a.md", "for TWO YEARS from  the date."),
     ]
-    result = judge(case, Hits(both, [hit("a.md", "from the date")], []), str.split)
+    result = judge(case, Hits(both, [hit("a.md", "from the date")], []))
     assert result.ranks == Ranks(3, 1, None)  # a chunk may be shorter than the quote
     assert result.first_document == "b.md"
-    assert result.evidence.cosine == 0.5
+
+
+def test_the_evidence_comes_from_the_first_five_hits_of_each_part() -> None:
+    text = [hit("a.md", "how")] + [hit("a.md", "x")] * 4 + [hit("a.md", "how long", 0.9)]
+    case = KnowledgeCase(question="How long?")
+    assert judge(
+        case,
+        Hits([hit("b.md", "how long", 1)], text, [hit("a.md", "y", 0.4)]),
+    ).evidence == (0.4, 0.5)
 
 
 def test_without_a_quote_any_chunk_of_the_document_is_right_and_without_a_document_any_with_the_quote() -> None:
     hits = Hits([hit("b.md", "x"), hit("a.md", "y")], [], [])
     for expected, rank in (Expected(document="a.md"), 2), (Expected(quote="X"), 1), (Expected(quote="z"), None):
-        assert judge(KnowledgeCase(question="?", expected=expected), hits, str.split).ranks.both == rank
+        assert judge(KnowledgeCase(question="?", expected=expected), hits).ranks.both == rank
 
 
 def test_an_empty_chunk_is_no_part_of_a_quote() -> None:
     case = KnowledgeCase(question="?", expected=ANSWER)
-    assert judge(case, Hits([hit("a.md", " ")], [], []), str.split).ranks.both is None
+    assert judge(case, Hits([hit("a.md", " ")], [], [])).ranks.both is None
 
 
 def test_recall_and_mrr_stand_beside_those_of_each_part_alone() -> None:

@@ -4,15 +4,20 @@ Two signals, which a logistic regression joins: the cosine of the likeliest chun
 question's words that one chunk has. Measured on chatterbot-corpus with all-MiniLM-L6-v2: see docs/knowledge.md.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from llmos.data.knowledge.index.words import query_terms, terms_of
+
 MEASURE = "cosine_and_words/1"
 """The name of the measure. Another way to compute it has another number."""
+
+DEPTH = 5
+"""The hits of each part of a search that are evidence."""
 
 _SHRINKAGE = 1.0
 """Of the standardised weights towards 0. Without it, those of cases that separate completely grow without limit."""
@@ -41,18 +46,14 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
         return float(_sigmoid(np.array(self.intercept + self.cosine * evidence.cosine + self.words * evidence.words)))
 
 
-def evidence_of(question: str, found: Iterable[tuple[str, float | None]], words_of: "WordsOf") -> Evidence:
-    """Return the evidence of hits: (text, cosine) of each; no cosine if only the text part ran."""
-    asked, cosine, share = set(words_of(question)), 0.0, 0.0
+def evidence_of(question: str, found: Iterable[tuple[str, float | None]]) -> Evidence:
+    """Return the evidence of the first hits of both parts: (text, cosine) of each."""
+    asked, cosine, share = set(query_terms(question)), 0.0, 0.0
     for text, similarity in found:
         cosine = max(cosine, similarity or 0.0)
         if asked:
-            share = max(share, len(asked.intersection(words_of(text))) / len(asked))
+            share = max(share, len(asked.intersection(terms_of(text))) / len(asked))
     return Evidence(cosine, share)
-
-
-WordsOf = Callable[[str], Collection[str]]
-"""Cuts a text into the words that the text part of a search compares."""
 
 
 def fit_measure(evidence: Sequence[Evidence], is_answerable: Sequence[bool]) -> Measure:

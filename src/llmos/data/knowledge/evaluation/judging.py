@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llmos.data.knowledge.evaluation.answerability import Evidence, WordsOf, evidence_of
+from llmos.data.knowledge.evaluation.answerability import DEPTH as EVIDENCE_DEPTH
+from llmos.data.knowledge.evaluation.answerability import Evidence, evidence_of
 from llmos.data.knowledge.evaluation.cases import Expected, KnowledgeCase
 
 DEPTH = 10
@@ -25,6 +26,10 @@ class Hits(NamedTuple):
     vector: Sequence[JudgedHit]
     """Of the vector part alone."""
 
+    def evidence(self, question: str) -> Evidence:
+        first = [*self.text[:EVIDENCE_DEPTH], *self.vector[:EVIDENCE_DEPTH]]
+        return evidence_of(question, [(hit.text, hit.cosine) for hit in first])
+
 
 class Ranks(NamedTuple):
     """The rank of the first right hit in each search, from 1; None if no hit is right."""
@@ -45,12 +50,12 @@ class Judged(NamedTuple):
         return self.case.expected is not None
 
 
-def judge(case: KnowledgeCase, hits: Hits, words_of: WordsOf) -> Judged:
-    """Judge the hits of a case. `words_of` cuts a text as the text part does."""
+def judge(case: KnowledgeCase, hits: Hits) -> Judged:
+    """Judge the hits of a case."""
     return Judged(
         case,
         Ranks(*(_rank(case.expected, each) for each in hits)),
-        evidence_of(case.question, [(hit.text, hit.cosine) for each in hits for hit in each], words_of),
+        hits.evidence(case.question),
         hits.both[0].document if hits.both else None,
     )
 

@@ -63,15 +63,15 @@ def probability(threshold: ThresholdDescription, evidence: Evidence) -> float:
 
 def cross_validate(judged: Sequence[Judged]) -> list[Prediction]:
     """Predict each half of the cases with a threshold that was fitted on the other half (two-fold cross-validation)."""
-    halves = _halves(judged)
+    first, second = halves(judged)
     predictions = []
-    for fitted, tested in (halves, halves[::-1]):
+    for fitted, tested in ((first, second), (second, first)):
         threshold = fit_threshold(fitted)
         predictions += [Prediction(each.is_answerable, is_answerable(threshold, each.evidence)) for each in tested]
     return predictions
 
 
-def _halves(judged: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
+def halves(judged: Sequence[Judged]) -> tuple[list[Judged], list[Judged]]:
     """Divide the cases at random, each kind equally: by hashes, so that the same cases give the same halves."""
     ordered = sorted(judged, key=lambda each: (each.is_answerable, _hash(each.case.question)))
     return ordered[::2], ordered[1::2]

@@ -1,0 +1,129 @@
+"""Evaluations of versions: searches for the questions of a dataset, and keeps the report with its threshold."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from llmos.core.errors import Conflict, NotFound
+from llmos.core.progress import Progress, no_progress
+from llmos.core.schemas.base import read_description
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription, ThresholdDescription
+from llmos.data.knowledge import queries
+from llmos.data.knowledge.embedder import OpenEmbedder, Vectors, unit
+from llmos.data.knowledge.evaluation.answerability import DEPTH as EVIDENCE_DEPTH
+from llmos.data.knowledge.evaluation.cases import KnowledgeCase
+from llmos.data.knowledge.evaluation.judging import DEPTH, Hits, Judged, JudgedHit, judge
+from llmos.data.knowledge.evaluation.report import evaluate
+from llmos.data.knowledge.evaluation.threshold import probability
+from llmos.data.knowledge.index import Mode
+from llmos.data.knowledge.knowledge import ProjectKnowledge
+from llmos.data.knowledge.tables import EvaluationRow
+from llmos.data.knowledge.versions import KnowledgeVersion
+
+_QUESTIONS_AT_ONCE = 64
+_MODES: tuple[Mode, ...] = ("hybrid", "text", "vector")
+
+
+def evaluate_version(
+    knowledge: ProjectKnowledge,
+    version: KnowledgeVersion,
+    cases: Sequence[KnowledgeCase],
+    open_embedder: OpenEmbedder,
+    *,
+    cases_ref: str,
+    actor: str | None = None,
+    progress: Progress = no_progress,
+) -> KnowledgeEvalDescription:
+    """Search for the questions, keep the report in place of an earlier one of this version, and return it.
+
+    `cases_ref`: the version of the dataset. Raises Conflict if the version's embedding model isn't here any more, or
+    the version has no chunks, and what embedding raises.
+    """
+    if not version.num_chunks:
+        raise Conflict(f"{version.ref} has no text to search. Add documents first.")
+    judged = []
+    for case, vector in _with_vectors(version, cases, open_embedder):
+        judged.append(_judge(knowledge, version, case, vector))
+        progress("questions", len(judged), len(cases))
+    report = evaluate(judged, knowledge=version.ref, cases=cases_ref)
+    _record(knowledge, version, report, actor)
+    return report
+
+
+def find_evaluation(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription | None:
+    """Return the last report of a version; None if it was never evaluated."""
+    with knowledge.database.session() as session:
+        row = queries.evaluation(session, _key(version), version.number)
+        return None if row is None else read_description(KnowledgeEvalDescription, row.report)
+
+
+def get_report(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription:
+    """Return the last report of a version. Raises NotFound if it was never evaluated."""
+    report = find_evaluation(knowledge, version)
+    if report is None:
+        raise NotFound(
+            f"{version.ref} was not evaluated. Run: llmos knowledge eval {version.ref} --cases DATASET", param="name"
+        )
+    return report
+
+
+def answer_probability(
+    knowledge: ProjectKnowledge,
+    version: KnowledgeVersion,
+    threshold: ThresholdDescription,
+    question: str,
+    vector: Vectors,
+) -> float:
+    """Return the probability that the version answers a question; see evaluation/answerability.py."""
+    hits = Hits(
+        both=[],
+        text=_search(knowledge, version, question, vector, "text", EVIDENCE_DEPTH),
+        vector=_search(knowledge, version, question, vector, "vector", EVIDENCE_DEPTH),
+    )
+    return probability(threshold, hits.evidence(question))
+
+
+def _with_vectors(
+    version: KnowledgeVersion, cases: Sequence[KnowledgeCase], open_embedder: OpenEmbedder
+) -> Iterator[tuple[KnowledgeCase, Vectors]]:
+    """Yield the cases with the vectors of their questions. The next ones are embedded meanwhile."""
+    embedder = open_embedder(f"{version.embedding.partition('@')[0]}@{version.embedding_digest}")
+    remaining = iter(cases)
+    batches = iter(lambda: list(islice(remaining, _QUESTIONS_AT_ONCE)), [])
+    begun = ((batch, embedder.embed([case.question for case in batch], "query")) for batch in batches)
+    following = next(begun, None)
+    while following is not None:
+        batch, future = following
+        following = next(begun, None)
+        yield from zip(batch, unit(future.result()), strict=True)
+
+
+def _judge(knowledge: ProjectKnowledge, version: KnowledgeVersion, case: KnowledgeCase, vector: Vectors) -> Judged:
+    both, text, by_vector = (_search(knowledge, version, case.question, vector, mode, DEPTH) for mode in _MODES)
+    return judge(case, Hits(both, text, by_vector))
+
+
+def _search(
+    knowledge: ProjectKnowledge, version: KnowledgeVersion, question: str, vector: Vectors, mode: Mode, limit: int
+) -> list[JudgedHit]:
+    found = knowledge.search(version, question, vector, limit=limit, mode=mode)
+    return [JudgedHit(hit.place.document, hit.text, hit.cosine) for hit in found]
+
+
+def _record(
+    knowledge: ProjectKnowledge, version: KnowledgeVersion, report: KnowledgeEvalDescription, actor: str | None
+) -> None:
+    with knowledge.database.transaction() as session:
+        row = EvaluationRow(
+            owner=_key(version),
+            number=version.number,
+            report=msgspec.to_builtins(report),
+            made_at=knowledge.clock(),
+            made_by=actor,
+        )
+        session.merge(row)
+
+
+def _key(version: KnowledgeVersion) -> str:
+    return f"{version.project}/{version.knowledge}"
