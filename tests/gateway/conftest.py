@@ -21,6 +21,7 @@ from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
+from llmos.data.vector_stores.vector_stores import VectorStores
 from llmos.deployments.backend import Backends
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
@@ -136,6 +137,7 @@ def services(
         app_runs=AppRuns(database, encryption),
         datasets=(datasets := Datasets(database, store := store_beside(files))),
         knowledge=(knowledge := Knowledge(database, store)),
+        vector_stores=(vector_stores := VectorStores(database, knowledge)),
         uploads=Uploads(tmp_path / "uploads", store),
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
@@ -155,7 +157,7 @@ def services(
         receipts=receipts,
         receipt_sink=receipt_sink,
         keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
-        projects=Projects(database, ProjectData(database, files, [datasets, knowledge])),
+        projects=Projects(database, ProjectData(database, files, [datasets, vector_stores, knowledge])),
     )
     watch(services)
     yield services

@@ -35,8 +35,11 @@ from llmos.data.erased_contents import ErasedContents, digest_of
 from llmos.data.retention import Retentions
 from llmos.data.tables import FileRow
 
-PURPOSES = ("batch", "batch_output")
-"""The input of a batch, and its output and errors."""
+PURPOSES = ("batch", "batch_output", "assistants", "user_data")
+"""The input of a batch, its output and errors, and documents (two names of OpenAI's for the same)."""
+
+UPLOADED = ("batch", "assistants", "user_data")
+"""The purposes of files that callers upload."""
 
 LIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 """The statuses of a batch that still needs its input file."""

@@ -16,6 +16,7 @@ from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
+from llmos.data.vector_stores.vector_stores import VectorStores
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import open_deployments
 from llmos.deployments.providers.clients import ProviderClients
@@ -124,6 +125,7 @@ def open_services(settings: Settings) -> Services:
         encryption=encryption,
         datasets=(datasets := Datasets(registry.database, registry.store)),
         knowledge=(knowledge := Knowledge(registry.database, registry.store)),
+        vector_stores=(vector_stores := VectorStores(registry.database, knowledge)),
         uploads=Uploads(settings.uploads_path, registry.store),
         jobs=(jobs := Jobs(registry.database)),
         attached_jobs=AttachedJobs(jobs),
@@ -146,7 +148,9 @@ def open_services(settings: Settings) -> Services:
         receipt_sink=receipt_sink,
         keys=Keys(registry.database, Pepper(settings.pepper_path)),
         guardrails=guardrails,
-        projects=Projects(registry.database, ProjectData(registry.database, files, [datasets, knowledge])),
+        projects=Projects(
+            registry.database, ProjectData(registry.database, files, [datasets, vector_stores, knowledge])
+        ),
         users=users,
         sessions=sessions,
         oidc=None if settings.oidc is None else OidcFlow(settings.oidc, registry.database),

@@ -18,6 +18,7 @@ from llmos.data.files import Files
 from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
+from llmos.data.vector_stores.vector_stores import VectorStores
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
@@ -82,6 +83,7 @@ class Services:
     encryption: Encryption
     datasets: Datasets
     knowledge: Knowledge
+    vector_stores: VectorStores
     uploads: Uploads
     jobs: Jobs
     attached_jobs: AttachedJobs

@@ -21,7 +21,7 @@ The room knows no models: an Embedder makes the vectors, see embedder.py.
 
 Lower layers don't know higher ones:
 
-    evaluations
+    evaluations | support
     evaluation
     descriptions
     adding | forgetting

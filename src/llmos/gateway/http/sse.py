@@ -3,9 +3,9 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from starlette.datastructures import Headers
@@ -17,7 +17,6 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.cache_control import parse_cache_control
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.embedding import Embeddings
-from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.rating import Ratings
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
@@ -77,10 +76,16 @@ def event(value: Any, name: str | None = None) -> bytes:
     return head + b"data: " + encode(value) + b"\n\n"
 
 
+class Generator(Protocol):
+    """What runs a call: the pipeline, or something that runs several through it."""
+
+    def generate(self, call: Call, *, is_streamed: bool = True) -> AbstractAsyncContextManager[Answer]: ...
+
+
 class AnswerResponse(Response):
     """Runs a call through the pipeline and sends the answer. Cancels the call as soon as the caller hangs up."""
 
-    def __init__(self, pipeline: Pipeline, call: Call, renderer: AnswerRenderer, *, stream: bool) -> None:
+    def __init__(self, pipeline: Generator, call: Call, renderer: AnswerRenderer, *, stream: bool) -> None:
         super().__init__()
         self._pipeline, self._call, self._renderer, self._stream = pipeline, call, renderer, stream
 
@@ -136,7 +141,11 @@ class AnswerResponse(Response):
 
 def receipt_headers(answer: Answer | Embeddings | Ratings) -> dict[str, str]:
     """Return the header that says where the receipt is, if one is made."""
-    return {RECEIPT_HEADER: f"/llmos/v1/answers/{answer.id}/receipt"} if answer.has_receipt else {}
+    return {RECEIPT_HEADER: receipt_path(answer)} if answer.has_receipt else {}
+
+
+def receipt_path(answer: Answer | Embeddings | Ratings) -> str:
+    return f"/llmos/v1/answers/{answer.id}/receipt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ class OllamaResponse(AnswerResponse):
         self, pipeline: Pipeline, call: Call, renderer: AnswerRenderer, *, stream: bool, must_unload: bool
     ) -> None:
         super().__init__(pipeline, call, renderer, stream=stream)
-        self._must_unload = must_unload
+        self._loader, self._must_unload = pipeline, must_unload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
         if self._must_unload:
-            await self._pipeline.unload(self._call.model, self._call.caller)
+            await self._loader.unload(self._call.model, self._call.caller)
 
 
 def encode_line(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""/v1/files: the input and output files of batches."""
+"""/v1/files: the input and output files of batches, and documents."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llmos.core.errors import BadRequest, NotFound
-from llmos.data.files import PURPOSES
+from llmos.data.files import PURPOSES, UPLOADED
 from llmos.gateway.http import openapi
 from llmos.gateway.http.content import ContentResponse, attachment
 from llmos.gateway.http.multipart import read_form
@@ -15,6 +15,7 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import convert, parse_query
 from llmos.gateway.services import services_of
+from llmos.gateway.vector_store_sync import sync_later
 from llmos.gateway.wires.openai.files.answers import FileDeleted, FileObject, FileObjects, render_file
 from llmos.gateway.wires.openai.files.fields import MAX_FILE_BYTES, FileQuery, FileUpload
 from llmos.security.permissions import Permission
@@ -31,7 +32,7 @@ _UPLOAD: dict[str, Any] = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["batch"]},
+                        "purpose": {"type": "string", "enum": list(UPLOADED)},
                     },
                 }
             }
@@ -43,7 +44,8 @@ _UPLOAD: dict[str, Any] = {
 @router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
 @requires(Permission.FILES_WRITE, "file.create")
 async def upload_file(request: Request) -> Response:
-    """`file`: requests, one JSON object per line. It is written to disk while it arrives."""
+    """`file`: with the purpose `batch`, requests, one JSON object per line; with `assistants` or `user_data`, a
+    document for vector stores. It is written to disk while it arrives."""
     services = services_of(request)
     incoming = await asyncio.to_thread(services.files.begin)
     is_stored = False
@@ -52,16 +54,17 @@ async def upload_file(request: Request) -> Response:
         # A nested field, such as expires_after[seconds], is rejected by the name of its parent.
         fields = {name.partition("[")[0]: value for name, value in form.fields.items()}
         upload = convert(fields, FileUpload, is_text=True)
-        if upload.purpose != "batch":
+        if upload.purpose not in UPLOADED:
             raise BadRequest(
-                f"`purpose` is {upload.purpose[:80]!r}; this server accepts files with the purpose `batch`.",
+                f"`purpose` is {upload.purpose[:80]!r}; this server accepts files with the purpose"
+                f" {', '.join(UPLOADED)}.",
                 param="purpose",
             )
         file = await asyncio.to_thread(
             services.files.finish,
             incoming,
             tenant=caller_of(request).project,
-            purpose="batch",
+            purpose=upload.purpose,
             filename=(form.filename or "").replace("\0", ""),
         )
         is_stored = True
@@ -124,5 +127,9 @@ async def get_file_content(request: Request, file_id: str) -> Response:
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
 @requires(Permission.FILES_WRITE, "file.remove")
 async def delete_file(request: Request, file_id: str) -> Response:
-    await asyncio.to_thread(services_of(request).files.delete, caller_of(request).project, file_id)
+    """It leaves all vector stores."""
+    services, caller = services_of(request), caller_of(request)
+    await asyncio.to_thread(services.files.delete, caller.project, file_id)
+    for store in await asyncio.to_thread(services.vector_stores.forget_file, caller.project, file_id):
+        await sync_later(services, caller, store)
     return json_response(FileDeleted(id=file_id))

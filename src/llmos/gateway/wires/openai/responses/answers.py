@@ -49,6 +49,8 @@ class Response(msgspec.Struct, kw_only=True):
     usage: ResponseUsage | None = None
     warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
     """The calls whose arguments don't follow their schema. Absent without any."""
+    receipts: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """The paths of the receipts of all calls to the model. Absent where one call made the response."""
     previous_response_id: str | None
     instructions: str | None
     max_output_tokens: int | None
@@ -89,6 +91,9 @@ class ResponseEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     name: str | None = None
     arguments: str | None = None
     logprobs: list[Any] | None = None
+    annotation: dict[str, Any] | None = None
+    """A file_citation: which file has what the sentence before `index` says."""
+    annotation_index: int | None = None
     code: str | None = None
     message: str | None = None
     param: str | None = None

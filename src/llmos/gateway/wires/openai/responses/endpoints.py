@@ -17,6 +17,8 @@ from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, convert, parse_body
 from llmos.gateway.http.sse import AnswerResponse, WorkResponse
 from llmos.gateway.services import services_of
+from llmos.gateway.wires.openai.passages import SearchFiles
+from llmos.gateway.wires.openai.responses import file_search
 from llmos.gateway.wires.openai.responses.answers import (
     Compaction,
     InputTokens,
@@ -26,11 +28,22 @@ from llmos.gateway.wires.openai.responses.answers import (
     ResponseItems,
 )
 from llmos.gateway.wires.openai.responses.compaction import compacted
-from llmos.gateway.wires.openai.responses.fields import INCLUDABLE, LOGPROBS, ItemQuery, ResponseQuery, ResponseRequest
+from llmos.gateway.wires.openai.responses.fields import (
+    EFFECTIVE,
+    INCLUDABLE,
+    ItemQuery,
+    ResponseQuery,
+    ResponseRequest,
+    not_includable,
+)
+from llmos.gateway.wires.openai.responses.file_search import FileSearchTool, without_results
 from llmos.gateway.wires.openai.responses.items import Item, parse_items
 from llmos.gateway.wires.openai.responses.replay import replay
+from llmos.gateway.wires.openai.responses.rounds import Rounds
+from llmos.gateway.wires.openai.responses.searching import Searching
 from llmos.gateway.wires.openai.responses.stream import ResponseRenderer
 from llmos.gateway.wires.openai.responses.usage import render_usage
+from llmos.gateway.wires.openai.vector_stores.searching import VectorStoreSearch, Wanted
 from llmos.security.permissions import Permission
 
 R = TypeVar("R", bound=RequestObject)
@@ -48,7 +61,7 @@ router = APIRouter(prefix="/v1/responses", tags=["inference"])
 async def create_response(request: Request) -> AnswerResponse:
     body, history, items = await _parse(request)
     services, caller = services_of(request), caller_of(request)
-    if set(body.include) - {LOGPROBS}:
+    if set(body.include) - EFFECTIVE:
         ignored_fields(request.scope).add("include")
 
     if body.store:
@@ -66,8 +79,13 @@ async def create_response(request: Request) -> AnswerResponse:
         )
         await asyncio.to_thread(services.responses.keep, caller.project, stored)
 
-    renderer = ResponseRenderer(body, store if body.store else None)
-    return AnswerResponse(services.pipeline, body.call(history, items, caller), renderer, stream=body.stream)
+    call, rounds = body.call(history, items, caller), Rounds(services.pipeline)
+    searching = None
+    if (tool := body.file_search) is not None:
+        search = await open_file_search(request, tool)
+        searching = Searching(body, [*history, *items], call, rounds, search)
+    renderer = ResponseRenderer(body, store if body.store else None, searching)
+    return AnswerResponse(rounds, call, renderer, stream=body.stream)
 
 
 @router.post(
@@ -120,11 +138,13 @@ async def get_response(request: Request, response_id: str) -> HTTPResponse:
     query = _parse_query(request, ResponseQuery)
     if query.starting_after is not None and not query.stream:
         raise BadRequest("`starting_after` requires `stream` to be true.", param="starting_after")
-    stored = await _stored(request, response_id)
+    stored = msgspec.json.decode((await _stored(request, response_id)).body)
+    if not _wants_results(request):
+        stored["output"] = [without_results(item) for item in stored["output"]]
     if not query.stream:
-        return HTTPResponse(stored.body, media_type="application/json")
+        return HTTPResponse(sse.encode(stored), media_type="application/json")
     after = -1 if query.starting_after is None else query.starting_after
-    events = [event for event in replay(msgspec.json.decode(stored.body)) if event["sequence_number"] > after]
+    events = [event for event in replay(stored) if event["sequence_number"] > after]
     body = b"".join(sse.event(event, event["type"]) for event in events)
     return HTTPResponse(body, media_type="text/event-stream; charset=utf-8")
 
@@ -147,6 +167,8 @@ async def delete_response(request: Request, response_id: str) -> HTTPResponse:
 async def list_input_items(request: Request, response_id: str) -> HTTPResponse:
     query = _parse_query(request, ItemQuery)
     items: list[Item] = msgspec.json.decode((await _stored(request, response_id)).items)
+    if not _wants_results(request):
+        items = [without_results(item) for item in items]
     ids = [item["id"] for item in items]
     if query.order == "desc":
         items, ids = items[::-1], ids[::-1]
@@ -164,6 +186,17 @@ async def cancel_response(request: Request, response_id: str) -> HTTPResponse:
         " supported. To stop an answer, close the connection.",
         param="response_id",
     )
+
+
+async def open_file_search(request: Request, tool: FileSearchTool) -> SearchFiles:
+    """Return what searches the files of a tool. Raises PermissionDenied, NotFound for an unknown vector store, and
+    Conflict for one that has expired."""
+    threshold = 0 if tool.ranking_options is None else tool.ranking_options.score_threshold
+    wanted = Wanted(limit=tool.max_num_results, filters=tool.filters, score_threshold=threshold)
+    search = VectorStoreSearch(services_of(request), caller_of(request), tool.vector_store_ids, wanted)
+    await search.check()
+
+    return search.search
 
 
 async def _parse(request: Request) -> tuple[ResponseRequest, list[Item], list[Item]]:
@@ -192,10 +225,15 @@ async def _stored(request: Request, id: str) -> KeptResponse:
     return await asyncio.to_thread(services.responses.get, caller_of(request).project, id)
 
 
+def _wants_results(request: Request) -> bool:
+    asked = (value for name, value in request.query_params.multi_items() if name.removesuffix("[]") == "include")
+    return file_search.RESULTS in asked
+
+
 def _parse_query(request: Request, kind: type[R]) -> R:
     """Return the query string as a `kind`. Clients may send `include` as a list, `include[]`."""
     for name, value in request.query_params.multi_items():
         if name.removesuffix("[]") == "include" and value not in INCLUDABLE:
-            raise BadRequest(f"`include` contains {value!r:.100}; it accepts {LOGPROBS!r}.", param="include")
+            raise not_includable(value)
     fields = {name.removesuffix("[]"): value for name, value in request.query_params.items()}
     return convert(fields, kind, is_text=True)

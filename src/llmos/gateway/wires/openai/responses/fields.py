@@ -18,14 +18,19 @@ from llmos.gateway.http.fields import SamplingFields
 from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants, described
 from llmos.gateway.wires.openai.fields import HINTS
 from llmos.gateway.wires.openai.pages import PageQuery
+from llmos.gateway.wires.openai.responses import file_search
 from llmos.gateway.wires.openai.responses.compaction import INSTRUCTION, MAX_SUMMARY_TOKENS
+from llmos.gateway.wires.openai.responses.file_search import FileSearchChoice, FileSearchTool
 from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, InputItem, Item, check_calls
 from llmos.gateway.wires.openai.responses.messages import Conversation
 from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, make_tools, to_function
 from llmos.security.callers import Caller
 
 LOGPROBS = "message.output_text.logprobs"
-"""The only value of `include` that has an effect."""
+"""The value of `include` that asks for the log probability of each token."""
+
+EFFECTIVE = frozenset({LOGPROBS, file_search.RESULTS})
+"""The values of `include` that have an effect."""
 
 INCLUDABLE = frozenset(
     {
@@ -42,7 +47,7 @@ _ECHOED = ("metadata", "safety_identifier", "prompt_cache_key", "prediction", "s
 """OpenAI's hints that are fields here, or no fields."""
 
 _NO_BACKGROUND = "background responses are not supported. Leave it out, and stream long answers."
-_ONLY_FUNCTIONS = "only function tools are supported. Your own program runs them."
+_ONLY_FUNCTIONS = "only function tools, which your own program runs, and file_search are supported."
 _LIMIT = "use `max_output_tokens`."
 
 
@@ -125,12 +130,12 @@ class ResponseRequest(SamplingFields, kw_only=True):
     """Without it, the limit is the context window."""
     text: TextOptions = field(default_factory=TextOptions)
     """The form of the answer: {"format": {"type": "json_schema", "schema": …}}, or json_object."""
-    tools: list[FunctionTool] = field(default_factory=list)
-    """The functions that the model may call."""
-    tool_choice: Literal["auto", "required", "none"] | NamedTool = "auto"
+    tools: list[FunctionTool | FileSearchTool] = field(default_factory=list)
+    """The functions that the model may call, and file_search, which the server runs."""
+    tool_choice: Literal["auto", "required", "none"] | NamedTool | FileSearchChoice = "auto"
     parallel_tool_calls: bool = True
     max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
-    """Limits calls of built-in tools, of which this server has none."""
+    """Limits the searches of file_search; without it they are four."""
     include: list[Annotated[str, _INCLUDABLE]] = field(default_factory=list)
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     metadata: Annotated[
@@ -149,9 +154,9 @@ class ResponseRequest(SamplingFields, kw_only=True):
     variants: ClassVar = {
         "input": INPUT_ITEMS,
         # What can't run here is left out: the model doesn't see it.
-        "tools": Variants({"function": FunctionTool}, leaves_out=True),
+        "tools": Variants({"function": FunctionTool, "file_search": FileSearchTool}, leaves_out=True),
         "tool_choice": Variants(
-            {"function": NamedTool},
+            {"function": NamedTool, "file_search": FileSearchChoice},
             refused={"allowed_tools": "send only those tools in `tools`.", "": _ONLY_FUNCTIONS},
         ),
     }
@@ -193,9 +198,20 @@ class ResponseRequest(SamplingFields, kw_only=True):
             raise BadRequest("`input` is empty: send a text or at least one item.", param="input")
         for each in self.include:
             if each not in INCLUDABLE:
-                raise BadRequest(f"`include` contains {each!r:.100}; it accepts {LOGPROBS!r}.", param="include")
+                raise not_includable(each)
+        if sum(isinstance(tool, FileSearchTool) for tool in self.tools) > 1:
+            raise BadRequest("`tools` has file_search twice. Send it once, with all `vector_store_ids`.", param="tools")
         if self.top_logprobs is not None and not self.wants_logprobs:
             raise BadRequest(f"`top_logprobs` requires {LOGPROBS!r} in `include`.", param="top_logprobs")
+
+    @property
+    def wants_results(self) -> bool:
+        return file_search.RESULTS in self.include
+
+    @property
+    def file_search(self) -> FileSearchTool | None:
+        """The tool that the server runs. check() has refused a second one."""
+        return next((tool for tool in self.tools if isinstance(tool, FileSearchTool)), None)
 
     def users(self) -> set[str]:
         """Return what the request calls the person on whose behalf it was made."""
@@ -222,6 +238,21 @@ class ResponseRequest(SamplingFields, kw_only=True):
             id_prefix="resp_",
         )
 
+    def next_call(self, call: Call, items: Sequence[Item], *, num_used_tokens: int, may_search: bool) -> Call:
+        """Return the call that goes on after a search. `items`: the conversation with what was found.
+
+        The first call was forced to search, perhaps; this one may answer, and must where the searches are used up.
+        """
+        assert call.tools is not None
+        choice: Literal["auto", "none"] = "auto" if may_search and self.tool_choice != "none" else "none"
+        limit = None if self.max_output_tokens is None else max(1, self.max_output_tokens - num_used_tokens)
+        return replace(
+            call,
+            prompts=[Prompt(messages=Conversation(self.instructions, items).messages)],
+            tools=msgspec.structs.replace(call.tools, choice=choice, name=None),
+            sampling=replace(call.sampling, params=msgspec.structs.replace(call.sampling.params, max_tokens=limit)),
+        )
+
     def compaction_call(self, history: Sequence[Item], items: Sequence[Item], caller: Caller) -> Call:
         """Return the call that summarises the conversation. Raises BadRequest for an invalid one."""
         call = self.call(history, items, caller)
@@ -244,12 +275,23 @@ class ResponseRequest(SamplingFields, kw_only=True):
         return {} if effort is None else {"reasoning_effort": effort}
 
     def _tools(self) -> Tools | None:
-        functions = [to_function(tool) for tool in self.tools]
+        functions = [
+            file_search.FUNCTION if isinstance(tool, FileSearchTool) else to_function(tool) for tool in self.tools
+        ]
         check_functions(functions, "tools[{}]")
         choice = self.tool_choice
+        if isinstance(choice, FileSearchChoice):
+            choice = NamedTool(name=file_search.NAME)
+            if self.file_search is None:
+                raise BadRequest("`tool_choice` is file_search, which is not among `tools`.", param="tool_choice")
         name = choice.name if isinstance(choice, NamedTool) else None
         kind: ToolChoice = "named" if isinstance(choice, NamedTool) else choice
         return make_tools(functions, kind, name, is_parallel=self.parallel_tool_calls, name_field="tool_choice.name")
+
+
+def not_includable(value: str) -> BadRequest:
+    known = " and ".join(map(repr, sorted(EFFECTIVE)))
+    return BadRequest(f"`include` contains {value!r:.100}; it accepts {known}.", param="include")
 
 
 class ResponseQuery(RequestObject, kw_only=True):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import msgspec
 from msgspec import field
 
 from llmos.core.errors import BadRequest
@@ -147,7 +148,35 @@ class CompactionItem(RequestObject, kw_only=True, tag_field="type", tag="compact
         return {"id": self.id or new_id("cmp_"), "type": "compaction", "encrypted_content": self.encrypted_content}
 
 
-InputItem = CompactionItem | MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem
+class FileSearchResult(RequestObject, kw_only=True):
+    file_id: str = ""
+    filename: str = ""
+    text: str = ""
+    score: float = 0
+    attributes: dict[str, str | float | bool] = field(default_factory=dict)
+
+    harmless = frozenset({"vector_store_id"})
+
+
+class FileSearchCallItem(RequestObject, kw_only=True, tag_field="type", tag="file_search_call"):
+    """A search of an earlier answer. The model reads its passages again if they come with it."""
+
+    queries: list[str]
+    results: list[FileSearchResult] | None = None
+    id: str = ""
+
+    harmless = frozenset({"status"})
+    lists: ClassVar = {"results": FileSearchResult}
+
+    def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored."""
+        head = {"id": self.id or new_id("fs_"), "type": "file_search_call", "status": "completed"}
+        return {**head, "queries": self.queries, "results": msgspec.to_builtins(self.results)}
+
+
+InputItem = (
+    CompactionItem | FileSearchCallItem | MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem
+)
 
 INPUT_ITEMS = Variants(
     {
@@ -156,6 +185,7 @@ INPUT_ITEMS = Variants(
         "function_call_output": FunctionCallOutputItem,
         "reasoning": ReasoningItem,
         "compaction": CompactionItem,
+        "file_search_call": FileSearchCallItem,
     },
     refused={
         "item_reference": "items can't be referenced. Send the item itself, or `previous_response_id`.",

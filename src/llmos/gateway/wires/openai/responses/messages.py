@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmos.gateway.wires.openai.responses.compaction import summary_message
+from llmos.gateway.wires.openai.responses.file_search import to_messages
 from llmos.gateway.wires.openai.responses.items import Item
 
 
@@ -32,12 +33,22 @@ class Conversation:
             self._reasoning += _joined(item)
         elif kind == "function_call":
             self._calling_message()["tool_calls"].append(_call(item))
+        elif kind == "file_search_call":
+            self._add_search(item)
         elif item.get("role") == "assistant":
             self._append_assistant(_joined(item))
         else:
             if self._reasoning:
                 self._append_assistant("")
             self._append(_CONVERTED.get(kind, _message)(item))
+
+    def _add_search(self, item: Item) -> None:
+        """Add a search of the server with what it found."""
+        for message in to_messages(item):
+            if message["role"] == "assistant":
+                self._calling_message()["tool_calls"] += message["tool_calls"]
+            else:
+                self._append(message)
 
     def _calling_message(self) -> dict[str, Any]:
         """Return the assistant message that a call belongs to."""

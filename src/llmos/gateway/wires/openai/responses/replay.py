@@ -25,11 +25,14 @@ def _events(response: dict[str, Any]) -> Iterator[Event]:
         yield {"type": kind, "response": response | empty}
     for index, item in enumerate(response["output"]):
         at = {"output_index": index}
-        unwritten: Item = {"arguments": ""} if item["type"] == "function_call" else {"content": []}
+        unwritten = _UNWRITTEN.get(item["type"], {"content": []})
         yield {"type": "response.output_item.added", **at, "item": {**item, **unwritten, "status": "in_progress"}}
         yield from _content_events(item, {"item_id": item["id"], **at})
         yield {"type": "response.output_item.done", **at, "item": item}
     yield {"type": f"response.{response['status']}", "response": response}
+
+
+_UNWRITTEN: dict[str, Item] = {"function_call": {"arguments": ""}, "file_search_call": {"queries": [], "results": None}}
 
 
 def _content_events(item: Item, where: dict[str, Any]) -> Iterator[Event]:
@@ -40,11 +43,20 @@ def _content_events(item: Item, where: dict[str, Any]) -> Iterator[Event]:
             "type": "response.function_call_arguments.done", **where, "name": item["name"], "arguments": arguments,
         }  # fmt: skip
         return
+    if item["type"] == "file_search_call":
+        for stage in ("in_progress", "searching", "completed"):
+            yield {"type": f"response.file_search_call.{stage}", **where}
+        return
     for index, part in enumerate(item["content"]):
         at = {**where, "content_index": index}
         logprobs = {"logprobs": part["logprobs"]} if "logprobs" in part else {}
+        annotations = part.get("annotations", [])
         unwritten = {"text": "", **({"logprobs": []} if logprobs else {})}
+        unwritten |= {"annotations": []} if "annotations" in part else {}
         yield {"type": "response.content_part.added", **at, "part": {**part, **unwritten}}
         yield {"type": f"response.{part['type']}.delta", **at, "delta": part["text"], **logprobs}
+        for number, annotation in enumerate(annotations):
+            added = {"annotation_index": number, "annotation": annotation}
+            yield {"type": f"response.{part['type']}.annotation.added", **at, **added}
         yield {"type": f"response.{part['type']}.done", **at, "text": part["text"], **logprobs}
         yield {"type": "response.content_part.done", **at, "part": part}

@@ -19,6 +19,7 @@ from llmos.gateway.wires.openai.responses.answers import (
 )
 from llmos.gateway.wires.openai.responses.fields import ResponseRequest
 from llmos.gateway.wires.openai.responses.output import Event, OutputItems
+from llmos.gateway.wires.openai.responses.searching import Searching
 from llmos.gateway.wires.openai.responses.usage import render_usage
 
 StoreResponse = Callable[[str, bytes], Awaitable[None]]
@@ -28,50 +29,69 @@ StoreResponse = Callable[[str, bytes], Awaitable[None]]
 class ResponseRenderer(AnswerRenderer):
     """Renders an answer as a response, complete or as events, and stores it at its end."""
 
-    def __init__(self, request: ResponseRequest, store: StoreResponse | None) -> None:
-        """`store`: None if the response is not to be stored."""
-        self._request, self._store = request, store
-        self._output = OutputItems(wants_logprobs=request.wants_logprobs)
+    def __init__(
+        self, request: ResponseRequest, store: StoreResponse | None, searching: Searching | None = None
+    ) -> None:
+        """`store`: None if the response is not to be stored. `searching`: runs file_search, if there is one."""
+        self._request, self._store, self._searching = request, store, searching
+        self._output = OutputItems(
+            wants_logprobs=request.wants_logprobs,
+            runs_searches=searching is not None,
+            wants_results=request.wants_results,
+        )
         self._num_events = 0
-        self._answer: Answer | None = None
+        self._finish_reason: FinishReason = "stop"
+        self._answers: list[Answer] = []
 
     async def complete(self, answer: Answer) -> bytes:
-        finish_reason: FinishReason = "stop"
-        async for delta in answer.deltas:
-            for _ in self._output.add(delta):
+        async for events in self._play(answer):
+            for _ in events:
                 pass  # A complete response needs the items only.
-            finish_reason = delta.finish_reason or finish_reason
-        for _ in self._output.end(is_cut=finish_reason == "length"):
+        for _ in self._output.end(is_cut=self._finish_reason == "length"):
             pass
-        return await self._store_and_encode(self._final_response(answer, finish_reason))
+        response = self._final_response()
+        await self._keep(response)
+        return sse.encode(response)
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
-        self._answer = answer
-        finish_reason: FinishReason = "stop"
-        async for delta in answer.deltas:
-            opening = b"" if self._num_events else self._render(self._opening_events(answer))
-            if chunk := opening + self._render(self._output.add(delta)):
+        async for events in self._play(answer):
+            opening = b"" if self._num_events else self._render(self._opening_events())
+            if chunk := opening + self._render(events):
                 yield chunk
-            finish_reason = delta.finish_reason or finish_reason
-        last = self._render(self._output.end(is_cut=finish_reason == "length"))
-        response = self._final_response(answer, finish_reason)
+        last = self._render(self._output.end(is_cut=self._finish_reason == "length"))
+        response = self._final_response()
         if last:
             yield last
-        await self._store_and_encode(response)
+        await self._keep(response)
         yield self._render([{"type": f"response.{response.status}", "response": response}])
+
+    async def _play(self, answer: Answer) -> AsyncGenerator[Iterable[Event], None]:
+        """Yield the events of each delta, and of each search. Every iterable must be read to its end."""
+        self._answers.append(answer)
+        while True:
+            async for delta in self._answers[-1].deltas:
+                yield self._output.add(delta)
+                self._finish_reason = delta.finish_reason or self._finish_reason
+            if self._searching is None or self._finish_reason != "tool_calls" or not self._output.pending_searches():
+                return
+            yield self._output.begin_searches()
+            await self._searching.run(self._output)
+            if not self._output.has_calls:
+                self._answers.append(await self._searching.go_on(self._output, self._answers))
+                self._finish_reason = "stop"
+            yield self._output.end_searches()
 
     def end(self) -> bytes:
         return b""
 
     def failure(self, error: LLMOSError) -> bytes:
-        assert self._answer is not None, "failure() is called after the stream has begun"
         event = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
-        response = self._response(self._answer, "failed")
+        response = self._response("failed")
         response.error = ResponseError(_error_code(error), error.message)
         return self._render([event, {"type": "response.failed", "response": response}])
 
-    def _opening_events(self, answer: Answer) -> Iterable[Event]:
-        response = self._response(answer, "in_progress")
+    def _opening_events(self) -> Iterable[Event]:
+        response = self._response("in_progress")
         return [{"type": kind, "response": response} for kind in ("response.created", "response.in_progress")]
 
     def _render(self, events: Iterable[Event]) -> bytes:
@@ -81,21 +101,20 @@ class ResponseRenderer(AnswerRenderer):
             self._num_events += 1
         return chunk
 
-    async def _store_and_encode(self, response: Response) -> bytes:
-        body = sse.encode(response)
+    async def _keep(self, response: Response) -> None:
+        """Store the response with the passages of its searches, which a later request may ask for."""
         if self._store is not None:
-            await self._store(response.id, body)
-        return body
+            await self._store(response.id, sse.encode(msgspec.structs.replace(response, output=self._output.items)))
 
-    def _final_response(self, answer: Answer, finish_reason: FinishReason) -> Response:
-        response = self._response(answer, _STATUS[finish_reason])
-        if finish_reason == "content_filter":
+    def _final_response(self) -> Response:
+        response = self._response(_STATUS[self._finish_reason])
+        if self._finish_reason == "content_filter":
             response.incomplete_details = IncompleteDetails("content_filter")
         return response
 
-    def _response(
-        self, answer: Answer, status: Literal["in_progress", "completed", "incomplete", "failed"]
-    ) -> Response:
+    def _response(self, status: Literal["in_progress", "completed", "incomplete", "failed"]) -> Response:
+        assert self._answers, "a response begins with the first call's answer"
+        answer = self._answers[0]
         request, sampling = self._request, answer.call.sampling.with_defaults(answer.served.sampling)
         return Response(
             id=answer.id,
@@ -103,12 +122,13 @@ class ResponseRenderer(AnswerRenderer):
             completed_at=int(time.time()) if status == "completed" else None,
             status=status,
             incomplete_details=IncompleteDetails("max_output_tokens") if status == "incomplete" else None,
-            model=answer.served.ref,
-            output=self._output.items,
+            model=self._answers[-1].served.ref,
+            output=self._output.visible_items,
             usage=None
             if status in ("in_progress", "failed")
-            else render_usage(answer, num_reasoning_tokens=self._output.num_reasoning_tokens),
-            warnings=answer.warnings or msgspec.UNSET,
+            else render_usage(*self._answers, num_reasoning_tokens=self._output.num_reasoning_tokens),
+            warnings=[warning for each in self._answers for warning in each.warnings] or msgspec.UNSET,
+            receipts=self._receipts(),
             previous_response_id=request.previous_response_id,
             instructions=request.instructions,
             max_output_tokens=request.max_output_tokens,
@@ -129,6 +149,11 @@ class ResponseRenderer(AnswerRenderer):
             user=request.user or None,
             store=request.store,
         )
+
+    def _receipts(self) -> list[str] | msgspec.UnsetType:
+        """Return where the receipts of several calls are. That of one call is in a header."""
+        paths = [sse.receipt_path(answer) for answer in self._answers if answer.has_receipt]
+        return paths if len(paths) > 1 else msgspec.UNSET
 
 
 def _error_code(error: LLMOSError) -> ErrorCode:

@@ -5,12 +5,13 @@ from llmos.gateway.http.answers import PromptTokensDetails
 from llmos.gateway.wires.openai.responses.answers import OutputTokensDetails, ResponseUsage
 
 
-def render_usage(answer: Answer, *, num_reasoning_tokens: int) -> ResponseUsage:
-    """Return the tokens that the answer has used so far."""
-    num_input, num_output = answer.num_prompt_tokens, answer.num_completion_tokens
+def render_usage(*answers: Answer, num_reasoning_tokens: int) -> ResponseUsage:
+    """Return the tokens that the answers of one response have used so far."""
+    num_input = sum(answer.num_prompt_tokens for answer in answers)
+    num_output = sum(answer.num_completion_tokens for answer in answers)
     return ResponseUsage(
         num_input,
-        PromptTokensDetails(answer.num_cached_tokens),
+        PromptTokensDetails(sum(answer.num_cached_tokens for answer in answers)),
         num_output,
         OutputTokensDetails(num_reasoning_tokens),
         num_input + num_output,
