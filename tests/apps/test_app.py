@@ -122,6 +122,19 @@ def test_a_prompt_has_variables_and_may_be_a_file(tmp_path: Path, monkeypatch: p
         App("support", prompt="other.md")
 
 
+def test_a_run_that_is_continued_has_the_variables_that_it_began_with() -> None:
+    app = App("support", prompt="You help at {{shop}}.")
+
+    @app.tool(confirm=True)
+    def cancel() -> str:
+        raise AssertionError("a dry run calls nothing")
+
+    with Script(Call("cancel"), "Done.").plays(app) as script:
+        waiting = app.run("Hi", variables={"shop": "Acme"}, dry_run=True)
+        assert app.resume(waiting.id, True).text == "Done."
+    assert asked(script)[0] == ("system", "You help at Acme.")
+
+
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(TypeError, match="Did you mean 'session'"):
         App("support").run("Hi", sesion="u42")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,7 @@ from llmos.core.errors import LLMOSError
 from llmos.core.schemas.turns import check_turn
 from llmos.data.apps.runs import IN_DOUBT, AppRuns
 from llmos.data.apps.sessions import AppSessions
+from support import examples as examples_module
 from support.apps import MovedClock
 from support.crashing import (
     PROJECT,
@@ -159,10 +160,15 @@ def num_points(world: World, plan: Any = PLAN) -> int:
     return world.process.num_points
 
 
+def points(total: int) -> range:
+    """All points, or in the fast run every third."""
+    return range(0, total, 3 if examples_module.is_fast else 1)
+
+
 def test_a_run_that_is_killed_at_any_point_is_finished_by_another_process(world_in: Callable[[], World]) -> None:
     total = num_points(world_in())
     assert total >= 30
-    for first in range(total):
+    for first in points(total):
         world = world_in()
         world.ask(world.start(crash_at=first))
         world.check()
@@ -201,23 +207,17 @@ def test_a_run_that_is_killed_at_any_two_points_does_each_effect_once(world_in: 
 
 def test_an_effect_in_doubt_waits_for_a_person_if_nobody_else_knows(world_in: Callable[[], World]) -> None:
     total, num_asked = num_points(world_in()), 0
-    for first in range(total):
+    for first in points(total):
         world = world_in()
         world.knows = False
         world.ask(world.start(crash_at=first))
         for run_id in world.abandoned():
             run = world.resume(world.start(), run_id)
             assert run is not None
-            if run.state == "waiting":
+            while run is not None and run.state == "waiting":
                 num_asked += 1
                 assert run.waits_for is not None
-                step = run.waits_for.removeprefix(IN_DOUBT)
                 assert run.waits_with["step"] == "refund"
-                happened = f"{run_id}:{step}" in world.refunds
-                world.runs.resolve(PROJECT, run_id, step, has_happened=happened, result="refunded")
-                run = world.resume(world.start(), run_id)
-            while run is not None and run.state == "waiting":  # The other refund may be in doubt, too.
-                assert run.waits_for is not None
                 step = run.waits_for.removeprefix(IN_DOUBT)
                 happened = f"{run_id}:{step}" in world.refunds
                 world.runs.resolve(PROJECT, run_id, step, has_happened=happened, result="refunded")
@@ -226,10 +226,8 @@ def test_an_effect_in_doubt_waits_for_a_person_if_nobody_else_knows(world_in: Ca
             assert run.state == "succeeded"
             assert len(world.refunds) == 2
         world.check_goes_on()
-    assert num_asked > 1
+    assert num_asked > 0
 
-
-Fault = tuple[Literal["crash_at", "fail_at", "hang_up_at"], int]
 
 CALLS = st.sampled_from(
     [

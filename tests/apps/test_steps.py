@@ -216,3 +216,53 @@ def test_a_signal_that_came_before_it_was_waited_for_is_taken_at_once() -> None:
     app = app_of(brain)
     app._replacement = server
     assert app.run("A1").text == "early"
+
+
+def test_an_effect_that_is_being_done_when_the_caller_hangs_up_is_done_and_kept() -> None:
+    server = MemoryServer()
+
+    async def main() -> list[tuple[str, str, Any]]:
+        began, may_end = asyncio.Event(), asyncio.Event()
+
+        async def brain(order: str) -> str:
+            return str(await refund(order))
+
+        app = app_of(brain)
+        app._replacement = server
+
+        @app.step(effect=True)
+        async def refund(order: str) -> str:
+            began.set()
+            await may_end.wait()
+            return "refunded"
+
+        work = asyncio.create_task(app.arun("A1"))
+        await began.wait()
+        work.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        (run,) = await server.runs.list(app="shop")
+        described = await server.runs.get(run.id)
+        return [(described.state, step.state, step.result) for step in described.steps]
+
+    assert asyncio.run(main()) == [("cancelled", "done", "refunded")]
+
+
+def test_a_run_that_fails_when_it_is_continued_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    server = MemoryServer()
+
+    def brain(order: str) -> str:
+        approved = app.wait_for("approval")
+        if order == "bad":
+            raise ValueError("no such order")
+        return f"{order} {approved}"
+
+    app = app_of(brain)
+    app._replacement = server
+    waiting = [app.run(order) for order in ("bad", "good")]
+    for run in waiting:
+        asyncio.run(server.runs.signal(run.id, "approval", "yes"))
+    assert [run.text for run in app.resume_all()] == ["good yes"]
+    assert f"The run {waiting[0].id} was continued and failed: no such order" in caplog.text

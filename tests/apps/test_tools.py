@@ -104,7 +104,7 @@ def test_a_tool_that_hangs_is_given_up(app: App) -> None:
     def hangs() -> None:
         never.wait(60)
 
-    assert called(app, Call("hangs")) == ["Error: hangs didn't end within 0.01 s."]
+    assert called(app, Call("hangs")) == ["Error: hangs failed: it didn't end within 0.01 s."]
     never.set()
 
 
@@ -126,9 +126,19 @@ def test_a_result_that_is_not_json_is_an_error(app: App) -> None:
     def mistaken() -> int:
         return object()  # type: ignore[return-value]
 
-    told = called(app, Call("thing"), Call("mistaken"))
+    @app.tool
+    def half() -> str:
+        return "\ud83d"
+
+    @app.tool
+    def nothing() -> float:
+        return float("nan")
+
+    told = called(app, Call("thing"), Call("mistaken"), Call("half"), Call("nothing"))
     assert told[0] == "Error: thing returned an object of the type lock, which isn't JSON."
     assert told[1] == "Error: mistaken returned an object of the type object, which isn't JSON."
+    assert told[2] == "Error: half returned an object of the type str, which isn't JSON."
+    assert told[3] == "Error: nothing returned an object of the type float, which isn't JSON."
 
 
 def test_a_tool_that_is_not_there_is_an_error(app: App) -> None:

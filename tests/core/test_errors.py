@@ -2,6 +2,7 @@
 
 import pytest
 
+import llmos.apps  # noqa: F401  # its errors belong to the tree
 from llmos.core import errors
 from llmos.core.errors import (
     BadRequest,

@@ -28,7 +28,6 @@ Message = Mapping[str, Any]
 class Agent:
     """What doesn't change between the runs of an app."""
 
-    instructions: str
     tools: Mapping[str, Tool]
     options: Mapping[str, Any]
     """Those of `Model.chat`."""
@@ -46,6 +45,7 @@ class Given:
     question: Message
     session: SessionDescription | None
     passages: str = ""
+    instructions: str = ""
     needs_tool: bool = False
     """The model may say only what follows from results of tools."""
 
@@ -77,12 +77,12 @@ class AgentRun:
                 return answer if self._may_speak else None
             if answer.finish_reason == "length":
                 raise WrongOutput("The answer was cut within a call of a tool. Raise max_tokens.")
-            await asyncio.gather(self.given.live.flush(), self._do(answer.tool_calls))
+            await self._do(answer.tool_calls)
 
     def _prompt(self, fitted: Fitted) -> Prompt:
         live = self.given.live
         turn = turn_of(self.given.question, live.steps)
-        parts = [self.agent.instructions, self.given.passages]
+        parts = [self.given.instructions, self.given.passages]
         if fitted.summary:
             parts.append(f"Summary of the conversation before: {fitted.summary}")
         system = "\n\n".join(part for part in parts if part)
@@ -129,8 +129,12 @@ class AgentRun:
             return await self.given.model.answer(self._prompt(self.fitted), on_text)
 
     async def _do(self, calls: Sequence[ToolCall]) -> None:
-        """Do the calls of one answer, all at once. One that waits for a person waits until the others have ended."""
-        outcomes = await asyncio.gather(*(self._do_one(call) for call in calls), return_exceptions=True)
+        """Do the calls of one answer, all at once, while the answer is written to the journal.
+
+        One that waits for a person waits until the others have ended.
+        """
+        work = [self.given.live.flush(), *(self._do_one(call) for call in calls)]
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in sorted(failures, key=lambda each: isinstance(each, Paused)):
             raise failure

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from llmos.apps.functions import call_anywhere
 from llmos.apps.knowledge import Source, passages_text
 from llmos.apps.limits import Consumption, Limits
 from llmos.apps.live import LiveRun
+from llmos.apps.prompts import PromptText
 from llmos.apps.quoting import quote
 from llmos.apps.results import CitationEvent, LeftOut, TextEvent
 from llmos.apps.steps import Step
@@ -29,6 +30,7 @@ class Plan:
 
     app: str
     model: str
+    prompt: PromptText
     agent: Agent
     limits: Limits
     output: Output | None
@@ -70,6 +72,8 @@ class Answering:
     live: LiveRun
     session: SessionDescription | None
     consumption: Consumption
+    variables: Mapping[str, Any]
+    """Those of the prompt."""
 
     async def answer(self) -> Answered:
         """Return the answer. Raises Paused if somebody must decide first, and what the app can't go on with.
@@ -116,6 +120,7 @@ class Answering:
             consumption=self.consumption,
             question=question_of(self.live.description.input),
             session=self.session,
+            instructions=self.plan.prompt.fill(self.variables),
             passages=passages_text(hits) if hits else "",
             needs_tool=needs_tool,
         )

@@ -10,6 +10,7 @@ run = app.run("Where is AB123456?", session="u42")
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ from llmos.apps.steps import Step
 from llmos.apps.tools import Tool, ToolOptions
 from llmos.client.asynchronous import AsyncClient
 from llmos.core.errors import BadRequest
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -165,11 +168,19 @@ class App:
         return await self._result(claim(run_id))
 
     def resume_all(self) -> list[Run]:
-        """Continue the runs of the app that no process has, one after another, and return them."""
+        """Continue the runs of the app that no process has, one after another, and return them.
+
+        One that fails is logged, and left out.
+        """
 
         async def resume() -> list[Run]:
-            found = await self._server().runs.list(app=self.name, abandoned=True)
-            return [await self._result(claim(each.id)) for each in reversed(found)]
+            continued = []
+            for found in reversed(await self._server().runs.list(app=self.name, abandoned=True)):
+                try:
+                    continued.append(await self._result(claim(found.id)))
+                except Exception as error:  # It keeps no other run from being continued.
+                    _log.warning("The run %s was continued and failed: %s", found.id, error)
+            return continued
 
         return portal.call(resume())
 
@@ -214,6 +225,7 @@ class App:
         given = run_options(options)
         if given.session is not None and not self._journal:
             raise BadRequest("An app without a journal has no sessions.", param="session")
+        self.prompt.fill(given.variables or {})  # An error is raised before a run begins.
         return begin(self.name, input, given), given
 
     async def _result(self, beginning: Any) -> Run:
@@ -235,15 +247,15 @@ class App:
                 await asyncio.wait([work])
 
     def _execution(self, options: RunOptions) -> Execution:
-        instructions = self.prompt.fill(options.variables or {})
         sampling = dict(self._options)
         if self.output is not None and self.brain is None:
             sampling["format"] = self.output.schema
-        agent = Agent(instructions=instructions, tools=self.tools, options=sampling, history=self.history)
+        agent = Agent(tools=self.tools, options=sampling, history=self.history)
         return Execution(
             Plan(
                 app=self.name,
                 model=self.model,
+                prompt=self.prompt,
                 agent=agent,
                 limits=self.limits,
                 output=self.output,
@@ -252,5 +264,5 @@ class App:
                 handoff=self.handoff,
                 lease_seconds=self._lease_seconds,
             ),
-            is_dry=options.dry_run,
+            options,
         )

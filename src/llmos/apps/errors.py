@@ -1,6 +1,6 @@
 """The errors of applications, beside those of the server, and the exception that pauses a run."""
 
-from typing import Any
+from typing import Any, Self
 
 from llmos.core.errors import LLMOSError
 
@@ -19,10 +19,8 @@ class LimitReached(AppError):
 
     code = "limit_reached"
 
-    def __init__(self, message: str, *, limit: str) -> None:
-        super().__init__(message)
-        self.limit = limit
-        """steps, tokens or seconds."""
+    limit: str = ""
+    """steps, tokens or seconds."""
 
 
 class WrongOutput(AppError):
@@ -36,9 +34,13 @@ class StepFailed(AppError):
 
     code = "step_failed"
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"The step {name} failed: {reason}")
-        self.name, self.reason = name, reason
+    reason: str = ""
+
+    @classmethod
+    def of(cls, name: str, reason: str) -> Self:
+        error = cls(f"The step {name} failed: {reason}")
+        error.reason = reason
+        return error
 
 
 class NoRun(AppError):

@@ -7,7 +7,7 @@ Only a process that dies says nothing, and then its lease expires.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from llmos.apps.options import RunOptions
 from llmos.apps.results import Event, Run
 from llmos.apps.server import Server
 from llmos.core.errors import LLMOSError, RunConflict
-from llmos.core.schemas.runs import RunDescription
+from llmos.core.schemas.runs import RunDescription, StepDescription
 from llmos.core.schemas.sessions import SessionDescription
 
 Started = tuple[RunDescription, SessionDescription | None]
@@ -28,7 +28,9 @@ Start = Callable[[Server, str, float], Awaitable[Started]]
 """start(server, lease, lease_seconds): begins a run, or claims one."""
 
 _END_SECONDS = 5.0
-"""How long the journal is given to take the end of a run that was cancelled."""
+"""How long effects may take to end, and the journal to be told, when a run fails or is cancelled."""
+_OPTIONS = "options"
+"""The step that keeps what a run was begun with besides its input."""
 _POLL_SECONDS = 0.2
 
 
@@ -78,14 +80,14 @@ class Execution:
     """Executes runs of one plan."""
 
     plan: Plan
-    is_dry: bool = False
+    options: RunOptions
 
     async def run(self, server: Server, start: Start, emit: Callable[[Event], None]) -> Run:
         """Return the run when it has an answer, or waits. Raises what it fails with, after the journal knows."""
         lease, seconds = os.urandom(8).hex(), self.plan.lease_seconds
         description, session = await start(server, lease, seconds)
         while True:
-            live = LiveRun(server, description, lease, seconds, emit, self.is_dry)
+            live = LiveRun(server, description, lease, seconds, emit)
             ended = await self._attempt(live, session)
             if ended is not None:
                 return ended
@@ -98,14 +100,17 @@ class Execution:
         keeping = asyncio.create_task(live.keep_lease())
         token = live.enter()
         try:
-            answered = await self._answer_in_time(live, session, consumption)
+            variables = await self._keep_options(live)
+            answered = await self._answer_in_time(Answering(self.plan, live, session, consumption, variables))
             await live.write([], _end("succeeded", consumption, output=self.plan.dumped(answered.output)))
         except Paused as paused:
             return await self._pause(live, session, consumption, paused)
         except asyncio.CancelledError:
+            await live.settle(_END_SECONDS)
             await self._give_up(live, consumption, "cancelled", "cancelled", "The caller hung up.")
             raise
         except Exception as error:
+            await live.settle(_END_SECONDS)
             code, message = _reason_of(error)
             await self._give_up(live, consumption, "failed", code, message)
             error.add_note(f"In the run {live.id}.")
@@ -130,16 +135,28 @@ class Execution:
             finish_reason=answered.finish_reason,
         )
 
-    async def _answer_in_time(
-        self, live: LiveRun, session: SessionDescription | None, consumption: Consumption
-    ) -> Answered:
+    async def _keep_options(self, live: LiveRun) -> Mapping[str, Any]:
+        """Return the variables of the prompt: of a run that is continued, those that it began with."""
+        if (known := live.known(_OPTIONS)) is not None:
+            kept = live.repeat(known).result
+            live.is_dry = kept["dry_run"]
+            variables: Mapping[str, Any] = kept["variables"]
+            return variables
+        variables, live.is_dry = dict(self.options.variables or {}), self.options.dry_run
+        if variables or live.is_dry:
+            kept = {"variables": variables, "dry_run": live.is_dry}
+            live.record(StepDescription(key=_OPTIONS, kind="step", name=_OPTIONS, state="done", result=kept))
+            await live.flush()
+        return variables
+
+    async def _answer_in_time(self, answering: Answering) -> Answered:
         timer = asyncio.timeout(self.plan.limits.seconds)
         try:
             async with timer:
-                return await Answering(self.plan, live, session, consumption).answer()
+                return await answering.answer()
         except TimeoutError:
             if timer.expired():
-                raise consumption.out_of_time() from None
+                raise answering.consumption.out_of_time() from None
             raise
 
     async def _pause(

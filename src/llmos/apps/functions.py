@@ -22,6 +22,10 @@ class NotJSON(Exception):
     """A value has no JSON."""
 
 
+class TookTooLong(Exception):
+    """A function didn't end in its time."""
+
+
 class Function:
     """A function with a JSON schema of its arguments."""
 
@@ -51,17 +55,26 @@ class Function:
         return dict(bound.arguments)
 
     async def call(self, arguments: Mapping[str, Any], *, key: str = "", seconds: float | None = None) -> Any:
-        """Call the function. Raises TimeoutError, and what it raises."""
+        """Call the function. Raises TookTooLong, and what it raises."""
         given = dict(arguments) if self._key_parameter is None else {**arguments, self._key_parameter: EffectKey(key)}
-        async with asyncio.timeout(seconds):
-            return await call_anywhere(functools.partial(self.function, **given))
+        timer = asyncio.timeout(seconds)
+        try:
+            async with timer:
+                return await call_anywhere(functools.partial(self.function, **given))
+        except TimeoutError:
+            if timer.expired():
+                raise TookTooLong(f"it didn't end within {seconds:g} s.") from None
+            raise
 
     def dump(self, value: Any) -> Any:
         """Return the result as JSON has it. Raises NotJSON."""
         try:
-            return (
-                to_jsonable_python(value) if self._returned is None else self._returned.dump_python(value, mode="json")
-            )
+            if self._returned is None:
+                dumped = to_jsonable_python(value)
+            else:
+                dumped = self._returned.dump_python(value, mode="json")
+            json.dumps(dumped, ensure_ascii=False, allow_nan=False).encode()
+            return dumped
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise NotJSON(str(error).partition("\n")[0]) from None
 

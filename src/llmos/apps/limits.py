@@ -56,7 +56,8 @@ class Consumption:
         return self._reached("seconds", f"took {self._limits.seconds:g} s")
 
     def _reached(self, limit: str, what: str) -> LimitReached:
-        return LimitReached(
-            f"The run {self._run_id} {what}, its limit, and has no answer. Raise Limits({limit}=…) if it needs more.",
-            limit=limit,
+        error = LimitReached(
+            f"The run {self._run_id} {what}, its limit, and has no answer. Raise Limits({limit}=…) if it needs more."
         )
+        error.limit = limit
+        return error

@@ -107,6 +107,14 @@ class LiveRun:
         self._steps[step.key] = self._known[step.key] = step
         self._pending.append(entry_of(step) | {"reconciled": is_reconciled})
 
+    async def settle(self, seconds: float) -> None:
+        """Wait for effects that are being done, so that the journal has their results. None is begun any more."""
+        running = [effect for effect in self.effects.values() if not effect.done()]
+        if running:
+            done, _ = await asyncio.wait(running, timeout=seconds)
+            for effect in done:
+                effect.exception() if not effect.cancelled() else None
+
     async def flush(self) -> None:
         """Write what waits."""
         if self._pending:

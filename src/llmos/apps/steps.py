@@ -25,7 +25,7 @@ import msgspec
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from llmos.apps.errors import NoRun, Paused, StepFailed
-from llmos.apps.functions import Function, NotJSON, digest_of
+from llmos.apps.functions import Function, NotJSON, TookTooLong, digest_of
 from llmos.apps.live import LiveRun, current_run, entry_of, is_in_run
 from llmos.apps.results import StepEvent
 from llmos.core.schemas.runs import StepDescription
@@ -102,7 +102,7 @@ class Step(Generic[P, R]):
             self._record(live, done)
             return self._result(done)
         if live.is_dry:
-            raise StepFailed(self.__name__, "this is a dry run, which has no effects.")
+            raise StepFailed.of(self.__name__, "this is a dry run, which has no effects.")
         if called.key not in live.effects:
             live.effects[called.key] = asyncio.ensure_future(self._do_effect(live, called, known))
         return self._result(await asyncio.shield(live.effects[called.key]))
@@ -110,9 +110,9 @@ class Step(Generic[P, R]):
     def _called(self, live: LiveRun, arguments: Mapping[str, Any]) -> _Called:
         try:
             dumped = to_jsonable_python(arguments)
+            digest = digest_of(dumped)
         except (PydanticSerializationError, ValueError) as error:
-            raise StepFailed(self.__name__, f"its arguments aren't JSON: {error}") from None
-        digest = digest_of(dumped)
+            raise StepFailed.of(self.__name__, f"its arguments aren't JSON: {error}") from None
         what = f"step:{digest_of([self.__name__, dumped])[:40]}"
         key = what if self.is_effect else live.next_key(what)
         step = StepDescription(
@@ -165,8 +165,8 @@ class Step(Generic[P, R]):
             result = self.function.dump(value)
         except NotJSON as error:
             state, result = "failed", f"it returned something that isn't JSON: {error}"
-        except TimeoutError:
-            state, result = "failed", f"it didn't end within {self.seconds or 0:g} s."
+        except TookTooLong as error:
+            state, result = "failed", str(error)
         except Exception as error:
             state, result = "failed", f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - began
@@ -184,7 +184,7 @@ class Step(Generic[P, R]):
     def _result(self, done: StepDescription) -> Any:
         """Return what the journal has: the same when the step is done, and when it is repeated."""
         if done.state == "failed":
-            raise StepFailed(self.__name__, str(done.result))
+            raise StepFailed.of(self.__name__, str(done.result))
         return self.function.load(done.result)
 
 

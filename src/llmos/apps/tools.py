@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmos.apps.errors import StepFailed
-from llmos.apps.functions import Function, NotJSON, digest_of, faults_of
+from llmos.apps.functions import Function, NotJSON, TookTooLong, digest_of, faults_of
 from llmos.apps.live import LiveRun
 from llmos.apps.results import ToolEvent
 from llmos.apps.steps import Step
@@ -85,17 +85,18 @@ class Tool:
             return self._text(value)
         except ToolFailed:
             raise
-        except TimeoutError:
-            raise ToolFailed(f"{self.name} didn't end within {self.options.seconds or 0:g} s.") from None
+        except TookTooLong as error:
+            raise ToolFailed(f"{self.name} failed: {error}") from None
         except StepFailed as error:
-            raise ToolFailed(f"{self.name} failed: {error.reason}") from None
+            raise ToolFailed(_line(f"{self.name} failed: {error.reason}")) from None
         except Exception as error:
-            raise ToolFailed(f"{self.name} failed: {type(error).__name__}: {error}".partition("\n")[0]) from error
+            raise ToolFailed(_line(f"{self.name} failed: {type(error).__name__}: {error}")) from error
 
     def _text(self, value: Any) -> str:
         """Return the result as text. Raises ToolFailed for one that isn't JSON, or is too long."""
         try:
-            text = value if isinstance(value, str) else json.dumps(self.function.dump(value), ensure_ascii=False)
+            dumped = self.function.dump(value)
+            text = dumped if isinstance(dumped, str) else json.dumps(dumped, ensure_ascii=False)
         except (NotJSON, ValueError, TypeError):
             raise ToolFailed(
                 f"{self.name} returned an object of the type {type(value).__name__}, which isn't JSON."
@@ -127,6 +128,11 @@ def unknown_tool(live: LiveRun, call: ToolCall, names: list[str]) -> None:
     text = f"Error: there is no tool {call.name[:64]!r}. The tools are {', '.join(names) or 'none'}."
     live.emit(_ended(call.name, _plain(call), call.id, "failed", text))
     live.record(tool_step(call, "failed", text))
+
+
+def _line(text: str) -> str:
+    """Return the first line, as valid Unicode, and not all of a long one."""
+    return text.partition("\n")[0][:1000].encode(errors="replace").decode()
 
 
 def _ended(name: str, arguments: Any, call_id: str, state: Any, text: str) -> ToolEvent:

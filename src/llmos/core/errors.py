@@ -28,8 +28,13 @@ LLMOSError                        500 internal_error
 ├── ProviderFailed                502 provider_failed
 ├── Unavailable                   503 unavailable
 ├── StoreFailed                   507 store_failed
-└── ConnectionFailed              (client only) no server answered
-    └── UnknownServer             (client only) another program answered
+├── ConnectionFailed              (client only) no server answered
+│   └── UnknownServer             (client only) another program answered
+└── AppError                      0 app_error        (llmos.apps only)
+    ├── LimitReached              0 limit_reached
+    ├── WrongOutput               0 wrong_output
+    ├── StepFailed                0 step_failed
+    └── NoRun                     0 no_run
 
 The message says what is wrong and what to do about it, in that order.
 """
