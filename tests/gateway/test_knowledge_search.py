@@ -1,48 +1,26 @@
 """Searches of knowledge: the query crosses the pipeline as its caller, and hits may be reranked."""
 
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from llmos.core.errors import BadRequest, ModelNotFound, PermissionDenied
-from llmos.data.knowledge.adding import remove_documents, sync_documents
-from llmos.data.knowledge.embedder import Vectors
+from llmos.data.knowledge.adding import remove_documents
 from llmos.data.knowledge.knowledge import ProjectKnowledge
-from llmos.data.knowledge.sources import SourceDocument
 from llmos.gateway.knowledge_search import KnowledgeSearch, Search
 from llmos.gateway.services import Services
 from llmos.security.callers import Caller, owner
 from llmos.security.permissions import Permission
-from support.knowledge_fixtures import FakeEmbedder
-from support.scripted import MINILM, FakePool
+from support.gateway_knowledge import FILES, make_faq
+from support.scripted import FakePool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
-
-FILES = {"a.md": "# Tea\n\nSteep it.\n", "b.md": "# Tea\n\nSteep the leaves for two minutes.\n"}
-
-
-class LengthEmbedder(FakeEmbedder):
-    """Makes the vectors that the fake pool makes of a single text."""
-
-    digest = MINILM.digest  # type: ignore[assignment]
-
-    def embed(self, texts: Any, role: Any) -> "Future[Vectors]":
-        future: Future[Vectors] = Future()
-        future.set_result(np.array([[len(text), 1] for text in texts], np.float32))
-        return future
 
 
 @pytest.fixture
 def knowledge(services: Services, tmp_path: Path) -> ProjectKnowledge:
-    knowledge, sources = services.knowledge.of("owner"), []
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-        sources.append(SourceDocument(name=name, path=tmp_path / name, metadata={"name": name}))
-    sync_documents(knowledge, "faq", sources, lambda ref: LengthEmbedder(ref="minilm@1"))
-    return knowledge
+    return make_faq(services, tmp_path)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from llmos.gateway.calls.record import Record, Recorder, Sink
 from llmos.gateway.calls.stages import Stages
 from llmos.gateway.services import Services
 from llmos.security.callers import owner
+from support.gateway_knowledge import make_faq
 from support.pipelines import with_parts
 from support.scripted import KEY, Connection, FakePool, FakeStatus
 
@@ -40,6 +41,11 @@ NO_BODY = {
     "/llmos/v1/deployments/{name}/wake",
     "/llmos/v1/jobs/{id}/cancel",
     "/llmos/v1/keys/{id}/revoke",
+}
+UPLOADS = {
+    "/llmos/v1/blobs/{digest}",
+    "/llmos/v1/dataset-uploads/{digest}",
+    "/llmos/v1/knowledge-uploads/{digest}",
 }
 PACKAGE = Path(llmos.gateway.__file__).parent
 
@@ -107,7 +113,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
             if method == "post" and path == "/v1/files":
                 continue  # It takes a form, and asks no model.
-            if method == "put" and path in ("/llmos/v1/blobs/{digest}", "/llmos/v1/dataset-uploads/{digest}"):
+            if method == "put" and path in UPLOADS:
                 continue  # They take bytes, and ask no model.
             has_body = (method in ("post", "put", "patch") and path not in NO_BODY) or path == "/api/delete"
             assert (body is not None) == has_body, f"{method} {path} needs an example"
@@ -157,6 +163,18 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
     }
     requests = [*pool.requests, *pool.embedded, *pool.rated, *pool.counted, *pool.tokenized]
     assert sorted(request.id for request in requests) == sorted(set(crossings) - {"ensure", "stop"})
+
+
+@pytest.mark.process
+async def test_a_search_of_knowledge_crosses_the_pipeline(
+    http: httpx.AsyncClient, services: Services, crossings: list[str], tmp_path: Path
+) -> None:
+    make_faq(services, tmp_path)
+    for search, num_calls in (({"query": "tea"}, 1), ({"query": "tea", "reranker": "bge"}, 2)):
+        before = len(crossings)
+        reply = await http.post("/llmos/v1/knowledge/faq/search", json=search)
+        assert reply.status_code == 200, reply.text
+        assert len([each for each in crossings[before:] if each not in ("ensure", "stop")]) == num_calls
 
 
 @pytest.mark.parametrize(
