@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,15 @@ from llmos.data.datasets import formats
 from llmos.data.datasets.columnar import open_columnar
 from llmos.data.datasets.exporting import export_file, export_folder
 from llmos.data.datasets.folder import find_layout
+from llmos.data.datasets.formats import read_records
 from llmos.data.datasets.formats._bytes import compressed
 from llmos.data.datasets.importing import examine, import_files
 from llmos.data.datasets.records import ImportOptions
 from llmos.data.datasets.rows import make_row
 from support import examples
+from support.lazy_modules import LazyModule
+
+arro3 = LazyModule("arro3.io")
 
 CHAT = {"messages": [{"role": "user", "content": "Wie geht's? 你好"}, {"role": "assistant", "content": "Good.\n"}]}
 CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"q": 1}'}}
@@ -123,7 +128,7 @@ def test_rows_name_their_file_and_line(load, datasets, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-@pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "parquet", "feather", "arrows"])
 def test_every_format_gives_the_same_contents(load, contents, tmp_path, format, suffix):
     records = [{"prompt": f"What is {n}?", "completion": 'A number,\n"quoted"; with a comma é 你'} for n in range(1200)]
     plain = tmp_path / f"plain.{format}"
@@ -132,6 +137,8 @@ def test_every_format_gives_the_same_contents(load, contents, tmp_path, format, 
         plain.write_text(json.dumps(records, ensure_ascii=False, indent=1))
     elif format == "jsonl":
         lines.rename(plain)
+    elif format in ("feather", "arrows"):
+        write_arrow(plain, f"SELECT prompt, completion FROM read_json_auto('{lines}')")
     else:
         options = {"csv": "", "tsv": ", DELIMITER '\t'", "parquet": ""}[format]
         kind = "parquet" if format == "parquet" else "csv, HEADER"
@@ -152,6 +159,55 @@ def test_compression_and_the_cut_of_lines_make_no_difference_to_the_digest(load,
     other.parent.mkdir()
     other.write_bytes(gzip.compress(b'\xef\xbb\xbf{ "text":"one" }\r\n{"text": "\\u0074wo"}'))
     assert load(path).digest == load(other, "other").digest
+
+
+def write_arrow(path, query):
+    """Write what a query gives as Arrow: a stream, or a file that is compressed."""
+    with open_columnar() as connection:
+        rows = connection.sql(query)
+        if path.suffix == ".arrows":
+            arro3.write_ipc_stream(rows, path, compression=None)
+        else:
+            arro3.write_ipc(rows, path, compression="lz4")
+
+
+def test_arrow_has_the_values_that_parquet_has(load, datasets, tmp_path):
+    query = """SELECT [{'role': 'user', 'content': 'Hi', 'name': NULL::VARCHAR}] AS messages,
+        1.5::DECIMAL(9,2) AS price, DATE '2026-01-02' AS day, 'a'::ENUM('a', 'b') AS choice, NULL AS nothing, 7::UBIGINT AS number"""
+    paths = [tmp_path / f"data.{suffix}" for suffix in ("parquet", "feather", "arrow", "arrows", "ipc")]
+    with open_columnar() as connection:
+        connection.execute(f"COPY ({query}) TO '{paths[0]}' (FORMAT parquet)")
+    for path in paths[1:]:
+        write_arrow(path, query)
+    records = [list(read_records(path, path.name)) for path in paths]
+    assert records[0][0][1]["messages"] == [{"role": "user", "content": "Hi"}]
+    assert records[0][0][1]["day"] == "2026-01-02"
+    assert all(each == records[0] for each in records)
+
+
+def test_arrow_needs_a_package_and_says_which(load, tmp_path, monkeypatch):
+    path = tmp_path / "data.arrow"
+    write_arrow(path, "SELECT 'one' AS text")
+    monkeypatch.setitem(sys.modules, "arro3", None)
+    with pytest.raises(BadRequest, match=r"pip install 'llmos\[arrow\]'"):
+        load(path)
+
+
+def test_a_damaged_arrow_file_says_so(load, datasets, tmp_path):
+    path = tmp_path / "data.arrow"
+    write_arrow(path, "SELECT 'text ' || range AS text FROM range(10000)")
+    whole = path.read_bytes()
+    for content, reason in (
+        (b"", "is no Arrow"),
+        (b"FEA1" + whole, "first version"),
+        (whole[:1000], "is no Arrow"),
+        (b"no arrow at all", "is no Arrow"),
+        (whole[:4000] + b"x" * 4000 + whole[8000:], "can't be read"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(BadRequest, match=reason):
+            load(path)
+    assert not datasets.list()
 
 
 def test_parquet_with_structs_and_nulls(load, contents, tmp_path):

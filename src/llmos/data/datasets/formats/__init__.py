@@ -1,5 +1,5 @@
-"""Formats of files: JSON Lines, JSON, CSV and TSV, Parquet, plain text, and documents such as PDF, each as it is or
-compressed by gzip or zstd.
+"""Formats of files: JSON Lines, JSON, CSV and TSV, Parquet, Arrow, plain text, and documents such as PDF, each as it is
+or compressed by gzip or zstd.
 
 Reading a file gives its records one after the other, in bounded memory. A record is the JSON of one line (bytes), or a
 dict; BadRecord where there is none. Every public module in this package is a format, found by its file name.

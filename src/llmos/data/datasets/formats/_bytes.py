@@ -1,7 +1,9 @@
 """Bytes and lines of files, decompressed, in bounded memory."""
 
 import gzip
+import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from llmos.core.errors import BadRequest
-from llmos.data.datasets.formats import MAX_RECORD_BYTES, BadRecord
+from llmos.data.datasets.formats import COMPRESSIONS, MAX_RECORD_BYTES, BadRecord
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -34,6 +36,19 @@ def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
             yield plain
     except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
         raise BadRequest(f"{name} can't be decompressed: {error}.", param="path") from None
+
+
+@contextmanager
+def unpacked(path: Path, name: str, suffix: str) -> Iterator[Path]:
+    """Yield the path of a file with the same content that isn't compressed: a copy with this suffix, if it is."""
+    if not name.endswith(COMPRESSIONS):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=suffix) as copy:
+        with opened(path, name) as file:
+            shutil.copyfileobj(file, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 @contextmanager
