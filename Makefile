@@ -94,7 +94,7 @@ audit: $(VENV)/.audit
 
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.fuzz sanitize
-	@for target in gguf safetensors packed frames http; do \
+	@for target in gguf safetensors packed frames http rows documents; do \
 	  echo "Fuzzing $$target for $(FUZZ_SECONDS) s …"; \
 	  $(BIN)/python tests/fuzz/run.py $$target --seconds $(FUZZ_SECONDS) || exit 1; \
 	done

@@ -1,10 +1,15 @@
 """Mutations that keep JSON JSON, and lengths right: random bytes hardly ever get past either."""
 
+import io
 import json
 import random
+import re
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fuzz.data_targets import ROW_SUFFIXES
 from fuzz.targets import join_folder, split_folder
 
 NASTY: list[Any] = [
@@ -39,7 +44,43 @@ def mutate_folder(data: bytes, rng: random.Random) -> bytes | None:
     return None if header is None else join_folder(config, len(header).to_bytes(8, "little") + header + weights[end:])
 
 
-MUTATIONS: Mapping[str, Mutate] = {"safetensors": mutate_folder, "packed": mutate_json}
+def mutate_rows(data: bytes, rng: random.Random) -> bytes | None:
+    """Change a line of JSON."""
+    if not data or ROW_SUFFIXES[data[0] % len(ROW_SUFFIXES)] not in (".jsonl", ".json"):
+        return None
+    lines = data[1:].splitlines() or [b""]
+    number = rng.randrange(len(lines))
+    changed = mutate_json(lines[number], rng)
+    return None if changed is None else data[:1] + b"\n".join([*lines[:number], changed, *lines[number + 1 :]])
+
+
+def mutate_archive(data: bytes, rng: random.Random) -> bytes | None:
+    """Change a file in a ZIP archive: remove, repeat or replace a piece of it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data[1:])) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError):
+        return None
+    if not files:
+        return None
+    name = rng.choice(list(files))
+    pieces = re.split(rb"(?=<)", files[name])
+    first, second = rng.randrange(len(pieces)), rng.randrange(len(pieces))
+    pieces[first] = rng.choice([b"", pieces[second], pieces[first] * rng.choice([2, 50]), b"<x>", b"&#0;", b"\xff"])
+    files[name] = b"".join(pieces)
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for each, content in files.items():
+            archive.writestr(each, content)
+    return data[:1] + changed.getvalue()
+
+
+MUTATIONS: Mapping[str, Mutate] = {
+    "safetensors": mutate_folder,
+    "packed": mutate_json,
+    "rows": mutate_rows,
+    "documents": mutate_archive,
+}
 """The mutations of a target of targets.py, besides those of the fuzzer."""
 
 

@@ -17,6 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+INSTRUMENTED = ["llmos.engine", "llmos.gateway.http", "llmos.core", "llmos.data", "pypdf", "mammoth", "markdown_it"]
+"""The packages whose branches the fuzzer sees."""
+
 REGRESSIONS = Path(__file__).parent / "regressions"
 
 
@@ -29,10 +32,15 @@ def main() -> None:
     parser.add_argument("target")
     parser.add_argument("--seconds", type=int, default=60)
     arguments = parser.parse_args()
-    with atheris.instrument_imports(include=["llmos.engine", "llmos.gateway.http", "llmos.core"]):
+    with atheris.instrument_imports(include=INSTRUMENTED):
         from fuzz.mutations import MUTATIONS
         from fuzz.seeds import seeds_of
         from fuzz.targets import TARGETS
+
+        if arguments.target == "documents":
+            from fuzz.data_targets import import_parsers
+
+            import_parsers()
     if arguments.target not in TARGETS:
         sys.exit(f"There is no target {arguments.target}. There are: {', '.join(TARGETS)}")
     target, mutation = TARGETS[arguments.target], MUTATIONS.get(arguments.target)

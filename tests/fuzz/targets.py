@@ -5,6 +5,8 @@ safetensors   a model as a folder: config.json and model.safetensors in one inpu
 packed        the footer of a file of packed weights
 frames        what a server and a replica say to each other over their socket
 http          what a client sends to the HTTP server, in packets
+rows          files of rows that are imported as datasets; see data_targets.py
+documents     PDF, DOCX and others that are parsed
 
 run.py searches for inputs that break them. Those it has found are in regressions/, and test_regressions.py tries them.
 """
@@ -24,6 +26,7 @@ import msgspec
 import uvicorn
 from uvicorn.server import ServerState
 
+from fuzz.data_targets import fuzz_documents, fuzz_rows
 from llmos.core.errors import BadModelFile, LLMOSError
 from llmos.engine.checkpoint.description import describe
 from llmos.engine.formats.dequantize import dequantize
@@ -94,6 +97,8 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "packed": fuzz_packed,
     "frames": fuzz_frames,
     "http": fuzz_http,
+    "rows": fuzz_rows,
+    "documents": fuzz_documents,
 }
 
 

@@ -24,7 +24,7 @@ def read_result(connection: "DuckDBPyConnection", query: str, values: list[str],
             for row in batch:
                 number += 1
                 yield number, dict(zip(columns, map(_plain, row), strict=True))
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeDecodeError, OverflowError, ValueError) as error:  # Values may be damaged, too.
         reason = str(error).splitlines()[0][:300]
         for value in values:
             reason = reason.replace(value, name)
