@@ -251,6 +251,9 @@ def test_a_run_that_waits_for_nothing_takes_no_value() -> None:
             app.resume(run.id, True)
         with pytest.raises(RunConflict, match="succeeded"):
             app.resume(run.id)
+        other = App("other")
+        with other.replaced(app._server()), pytest.raises(BadRequest, match="is a run of the app support"):
+            other.resume(run.id)
         assert app.resume_all() == []
 
 

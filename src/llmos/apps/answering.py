@@ -158,11 +158,13 @@ class Answering:
         text = value if isinstance(value, str) else json.dumps(self.plan.dumped(output), ensure_ascii=False)
         return self._say(text, "brain", output=output)
 
-    def _say(self, text: str, who: str, **facts: Any) -> Answered:
+    def _say(self, text: str, author: str, **facts: Any) -> Answered:
         """Make a text that no model wrote the answer of the turn."""
         self.live.emit(TextEvent(text=text))
-        answer = Answer(id=self.live.id, text=text, model=who, version="", finish_reason="stop", usage=Usage(0, 0, 0))
-        self.live.record(step_of(f"{who}:0", who, answer))
+        answer = Answer(
+            id=self.live.id, text=text, model=author, version="", finish_reason="stop", usage=Usage(0, 0, 0)
+        )
+        self.live.record(step_of(f"{author}:0", author, answer))
         return Answered(**{"text": text, "output": text, **facts})
 
     def _cite(self, citations: list[Citation]) -> tuple[Citation, ...]:

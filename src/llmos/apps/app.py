@@ -159,12 +159,14 @@ class App:
 
     async def aresume(self, run_id: str, value: Any = _NOTHING) -> Run:
         """resume(), awaited."""
+        runs = self._server().runs
+        found = await runs.get(run_id)
+        if found.app != self.name:
+            raise BadRequest(f"{run_id} is a run of the app {found.app}, and this is {self.name}.", param="run_id")
         if value is not _NOTHING:
-            runs = self._server().runs
-            waits_for = (await runs.get(run_id)).waits_for
-            if waits_for is None:
+            if found.waits_for is None:
                 raise BadRequest(f"{run_id} waits for nothing.", param="value")
-            await runs.signal(run_id, waits_for, value)
+            await runs.signal(run_id, found.waits_for, value)
         return await self._result(claim(run_id))
 
     def resume_all(self) -> list[Run]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from llmos.apps.server import Server
 from llmos.core.schemas.knowledge import SearchDescription, SearchHit
 
-Way = Literal["quote", "compose"]
+AnswerMode = Literal["quote", "compose"]
 
 
 class Source(Protocol):
@@ -16,7 +16,7 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def answer(self) -> Way: ...
+    def answer(self) -> AnswerMode: ...
     @property
     def abstain(self) -> str: ...
 
@@ -32,7 +32,7 @@ class Knowledge:
     name: str
     top_k: int = 5
     """The passages that an answer may rest on."""
-    answer: Way = "quote"
+    answer: AnswerMode = "quote"
     """quote: sentences of the documents, word for word, so that nothing is invented. compose: the model writes."""
     abstain: str = "The documents don't answer this."
     """The answer when they don't, by the threshold that `llmos knowledge eval` found."""
