@@ -6,6 +6,7 @@ has the columns id, operator, reason, detail and successor (the id of the row in
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ def digest_of_records(records: bytes) -> str:
 
 def _optional_columns(names: Sequence[str], items: Sequence[Row] | Sequence[Change]) -> list[OptionalTexts]:
     """Return these attributes of the items as columns; an empty text is no value."""
-    return [OptionalTexts(name, [getattr(item, name) or None for item in items]) for name in names]
+    return [OptionalTexts(name, [value or None for value in map(attrgetter(name), items)]) for name in names]
 
 
 def _read(path: Path, selected: str, below: str = "") -> Iterator[list[tuple[Any, ...]]]:
