@@ -61,6 +61,14 @@ def test_a_sync_embeds_only_what_is_new(knowledge, sync, embedder, store):
     assert [each.name for each in knowledge.documents(version)] == ["a.md", "b.md", "c.md"]
 
 
+def test_documents_are_listed_in_parts(knowledge, sync):
+    version = sync({"a.md": HOURS, "ä.md": RETURNS, "b.md": RETURNS})
+    assert [each.name for each in knowledge.documents(version, limit=2)] == ["a.md", "b.md"]
+    assert [each.name for each in knowledge.documents(version, after="b.md", limit=2)] == ["ä.md"]
+    with pytest.raises(NotFound, match=r"has no document 'c\.md'"):
+        knowledge.documents(version, after="c.md")
+
+
 def test_a_removed_document_is_never_found_again_whatever_shares_its_text(knowledge, sync, embedder, sources):
     sync({"a.md": RETURNS, "b.md": HOURS})
     added = add_documents(knowledge, "faq", sources({"copy.md": RETURNS}), lambda ref: embedder)
