@@ -88,6 +88,7 @@ class Paths:
     recipe: Path
     document: Path
     """One of two documents in a folder of their own."""
+    cases: Path
 
 
 def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
@@ -142,7 +143,9 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("knowledge", "search", "faq", "batteries"), ("knowledge", "tag", "faq", "good"),
         ("knowledge", "describe", "faq", "Questions"), ("knowledge", "alias", "set", "faq:prod", "faq@1"),
         ("knowledge", "alias", "list"), ("knowledge", "alias", "history", "faq:prod"),
-        ("knowledge", "alias", "rm", "faq:prod"), ("knowledge", "remove", "faq", "returns.md"),
+        ("dataset", "import", str(paths.cases), "--name", "questions"),
+        ("knowledge", "eval", "faq", "--cases", "questions"), ("knowledge", "alias", "rm", "faq:prod"),
+        ("knowledge", "remove", "faq", "returns.md"),
         ("knowledge", "rm", "faq"),
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
@@ -189,7 +192,9 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
         files = key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent)
-        paths = Paths(folder, *files, recipe_file(folder.parent), document_file(folder.parent))
+        paths = Paths(
+            folder, *files, recipe_file(folder.parent), document_file(folder.parent), cases_file(folder.parent)
+        )
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
         monkeypatch.setenv("ANNS_PASSWORD", "correct horse battery staple")
@@ -214,6 +219,7 @@ def test_every_command_with_json_is_compared() -> None:
         Path("data.jsonl"),
         Path("recipe.toml"),
         Path("faq.md"),
+        Path("cases.jsonl"),
     )
     paths = Paths(Path("model"), *files)
     compared = {name_of(step) for step in steps(paths, "local")}
@@ -299,6 +305,12 @@ def document_file(folder: Path) -> Path:
     (documents / "returns.md").write_text("Within 30 days.")
     path = documents / "guarantee.md"
     path.write_text("# Guarantee\n\nTwo years. Batteries are excluded.")
+    return path
+
+
+def cases_file(folder: Path) -> Path:
+    path = folder / "cases.jsonl"
+    path.write_text('{"input": "Batteries?", "expected": {"document": "guarantee.md"}}\n')
     return path
 
 

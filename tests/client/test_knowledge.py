@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, NotFound
 
 MADE = {"name": "faq", "version": "faq@2", "num_documents": 2}
 JOB = {"id": "job-1", "kind": "knowledge_sync", "state": "running"}
@@ -115,3 +115,20 @@ def test_documents_are_asked_for_page_by_page(connect: Any, server: Any) -> None
         "/llmos/v1/knowledge/faq/documents?limit=1000",
         "/llmos/v1/knowledge/faq/documents?limit=1000&after=a.md",
     ]
+
+
+def test_an_evaluation_is_made_and_read_again(connect: Any, server: Any) -> None:
+    report = {
+        "knowledge": "faq@2",
+        "cases": "questions@1",
+        "figures": [{"name": "mrr", "value": 1, "low": 1, "high": 1}],
+    }
+    server.replies(
+        server.json(JOB), server.json(ENDED | {"result": report}), server.json(report), server.error(404, "not_found")
+    )
+    knowledge = connect().knowledge
+    assert knowledge.evaluate("faq", "questions").figures[0].name == "mrr"
+    assert asked(server)[0][2] == {"kind": "knowledge_eval", "knowledge": "faq", "cases": "questions"}
+    assert knowledge.evaluation("faq").cases == "questions@1"
+    with pytest.raises(NotFound):
+        knowledge.evaluation("faq")
