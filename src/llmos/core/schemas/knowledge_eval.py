@@ -57,4 +57,4 @@ class KnowledgeEvalDescription(Description, frozen=True, kw_only=True):
     no_threshold: str | None = None
     """Why there is none."""
     misses: list[MissDescription] = msgspec.field(default_factory=list)
-    """The first ones."""
+    """The first ones. A report that is looked up later has none: questions may be about persons."""

@@ -37,8 +37,9 @@ def evaluate_version(
 ) -> KnowledgeEvalDescription:
     """Search for the questions, keep the report in place of an earlier one of this version, and return it.
 
-    `cases_ref`: the version of the dataset. Raises Conflict if the version's embedding model isn't here any more, or
-    the version has no chunks, and what embedding raises.
+    What is kept has no questions: those that went wrong are in the returned report only. `cases_ref`: the version of
+    the dataset. Raises Conflict for a version without text, ModelNotFound if its embedding model isn't here any more,
+    and what embedding raises.
     """
     if not version.num_chunks:
         raise Conflict(f"{version.ref} has no text to search. Add documents first.")
@@ -54,7 +55,7 @@ def evaluate_version(
 def find_evaluation(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription | None:
     """Return the last report of a version; None if it was never evaluated."""
     with knowledge.database.session() as session:
-        row = queries.evaluation(session, _key(version), version.number)
+        row = queries.evaluation(session, knowledge.key(version.knowledge), version.number)
         return None if row is None else read_description(KnowledgeEvalDescription, row.report)
 
 
@@ -116,14 +117,10 @@ def _record(
 ) -> None:
     with knowledge.database.transaction() as session:
         row = EvaluationRow(
-            owner=_key(version),
+            owner=knowledge.key(version.knowledge),
             number=version.number,
-            report=msgspec.to_builtins(report),
+            report=msgspec.to_builtins(msgspec.structs.replace(report, misses=[])),
             made_at=knowledge.clock(),
             made_by=actor,
         )
         session.merge(row)
-
-
-def _key(version: KnowledgeVersion) -> str:
-    return f"{version.project}/{version.knowledge}"
