@@ -1,4 +1,4 @@
-"""Knowledge on the real server with the real embedding model: a job survives a killed server, and finds what it should."""
+"""Knowledge on the real server with the real embedding model: a job survives a killed server, and all is found."""
 
 import hashlib
 from pathlib import Path

@@ -38,8 +38,9 @@ def test_added_documents_join_those_of_the_newest_version(knowledge, embedder, s
     assert add({"tea.md": TEA.replace("two", "three")}) == version
 
 
-def test_documents_with_the_same_content_share_an_entry(knowledge, sync):
+def test_documents_with_the_same_content_share_an_entry_and_are_embedded_once(knowledge, sync, embedder):
     version = sync({f"{number}.md": TEA for number in range(6)})
+    assert len(embedder.texts) == 1
     assert len({document.entry.blob for document in knowledge.documents(version)}) == 1
     hits = knowledge.search(version, "steep", vector_of("steep"))
     assert {hit.place.document for hit in hits} == set(names(knowledge, version))

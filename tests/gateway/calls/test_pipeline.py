@@ -41,6 +41,8 @@ NO_BODY = {
     "/llmos/v1/deployments/{name}/wake",
     "/llmos/v1/jobs/{id}/cancel",
     "/llmos/v1/keys/{id}/revoke",
+    "/llmos/v1/runs/{run}/cancel",
+    "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
 }
 UPLOADS = {
     "/llmos/v1/blobs/{digest}",
@@ -122,7 +124,8 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
             for stream in (False, True):
                 before = len(crossings)
                 asked = {**body, "stream": stream} if body and can_stream else body
-                named = path.replace("{model}", "dialogue").replace("{name}", "x").replace("{version}", "1")
+                named = path.replace("{model}", "dialogue").replace("{version}", "1")
+                named = named.replace("{name}", "x").replace("{vector_store_id}", "x")
                 challenge = {"llmos-challenge": "0" * 32}  # of /health/identity
                 reply = await http.request(method, named, json=asked, headers=challenge)
                 # What manages models asks rooms that the fakes have not; whether it runs one shows all the same.

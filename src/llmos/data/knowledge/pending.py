@@ -1,7 +1,6 @@
 """PendingEntries: entries whose version isn't listed yet. An interrupted attempt leaves them to the next one."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,8 +23,6 @@ class PendingEntries:
         """`scratch`: an empty folder on the store's disk."""
         self._knowledge, self._key = knowledge, knowledge.key(name)
         self.scratch = scratch
-        self._locks: dict[str, threading.Lock] = {}
-        """By the key of an entry: documents with the same content share one."""
 
     def find(self, entry_key: str) -> EntryFile | None:
         """Return an entry that this attempt, or one before it, has made."""
@@ -35,11 +32,9 @@ class PendingEntries:
         return found if found is not None and self._knowledge.store.has(found.blob, found.size) else None
 
     def add(self, entry_key: str, entry: Entry) -> EntryFile:
-        """Put an entry into the store, where it stays for the next attempt if this one is interrupted."""
+        """Put a new entry into the store, where it stays for the next attempt if this one is interrupted."""
         store, path = self._knowledge.store, self.scratch / f"{entry_key}.entry"
-        with self._locks.setdefault(entry_key, threading.Lock()), store.publishing():
-            if (known := self.find(entry_key)) is not None:
-                return known
+        with store.publishing():
             write_entry(path, entry)
             blob, size = store.add(path)
             path.unlink()

@@ -72,9 +72,20 @@ class _Parsed:
 class _Cut:
     """A document whose chunks are being embedded."""
 
-    parsed: _Parsed
+    made: "_Made"
+    document: Document
     chunks: Sequence[EntryChunk]
     pieces: Sequence[Piece]
+
+
+@dataclass(slots=True)
+class _Made:
+    """An entry that is made here, and the documents that have it: those with the same content."""
+
+    entry_key: str
+    documents: list[ManifestDocument]
+    entry: EntryFile | None = None
+    """None while it is made, and where it can't be."""
 
 
 class Preparer:
@@ -87,8 +98,10 @@ class Preparer:
         self._stops = on_error == "stop"
         self._batches = Batches(embedder)
         self._embedding: deque[_Cut] = deque()
-        self._writing: deque[Future[StoredDocument]] = deque()
-        self._prepared: list[StoredDocument] = []
+        self._writing: deque[Future[None]] = deque()
+        self._known: list[StoredDocument] = []
+        self._made: dict[str, _Made] = {}
+        """By the keys of entries."""
         self.problems = Problems()
 
     def prepare(self, wanted: Sequence[Wanted], progress: Progress) -> list[StoredDocument]:
@@ -108,17 +121,23 @@ class Preparer:
                 raise
         if self.problems.count and self._stops:
             raise self.problems.as_error()
-        return sorted(self._prepared, key=lambda each: each.name)
+        made = [
+            StoredDocument.of(document, each.entry)
+            for each in self._made.values()
+            if each.entry is not None
+            for document in each.documents
+        ]
+        return sorted([*self._known, *made], key=lambda each: each.name)
 
     def _read(self, wanted: Wanted) -> StoredDocument | _Parsed | str:
         """Return a document whose entry is here already, or its text, or the reason why it can't be read."""
         document = wanted.document
         if wanted.path is None:
             assert wanted.kept is not None
-            return self._known(document) or _Parsed(document, read_document(wanted.kept))
+            return self._find_known(document) or _Parsed(document, read_document(wanted.kept))
         try:
             document = _of_file(document, digest_of(wanted.path))
-            if (known := self._known(document)) is not None:
+            if (known := self._find_known(document)) is not None:
                 return known
             parsed = parse_document(wanted.path, document.name)
         except BadDocument as error:
@@ -127,7 +146,7 @@ class Preparer:
             return f"{document.name} can't be read: {error.strerror or error}."
         return _Parsed(_of_file(document, f"sha256:{parsed.digest}"), parsed)  # It may have changed since.
 
-    def _known(self, document: ManifestDocument) -> StoredDocument | None:
+    def _find_known(self, document: ManifestDocument) -> StoredDocument | None:
         key = self._key(document)
         entry = self._find(key) or self._pending.find(key)
         return None if entry is None else StoredDocument.of(document, entry)
@@ -138,13 +157,16 @@ class Preparer:
     def _take(self, found: StoredDocument | _Parsed | str) -> None:
         """Take a document as it is, or cut it and begin to embed it."""
         if isinstance(found, StoredDocument):
-            self._prepared.append(found)
+            self._known.append(found)
         elif isinstance(found, str):
             self.problems.add(found)
+        elif (made := self._made.get(key := self._key(found.manifest))) is not None:
+            made.documents.append(found.manifest)
         elif not (self._stops and self.problems.count):  # The others are read for their problems only.
-            self._cut(found)
+            self._made[key] = made = _Made(key, [found.manifest])
+            self._cut(found, made)
 
-    def _cut(self, parsed: _Parsed) -> None:
+    def _cut(self, parsed: _Parsed, made: _Made) -> None:
         """Cut a document into chunks and put their texts into batches."""
         document, recipe, count = parsed.document, self._recipe, self._embedder.count_tokens
         try:
@@ -153,9 +175,15 @@ class Preparer:
                 for chunk in cut_chunks(document, recipe, count)
             ]
         except BadRequest as error:  # The tokenizer can't take it.
-            self.problems.add(f"{parsed.manifest.name} can't be cut into chunks. {error.message}")
+            self._fail(made, f"can't be cut into chunks. {error.message}")
             return
-        self._embedding.append(_Cut(parsed, chunks, self._batches.add([each.text for each in chunks])))
+        self._embedding.append(_Cut(made, document, chunks, self._batches.add([each.text for each in chunks])))
+
+    def _fail(self, made: _Made, reason: str) -> None:
+        """Count the documents of an entry that can't be made as problems."""
+        for document in made.documents:
+            self.problems.add(f"{document.name} {reason}")
+        del self._made[made.entry_key]
 
     def _write(self, writers: ThreadPoolExecutor, *, wait: bool) -> None:
         """Let the entries be written of the documents that are embedded; with `wait`, of all."""
@@ -164,7 +192,7 @@ class Preparer:
             try:
                 vectors = [piece.vectors() for piece in cut.pieces]
             except BadRequest as error:  # A guardrail blocks it.
-                self.problems.add(f"{cut.parsed.manifest.name} can't be embedded. {error.message}")
+                self._fail(cut.made, f"can't be embedded. {error.message}")
                 continue
             self._writing.append(writers.submit(self._store, cut, vectors))
             self._collect(_MAX_WRITING)
@@ -174,13 +202,11 @@ class Preparer:
     def _collect(self, num_left: int) -> None:
         """Wait until at most `num_left` entries are being written. Raises what writing them raised."""
         while len(self._writing) > num_left:
-            self._prepared.append(self._writing.popleft().result())
+            self._writing.popleft().result()
 
-    def _store(self, cut: _Cut, pieces: Sequence[Vectors]) -> StoredDocument:
+    def _store(self, cut: _Cut, pieces: Sequence[Vectors]) -> None:
         vectors = unit(np.concatenate(pieces)) if pieces else np.zeros((0, 0), np.float32)
-        manifest = cut.parsed.manifest
-        entry = self._pending.add(self._key(manifest), Entry(cut.parsed.document, cut.chunks, vectors))
-        return StoredDocument.of(manifest, entry)
+        cut.made.entry = self._pending.add(cut.made.entry_key, Entry(cut.document, cut.chunks, vectors))
 
 
 def _of_file(document: ManifestDocument, digest: str) -> ManifestDocument:
