@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +33,8 @@ class BadServer:
     moods: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     """Sent with every answer."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """{path: where the file is instead}"""
     knows_range: bool = True
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and Range of every request."""
@@ -41,11 +44,21 @@ class BadServer:
 
 @pytest.fixture
 def server():
+    with serving() as state:
+        yield state
+
+
+@contextmanager
+def serving():
+    """Serve files until the block ends."""
     state = BadServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # The client would wait for 40 ms.
+
+        def do_HEAD(self):
+            self.do_GET()
 
         def do_GET(self):
             wanted = self.headers.get("Range")
@@ -53,6 +66,11 @@ def server():
             state.authorizations.append(self.headers.get("Authorization"))
             mood = state.moods.pop(0) if state.moods else "good"
             content = state.files.get(self.path)
+            if self.path in state.redirects:
+                self.send_response(302)
+                self.send_header("Location", state.redirects[self.path])
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
             if mood.startswith("status:"):
                 return self._answer(int(mood.removeprefix("status:")), b"")
             if content is None:
@@ -74,6 +92,8 @@ def server():
             if span:
                 self.send_header("Content-Range", span)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             self.wfile.write(body[:cut])
             if cut is not None:
                 self.close_connection = True
@@ -85,7 +105,9 @@ def server():
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     state.url = f"http://127.0.0.1:{web.server_port}"
-    yield state
-    web.shutdown()
-    thread.join()
-    web.server_close()
+    try:
+        yield state
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()

@@ -1,21 +1,25 @@
 """Datasets from the sources that `llmos pull` knows: pinned, and gone on with after a break."""
 
+import gzip
 import hashlib
 import json
+from functools import partial
 from urllib.parse import quote
 
+import httpx
 import pytest
 
-from llmos.core.errors import BadRequest, DownloadFailed
+from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
 from llmos.core.progress import no_progress
 from llmos.core.sources import Access
 from llmos.data.datasets.fetching import fetched, is_location
 from llmos.data.datasets.folder import DATASET_SELECTION
 from llmos.data.datasets.importing import import_files
 from llmos.data.datasets.records import ImportOptions
-from support.file_server import server
+from support.file_server import server, serving
+from support.s3_server import bucket, endpoint
 
-__all__ = ["server"]  # fixtures
+__all__ = ["bucket", "endpoint", "server"]  # fixtures
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 TRAIN = b"".join(json.dumps({"text": f"row {number}"}).encode() + b"\n" for number in range(50))
@@ -81,3 +85,128 @@ def test_a_location_without_data_says_so(load, hub, tmp_path):
         load("https://example.com/model.gguf")
     assert is_location("hf:acme/rows")
     assert not is_location(str(tmp_path))
+
+
+# --- https:
+
+
+@pytest.fixture
+def web(server, monkeypatch):
+    """The server, as https://files.test."""
+
+    address = httpx.URL(server.url)
+
+    def to_server(request):
+        if request.url.host == "files.test":
+            request.url = request.url.copy_with(scheme="http", host=address.host, port=address.port)
+
+    client = partial(httpx.Client, event_hooks={"request": [to_server]})
+    monkeypatch.setattr("llmos.core.sources.https.httpx.Client", client)
+    server.files["/train.jsonl"] = TRAIN
+    return server
+
+
+def test_a_file_of_a_web_server_is_pinned_to_its_digest(load, web):
+    digest = hashlib.sha256(TRAIN).hexdigest()
+    version = load("https://files.test/train.jsonl")
+    assert version.source == f"https://files.test/train.jsonl#sha256={digest}"
+    assert load(version.source).digest == version.digest
+
+
+def test_other_bytes_than_the_pinned_ones_are_not_kept(load, datasets, store, web):
+    with pytest.raises(BadModelFile, match=r"but sha256=0{64} was requested"):
+        load(f"https://files.test/train.jsonl#sha256={'0' * 64}")
+    assert not datasets.list()
+    assert not list((store.path / "incoming").glob("*.part"))
+    with pytest.raises(BadRequest, match="is not a valid pin"):
+        load("https://files.test/train.jsonl#sha256=abc")
+
+
+def test_a_web_download_that_breaks_goes_on_in_the_next_attempt(load, web):
+    web.moods += ["good", "cut:20", "status:500", "status:500", "status:500"]
+    with pytest.raises(DownloadFailed, match=f"after 20 of {len(TRAIN)} bytes"):
+        load("https://files.test/train.jsonl")
+    assert load("https://files.test/train.jsonl").num_rows == 50
+    assert web.requests[-1] == ("/train.jsonl", "bytes=20-")
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"),
+    [
+        ("status:404", "does not exist"),
+        ("status:403", "needs permission .* download the file yourself, and import it"),
+        ("status:401", "needs permission"),
+        ("status:410", "is refused"),
+    ],
+)
+def test_a_web_server_that_refuses_is_explained(load, web, mood, reason):
+    web.moods.append(mood)
+    with pytest.raises(DownloadFailed, match=reason):
+        load("https://files.test/train.jsonl")
+
+
+def test_a_redirect_to_another_host_is_followed_without_the_token(load, hub):
+    with serving() as other:
+        path = f"/datasets/acme/rows/resolve/{COMMIT}/data/train.jsonl"
+        other.files["/elsewhere"] = hub.files.pop(path)
+        # Another name of the same machine is another host.
+        hub.redirects[path] = f"{other.url.replace('127.0.0.1', 'localhost')}/elsewhere"
+        version = load("hf:acme/rows#data/train.jsonl", hf_endpoint=hub.url, hf_token="secret")
+        assert version.num_rows == 50
+        assert other.requests[0][0] == "/elsewhere"
+        assert set(other.authorizations) == {None}
+        assert set(hub.authorizations) == {"Bearer secret"}
+
+
+def test_redirects_without_an_end_are_explained(load, web):
+    web.redirects["/train.jsonl"] = "/train.jsonl"
+    with pytest.raises(DownloadFailed, match="can't be followed"):
+        load("https://files.test/train.jsonl")
+
+
+# --- s3:
+
+
+README = b"""---
+configs:
+- config_name: easy
+  data_files: [{split: train, path: easy/*.jsonl}]
+- config_name: hard
+  data_files: [{split: test, path: hard/rows.csv}]
+license: mit
+---
+"""
+
+
+@pytest.fixture
+def folder(bucket):
+    bucket("rows/README.md", README)
+    bucket("rows/easy/a.jsonl", TRAIN)
+    bucket("rows/easy/b.jsonl.gz", gzip.compress(b'{"text": "last"}\n'))
+    bucket("rows/hard/rows.csv", b"text\nhard one\n")
+    bucket("rows/picture.png", b"none of these")
+    return bucket
+
+
+@pytest.mark.process
+def test_a_config_of_a_folder_in_an_object_store_is_imported(load, datasets, folder):
+    easy = load("s3://models/rows", "easy")
+    assert (easy.num_rows, easy.license, easy.source) == (51, "mit", "s3://models/rows")
+    assert {row.split for row in datasets.rows(easy)} == {"train"}
+    hard = load("s3://models/rows", "hard")
+    assert [(row.texts, row.split) for row in datasets.rows(hard)] == [(["hard one"], "test")]
+    assert load("s3://models/rows/easy/a.jsonl").num_rows == 50
+    with pytest.raises(BadRequest, match=r"several configs. Choose one: --config easy \| hard"):
+        load("s3://models/rows")
+
+
+@pytest.mark.process
+def test_an_object_store_that_refuses_is_explained(load, folder, monkeypatch):
+    with pytest.raises(DownloadFailed, match=r"s3://models/nothing.* is empty, or these credentials can't read it"):
+        load("s3://models/nothing")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    with pytest.raises(DownloadFailed, match="set AWS_PROFILE, or AWS_ACCESS_KEY_ID"):
+        load("s3://models/rows")

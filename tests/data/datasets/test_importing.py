@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest, Conflict
 from llmos.data.datasets import formats
 from llmos.data.datasets.columnar import open_columnar
-from llmos.data.datasets.exporting import export_file, export_folder
+from llmos.data.datasets.exporting import export_file, export_folder, export_shape
 from llmos.data.datasets.folder import find_layout
 from llmos.data.datasets.formats import read_records
 from llmos.data.datasets.formats._bytes import compressed
@@ -425,6 +426,58 @@ def test_an_export_that_is_imported_has_the_same_digest(load, datasets, tmp_path
         again = load(path, f"again-{version.number}", license="MIT" if suffix != "/" else None)
         assert again.digest == version.digest
         assert (again.parents, again.recipe) == (version.parents, version.recipe)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user", "assistant"]), "content": TEXTS},
+        optional={"name": TEXTS, "weight": st.sampled_from([0.0, 1.0])},
+    ),
+    min_size=1,
+    max_size=3,
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e6, 1e6) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+CONTENTS = {
+    "chat": st.fixed_dictionaries({"messages": MESSAGES}),
+    "preference": st.fixed_dictionaries({"messages": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES}),
+    "case": st.fixed_dictionaries({"input": TEXTS | MESSAGES}, optional={"expected": JSON}),
+    "text": st.fixed_dictionaries({"text": TEXTS}),
+}
+NAME = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
+COLUMNS = st.fixed_dictionaries(
+    {
+        "origin": NAME,
+        "split": st.none() | NAME | st.sampled_from(["train", "test"]),
+        "language": st.none() | NAME,
+        "subject": st.none() | NAME,
+        "consent": st.sampled_from([None, "train", "eval", "none"]),
+    }
+)
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+@given(data=st.data())
+@settings(max_examples=examples.examples(12, fast=3), suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_export_that_is_imported_has_the_same_digest(datasets, tmp_path, kind, data):
+    rows = data.draw(st.lists(st.tuples(CONTENTS[kind], COLUMNS), min_size=1, max_size=6))
+    with datasets.writing(f"any-{kind}", kind, source="test") as writer:
+        for content, columns in rows:
+            writer.add(make_row(kind, content, **columns))
+        version = writer.finish()
+    folder, file = tmp_path / "out", tmp_path / "out.jsonl"
+    shutil.rmtree(folder, ignore_errors=True)
+    file.unlink(missing_ok=True)
+    export_folder(datasets, version, folder)
+    export_file(datasets, version, file)
+    for path in (folder, file):
+        options = ImportOptions(shape=export_shape(kind, None).name)
+        assert import_files(datasets, "again", find_layout(path), options, source="test").digest == version.digest
+    datasets.remove("again")
 
 
 @pytest.mark.parametrize("shape", ["messages", "sharegpt", "alpaca", "prompt-completion", "chatml"])

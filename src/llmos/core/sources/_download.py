@@ -42,6 +42,8 @@ class HttpDownload:
     on_bytes: OnBytes
     check_headers: Callable[[httpx.Response], None] | None = None
     """Called with each response before its body is read. Raises to reject it."""
+    hint: str = "set HF_TOKEN if it is a gated model"
+    """The advice where permission is denied."""
 
     def run(self, pause: Callable[[float], None] = time.sleep) -> None:
         """Download what is missing. Raises DownloadFailed. `pause` waits the given seconds between attempts."""
@@ -103,11 +105,7 @@ class HttpDownload:
             raise _Interrupted("the server refused to resume")
         if status in (408, 429) or status >= 500:
             raise _Interrupted(f"{url.host} responded with status {status}", pause_seconds=0.5)
-        if status in (401, 403):
-            raise DownloadFailed(f"{url} needs permission (status {status}); set HF_TOKEN if it is a gated model")
-        if status == 404:
-            raise DownloadFailed(f"{url} does not exist (status 404)")
-        raise DownloadFailed(f"{url} responded with status {status}")
+        raise _refused(str(url), status, self.hint)
 
     def _num_present(self) -> int:
         """Return the bytes to resume from: 0 where the local file is longer than the whole."""
@@ -131,10 +129,8 @@ def get_json(
         response = client.get(url, params=params)
     except httpx.TransportError as error:
         raise unreachable(url, error) from None
-    if response.status_code in (401, 403):
-        raise DownloadFailed(f"{url} needs permission (status {response.status_code}); {hint}")
-    if response.status_code == 404:
-        raise DownloadFailed(f"{url} does not exist (status 404)")
+    if response.status_code in (401, 403, 404):
+        raise _refused(url, response.status_code, hint)
     try:
         answer = response.raise_for_status().json()
     except (httpx.HTTPStatusError, ValueError):
@@ -144,18 +140,28 @@ def get_json(
     return answer
 
 
-def get_size(client: httpx.Client, url: str) -> int:
-    """Return the size in bytes of the file at a URL. Raises DownloadFailed, also where the server doesn't tell it."""
+def get_size(client: httpx.Client, url: str, *, hint: str = "") -> int:
+    """Return the size in bytes of the file at a URL. Raises DownloadFailed, also where the server doesn't tell it;
+    `hint` says what to do when permission is denied."""
     try:
         response = client.head(url, headers={"Accept-Encoding": "identity"})
     except httpx.TransportError as error:
         raise unreachable(url, error) from None
+    except httpx.TooManyRedirects as error:
+        raise DownloadFailed(f"{url} can't be followed ({error})") from None
     if response.status_code >= 400:
-        raise DownloadFailed(f"{url} responded with status {response.status_code}")
+        raise _refused(url, response.status_code, hint)
     size = response.headers.get("Content-Length", "")
     if not size.isdecimal():
         raise DownloadFailed(f"{url} doesn't tell its size; download it yourself, then run: llmos import FILE")
     return int(size)
+
+
+def _refused(url: str, status: int, hint: str) -> DownloadFailed:
+    """Return the error for a status that another attempt doesn't change."""
+    if status in (401, 403):
+        return DownloadFailed(f"{url} needs permission (status {status}); {hint}")
+    return DownloadFailed(f"{url} {'does not exist' if status == 404 else 'is refused'} (status {status})")
 
 
 def unreachable(url: str, error: httpx.TransportError) -> DownloadFailed:

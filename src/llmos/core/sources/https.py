@@ -18,6 +18,7 @@ from llmos.core.sources._download import TIMEOUT, HttpDownload, get_size, partia
 from llmos.core.store.staging import StagingArea
 from llmos.core.store.store import digest_of
 
+_HINT = "download the file yourself, and import it"
 _PIN = re.compile(r"sha256=[0-9a-f]{64}")
 
 
@@ -41,9 +42,9 @@ def fetch(location: str, selection: Selection, staging: StagingArea, access: Acc
         return Fetched(location=location, files={check_file_name(name): stored})
     part = staging.part_path(url)
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
-        size = get_size(client, url)
+        size = get_size(client, url, hint=_HINT)
         staging.check_room(size - partial_size(part), name)
-        HttpDownload(client, url, part, size, report_bytes(progress, name, size)).run()
+        HttpDownload(client, url, part, size, report_bytes(progress, name, size), hint=_HINT).run()
     digest = digest_of(part)
     if pin and pin != digest.replace(":", "="):
         part.unlink()

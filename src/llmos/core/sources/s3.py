@@ -17,6 +17,7 @@ from llmos.core.sources._download import partial_size
 from llmos.core.store.staging import StagingArea
 
 _CHUNK_BYTES = 4 << 20
+_CREDENTIALS = "; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, to credentials that may read it"
 
 
 def fetch(location: str, selection: Selection, staging: StagingArea, access: Access, progress: Progress) -> Fetched:
@@ -78,9 +79,11 @@ def _with_s3_errors(path: str, action: Callable[[], Any]) -> Any:
     except OSError as error:
         if error.errno is not None and not isinstance(error, FileNotFoundError | PermissionError | ConnectionError):
             raise  # an error of the local disk
-        raise DownloadFailed(f"s3://{path} can't be read ({error or type(error).__name__})") from None
+        advice = _CREDENTIALS if isinstance(error, PermissionError) else ""
+        raise DownloadFailed(f"s3://{path} can't be read ({error or type(error).__name__}){advice}") from None
     except Exception as error:  # botocore has its own exceptions, for missing credentials or a wrong endpoint
-        raise DownloadFailed(f"s3://{path} can't be read ({type(error).__name__}: {error})") from None
+        advice = _CREDENTIALS if "credentials" in str(error).lower() else ""
+        raise DownloadFailed(f"s3://{path} can't be read ({type(error).__name__}: {error}){advice}") from None
 
 
 def _open_store() -> Any:

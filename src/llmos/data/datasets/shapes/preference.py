@@ -28,7 +28,7 @@ def _read(fields: PreferenceFields) -> PreferenceContent:
     if fields.prompt is not None:
         messages = as_messages(fields.prompt, "user")
         size = len(messages)
-        if chosen[:size] == rejected[:size] == messages:  # Some repeat the prompt in both answers.
+        if _both_repeat(messages, chosen, rejected):  # Some do in all records.
             chosen, rejected = chosen[size:], rejected[size:]
         return PreferenceContent(messages=messages, chosen=chosen, rejected=rejected)
     size = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False))))
@@ -38,11 +38,21 @@ def _read(fields: PreferenceFields) -> PreferenceContent:
 
 
 def _write(content: PreferenceContent) -> dict[str, Any]:
+    chosen, rejected = content.chosen, content.rejected
+    if _both_repeat(
+        content.messages, chosen, rejected
+    ):  # Without this, an import would take the answers' own beginning.
+        chosen, rejected = content.messages + chosen, content.messages + rejected
     return {
         "prompt": as_text_or_messages(content.messages, "user"),
-        "chosen": as_text_or_messages(content.chosen, "assistant"),
-        "rejected": as_text_or_messages(content.rejected, "assistant"),
+        "chosen": as_text_or_messages(chosen, "assistant"),
+        "rejected": as_text_or_messages(rejected, "assistant"),
     }
+
+
+def _both_repeat(prompt: list[Message], chosen: list[Message], rejected: list[Message]) -> bool:
+    """Return whether both answers begin with the prompt."""
+    return chosen[: len(prompt)] == rejected[: len(prompt)] == prompt
 
 
 SHAPE = Shape(
