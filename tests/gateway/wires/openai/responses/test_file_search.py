@@ -78,10 +78,10 @@ def test_the_server_searches_and_the_answer_cites_what_was_found(
     enqueue_search(model, '{"query": "guarantee length"}')
     model.enqueue(ANSWER)
     response = client.responses.create(**ASKED)
-    assert library.queries == [["guarantee length", QUESTION]]
+    assert library.queries == [[QUESTION, "guarantee length"]]
     search, message = response.output
     assert search.type == "file_search_call"
-    assert (search.status, search.queries, search.results) == ("completed", ["guarantee length", QUESTION], None)
+    assert (search.status, search.queries, search.results) == ("completed", [QUESTION, "guarantee length"], None)
     assert message.type == "message"
     (part,) = message.content
     assert part.type == "output_text"
@@ -168,7 +168,7 @@ def test_the_events_of_a_search_are_in_openais_order(client: openai.OpenAI, mode
     assert (added.annotation_index, added.output_index, added.content_index) == (0, 1, 0)
     assert added.annotation.index == len(ANSWER)  # type: ignore[union-attr]
     done = next(event for event in events if event.type == "response.output_item.done")
-    assert done.item.queries == ["x", QUESTION]  # type: ignore[union-attr]
+    assert done.item.queries == [QUESTION, "x"]  # type: ignore[union-attr]
     last = events[-1]
     assert last.type == "response.completed"
     assert last.response.output[1].content[0].annotations  # type: ignore[union-attr]

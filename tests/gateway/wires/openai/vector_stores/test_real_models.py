@@ -8,8 +8,9 @@ import openai
 import pytest
 
 from support.default_model import pull_stored
+from support.doc_pages import DocPage
 from support.minilm import pull_minilm
-from support.real_server import Running, serving
+from support.real_server import KEY, Running, serving
 
 pytestmark = pytest.mark.process
 
@@ -97,9 +98,18 @@ def test_the_model_answers_from_the_files_and_each_citation_holds(
         assert "24 months" in text.text[: each.index]
 
 
+@pytest.mark.parametrize(("what", "said"), [("file_search", "['guarantee.md'"), ("vector_stores.search(", "hours.md")])
+def test_the_programs_of_the_page_work(
+    running: Running, capsys: pytest.CaptureFixture[str], what: str, said: str
+) -> None:
+    (program,) = (each for each in DocPage("api.md").blocks("python") if what in each)
+    names: dict[str, Any] = {"key": KEY}
+    exec(compile(program.replace("http://127.0.0.1:8000", running.url), "docs/api.md", "exec"), names)
+    assert said in capsys.readouterr().out
+
+
 def test_knowledge_is_measured_with_a_dataset(running: Running, client: openai.OpenAI, store: str) -> None:
     from llmos import Client
-    from support.real_server import KEY
 
     cases = running.home / "questions.jsonl"
     cases.write_text(

@@ -179,6 +179,16 @@ def test_several_questions_are_answered_together(client: openai.OpenAI, store: A
     assert found.to_dict()["search_query"] == ["closed on sundays", "guarantee months"]
 
 
+def test_a_passage_that_several_questions_find_is_there_once_with_its_best_score(
+    client: openai.OpenAI, store: Any
+) -> None:
+    best = client.vector_stores.search(store.id, query="closed on sundays").data[0]
+    found = client.vector_stores.search(store.id, query=["months", "closed on sundays"]).data
+    texts = [each.content[0].text for each in found]
+    assert len(set(texts)) == len(texts)
+    assert found[texts.index(best.content[0].text)].score == pytest.approx(best.score)
+
+
 def test_a_removed_file_is_not_found_from_then_on(client: openai.OpenAI, store: Any) -> None:
     (_, hours) = client.vector_stores.files.list(store.id)
     client.files.delete(hours.id)
@@ -241,7 +251,7 @@ def search_by_model(client: openai.OpenAI, model: FakeModel, id: str, question: 
 
 def test_file_search_finds_the_files(client: openai.OpenAI, store: Any, model: FakeModel) -> None:
     search = search_by_model(client, model, store.id, "When is it closed?")
-    assert search.queries == ["shop", "When is it closed?"]
+    assert search.queries == ["When is it closed?", "shop"]
     assert search.results[0].filename == "hours.md"
     assert search.results[0].file_id.startswith("file-")
     assert search.results[0].attributes == {"city": "Berlin"}

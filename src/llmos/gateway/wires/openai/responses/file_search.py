@@ -22,6 +22,9 @@ RESULTS = "file_search_call.results"
 MAX_SEARCHES = 4
 """Of one response, unless `max_tool_calls` says otherwise."""
 
+MAX_QUERY = 300
+"""The characters of the model's query, so that a model that repeats itself comes to an end."""
+
 MAX_QUESTION = 1000
 """The characters of the user's message that are searched for."""
 
@@ -33,7 +36,7 @@ FUNCTION: dict[str, Any] = {
     "description": "Search documents for passages that answer a question.",
     "parameters": {
         "type": "object",
-        "properties": {"query": {"type": "string", "description": "The question in full."}},
+        "properties": {"query": {"type": "string", "description": "The question in full.", "maxLength": MAX_QUERY}},
         "required": ["query"],
         "additionalProperties": False,
     },
@@ -69,16 +72,16 @@ class FileSearchChoice(RequestObject, kw_only=True, tag_field="type", tag="file_
 
 
 def queries_of(arguments: str, conversation: Sequence[Item]) -> list[str]:
-    """Return what is searched for: the query in the arguments of a call, and what the user asked last.
+    """Return what is searched for: what the user asked last, and the query in the arguments of a call.
 
-    Small models write queries that lead nowhere, or none; the user's own words find then what there is.
+    Small models write queries that lead nowhere, or none; the user's own words find then what there is, and come first
+    where both find equally good passages.
     """
     try:
         written = json.loads(arguments)["query"]
     except (ValueError, KeyError, TypeError):
         written = None
-    queries = [written.strip()] if isinstance(written, str) else []
-    queries.append(_last_question(conversation).strip()[:MAX_QUESTION])
+    queries = [_last_question(conversation).strip()[:MAX_QUESTION], written.strip() if isinstance(written, str) else ""]
     return list(dict.fromkeys(filter(None, queries)))
 
 
@@ -93,7 +96,7 @@ def to_messages(item: Item) -> list[dict[str, Any]]:
     """Return the call and its result, as the model reads them. Nothing for a search whose passages weren't kept."""
     if item.get("results") is None:
         return []
-    arguments = msgspec.json.encode({"query": item["queries"][0] if item["queries"] else ""}).decode()
+    arguments = msgspec.json.encode({"query": item["queries"][-1] if item["queries"] else ""}).decode()
     call = {"id": item["id"], "type": "function", "function": {"name": NAME, "arguments": arguments}}
     return [
         {"role": "assistant", "content": "", "tool_calls": [call]},

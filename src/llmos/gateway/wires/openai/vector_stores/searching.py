@@ -57,18 +57,13 @@ class VectorStoreSearch:
 
     async def search(self, queries: Sequence[str]) -> Sequence[FoundPassage]:
         """Return the best passages for one or several queries, joined by reciprocal ranks."""
-        lists, passages = [], list[FoundPassage]()
+        lists, passages = [], _Passages()
         for id in self._ids:
             source = await asyncio.to_thread(self._source, id)
             for query in queries:
                 found = [] if source.version is None else await self._hits(source, source.version, query)
-                indexes = []
-                for passage in found:
-                    if passage not in passages:
-                        passages.append(passage)
-                    indexes.append(passages.index(passage))
-                lists.append(indexes)
-        best = [passages[index] for index, _ in join_ranks(*lists)]
+                lists.append([passages.index_of(passage) for passage in found])
+        best = [passages.found[index] for index, _ in join_ranks(*lists)]
         return [each for each in best if each.score >= self._wanted.score_threshold][: self._wanted.limit]
 
     async def _hits(self, source: Source, version: KnowledgeVersion, query: str) -> list[FoundPassage]:
@@ -94,6 +89,22 @@ class VectorStoreSearch:
         stores.touch(project, id)
         files = {name: (file.file_id, file.filename) for name, file in stores.searchable(project, id).items()}
         return Source(version=self._knowledge.newest(id) if files else None, files=files)
+
+
+class _Passages:
+    """The different passages that several searches found, each with its best score."""
+
+    def __init__(self) -> None:
+        self.found: list[FoundPassage] = []
+        self._indexes: dict[tuple[str, str], int] = {}
+
+    def index_of(self, passage: FoundPassage) -> int:
+        index = self._indexes.setdefault((passage.file_id, passage.text), len(self.found))
+        if index == len(self.found):
+            self.found.append(passage)
+        elif passage.score > self.found[index].score:
+            self.found[index] = passage
+        return index
 
 
 def _named(knowledge: ProjectKnowledge, ref: str) -> KnowledgeVersion:
