@@ -23,11 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from llmos.cli.pipeline_backend import PipelineEmbedding
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import ModelNotFound
-from llmos.core.store.store import Store
 from llmos.data.knowledge.adding import add_documents
+from llmos.data.knowledge.batching import BATCH_TEXTS, BATCHES_UNDER_WAY
 from llmos.data.knowledge.embedder import Embedder, Role, Vectors
 from llmos.data.knowledge.knowledge import Knowledge, ProjectKnowledge
-from llmos.data.knowledge.preparing import BATCH_TEXTS, BATCHES_UNDER_WAY
 from llmos.data.knowledge.sources import SourceDocument, find_documents
 from llmos.gateway.knowledge_embedder import embedder_opener
 from llmos.models import open_registry
@@ -55,7 +54,7 @@ def measure_adding(num_pages: int, num_parts: int, settings: Settings | None = N
         write_pages(Path(folder) / "pages", num_pages)
         embedder = _Recorder(embedder_opener(registry, embedding.embed)("minilm"))
         embedder.embed(["warm up"], "document").result()
-        knowledge = Knowledge(registry.database, Store(Path(folder) / "store")).of("benchmark")
+        knowledge = Knowledge(registry.database, registry.store).of("benchmark")
         sources = find_documents(Path(folder) / "pages")
         try:
             adding, alone = _measure_parts(knowledge, embedder, [sources[i::num_parts] for i in range(num_parts)])

@@ -137,6 +137,8 @@ def test_the_default_model_is_minilm_and_chunks_are_as_long_as_it_takes(knowledg
     assert version.recipe.max_tokens == 200
     with pytest.raises(BadRequest, match=r"words@1 takes texts of 200 tokens, so chunks can't have 300"):
         add_documents(knowledge, "faq", [], open_embedder, AddOptions(max_tokens=300))
+    with pytest.raises(BadRequest, match="max_tokens"):
+        add_documents(knowledge, "faq", [], open_embedder, AddOptions(max_tokens=0))
     with pytest.raises(BadRequest, match="can't overlap by 150"):
         add_documents(knowledge, "faq", [], open_embedder, AddOptions(overlap_tokens=150))
 

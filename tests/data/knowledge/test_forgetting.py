@@ -63,3 +63,12 @@ def test_a_version_of_one_person_is_empty_afterwards(all_knowledge, knowledge, e
     sync_documents(knowledge, "ann", sources({"a.md": FILES["ann.md"]}, subject="x"), lambda ref: embedder)
     assert forget_documents(all_knowledge, "owner", "x") == {"ann@1": 1}
     assert found(knowledge, "ann") == set()
+
+
+def test_a_search_that_began_before_finds_nothing_of_them(all_knowledge, knowledge, two_versions, monkeypatch):
+    version = knowledge.resolve("faq@1")
+    with knowledge._opened_index(version) as index:
+        monkeypatch.setattr("llmos.data.knowledge.knowledge.open_index", lambda files: index)
+        forget_documents(all_knowledge, "owner", "hash of ann")
+        hits = knowledge.search(version, "tea", vector_of("tea"), limit=100)
+    assert {hit.place.document for hit in hits} == {"all.md"}

@@ -9,7 +9,7 @@
     remove_documents(knowledge, "faq", ["old.pdf"])          # a version without them
 
     for hit in knowledge.search(version, "open on Sundays?", vector, limit=10):
-        hit.text, hit.score, hit.citation                    # see hits.py
+        hit.text, hit.score, hit.place                       # see hits.py
     knowledge.passage(version, "hours.md", 10, 90)           # what a citation points to
 
     report = evaluate_version(knowledge, version, cases, open_embedder)   # see evaluations.py

@@ -155,7 +155,8 @@ class _Change:
                 similar = nearest(name, known)
                 advice = f" Did you mean {' or '.join(similar)}?" if similar else ""
                 raise NotFound(f"{self.base.ref} has no document {name!r:.200}.{advice}", param="documents")
-        documents = [each for each in self.documents if each.name not in names]
+        gone = set(names)
+        documents = [each for each in self.documents if each.name not in gone]
         manifest = Manifest(
             recipe=self.base.recipe,
             embedding=self.base.embedding_digest,
@@ -183,7 +184,7 @@ class _Change:
         most = embedder.max_tokens
         fields = {
             **msgspec.to_builtins(before),
-            "max_tokens": options.max_tokens or min(before.max_tokens, most),
+            "max_tokens": min(before.max_tokens, most) if options.max_tokens is None else options.max_tokens,
             "overlap_tokens": before.overlap_tokens if options.overlap_tokens is None else options.overlap_tokens,
         }
         recipe = read_recipe(fields)

@@ -311,12 +311,17 @@ class ProjectKnowledge:
             yield index
 
     def _hits(self, version: KnowledgeVersion, found: Sequence[Found]) -> Sequence[Hit]:
+        """Return the hits without those of documents that were erased meanwhile."""
         names = {each.document for each in found}
         with self.database.session() as session:
             rows = queries.documents(session, self._finder.key(version.knowledge), version.number, names)
             documents = {row.name: document_of(row) for row in rows}
-        chunks = {name: self._chunks_of(documents[name]) for name in names}
-        return [_hit(version, documents[each.document], chunks[each.document], each) for each in found]
+        chunks = {name: self._chunks_of(document) for name, document in documents.items()}
+        return [
+            _hit(version, documents[each.document], chunks[each.document], each)
+            for each in found
+            if each.document in documents
+        ]
 
 
 def _hit(version: KnowledgeVersion, document: StoredDocument, chunks: Sequence[EntryChunk], found: Found) -> Hit:
