@@ -113,7 +113,7 @@ def test_results_have_these_fields_and_cannot_be_changed(kind: Any, fields: list
 def test_a_stream_has_these_properties_and_can_be_closed(kind: Any) -> None:
     properties = {name for name, member in inspect.getmembers(kind) if isinstance(member, property)}
     assert properties == {
-        "id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls", "warnings",
+        "answer", "id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls", "warnings",
     }  # fmt: skip
     assert hasattr(kind, "close")
 

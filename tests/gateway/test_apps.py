@@ -168,3 +168,18 @@ def _program(running: Running, world: Path, mode: str, run_id: str, point: int) 
     program = Path(__file__).parents[1] / "apps" / "kill_program.py"
     arguments = [running.url, KEY, str(world), mode, run_id, str(point)]
     return subprocess.run([sys.executable, str(program), *arguments], capture_output=True, text=True, timeout=300)
+
+
+def test_an_agent_of_another_framework_gets_a_session(make_app: Callable[..., App], running: Running) -> None:
+    from langchain_openai import ChatOpenAI
+
+    chat = ChatOpenAI(model="smollm2", base_url=f"{running.url}/v1", api_key=KEY, max_tokens=8, temperature=0)  # type: ignore[arg-type, call-arg]
+
+    def brain(text: str, before: list[Any]) -> str:
+        return str(chat.invoke([*before, {"role": "user", "content": text}]).content)
+
+    app = make_app("langchain", brain=brain)
+    first, second = (app.run(text, session="u42") for text in ("My name is Ada.", "Who am I?"))
+    assert first.text
+    assert second.text
+    assert [step.kind for step in second.steps] == ["model"]

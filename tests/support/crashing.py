@@ -16,7 +16,7 @@ from llmos.client.app_calls import Written
 from llmos.core.errors import ConnectionFailed
 from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import RunDescription, RunFailure, RunUsage
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 from llmos.data.apps.journal import Entry
 from llmos.data.apps.runs import AppRuns, End, Lease, NewRun
 from llmos.data.apps.sessions import AppSessions, Window
@@ -60,10 +60,10 @@ class CrashingSessions:
     def __init__(self, sessions: AppSessions, process: Process) -> None:
         self._sessions, self._process = sessions, process
 
-    async def open(self, app: str, name: str, *, user: str = "") -> SessionDescription:
+    async def open(self, app: str, name: str, *, user: str = "") -> AppSessionDescription:
         return await _asked(self._process, lambda: self._sessions.open(PROJECT, app, name, user=user))
 
-    async def get(self, id: str) -> SessionDescription:
+    async def get(self, id: str) -> AppSessionDescription:
         return await _asked(self._process, lambda: self._sessions.get(PROJECT, id))
 
     async def turns(
@@ -72,7 +72,7 @@ class CrashingSessions:
         read = lambda: [*self._sessions.turns(PROJECT, id, first=first, before=before, limit=limit)]  # noqa: E731
         return await _asked(self._process, read)
 
-    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> SessionDescription:
+    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> AppSessionDescription:
         window = Window(first_turn=first_turn, summary=summary)
         return await _asked(self._process, lambda: self._sessions.set_window(PROJECT, id, window))
 

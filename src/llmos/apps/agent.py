@@ -19,7 +19,7 @@ from llmos.apps.tools import Tool, unknown_tool
 from llmos.client.answers import Answer, ToolCall, Usage
 from llmos.core.errors import PromptTooLong
 from llmos.core.schemas.runs import StepDescription, turn_of
-from llmos.core.schemas.sessions import SessionDescription
+from llmos.core.schemas.sessions import AppSessionDescription
 
 Message = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ class Given:
     model_name: str
     consumption: Consumption
     question: Message
-    session: SessionDescription | None
+    session: AppSessionDescription | None
     passages: str = ""
     instructions: str = ""
     needs_tool: bool = False
@@ -146,7 +146,7 @@ class AgentRun:
         else:
             await tool.answer(self.given.live, call)
 
-    def _fitting(self, session: SessionDescription) -> Fitting:
+    def _fitting(self, session: AppSessionDescription) -> Fitting:
         return Fitting(
             self.given.live.server, self.given.model, session, self.agent.history, self._prompt, self._summarize
         )

@@ -20,7 +20,7 @@ from llmos.apps.steps import Step
 from llmos.client.answers import Answer, Usage
 from llmos.core.schemas.knowledge import Citation, SearchDescription
 from llmos.core.schemas.runs import StepDescription
-from llmos.core.schemas.sessions import SessionDescription
+from llmos.core.schemas.sessions import AppSessionDescription
 from llmos.core.schemas.turns import Message
 
 
@@ -70,7 +70,7 @@ class Answering:
 
     plan: Plan
     live: LiveRun
-    session: SessionDescription | None
+    session: AppSessionDescription | None
     consumption: Consumption
     variables: Mapping[str, Any]
     """Those of the prompt."""

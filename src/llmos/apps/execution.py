@@ -21,9 +21,9 @@ from llmos.apps.results import Event, Run
 from llmos.apps.server import Server
 from llmos.core.errors import LLMOSError, RunConflict
 from llmos.core.schemas.runs import RunDescription, StepDescription
-from llmos.core.schemas.sessions import SessionDescription
+from llmos.core.schemas.sessions import AppSessionDescription
 
-Started = tuple[RunDescription, SessionDescription | None]
+Started = tuple[RunDescription, AppSessionDescription | None]
 Start = Callable[[Server, str, float], Awaitable[Started]]
 """start(server, lease, lease_seconds): begins a run, or claims one."""
 
@@ -94,7 +94,7 @@ class Execution:
             # What it waits for came before it waited.
             description, session = await claim(description.id)(server, lease, seconds)
 
-    async def _attempt(self, live: LiveRun, session: SessionDescription | None) -> Run | None:
+    async def _attempt(self, live: LiveRun, session: AppSessionDescription | None) -> Run | None:
         """Return the run as run() does; None if it is ready to be continued at once."""
         consumption = Consumption(self.plan.limits, live.id)
         keeping = asyncio.create_task(live.keep_lease())
@@ -160,7 +160,7 @@ class Execution:
             raise
 
     async def _pause(
-        self, live: LiveRun, session: SessionDescription | None, consumption: Consumption, paused: Paused
+        self, live: LiveRun, session: AppSessionDescription | None, consumption: Consumption, paused: Paused
     ) -> Run | None:
         end = _end("waiting", consumption) | {"waits_for": paused.waits_for, "waits_with": paused.waits_with}
         if await live.wait(end):

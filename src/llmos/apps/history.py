@@ -8,7 +8,7 @@ from llmos.apps.results import LeftOut
 from llmos.apps.server import Model, Prompt, Server
 from llmos.client.answers import TokenCount
 from llmos.core.errors import PromptTooLong
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 Message = Mapping[str, Any]
 
@@ -60,7 +60,7 @@ class Fitting:
 
     server: Server
     model: Model
-    session: SessionDescription
+    session: AppSessionDescription
     history: History
     build: Callable[[Fitted], Prompt]
     """Makes the first prompt of the run with these turns."""

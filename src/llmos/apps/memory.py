@@ -19,7 +19,7 @@ from llmos.core.schemas.runs import (
     StepDescription,
     turn_of,
 )
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 from llmos.core.schemas.turns import close_turn, has_results
 
 
@@ -27,14 +27,14 @@ class MemorySessions:
     """As `client.sessions`."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, SessionDescription] = {}
+        self._sessions: dict[str, AppSessionDescription] = {}
         self._turns: dict[str, list[TurnDescription]] = {}
 
-    async def open(self, app: str, name: str, *, user: str = "") -> SessionDescription:
+    async def open(self, app: str, name: str, *, user: str = "") -> AppSessionDescription:
         id = f"session-{app}-{name}"
-        return self._sessions.setdefault(id, SessionDescription(id=id, app=app, name=name))
+        return self._sessions.setdefault(id, AppSessionDescription(id=id, app=app, name=name))
 
-    async def get(self, id: str) -> SessionDescription:
+    async def get(self, id: str) -> AppSessionDescription:
         if id not in self._sessions:
             raise NotFound(f"There is no session {id!r}.")
         return self._sessions[id]
@@ -44,7 +44,7 @@ class MemorySessions:
     ) -> list[TurnDescription]:
         return self._turns.get(id, [])[first:before][-limit:]
 
-    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> SessionDescription:
+    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> AppSessionDescription:
         return self._change(id, first_turn=first_turn, summary=summary)
 
     def append(self, id: str, run: str, messages: Sequence[Any], num_tokens: int) -> None:
@@ -52,7 +52,7 @@ class MemorySessions:
         turns.append(TurnDescription(index=len(turns), run=run, messages=[*messages]))
         self._change(id, num_turns=len(turns), num_tokens=num_tokens or self._sessions[id].num_tokens)
 
-    def _change(self, id: str, **changes: Any) -> SessionDescription:
+    def _change(self, id: str, **changes: Any) -> AppSessionDescription:
         self._sessions[id] = msgspec.structs.replace(self._sessions[id], **changes)
         return self._sessions[id]
 

@@ -1,6 +1,7 @@
 """Portal: an event loop in a thread of its own, in which the blocking calls of applications run."""
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -8,6 +9,8 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_END_SECONDS = 10.0
 
 
 class Portal:
@@ -24,16 +27,29 @@ class Portal:
         except RuntimeError:
             work.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        has_ended = threading.Event()
+
+        async def run() -> T:
+            try:
+                return await work
+            finally:
+                has_ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # Such as after Ctrl-C.
+            if future.cancel():  # Ctrl-C: the work is given time to say that it ends.
+                has_ended.wait(_END_SECONDS)
             raise
 
     def iterate(self, open: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Yield what an asynchronous iterator yields. One that isn't read to its end is closed."""
         return _Iteration(self._started(), open)
+
+    def forget(self) -> None:
+        """Forget the loop: a forked process has none of its parent's threads."""
+        self._lock, self._loop = threading.Lock(), None
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -94,3 +110,4 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 portal = Portal()
+os.register_at_fork(after_in_child=portal.forget)

@@ -11,7 +11,7 @@ from llmos.client.app_calls import Written
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
 from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import RunDescription
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 OnText = Callable[[str], None]
 """on_text(piece): called with each piece of an answer's text as it comes."""
@@ -20,12 +20,12 @@ OnText = Callable[[str], None]
 class Sessions(Protocol):
     """The part of `client.sessions` that applications use."""
 
-    async def open(self, app: str, name: str, *, user: str = "") -> SessionDescription: ...
-    async def get(self, id: str) -> SessionDescription: ...
+    async def open(self, app: str, name: str, *, user: str = "") -> AppSessionDescription: ...
+    async def get(self, id: str) -> AppSessionDescription: ...
     async def turns(
         self, id: str, *, first: int = 0, before: int | None = None, limit: int = 100
     ) -> list[TurnDescription]: ...
-    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> SessionDescription: ...
+    async def set_window(self, id: str, first_turn: int, summary: str | None = None) -> AppSessionDescription: ...
 
 
 class Runs(Protocol):

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
 from llmos.client.draft import MalformedReply
 from llmos.core.schemas.runs import RunDescription, StepDescription
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 _SESSIONS = "/llmos/v1/sessions"
 _RUNS = "/llmos/v1/runs"
@@ -24,18 +24,18 @@ class Written:
     """How the steps of the entries stand."""
 
 
-def open_session(app: str, name: str, user: str) -> Call[SessionDescription]:
+def open_session(app: str, name: str, user: str) -> Call[AppSessionDescription]:
     body = {"app": app, "name": name, **({"user": user} if user else {})}
-    return Call(method="POST", path=_SESSIONS, body=body, read=read_one(SessionDescription))
+    return Call(method="POST", path=_SESSIONS, body=body, read=read_one(AppSessionDescription))
 
 
-def list_sessions(app: str | None, after: str | None, limit: int) -> Call[list[SessionDescription]]:
+def list_sessions(app: str | None, after: str | None, limit: int) -> Call[list[AppSessionDescription]]:
     query = _query(app=app, after=after, limit=limit)
-    return Call(method="GET", path=f"{_SESSIONS}?{query}", read=read_each(SessionDescription))
+    return Call(method="GET", path=f"{_SESSIONS}?{query}", read=read_each(AppSessionDescription))
 
 
-def get_session(id: str) -> Call[SessionDescription]:
-    return Call(method="GET", path=_path(_SESSIONS, id), read=read_one(SessionDescription))
+def get_session(id: str) -> Call[AppSessionDescription]:
+    return Call(method="GET", path=_path(_SESSIONS, id), read=read_one(AppSessionDescription))
 
 
 def remove_session(id: str) -> Call[None]:
@@ -47,14 +47,14 @@ def read_turns(id: str, first: int, before: int | None, limit: int) -> Call[list
     return Call(method="GET", path=f"{_path(_SESSIONS, id)}/turns?{query}", read=read_each(TurnDescription))
 
 
-def append_turn(id: str, messages: Sequence[Mapping[str, Any]]) -> Call[SessionDescription]:
+def append_turn(id: str, messages: Sequence[Mapping[str, Any]]) -> Call[AppSessionDescription]:
     body = {"messages": list(messages)}
-    return Call(method="POST", path=f"{_path(_SESSIONS, id)}/turns", body=body, read=read_one(SessionDescription))
+    return Call(method="POST", path=f"{_path(_SESSIONS, id)}/turns", body=body, read=read_one(AppSessionDescription))
 
 
-def set_window(id: str, first_turn: int, summary: str | None) -> Call[SessionDescription]:
+def set_window(id: str, first_turn: int, summary: str | None) -> Call[AppSessionDescription]:
     body = {"first_turn": first_turn, "summary": summary}
-    return Call(method="PUT", path=f"{_path(_SESSIONS, id)}/window", body=body, read=read_one(SessionDescription))
+    return Call(method="PUT", path=f"{_path(_SESSIONS, id)}/window", body=body, read=read_one(AppSessionDescription))
 
 
 def begin_run(fields: Mapping[str, Any]) -> Call[RunDescription]:

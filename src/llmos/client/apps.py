@@ -7,23 +7,23 @@ from typing import Any
 from llmos.client import app_calls as calls
 from llmos.client.control import Noun
 from llmos.core.schemas.runs import RunDescription
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 
 class Sessions(Noun):
     """The conversations of applications."""
 
-    def open(self, app: str, name: str, *, user: str = "") -> SessionDescription:
+    def open(self, app: str, name: str, *, user: str = "") -> AppSessionDescription:
         """Return the application's session with this name, which is created if there is none."""
         return self._client._request(calls.open_session(app, name, user))
 
     def list(
         self, *, app: str | None = None, after: str | None = None, limit: int = 100
-    ) -> builtins.list[SessionDescription]:
+    ) -> builtins.list[AppSessionDescription]:
         """Return sessions, newest first. `after`: the id of a session, to continue a list behind it."""
         return self._client._request(calls.list_sessions(app, after, limit))
 
-    def get(self, id: str) -> SessionDescription:
+    def get(self, id: str) -> AppSessionDescription:
         return self._client._request(calls.get_session(id))
 
     def turns(
@@ -32,11 +32,11 @@ class Sessions(Noun):
         """Return the newest `limit` turns from `first` on and before `before`, oldest first."""
         return self._client._request(calls.read_turns(id, first, before, limit))
 
-    def append(self, id: str, messages: Sequence[Mapping[str, Any]]) -> SessionDescription:
+    def append(self, id: str, messages: Sequence[Mapping[str, Any]]) -> AppSessionDescription:
         """Append one whole turn. Raises Conflict while a run is in the session."""
         return self._client._request(calls.append_turn(id, messages))
 
-    def set_window(self, id: str, first_turn: int, summary: str | None = None) -> SessionDescription:
+    def set_window(self, id: str, first_turn: int, summary: str | None = None) -> AppSessionDescription:
         """Let prompts begin with a later turn, behind a summary of those before it."""
         return self._client._request(calls.set_window(id, first_turn, summary))
 

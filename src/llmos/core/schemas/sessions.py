@@ -8,7 +8,7 @@ import msgspec
 from llmos.core.schemas.base import Description
 
 
-class SessionDescription(Description, frozen=True, kw_only=True):
+class AppSessionDescription(Description, frozen=True, kw_only=True):
     """A conversation of one application."""
 
     id: str = ""

@@ -18,7 +18,7 @@ from llmos.core.encryption.tables import ObjectSubjectRow
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.ids import new_id
 from llmos.core.names import check_name
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 from llmos.core.schemas.turns import Message, check_turn
 from llmos.data.apps import queries
 from llmos.data.apps.sealing import existing_key, seal, unseal
@@ -42,7 +42,7 @@ class AppSessions:
         self._database, self._encryption, self._clock = database, encryption, clock
         self._retentions = Retentions(database, clock=clock)
 
-    def open(self, project: str, app: str, name: str, *, user: str = "") -> SessionDescription:
+    def open(self, project: str, app: str, name: str, *, user: str = "") -> AppSessionDescription:
         """Return the application's session with this name, which is created if there is none.
 
         `user`: what requests call the person whose data it has. Raises Conflict if the project keeps nothing.
@@ -74,14 +74,14 @@ class AppSessions:
                 session.flush()
             return self._described(session, row)
 
-    def get(self, project: str, id: str) -> SessionDescription:
+    def get(self, project: str, id: str) -> AppSessionDescription:
         """Raises NotFound for an unknown or expired one, and for another project's."""
         with self._database.session() as session:
             return self._described(session, existing_session(session, project, id, self._clock()))
 
     def list(
         self, project: str, *, app: str | None = None, after: str | None = None, limit: int = 100
-    ) -> builtins.list[SessionDescription]:
+    ) -> builtins.list[AppSessionDescription]:
         """Return sessions, newest first, beginning behind the session `after`."""
         now = self._clock()
         with self._database.session() as session:
@@ -99,7 +99,7 @@ class AppSessions:
             last = row.num_turns if before is None else before
             return [_turn(key, each) for each in queries.turns(session, id, first, last, limit)]
 
-    def append(self, project: str, id: str, messages: Sequence[Message]) -> SessionDescription:
+    def append(self, project: str, id: str, messages: Sequence[Message]) -> AppSessionDescription:
         """Append one whole turn. Raises BadRequest for messages that aren't one, and Conflict while a run is in it."""
         check_turn(messages)
         now, retention = self._clock(), self._retentions.of(project)
@@ -111,7 +111,7 @@ class AppSessions:
             row.expires_at = retention.response_expires_at(now)
             return self._described(session, row)
 
-    def set_window(self, project: str, id: str, window: Window) -> SessionDescription:
+    def set_window(self, project: str, id: str, window: Window) -> AppSessionDescription:
         """Let prompts begin with a later turn. Raises BadRequest for one that isn't there."""
         with self._database.transaction() as session:
             row = existing_session(session, project, id, self._clock(), lock=True)
@@ -131,9 +131,9 @@ class AppSessions:
             existing_session(session, project, id, self._clock(), lock=True)
             queries.remove_sessions(session, [id])
 
-    def _described(self, session: Session, row: SessionRow) -> SessionDescription:
+    def _described(self, session: Session, row: SessionRow) -> AppSessionDescription:
         name, summary = unseal(existing_key(self._encryption, session, row.id), row.sealed, "session")
-        return SessionDescription(
+        return AppSessionDescription(
             id=row.id,
             app=row.app,
             name=name,

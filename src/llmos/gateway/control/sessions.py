@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
-from llmos.core.schemas.sessions import SessionDescription, TurnDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 from llmos.data.apps.sessions import AppSessions, Window
 from llmos.gateway.erasing import MAX_SUBJECT_LENGTH
 from llmos.gateway.http import openapi
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/llmos/v1/sessions", tags=["sessions"])
 _INDEX = Meta(ge=0, le=2**31 - 1)
 
 
-class SessionDescriptions(msgspec.Struct):
-    data: list[SessionDescription]
+class AppSessionDescriptions(msgspec.Struct):
+    data: list[AppSessionDescription]
 
 
 class TurnDescriptions(msgspec.Struct):
@@ -75,7 +75,7 @@ def sessions_of(request: Request) -> AppSessions:
     "",
     summary="Open a session",
     openapi_extra=openapi.body(NewSession, {"app": "support", "name": "u42"}),
-    responses=openapi.answers(SessionDescription),
+    responses=openapi.answers(AppSessionDescription),
 )
 @requires(Permission.APPS_RUN)
 async def open_session(request: Request) -> Response:
@@ -89,17 +89,17 @@ async def open_session(request: Request) -> Response:
     "",
     summary="List the sessions",
     openapi_extra=openapi.query(SessionsQuery),
-    responses=openapi.answers(SessionDescriptions),
+    responses=openapi.answers(AppSessionDescriptions),
 )
 @requires(Permission.APPS_READ)
 async def list_sessions(request: Request) -> Response:
     """Newest first. `?after=ID` continues a list."""
     query = parse_query(request, SessionsQuery)
     listed = partial(sessions_of(request).list, app=query.app, after=query.after, limit=query.limit)
-    return json_response(SessionDescriptions(await asyncio.to_thread(listed, caller_of(request).project)))
+    return json_response(AppSessionDescriptions(await asyncio.to_thread(listed, caller_of(request).project)))
 
 
-@router.get("/{session}", summary="Describe a session", responses=openapi.answers(SessionDescription))
+@router.get("/{session}", summary="Describe a session", responses=openapi.answers(AppSessionDescription))
 @requires(Permission.APPS_READ)
 async def describe_session(request: Request, session: str) -> Response:
     return json_response(await asyncio.to_thread(sessions_of(request).get, caller_of(request).project, session))
@@ -133,7 +133,7 @@ async def get_turns(request: Request, session: str) -> Response:
     openapi_extra=openapi.body(
         NewTurn, {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
     ),
-    responses=openapi.answers(SessionDescription),
+    responses=openapi.answers(AppSessionDescription),
 )
 @requires(Permission.APPS_RUN)
 async def append_turn(request: Request, session: str) -> Response:
@@ -148,7 +148,7 @@ async def append_turn(request: Request, session: str) -> Response:
     "/{session}/window",
     summary="Let prompts begin with a later turn",
     openapi_extra=openapi.body(SessionWindow, {"first_turn": 8, "summary": "The customer waits for AB123456."}),
-    responses=openapi.answers(SessionDescription),
+    responses=openapi.answers(AppSessionDescription),
 )
 @requires(Permission.APPS_RUN)
 async def set_window(request: Request, session: str) -> Response:
