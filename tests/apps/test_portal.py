@@ -17,7 +17,8 @@ def test_ctrl_c_cancels_the_run_and_the_journal_knows() -> None:
     server = MemoryServer()
 
     async def brain(text: str) -> str:
-        assert (main := threading.main_thread().ident) is not None
+        main = threading.main_thread().ident
+        assert main is not None
         signal.pthread_kill(main, signal.SIGINT)
         await asyncio.Event().wait()
         raise AssertionError

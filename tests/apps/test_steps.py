@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from llmos.apps import App, EffectKey, NoRun, StepEvent, StepFailed
+from llmos.apps import App, EffectKey, Happened, NoRun, NotHappened, StepEvent, StepFailed
 from llmos.apps.memory import MemoryServer
 
 NO_KEY = EffectKey("")
@@ -266,3 +266,58 @@ def test_a_run_that_fails_when_it_is_continued_keeps_no_other_from_it(caplog: py
         asyncio.run(server.runs.signal(run.id, "approval", "yes"))
     assert [run.text for run in app.resume_all()] == ["good yes"]
     assert f"The run {waiting[0].id} was continued and failed: no such order" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["hangs", "connection"])
+@pytest.mark.parametrize(("found", "num_done"), [(Happened("refunded"), 1), (NotHappened(), 2), (None, 1)])
+def test_an_effect_that_may_have_happened_is_in_doubt(fault: str, found: Any, num_done: int) -> None:
+    done: list[str] = []
+
+    async def brain(order: str) -> str:
+        return str(await refund(order))
+
+    app = app_of(brain)
+
+    @app.step(effect=True, seconds=0.01)
+    async def refund(order: str) -> str:
+        done.append(order)
+        if len(done) > 1:
+            return "refunded"
+        if fault == "connection":
+            raise ConnectionResetError("in the middle")
+        await asyncio.Event().wait()
+        return ""
+
+    @refund.reconcile
+    async def refunded(order: str) -> Any:
+        return found
+
+    run = app.run("A1")
+    assert len(done) == num_done
+    if found is None:
+        assert (run.state, run.waits_with) == ("waiting", {"step": "refund", "arguments": {"order": "A1"}})
+        assert (run.waits_for or "").startswith("in_doubt:step:")
+    else:
+        assert run.text == "refunded"
+
+
+def test_an_effect_that_is_late_each_time_is_given_up() -> None:
+    done: list[str] = []
+
+    async def brain(order: str) -> str:
+        return str(await refund(order))
+
+    app = app_of(brain)
+
+    @app.step(effect=True)
+    async def refund(order: str) -> str:
+        done.append(order)
+        raise TimeoutError
+
+    @refund.reconcile
+    async def refunded(order: str) -> Any:
+        return NotHappened()
+
+    run = app.run("A1")
+    assert run.state == "ready"
+    assert 1 < len(done) <= 10

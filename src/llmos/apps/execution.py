@@ -5,6 +5,7 @@ Only a process that dies says nothing, and then its lease expires.
 """
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,8 @@ _END_SECONDS = 5.0
 _OPTIONS = "options"
 """The step that keeps what a run was begun with besides its input."""
 _POLL_SECONDS = 0.2
+_MAX_RESTARTS = 10
+"""How often one process begins a run again at once, such as for an effect that is late each time."""
 
 
 def begin(app: str, input: Any, options: RunOptions) -> Start:
@@ -86,16 +89,17 @@ class Execution:
         """Return the run when it has an answer, or waits. Raises what it fails with, after the journal knows."""
         lease, seconds = os.urandom(8).hex(), self.plan.lease_seconds
         description, session = await start(server, lease, seconds)
-        while True:
+        for number in itertools.count(1):
             live = LiveRun(server, description, lease, seconds, emit)
             ended = await self._attempt(live, session)
-            if ended is not None:
+            if ended.state != "ready" or number == _MAX_RESTARTS:
                 return ended
-            # What it waits for came before it waited.
+            # What it waits for came before it waited, or `reconcile` is asked about an effect.
             description, session = await claim(description.id)(server, lease, seconds)
+        raise AssertionError("the loop returns")
 
-    async def _attempt(self, live: LiveRun, session: AppSessionDescription | None) -> Run | None:
-        """Return the run as run() does; None if it is ready to be continued at once."""
+    async def _attempt(self, live: LiveRun, session: AppSessionDescription | None) -> Run:
+        """Return the run as run() does, or in the state `ready` if it can be continued at once."""
         consumption = Consumption(self.plan.limits, live.id)
         keeping = asyncio.create_task(live.keep_lease())
         token = live.enter()
@@ -161,14 +165,13 @@ class Execution:
 
     async def _pause(
         self, live: LiveRun, session: AppSessionDescription | None, consumption: Consumption, paused: Paused
-    ) -> Run | None:
+    ) -> Run:
         end = _end("waiting", consumption) | {"waits_for": paused.waits_for, "waits_with": paused.waits_with}
-        if await live.wait(end):
-            return None
+        is_ready = await live.wait(end)
         return Run(
             id=live.id,
             app=self.plan.app,
-            state="waiting",
+            state="ready" if is_ready else "waiting",
             steps=live.steps,
             usage=consumption.usage,
             session=session.name if session else None,

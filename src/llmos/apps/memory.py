@@ -89,6 +89,9 @@ class MemoryRuns:
         run = await self.get(id)
         if run.state != "ready":
             raise RunConflict(f"{id} can't be continued: it is {run.state}.")
+        for step in run.steps:
+            if step.is_effect and step.state == "begun":
+                self._steps[id][step.key] = msgspec.structs.replace(step, state="in_doubt")
         self._change(id, state="running", waits_for=None, lease=lease)
         return await self.get(id)
 
@@ -110,7 +113,7 @@ class MemoryRuns:
     def _write(self, id: str, entry: dict[str, Any]) -> StepDescription:
         steps = self._steps[id]
         known = steps.get(entry["key"])
-        if known is None or known.state == "begun":
+        if known is None or known.state == "begun" or (known.state == "in_doubt" and entry["reconciled"]):
             given = {name: value for name, value in entry.items() if name != "reconciled"}
             steps[entry["key"]] = StepDescription(number=len(steps) if known is None else known.number, **given)
         return steps[entry["key"]]
@@ -118,7 +121,7 @@ class MemoryRuns:
     def _end(self, run: RunDescription, end: dict[str, Any]) -> None:
         state, waits_for = end["state"], end.get("waits_for")
         error = RunFailure(**end["error"]) if end.get("error") else None
-        if state == "waiting" and any(signal.name == waits_for for signal in run.signals):
+        if state == "waiting" and self._is_answered(run, waits_for):
             state = "ready"
         self._change(
             run.id,
@@ -135,6 +138,12 @@ class MemoryRuns:
         if state == "succeeded" or has_results(messages):
             messages = close_turn(messages, error.message if error else "the run ended without one.")
             self._sessions.append(run.session, run.id, messages, end.get("num_tokens", 0))
+
+    def _is_answered(self, run: RunDescription, waits_for: Any) -> bool:
+        key = waits_for.removeprefix("in_doubt:")
+        if key != waits_for:
+            return self._steps[run.id][key].state != "in_doubt"
+        return any(signal.name == waits_for for signal in run.signals)
 
     def _change(self, id: str, **changes: Any) -> RunDescription:
         self._runs[id] = msgspec.structs.replace(self._runs[id], **changes)

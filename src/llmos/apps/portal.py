@@ -19,6 +19,8 @@ class Portal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._left: list[asyncio.AbstractEventLoop | None] = []
+        """Those of parent processes, kept: what is collected would complain of its tasks."""
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end. Raises RuntimeError where that would wait for itself."""
@@ -48,7 +50,8 @@ class Portal:
         return _Iteration(self._started(), open)
 
     def forget(self) -> None:
-        """Forget the loop: a forked process has none of its parent's threads."""
+        """Leave the loop: a forked process has none of its parent's threads. The parent's tasks stay as they are."""
+        self._left.append(self._loop)
         self._lock, self._loop = threading.Lock(), None
 
     def _started(self) -> asyncio.AbstractEventLoop:

@@ -24,7 +24,8 @@ class Run:
 
     id: str
     app: str
-    state: Literal["succeeded", "waiting"]
+    state: Literal["succeeded", "waiting", "ready"]
+    """ready: it can be continued, and this process has given up to."""
     text: str = ""
     output: Any = None
     """An object of the app's `output` type; without one, the text."""

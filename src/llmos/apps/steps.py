@@ -10,7 +10,8 @@
     def refunded(order_id: str, cents: int, key: EffectKey) -> Happened | NotHappened | None: ...
 
 An effect has a key made of what it does: the same function with the same arguments happens once in a run, wherever it
-is called. If the process died while it was done, it is in doubt: `reconcile` finds out, or a person does.
+is called. If the process died while it was done, or it took too long, it is in doubt: `reconcile` finds out, or a
+person does.
 """
 
 import asyncio
@@ -141,7 +142,7 @@ class Step(Generic[P, R]):
         if stands.state in ("done", "failed"):
             return live.repeat(stands)
         if stands.state != "begun" or stands.attempt != begun.attempt:
-            raise Paused(IN_DOUBT + called.key, {"step": self.__name__, "arguments": called.step.arguments})
+            raise self._in_doubt(called)
         done = await self._do(_Called(called.arguments, begun), f"{live.id}:{called.key}")
         self._record(live, done)
         await live.flush()
@@ -155,7 +156,10 @@ class Step(Generic[P, R]):
             return msgspec.structs.replace(called.step, state="done", result=self.function.dump(found.result))
         if isinstance(found, NotHappened):
             return None
-        raise Paused(IN_DOUBT + called.key, {"step": self.__name__, "arguments": called.step.arguments})
+        raise self._in_doubt(called)
+
+    def _in_doubt(self, called: _Called) -> Paused:
+        return Paused(IN_DOUBT + called.key, {"step": self.__name__, "arguments": called.step.arguments})
 
     async def _do(self, called: _Called, key: str) -> StepDescription:
         """Call the function, and return the step as done or failed."""
@@ -165,8 +169,10 @@ class Step(Generic[P, R]):
             result = self.function.dump(value)
         except NotJSON as error:
             state, result = "failed", f"it returned something that isn't JSON: {error}"
-        except TookTooLong as error:
-            state, result = "failed", str(error)
+        except (TookTooLong, TimeoutError, ConnectionError) as error:
+            if self.is_effect:  # It may have happened, or may happen yet.
+                raise self._in_doubt(called) from error
+            state, result = "failed", str(error) or type(error).__name__
         except Exception as error:
             state, result = "failed", f"{type(error).__name__}: {error}"
         seconds = time.monotonic() - began
