@@ -19,6 +19,8 @@ def test_ctrl_c_cancels_the_run_and_the_journal_knows() -> None:
     async def brain(text: str) -> str:
         main = threading.main_thread().ident
         assert main is not None
+        while sys._current_frames()[main].f_code.co_name != "wait":
+            await asyncio.sleep(0)
         signal.pthread_kill(main, signal.SIGINT)
         await asyncio.Event().wait()
         raise AssertionError

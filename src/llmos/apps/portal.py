@@ -37,11 +37,12 @@ class Portal:
             finally:
                 has_ended.set()
 
-        future = asyncio.run_coroutine_threadsafe(run(), loop)
+        future: Future[T] | None = None
         try:
+            future = asyncio.run_coroutine_threadsafe(run(), loop)
             return future.result()
         except BaseException:
-            if future.cancel():  # Ctrl-C: the work is given time to say that it ends.
+            if future is not None and future.cancel():  # Ctrl-C: the work is given time to say that it ends.
                 has_ended.wait(_END_SECONDS)
             raise
 
