@@ -49,7 +49,7 @@ class VectorStoreDeleted(msgspec.Struct, kw_only=True):
     deleted: Literal[True] = True
 
 
-class LastError(msgspec.Struct, kw_only=True):
+class VectorStoreFileError(msgspec.Struct, kw_only=True):
     code: str
     """server_error, unsupported_file or invalid_file."""
     message: str
@@ -61,7 +61,7 @@ class VectorStoreFileObject(msgspec.Struct, kw_only=True):
     created_at: int
     vector_store_id: str
     status: str
-    last_error: LastError | None
+    last_error: VectorStoreFileError | None
     usage_bytes: int
     attributes: dict[str, str | float | bool]
     chunking_strategy: dict[str, Any]
@@ -77,7 +77,7 @@ class VectorStoreFileDeleted(msgspec.Struct, kw_only=True):
     deleted: Literal[True] = True
 
 
-class FileBatchObject(msgspec.Struct, kw_only=True):
+class VectorStoreFileBatchObject(msgspec.Struct, kw_only=True):
     id: str
     object: Literal["vector_store.files_batch"] = "vector_store.files_batch"
     created_at: int
@@ -86,30 +86,30 @@ class FileBatchObject(msgspec.Struct, kw_only=True):
     file_counts: FileCountsObject
 
 
-class TextPart(msgspec.Struct, kw_only=True):
+class VectorStoreText(msgspec.Struct, kw_only=True):
     type: Literal["text"] = "text"
     text: str
 
 
-class FileContentPage(msgspec.Struct, kw_only=True):
+class VectorStoreFileContent(msgspec.Struct, kw_only=True):
     object: Literal["vector_store.file_content.page"] = "vector_store.file_content.page"
-    data: list[TextPart]
+    data: list[VectorStoreText]
     has_more: bool = False
     next_page: str | None = None
 
 
-class SearchResult(msgspec.Struct, kw_only=True):
+class VectorStoreSearchResult(msgspec.Struct, kw_only=True):
     file_id: str
     filename: str
     score: float
     attributes: dict[str, str | float | bool]
-    content: list[TextPart]
+    content: list[VectorStoreText]
 
 
-class SearchResultsPage(msgspec.Struct, kw_only=True):
+class VectorStoreSearchPage(msgspec.Struct, kw_only=True):
     object: Literal["vector_store.search_results.page"] = "vector_store.search_results.page"
     search_query: list[str]
-    data: list[SearchResult]
+    data: list[VectorStoreSearchResult]
     has_more: bool = False
     next_page: str | None = None
 
@@ -136,7 +136,7 @@ def render_store(store: VectorStore, now: datetime) -> VectorStoreObject:
 def render_file(store: VectorStore, file: StoreFile) -> VectorStoreFileObject:
     error = None
     if file.error_code is not None:
-        error = LastError(code=file.error_code, message=file.error_message or "")
+        error = VectorStoreFileError(code=file.error_code, message=file.error_message or "")
     return VectorStoreFileObject(
         id=file.file_id,
         created_at=int(file.created_at.timestamp()),
@@ -149,8 +149,8 @@ def render_file(store: VectorStore, file: StoreFile) -> VectorStoreFileObject:
     )
 
 
-def render_batch(store: VectorStore, batch: FileBatch) -> FileBatchObject:
-    return FileBatchObject(
+def render_batch(store: VectorStore, batch: FileBatch) -> VectorStoreFileBatchObject:
+    return VectorStoreFileBatchObject(
         id=batch.id,
         created_at=int(batch.created_at.timestamp()),
         vector_store_id=store.id,
@@ -159,13 +159,13 @@ def render_batch(store: VectorStore, batch: FileBatch) -> FileBatchObject:
     )
 
 
-def render_result(passage: FoundPassage) -> SearchResult:
-    return SearchResult(
+def render_result(passage: FoundPassage) -> VectorStoreSearchResult:
+    return VectorStoreSearchResult(
         file_id=passage.file_id,
         filename=passage.filename,
         score=passage.score,
         attributes=passage.attributes,
-        content=[TextPart(text=passage.text)],
+        content=[VectorStoreText(text=passage.text)],
     )
 
 

@@ -11,8 +11,12 @@ from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.services import services_of
 from llmos.gateway.vector_store_sync import end_abandoned, sync_later
-from llmos.gateway.wires.openai.vector_stores.answers import FileBatchObject, VectorStoreFileObjects, render_batch
-from llmos.gateway.wires.openai.vector_stores.fields import BatchRequest, FilesQuery
+from llmos.gateway.wires.openai.vector_stores.answers import (
+    VectorStoreFileBatchObject,
+    VectorStoreFileObjects,
+    render_batch,
+)
+from llmos.gateway.wires.openai.vector_stores.fields import VectorStoreFileBatchRequest, VectorStoreFilesQuery
 from llmos.gateway.wires.openai.vector_stores.file_endpoints import listed_files
 from llmos.security.permissions import Permission
 
@@ -22,13 +26,13 @@ router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/file_batches", ta
 @router.post(
     "",
     summary="Put several files into a vector store",
-    openapi_extra=openapi.body(BatchRequest, {"file_ids": ["file-0123456789abcdef01234567"]}),
-    responses=openapi.answers(FileBatchObject),
+    openapi_extra=openapi.body(VectorStoreFileBatchRequest, {"file_ids": ["file-0123456789abcdef01234567"]}),
+    responses=openapi.answers(VectorStoreFileBatchObject),
 )
 @requires(Permission.KNOWLEDGE_WRITE, "vector_store.attach")
 async def create_file_batch(request: Request, vector_store_id: str) -> Response:
     """At most 2,000 files. One that can't be read fails alone."""
-    body = await parse_body(request, BatchRequest)
+    body = await parse_body(request, VectorStoreFileBatchRequest)
     services, caller = services_of(request), caller_of(request)
     batch, _ = await asyncio.to_thread(
         services.vector_stores.attach, caller.project, vector_store_id, body.attachments(), is_batch=True
@@ -38,7 +42,7 @@ async def create_file_batch(request: Request, vector_store_id: str) -> Response:
     return await _described(request, vector_store_id, batch)
 
 
-@router.get("/{batch_id}", summary="Describe a batch of files", responses=openapi.answers(FileBatchObject))
+@router.get("/{batch_id}", summary="Describe a batch of files", responses=openapi.answers(VectorStoreFileBatchObject))
 @requires(Permission.KNOWLEDGE_READ)
 async def get_file_batch(request: Request, vector_store_id: str, batch_id: str) -> Response:
     services, project = services_of(request), caller_of(request).project
@@ -47,7 +51,9 @@ async def get_file_batch(request: Request, vector_store_id: str, batch_id: str) 
     return await _described(request, vector_store_id, batch)
 
 
-@router.post("/{batch_id}/cancel", summary="Cancel a batch of files", responses=openapi.answers(FileBatchObject))
+@router.post(
+    "/{batch_id}/cancel", summary="Cancel a batch of files", responses=openapi.answers(VectorStoreFileBatchObject)
+)
 @requires(Permission.KNOWLEDGE_WRITE, "vector_store.cancel")
 async def cancel_file_batch(request: Request, vector_store_id: str, batch_id: str) -> Response:
     """Its files that are in progress are not searched. Those that are read already stay."""
@@ -60,7 +66,7 @@ async def cancel_file_batch(request: Request, vector_store_id: str, batch_id: st
 @router.get(
     "/{batch_id}/files",
     summary="List the files of a batch",
-    openapi_extra=openapi.query(FilesQuery),
+    openapi_extra=openapi.query(VectorStoreFilesQuery),
     responses=openapi.answers(VectorStoreFileObjects),
 )
 @requires(Permission.KNOWLEDGE_READ)

@@ -14,17 +14,17 @@ from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import services_of
 from llmos.gateway.vector_store_sync import end_abandoned, sync_later
 from llmos.gateway.wires.openai.vector_stores.answers import (
-    SearchResultsPage,
     VectorStoreDeleted,
     VectorStoreObject,
     VectorStoreObjects,
+    VectorStoreSearchPage,
     render_result,
     render_store,
 )
 from llmos.gateway.wires.openai.vector_stores.fields import (
-    SearchRequest,
-    StoresQuery,
     VectorStoreRequest,
+    VectorStoreSearchRequest,
+    VectorStoresQuery,
     VectorStoreUpdate,
 )
 from llmos.gateway.wires.openai.vector_stores.searching import VectorStoreSearch, Wanted
@@ -72,12 +72,12 @@ async def create_vector_store(request: Request) -> Response:
 @router.get(
     "",
     summary="List the vector stores",
-    openapi_extra=openapi.query(StoresQuery),
+    openapi_extra=openapi.query(VectorStoresQuery),
     responses=openapi.answers(VectorStoreObjects),
 )
 @requires(Permission.KNOWLEDGE_READ)
 async def list_vector_stores(request: Request) -> Response:
-    query = parse_query(request, StoresQuery)
+    query = parse_query(request, VectorStoresQuery)
     stores = services_of(request).vector_stores
     part = await asyncio.to_thread(stores.list, caller_of(request).project, query.page())
     now = utc_now()
@@ -121,13 +121,13 @@ async def delete_vector_store(request: Request, vector_store_id: str) -> Respons
 @router.post(
     "/{vector_store_id}/search",
     summary="Search a vector store",
-    openapi_extra=openapi.body(SearchRequest, {"query": "How long is the guarantee?"}),
-    responses=openapi.answers(SearchResultsPage),
+    openapi_extra=openapi.body(VectorStoreSearchRequest, {"query": "How long is the guarantee?"}),
+    responses=openapi.answers(VectorStoreSearchPage),
 )
 @requires(Permission.KNOWLEDGE_READ)
 async def search_vector_store(request: Request, vector_store_id: str) -> Response:
     """By words and vectors, joined by reciprocal ranks. `score` is the similarity of the vectors."""
-    body = await parse_body(request, SearchRequest)
+    body = await parse_body(request, VectorStoreSearchRequest)
     wanted = Wanted(
         limit=body.max_num_results,
         filters=body.filters,
@@ -138,6 +138,8 @@ async def search_vector_store(request: Request, vector_store_id: str) -> Respons
     async def work() -> bytes:
         await search.check()
         found = await search.search(body.queries)
-        return sse.encode(SearchResultsPage(search_query=body.queries, data=[render_result(each) for each in found]))
+        return sse.encode(
+            VectorStoreSearchPage(search_query=body.queries, data=[render_result(each) for each in found])
+        )
 
     return WorkResponse(work)

@@ -85,7 +85,7 @@ class VectorStoreUpdate(RequestObject, kw_only=True):
         return {column: value for column, value in given.items() if value is not None}
 
 
-class FileRequest(RequestObject, kw_only=True):
+class VectorStoreFileRequest(RequestObject, kw_only=True):
     file_id: str
     attributes: Attributes = field(default_factory=dict)
     """What filters of searches compare."""
@@ -96,19 +96,19 @@ class FileRequest(RequestObject, kw_only=True):
         return Attachment(file_id=self.file_id, attributes=self.attributes)
 
 
-class FileUpdate(RequestObject, kw_only=True):
+class VectorStoreFileUpdate(RequestObject, kw_only=True):
     attributes: Attributes
 
 
-class BatchRequest(RequestObject, kw_only=True):
+class VectorStoreFileBatchRequest(RequestObject, kw_only=True):
     file_ids: Annotated[list[str], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
-    files: Annotated[list[FileRequest], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
+    files: Annotated[list[VectorStoreFileRequest], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
     """In place of `file_ids`: each with its own attributes."""
     attributes: Attributes = field(default_factory=dict)
     """Of each of `file_ids`."""
 
-    lists: ClassVar = {"files": FileRequest}
-    unsupported: ClassVar = FileRequest.unsupported
+    lists: ClassVar = {"files": VectorStoreFileRequest}
+    unsupported: ClassVar = VectorStoreFileRequest.unsupported
 
     def attachments(self) -> Sequence[Attachment]:
         """Raises BadRequest for both lists, and for none."""
@@ -119,7 +119,7 @@ class BatchRequest(RequestObject, kw_only=True):
         return [Attachment(file_id=id, attributes=self.attributes) for id in self.file_ids]
 
 
-class RankingOptions(RequestObject, kw_only=True):
+class VectorStoreRanking(RequestObject, kw_only=True):
     ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
     """This server has one ranking: by words and vectors."""
     score_threshold: Annotated[float, Meta(ge=0, le=1)] = 0
@@ -128,16 +128,16 @@ class RankingOptions(RequestObject, kw_only=True):
     unsupported: ClassVar = {"hybrid_search": Unsupported("words and vectors weigh the same. Leave it out.")}
 
 
-class SearchRequest(RequestObject, kw_only=True):
+class VectorStoreSearchRequest(RequestObject, kw_only=True):
     query: str | Annotated[list[str], Meta(min_length=1, max_length=8)]
     """A question, or several: their results are joined by reciprocal ranks."""
     filters: dict[str, Any] | None = None
     """On attributes: {"type": "eq", "key": …, "value": …}; also ne, gt, gte, lt, lte, in, nin; and, or with
     `filters`."""
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
-    ranking_options: RankingOptions = field(default_factory=RankingOptions)
+    ranking_options: VectorStoreRanking = field(default_factory=VectorStoreRanking)
 
-    objects: ClassVar = {"ranking_options": RankingOptions}
+    objects: ClassVar = {"ranking_options": VectorStoreRanking}
     unsupported: ClassVar = {"rewrite_query": Hint((False,))}  # The question is searched for as it is.
 
     @property
@@ -145,7 +145,7 @@ class SearchRequest(RequestObject, kw_only=True):
         return [self.query] if isinstance(self.query, str) else self.query
 
 
-class StoresQuery(RequestObject, kw_only=True):
+class VectorStoresQuery(RequestObject, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     order: Literal["asc", "desc"] = "desc"
     """By time of creation."""
@@ -158,7 +158,7 @@ class StoresQuery(RequestObject, kw_only=True):
         return Page(limit=self.limit, newest_first=self.order == "desc", after=self.after, before=self.before)
 
 
-class FilesQuery(StoresQuery, kw_only=True):
+class VectorStoreFilesQuery(VectorStoresQuery, kw_only=True):
     filter: Annotated[str, described(enum=["in_progress", "completed", "failed", "cancelled"])] | None = None
     """Only files with this status."""
 

@@ -12,14 +12,18 @@ from llmos.gateway.http.requests import parse_body, parse_query
 from llmos.gateway.services import services_of
 from llmos.gateway.vector_store_sync import end_abandoned, sync_later
 from llmos.gateway.wires.openai.vector_stores.answers import (
-    FileContentPage,
-    TextPart,
+    VectorStoreFileContent,
     VectorStoreFileDeleted,
     VectorStoreFileObject,
     VectorStoreFileObjects,
+    VectorStoreText,
     render_file,
 )
-from llmos.gateway.wires.openai.vector_stores.fields import FileRequest, FilesQuery, FileUpdate
+from llmos.gateway.wires.openai.vector_stores.fields import (
+    VectorStoreFileRequest,
+    VectorStoreFilesQuery,
+    VectorStoreFileUpdate,
+)
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/files", tags=["vector stores"])
@@ -28,13 +32,13 @@ router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/files", tags=["ve
 @router.post(
     "",
     summary="Put a file into a vector store",
-    openapi_extra=openapi.body(FileRequest, {"file_id": "file-0123456789abcdef01234567"}),
+    openapi_extra=openapi.body(VectorStoreFileRequest, {"file_id": "file-0123456789abcdef01234567"}),
     responses=openapi.answers(VectorStoreFileObject),
 )
 @requires(Permission.KNOWLEDGE_WRITE, "vector_store.attach")
 async def attach_file(request: Request, vector_store_id: str) -> Response:
     """A job reads it; until then it is `in_progress`. One that is in it takes the new attributes."""
-    body = await parse_body(request, FileRequest)
+    body = await parse_body(request, VectorStoreFileRequest)
     services, caller = services_of(request), caller_of(request)
     stores = services.vector_stores
     await asyncio.to_thread(stores.attach, caller.project, vector_store_id, [body.attachment()], is_batch=False)
@@ -45,7 +49,7 @@ async def attach_file(request: Request, vector_store_id: str) -> Response:
 @router.get(
     "",
     summary="List the files of a vector store",
-    openapi_extra=openapi.query(FilesQuery),
+    openapi_extra=openapi.query(VectorStoreFilesQuery),
     responses=openapi.answers(VectorStoreFileObjects),
 )
 @requires(Permission.KNOWLEDGE_READ)
@@ -63,14 +67,14 @@ async def get_store_file(request: Request, vector_store_id: str, file_id: str) -
 @router.post(
     "/{file_id}",
     summary="Set the attributes of a file of a vector store",
-    openapi_extra=openapi.body(FileUpdate, {"attributes": {"region": "eu"}}),
+    openapi_extra=openapi.body(VectorStoreFileUpdate, {"attributes": {"region": "eu"}}),
     responses=openapi.answers(VectorStoreFileObject),
 )
 @requires(Permission.KNOWLEDGE_WRITE, "vector_store.update")
 async def update_store_file(request: Request, vector_store_id: str, file_id: str) -> Response:
     """Filters compare them as soon as a job has made them part of the index; until then the file is `in_progress`, and
     found by those that it had."""
-    body = await parse_body(request, FileUpdate)
+    body = await parse_body(request, VectorStoreFileUpdate)
     services, caller = services_of(request), caller_of(request)
     stores = services.vector_stores
     await asyncio.to_thread(stores.set_attributes, caller.project, vector_store_id, file_id, body.attributes)
@@ -93,7 +97,7 @@ async def detach_file(request: Request, vector_store_id: str, file_id: str) -> R
 @router.get(
     "/{file_id}/content",
     summary="Return the text of a file of a vector store",
-    responses=openapi.answers(FileContentPage),
+    responses=openapi.answers(VectorStoreFileContent),
 )
 @requires(Permission.KNOWLEDGE_READ)
 async def get_store_file_content(request: Request, vector_store_id: str, file_id: str) -> Response:
@@ -108,12 +112,12 @@ async def get_store_file_content(request: Request, vector_store_id: str, file_id
             raise Conflict(f"{file_id} has the status {file.status}: its text isn't there.", param="file_id")
         return knowledge.text(version, file.document).text
 
-    return json_response(FileContentPage(data=[TextPart(text=await asyncio.to_thread(read))]))
+    return json_response(VectorStoreFileContent(data=[VectorStoreText(text=await asyncio.to_thread(read))]))
 
 
 async def listed_files(request: Request, vector_store_id: str, batch: str | None = None) -> Response:
     """Return a page of the files of a vector store, or of one of its batches."""
-    query = parse_query(request, FilesQuery)
+    query = parse_query(request, VectorStoreFilesQuery)
     services, project = services_of(request), caller_of(request).project
     await end_abandoned(services, project, vector_store_id)
     stores = services.vector_stores
