@@ -40,7 +40,7 @@ _ROWS_AT_ONCE = 8192
 
 
 def write_graph(path: Path, vectors: Floats) -> None:
-    """Write the graph of these vectors. Takes some two minutes of one core for 300,000 of 384 numbers."""
+    """Write the graph of these vectors. Takes some three minutes of one core for 300,000 of 384 numbers."""
     graph = _usearch().Index(
         ndim=vectors.shape[1],
         metric="ip",
