@@ -57,8 +57,8 @@ def _write(path: Path, size: int) -> None:
     """Write a file of zeros, or none if the disk is too small for it."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        for _ in range(0, size, _BLOCK_BYTES):
-            os.write(handle, bytes(_BLOCK_BYTES))
+        while size:
+            size -= os.write(handle, bytes(size))
     except OSError:
         os.unlink(path)
         raise

@@ -70,11 +70,15 @@ class KeptEncryption:
         return RotationDescription(master_key_id=master_key_id, num_keys=ring.counts().get("project", 0))
 
     def encrypt(self) -> EncryptionDescription:
+        """Encrypt what an earlier version kept plain, and describe what there is then. Raises StoreFailed."""
+        self.encrypt_plain()
+        return self.status()
+
+    def encrypt_plain(self) -> None:
         """Encrypt what an earlier version kept plain. Raises StoreFailed."""
         self._encryption.start()
         self._plain.encrypt()
         self._providers.reseal_old_keys()
-        return self.status()
 
     def finish_rotations(self) -> None:
         """Continue rotations that a crash has interrupted, and destroy the keys that they replaced long enough ago."""

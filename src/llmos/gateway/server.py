@@ -155,7 +155,7 @@ class Server(uvicorn.Server):
             services.files, services.datasets, services.providers, services.projects, services.registry
         )
         self._upkeep = Periodic(
-            kept.encrypt,
+            kept.encrypt_plain,
             kept.finish_rotations,
             Sweep(services.files).run,
             seconds=_UPKEEP_SECONDS,
