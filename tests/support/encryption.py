@@ -15,8 +15,12 @@ from llmos.core.store.store import Store
 
 
 def open_test_encryption(database: Database, folder: Path, **options: Any) -> Encryption:
-    """Return it, not yet started. `options`: of the ring and the data keys, such as a clock."""
+    """Return it, not yet started. It is closed with the database.
+
+    `options`: of the ring and the data keys, such as a clock.
+    """
     ring = Database(f"sqlite:///{folder / 'keys' / 'ring.db'}")
+    _close_with(database, ring)
     masters = Masters(MasterSettings(path=folder / "keys" / "master"))
     return Encryption(database, KeyRing(ring, masters, **options), **options)
 
@@ -25,6 +29,16 @@ def open_test_store(database: Database, folder: Path) -> Store:
     """Return the store in a folder of the test, whose blobs' keys are beside it."""
     encryption = open_test_encryption(database, folder)
     return Store(folder / "store", BlobKeys(database, lambda: encryption))
+
+
+def _close_with(database: Database, other: Database) -> None:
+    close = database.close
+
+    def close_both() -> None:
+        other.close()
+        close()
+
+    database.close = close_both  # type: ignore[method-assign]
 
 
 def seal_copy(source: Path, target: Path) -> SealedPath:
