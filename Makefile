@@ -72,7 +72,7 @@ test: $(VENV)/.test
 
 # All that needs no torch, no process and no database server. See tests/support/fast_run.py.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --fast
+	$(BIN)/python -m pytest --fast --forks $(WORKERS)
 
 # One wheel is for all Pythons from 3.11 on: its module uses what their stable ABI has. auditwheel gives it the name of the
 # oldest Linux that it runs on. Another ARCH takes the compiler of packaging/$(ARCH)-linux-gnu.cmake.

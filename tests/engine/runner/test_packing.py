@@ -12,6 +12,7 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.packing import plan_matrices
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+from support.native_pool import pool
 from support.random_models import (
     BLOCK_TYPES,
     ISAS,
@@ -25,11 +26,9 @@ from support.random_models import (
     typical_error,
 )
 
-POOL = _native.Pool(2)
-
 
 def fit(values: np.ndarray) -> np.ndarray:
-    blocks = _native.fit_q4_1(POOL, values)
+    blocks = _native.fit_q4_1(pool(), values)
     return dequantize(RawTensor("Q4_1", values.shape, blocks))
 
 
@@ -76,9 +75,9 @@ def test_a_block_of_equal_values_is_exact(value: float) -> None:
 
 def test_a_block_does_not_depend_on_the_blocks_around_it() -> None:
     values = np.random.default_rng(1).normal(0, 1, (97, 224)).astype(np.float32)
-    whole = _native.fit_q4_1(POOL, values)
+    whole = _native.fit_q4_1(pool(), values)
     for row in (0, 13, 96):
-        np.testing.assert_array_equal(_native.fit_q4_1(POOL, values[row : row + 1].copy())[0], whole[row])
+        np.testing.assert_array_equal(_native.fit_q4_1(pool(), values[row : row + 1].copy())[0], whole[row])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -93,7 +92,7 @@ def test_a_nan_affects_its_block_only(value: float) -> None:
 @pytest.mark.parametrize("shape", [(2, 33), (2, 0)])
 def test_rows_of_broken_blocks_are_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="whole blocks of 32"):
-        _native.fit_q4_1(POOL, np.zeros(shape, np.float32))
+        _native.fit_q4_1(pool(), np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("dtype", ["Q4_0", "Q4_1"])

@@ -19,6 +19,7 @@ from llmos.engine.tensors import RawTensor
 from support import run_script
 from support.examples import examples
 from support.fakes import generate, logprobs_of, make_engine, run, tokens_of
+from support.native_pool import pool
 from support.random_models import (
     ISAS,
     LLAMA,
@@ -244,11 +245,8 @@ def sampled_from(logits, isa, **params):
         SamplingState(SamplingParams(**params), seed=i, prompt=(), stop_ids=frozenset(), vocab_size=logits.shape[1])
         for i in range(len(logits))
     ]
-    sampler = Sampler(lambda rows, *arguments, **masks: _native.sample(POOL, rows, *arguments, isa=isa, **masks))
+    sampler = Sampler(lambda rows, *arguments, **masks: _native.sample(pool(), rows, *arguments, isa=isa, **masks))
     return sampler.sample(logits.copy(), states)
-
-
-POOL = _native.Pool(2)
 
 
 @pytest.mark.parametrize("temperature", [0, 1])

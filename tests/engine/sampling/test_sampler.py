@@ -14,8 +14,8 @@ from llmos.engine.sampling.sampler import Masks, Sampler, SamplingState, native_
 from support import reference_sampler as reference
 from support import run_script
 from support.examples import examples
+from support.native_pool import pool
 
-POOL = _native.Pool(2)
 ISAS = _native.available_isas()
 
 
@@ -30,14 +30,14 @@ def make_state(seed=0, prompt=(), stop_ids=(), vocab=200, **params):
 
 
 def sample(logits_RV, states):
-    return native_sampler(POOL, 1).sample(logits_RV.copy(), states)
+    return native_sampler(pool(), 1).sample(logits_RV.copy(), states)
 
 
 @pytest.fixture(params=ISAS)
 def isa_sampler(request):
     """A sampler on each kernel path that this machine has."""
     return Sampler(
-        lambda logits, *arguments, **masks: _native.sample(POOL, logits, *arguments, isa=request.param, **masks)
+        lambda logits, *arguments, **masks: _native.sample(pool(), logits, *arguments, isa=request.param, **masks)
     )
 
 
@@ -215,7 +215,7 @@ def test_seen_tokens_grow_beyond_their_capacity():
 
 
 def test_parameters_are_gathered_again_when_the_batch_changes():
-    sampler = native_sampler(POOL, 1)
+    sampler = native_sampler(pool(), 1)
     logits = make_logits(12, rows=2, scale=0.5)
     first, second = make_state(temperature=0), make_state(temperature=0, logit_bias={100: 100.0})
     best = int(np.argmax(logits[0]))
@@ -250,7 +250,7 @@ def test_rows_of_logits_that_overlap_are_refused():
     overlapping = np.lib.stride_tricks.as_strided(logits, (3, 200), (0, 4))
     for rows in (overlapping, logits[::-1]):
         with pytest.raises(ValueError, match="one after another"):
-            native_sampler(POOL, 1).sample(rows, [make_state() for _ in range(3)])
+            native_sampler(pool(), 1).sample(rows, [make_state() for _ in range(3)])
 
 
 @pytest.mark.process
@@ -262,7 +262,7 @@ def test_a_thread_that_finds_no_memory_raises_in_the_caller():
         in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + (100 << 20), -1))
         with pytest.raises(MemoryError):
-            native_sampler(POOL, 1).sample(logits, states)
+            native_sampler(pool(), 1).sample(logits, states)
         resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
         assert sample(make_logits(1), [make_state()]).ids[0] >= 0
     """
@@ -290,7 +290,7 @@ def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_appended(data):
         states.append(state)
         drafts.append(data.draw(st.lists(token, max_size=5)))
     logits = make_logits(data.draw(st.integers(0, 999)), rows=sum(map(len, drafts)) + len(drafts), vocab=30)
-    together = native_sampler(POOL, 1).sample(logits.copy(), states, drafts)
+    together = native_sampler(pool(), 1).sample(logits.copy(), states, drafts)
     row = 0
     for state, draft in zip(states, drafts, strict=True):
         for drafted in [*draft, None]:
@@ -309,12 +309,12 @@ def test_looking_ahead_changes_nothing():
     ids, counts = state.seen.with_draft([5, 7, 7])
     assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {5: 1, 7: 2}
     sample(make_logits(1, rows=1, vocab=30), [state])
-    native_sampler(POOL, 1).sample(make_logits(1, rows=4, vocab=30), [state], [[5, 7, 7]])
+    native_sampler(pool(), 1).sample(make_logits(1, rows=4, vocab=30), [state], [[5, 7, 7]])
     assert (state.seen.ids.tolist(), state.seen.counts.tolist(), state.step) == before
 
 
 def test_parameters_are_gathered_again_after_an_error():
-    sampler = native_sampler(POOL, 1)
+    sampler = native_sampler(pool(), 1)
     state = make_state(temperature=0)
     state.seed = -1
     for _ in range(2):
@@ -337,7 +337,7 @@ def masked(logits_RV, states, allowed_of_row, likeliest=None, sampler=None):
     masks = [mask_of(allowed, vocab) for allowed in allowed_of_row if allowed is not None] or [mask_of((), vocab)]
     numbers = iter(range(len(masks)))
     rows = [-1 if allowed is None else next(numbers) for allowed in allowed_of_row]
-    sampler = sampler or native_sampler(POOL, 1)
+    sampler = sampler or native_sampler(pool(), 1)
     return sampler.sample(
         logits_RV.copy(),
         states,
@@ -406,4 +406,4 @@ def test_wrong_masks_are_refused():
         (np.zeros((1, 7), np.uint32), [-2]),
     ):
         with pytest.raises(ValueError):
-            native_sampler(POOL, 1).sample(logits.copy(), states, masks=Masks(words, np.array(rows, np.int32)))
+            native_sampler(pool(), 1).sample(logits.copy(), states, masks=Masks(words, np.array(rows, np.int32)))

@@ -94,6 +94,7 @@ def test_only_the_experts_that_are_chosen_cost_time():
     )
 
 
+@pytest.mark.timing
 def test_measuring_finds_plausible_costs():
     """With small decoders, which are quick to time; benchmarks/fit.py checks how accurate it is."""
     whole = ProbeModels()
