@@ -39,7 +39,8 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     endpoints = _endpoints(tuple(endpoint_modules()))
     app = FastAPI(openapi_url=None)  # /openapi.json is one of the endpoints.
     app.openapi = endpoints.openapi  # type: ignore[method-assign]
-    app.router.routes.extend(endpoints.routes)
+    # Not endpoints.routes: FastAPI goes through the routes of an included router twice for each request.
+    app.router.routes.extend(endpoints.state.flat_routes)
     app.state.services = services
     app.state.audit = services.audit.recorder
     app.state.error_formats = endpoints.state.error_formats
@@ -80,10 +81,12 @@ def _endpoints(modules: tuple[ModuleType, ...]) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    for router in sorted(routers, key=_rank):
+    routers.sort(key=_rank)
+    app.state.flat_routes = [*app.routes, *(route for router in routers for route in router.routes)]
+    for router in routers:
         app.include_router(router)
     app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
-    app.state.path_methods = PathMethods([*app.routes, *(route for router in routers for route in router.routes)])
+    app.state.path_methods = PathMethods(app.state.flat_routes)
     openapi.install(app)
     return app
 
