@@ -1,6 +1,7 @@
 """The database: migrations, transactions, and use by several processes at once."""
 
 import importlib
+import inspect
 import pkgutil
 import sqlite3
 import subprocess
@@ -67,6 +68,17 @@ def other(database_url):
     other = Database(database_url)
     yield other
     other.close()
+
+
+def test_a_class_stands_below_those_that_it_leads_to():
+    """Another thread may use the database while a module is imported, and needs what is mapped by then to be whole."""
+    declared_tables()
+    for mapper in Base.registry.mappers:
+        for relationship in mapper.relationships:
+            source, target = mapper.class_, relationship.mapper.class_
+            if source.__module__ == target.__module__:
+                lines = [inspect.getsourcelines(each)[1] for each in (target, source)]
+                assert lines == sorted(lines), f"{target.__name__} stands below {source.__name__}"
 
 
 def test_the_migrations_create_the_declared_tables(database):

@@ -9,22 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from llmos.core.database import Base, Time
 
 
-class RouteRow(Base):
-    __tablename__ = "routes"
-
-    name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    sticky: Mapped[str] = mapped_column(String(16))
-    timeout_seconds: Mapped[float | None] = mapped_column(Double)
-    cache: Mapped[bool] = mapped_column(server_default=false())
-    updated_at: Mapped[datetime] = mapped_column(Time)
-    targets: Mapped[list["RouteTargetRow"]] = relationship(
-        cascade="all, delete-orphan",
-        passive_deletes=True,
-        lazy="selectin",
-        order_by="(RouteTargetRow.role, RouteTargetRow.place)",
-    )
-
-
 class RouteTargetRow(Base):
     __tablename__ = "route_targets"
 
@@ -37,6 +21,22 @@ class RouteTargetRow(Base):
     `smollm2@1` does not."""
     percent: Mapped[float | None] = mapped_column(Double)
     """Share of the calls. NULL for a fallback."""
+
+
+class RouteRow(Base):
+    __tablename__ = "routes"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sticky: Mapped[str] = mapped_column(String(16))
+    timeout_seconds: Mapped[float | None] = mapped_column(Double)
+    cache: Mapped[bool] = mapped_column(server_default=false())
+    updated_at: Mapped[datetime] = mapped_column(Time)
+    targets: Mapped[list[RouteTargetRow]] = relationship(
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        lazy="selectin",
+        order_by="(RouteTargetRow.role, RouteTargetRow.place)",
+    )
 
 
 class RouteMoveRow(Base):

@@ -18,6 +18,16 @@ class ModelRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
 
 
+class VersionFileRow(Base):
+    __tablename__ = "version_files"
+    __table_args__ = (Index(None, "digest"),)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71))
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
 class VersionRow(Base):
     """A version. The row stays when the version is removed: old answers name it, and its number is never used again."""
 
@@ -44,17 +54,7 @@ class VersionRow(Base):
     """For a derived version, the parent's digest. The parent may have been removed."""
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     made_by: Mapped[str | None] = mapped_column(String(128))
-    files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
-
-
-class VersionFileRow(Base):
-    __tablename__ = "version_files"
-    __table_args__ = (Index(None, "digest"),)
-
-    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(String(512), primary_key=True)
-    digest: Mapped[str] = mapped_column(String(71))
-    size: Mapped[int] = mapped_column(BigInteger)
+    files: Mapped[list[VersionFileRow]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
 
 
 class AliasMoveRow(AliasMoveColumns, Base):

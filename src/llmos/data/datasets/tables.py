@@ -22,6 +22,25 @@ class DatasetRow(ProjectNameColumns, Base):
     __table_args__ = (Index(None, "project"),)
 
 
+class DatasetSegmentRow(Base):
+    """A file of rows, or of changes, of a version. Several versions may name the same blob."""
+
+    __tablename__ = "dataset_segments"
+    __table_args__ = (Index(None, "blob"), Index(None, "rows_digest"))
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """Ascending; rows come before changes."""
+    role: Mapped[str] = mapped_column(String(16))
+    """"rows", or "changes": what became of the rows of the parents."""
+    blob: Mapped[str] = mapped_column(String(71))
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the blob."""
+    rows_digest: Mapped[str] = mapped_column(String(71))
+    """sha256:<hex> of the ids and columns of its rows: the same rows are stored once."""
+    num_rows: Mapped[int]
+
+
 class DatasetVersionRow(ProjectVersionColumns, Base):
     """A version of a dataset."""
 
@@ -40,28 +59,9 @@ class DatasetVersionRow(ProjectVersionColumns, Base):
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """The counts made while it was written; not part of the digest."""
-    segments: Mapped[list["DatasetSegmentRow"]] = relationship(
+    segments: Mapped[list[DatasetSegmentRow]] = relationship(
         order_by="DatasetSegmentRow.position", lazy="selectin", cascade="all, delete-orphan"
     )
-
-
-class DatasetSegmentRow(Base):
-    """A file of rows, or of changes, of a version. Several versions may name the same blob."""
-
-    __tablename__ = "dataset_segments"
-    __table_args__ = (Index(None, "blob"), Index(None, "rows_digest"))
-
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_versions.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    """Ascending; rows come before changes."""
-    role: Mapped[str] = mapped_column(String(16))
-    """"rows", or "changes": what became of the rows of the parents."""
-    blob: Mapped[str] = mapped_column(String(71))
-    size: Mapped[int] = mapped_column(BigInteger)
-    """Bytes of the blob."""
-    rows_digest: Mapped[str] = mapped_column(String(71))
-    """sha256:<hex> of the ids and columns of its rows: the same rows are stored once."""
-    num_rows: Mapped[int]
 
 
 class DatasetAliasMoveRow(AliasMoveColumns, Base):

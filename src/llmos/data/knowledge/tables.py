@@ -23,6 +23,20 @@ class KnowledgeRow(ProjectNameColumns, Base):
     __table_args__ = (Index(None, "project"),)
 
 
+class IndexFileRow(Base):
+    """A file of the index of a version."""
+
+    __tablename__ = "knowledge_index_files"
+    __table_args__ = (Index(None, "blob"),)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("knowledge_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128))
+    blob: Mapped[str] = mapped_column(String(71))
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the blob."""
+
+
 class KnowledgeVersionRow(ProjectVersionColumns, Base):
     """A version of knowledge. Several versions of a name may have the same digest."""
 
@@ -42,7 +56,7 @@ class KnowledgeVersionRow(ProjectVersionColumns, Base):
     """Bytes of all entries."""
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """What was counted while it was made; not part of the digest."""
-    index_files: Mapped[list["IndexFileRow"]] = relationship(
+    index_files: Mapped[list[IndexFileRow]] = relationship(
         order_by="IndexFileRow.position", lazy="selectin", cascade="all, delete-orphan"
     )
 
@@ -104,20 +118,6 @@ class PendingEntryRow(EntryColumns, Base):
     entry_key: Mapped[str] = mapped_column(String(64), primary_key=True)
     """EntryKey.hex."""
     created_at: Mapped[datetime] = mapped_column(Time)
-
-
-class IndexFileRow(Base):
-    """A file of the index of a version."""
-
-    __tablename__ = "knowledge_index_files"
-    __table_args__ = (Index(None, "blob"),)
-
-    version_id: Mapped[int] = mapped_column(ForeignKey("knowledge_versions.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(128))
-    blob: Mapped[str] = mapped_column(String(71))
-    size: Mapped[int] = mapped_column(BigInteger)
-    """Bytes of the blob."""
 
 
 class EvaluationRow(Base):
