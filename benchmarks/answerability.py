@@ -58,7 +58,7 @@ def read_pairs(folder: Path) -> list[Pair]:
 def measure(language: str, pairs: Sequence[Pair], embedder: Embedder, *, has_questions: bool, by_topic: bool) -> None:
     texts = [f"{topic}\n\n{question if has_questions else ''}\n{answer}" for topic, question, answer in pairs]
     of_texts, of_questions = embed(embedder, texts), embed(embedder, [question for _, question, _ in pairs], "query")
-    areas, f1s, trivial, recalls = [], [], [], []
+    areas, f1s, trivial, recalls, of_both, modes = [], [], [], [], [], []
     for seed in range(DIVISIONS):
         kept = divide(pairs, seed, by_topic=by_topic)
         judged = judge_all(pairs, texts, kept, of_texts, of_questions)
@@ -67,6 +67,8 @@ def measure(language: str, pairs: Sequence[Pair], embedder: Embedder, *, has_que
         f1s.append(figures["not_in_here_f1"].value)
         trivial.append(figures["not_in_here_f1"].baselines["never_answer"])
         recalls.append(figures["recall@5"].value)
+        of_both.append(figures["recall@5"].baselines.get("hybrid", recalls[-1]))
+        modes.append(report.mode)
         areas.append(
             (
                 area([each.evidence.cosine for each in judged], judged),
@@ -78,7 +80,8 @@ def measure(language: str, pairs: Sequence[Pair], embedder: Embedder, *, has_que
     cosine, words, both = (mean(each) for each in zip(*areas, strict=True))
     print(
         f"{what}, without {'topics' if by_topic else 'single ones'}: area of cosine {cosine:.3f}, words {words:.3f},"
-        f" both {both:.3f}; F1 {mean(f1s):.2f} (never answering {mean(trivial):.2f}); recall@5 {mean(recalls):.2f}",
+        f" both {both:.3f}; F1 {mean(f1s):.2f} (never answering {mean(trivial):.2f}); recall@5 {mean(recalls):.2f},"
+        f" of both parts {mean(of_both):.2f}; modes: {', '.join(modes)}",
         flush=True,
     )
 

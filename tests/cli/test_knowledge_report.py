@@ -29,6 +29,11 @@ def test_figures_threshold_and_misses_are_sentences(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_mode_that_is_better_than_hybrid_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(KnowledgeEvalDescription(knowledge="faq@7", cases="q@1", mode="text", mode_reason="Text finds more."))
+    assert capsys.readouterr().out.splitlines()[-1] == "Text finds more."
+
+
 def test_without_a_threshold_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     print_report(KnowledgeEvalDescription(knowledge="faq@7", cases="q@1", no_threshold="Add 3 more questions."))
     assert capsys.readouterr().out.splitlines()[-1] == "Add 3 more questions."

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from llmos.core.errors import BadRequest, ModelNotFound, PermissionDenied
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription, ThresholdDescription
 from llmos.data.knowledge.adding import remove_documents
+from llmos.data.knowledge.evaluations import keep_report
+from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import ProjectKnowledge
 from llmos.gateway.knowledge_search import KnowledgeSearch, Search
 from llmos.gateway.services import Services
@@ -49,6 +52,20 @@ async def test_words_alone_ask_no_model(
     assert pool.embedded == []
     with pytest.raises(PermissionDenied, match="permission inference"):
         await searching.search(knowledge, version, Search(query="leaves"), nobody)
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, "text"), ("hybrid", "hybrid"), ("vector", "vector")])
+async def test_the_mode_of_the_evaluation_is_used_unless_another_one_is_asked_for(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, pool: FakePool, asked: Mode | None, used: str
+) -> None:
+    version = knowledge.resolve("faq")
+    threshold = ThresholdDescription(measure="m/1", intercept=-1, cosine=0, words=2, threshold=0.5)
+    keep_report(knowledge, version, KnowledgeEvalDescription(mode="text", threshold=threshold))
+    found = await searching.answer(knowledge, version, Search(query="leaves", mode=asked), owner())
+    assert (found.mode, found.answerable) == (used, True)
+    assert len(pool.embedded) == (used != "text")
+    hits = await searching.search(knowledge, version, Search(query="leaves", mode=asked), owner())
+    assert [hit.cosine is None for hit in hits] == [each.cosine is None for each in found.hits]
 
 
 async def test_filters_and_documents_narrow_the_search(searching: KnowledgeSearch, knowledge: ProjectKnowledge) -> None:

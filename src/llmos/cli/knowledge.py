@@ -144,9 +144,12 @@ def search(
     query: Annotated[str, typer.Argument(help="A question, or words.")],
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=100, help="The most passages.")] = 5,
     mode: Annotated[
-        Literal["hybrid", "text", "vector"],
-        typer.Option(help="text searches for the words alone, vector for the meaning alone."),
-    ] = "hybrid",
+        Literal["hybrid", "text", "vector"] | None,
+        typer.Option(
+            help="text searches for the words alone, vector for the meaning alone, hybrid for both.",
+            show_default="the best one by `llmos knowledge eval`, or hybrid",
+        ),
+    ] = None,
     filters: Annotated[
         str | None,
         typer.Option("--filter", metavar="JSON", help='On metadata: {"type": "eq", "key": "region", "value": "eu"}.'),

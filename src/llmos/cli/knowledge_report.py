@@ -11,11 +11,13 @@ _MISSES = {
 
 
 def print_report(report: KnowledgeEvalDescription) -> None:
-    """Print each figure as its sentence, the threshold or why there is none, and what went wrong."""
+    """Print the figures as sentences, the mode unless it is hybrid, the threshold or why there is none, and misses."""
     out = stdout()
     out.print(f"{report.knowledge} with the questions of {report.cases}:", markup=False)
     for figure in report.figures:
         out.print(f"  {figure.sentence}", markup=False)
+    if report.mode_reason is not None:
+        out.print(report.mode_reason, markup=False)
     if report.threshold is not None:
         out.print(f"A search has an answer from a probability of {report.threshold.threshold:.2f} on.", markup=False)
     elif report.no_threshold is not None:

@@ -52,8 +52,9 @@ class SearchSettings(TypedDict, total=False):
 
     limit: int
     """The most passages; 10."""
-    mode: Literal["hybrid", "text", "vector"]
-    """"text" searches for words alone, "vector" for the meaning alone."""
+    mode: Literal["hybrid", "text", "vector"] | None
+    """"text" searches for words alone, "vector" for the meaning alone, "hybrid" for both. None: the best one by the
+    version's evaluation, or "hybrid"."""
     filters: Mapping[str, Any] | None
     """On the metadata of documents: {"type": "eq", "key": "region", "value": "eu"}."""
     documents: Sequence[str] | None

@@ -13,6 +13,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest, ModelNotFound
 from llmos.core.schemas.knowledge import SearchDescription
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge.descriptions import describe_search
 from llmos.data.knowledge.embedder import Vectors, unit
 from llmos.data.knowledge.evaluations import answer_probability, find_evaluation
@@ -43,7 +44,8 @@ class Search:
 
     query: str
     limit: int = 10
-    mode: Mode = "hybrid"
+    mode: Mode | None = None
+    """None: that of the version's evaluation, or hybrid."""
     filters: Mapping[str, Any] | None = None
     """On the metadata of documents; see data/knowledge/index/filters.py."""
     documents: Sequence[str] | None = None
@@ -63,7 +65,8 @@ class KnowledgeSearch:
     ) -> Sequence[Hit]:
         """Return the hits, best first. Raises BadRequest for a query, filters or models that make no sense,
         ModelNotFound where the version's embedding model isn't here any more, and what the pipeline raises."""
-        hits, _ = await self._search(knowledge, version, search, caller)
+        report = None if search.mode is not None else await _report_of(knowledge, version)
+        hits, _ = await self._search(knowledge, version, replace(search, mode=_mode_of(search, report)), caller)
         return hits
 
     async def answer(
@@ -71,14 +74,15 @@ class KnowledgeSearch:
     ) -> SearchDescription:
         """Return the hits, and whether the version answers the query by its threshold, if it has one. Raises what
         search() raises."""
-        hits, vector = await self._search(knowledge, version, search, caller)
-        described = describe_search(version, hits)
-        if vector is None:
-            return described
-        report = await asyncio.to_thread(find_evaluation, knowledge, version)
+        report = await _report_of(knowledge, version)
+        mode = _mode_of(search, report)
+        hits, vector = await self._search(knowledge, version, replace(search, mode=mode), caller)
+        described = describe_search(version, mode, hits)
         if report is None or (threshold := report.threshold) is None:
             return described
-        measure = await asyncio.to_thread(answer_probability, knowledge, version, threshold, search.query, vector)
+        measure = await asyncio.to_thread(answer_probability, knowledge, version, report, search.query, vector)
+        if measure is None:
+            return described
         return msgspec.structs.replace(
             described,
             answerable=measure >= threshold.threshold,
@@ -101,7 +105,7 @@ class KnowledgeSearch:
             search.query,
             vector,
             limit=limit,
-            mode=search.mode,
+            mode=search.mode or "hybrid",
             filters=search.filters,
             documents=search.documents,
         )
@@ -146,6 +150,15 @@ class KnowledgeSearch:
         # The sort is stable: of hits with equal scores, the better one of the index comes first.
         order = sorted(range(len(hits)), key=lambda i: -scores[i])
         return [replace(hits[i], score=scores[i]) for i in order]
+
+
+async def _report_of(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription | None:
+    return await asyncio.to_thread(find_evaluation, knowledge, version)
+
+
+def _mode_of(search: Search, report: KnowledgeEvalDescription | None) -> Mode:
+    """Return the mode that was asked for, or else the default of the version."""
+    return search.mode or ("hybrid" if report is None else report.mode)
 
 
 def _check(search: Search) -> None:

@@ -1,12 +1,16 @@
 """Evaluations of versions: what is searched for, what is kept, and what a later search makes of it."""
 
+from concurrent.futures import Future
+
 import msgspec
+import numpy as np
 import pytest
 
 from llmos.core.errors import Conflict
+from llmos.data.knowledge.adding import sync_documents
 from llmos.data.knowledge.evaluation.cases import Expected, KnowledgeCase
 from llmos.data.knowledge.evaluations import answer_probability, evaluate_version, find_evaluation
-from support.knowledge_fixtures import vector_of
+from support.knowledge_fixtures import FakeEmbedder, vector_of
 
 pytestmark = pytest.mark.process
 
@@ -57,10 +61,39 @@ def test_the_report_is_kept_beside_the_version_and_replaced_by_the_next(knowledg
 
 def test_the_threshold_tells_what_is_not_in_the_documents(knowledge, sync, embedder):
     version = sync(DOCUMENTS)
-    threshold = evaluate(knowledge, version, embedder).threshold
+    report = evaluate(knowledge, version, embedder)
     for question, is_answered in ("where do I keep honey", True), ("how much do violins cost", False):
-        measure = answer_probability(knowledge, version, threshold, question, vector_of(question))
-        assert (measure >= threshold.threshold) is is_answered
+        measure = answer_probability(knowledge, version, report, question, vector_of(question))
+        assert (measure >= report.threshold.threshold) is is_answered
+
+
+class UnknowingEmbedder(FakeEmbedder):
+    """Gives every text another vector that says nothing about it."""
+
+    def embed(self, texts, role):
+        future = Future()
+        future.set_result(np.random.default_rng(len(self.texts)).normal(size=(len(texts), 16)).astype(np.float32))
+        self.texts += texts
+        return future
+
+
+def test_words_alone_become_the_default_where_vectors_say_nothing(knowledge, sources):
+    embedder = UnknowingEmbedder()
+    version = sync_documents(knowledge, "faq", sources(DOCUMENTS), lambda ref: embedder)
+    assert knowledge.show("faq").mode == "hybrid"
+    report = evaluate(knowledge, version, embedder)
+    assert report.mode == "text"
+    assert knowledge.show("faq").mode == "text"
+    for question, is_answered in ("where do I keep honey", True), ("how much do violins cost", False):
+        measure = answer_probability(knowledge, version, report, question, None)
+        assert (measure >= report.threshold.threshold) is is_answered
+
+
+def test_a_threshold_with_a_cosine_says_nothing_without_a_vector(knowledge, sync, embedder):
+    version = sync(DOCUMENTS)
+    report = evaluate(knowledge, version, embedder)
+    assert report.mode == "hybrid"
+    assert answer_probability(knowledge, version, report, "where do I keep honey", None) is None
 
 
 def test_questions_are_embedded_once_as_queries(knowledge, sync, embedder):

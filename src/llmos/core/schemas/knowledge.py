@@ -1,7 +1,7 @@
 """Knowledge: its Versions, their documents, searches and citations."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -41,6 +41,8 @@ class KnowledgeDetails(KnowledgeDescription, frozen=True, kw_only=True):
     versions: list[str] = msgspec.field(default_factory=list)
     aliases: list[str] = msgspec.field(default_factory=list)
     """The aliases that point at this Version."""
+    mode: Literal["hybrid", "text", "vector"] = "hybrid"
+    """The mode of searches that ask for none: hybrid, unless an evaluation found another one better."""
 
 
 class DocumentDescription(Description, frozen=True, kw_only=True):
@@ -112,6 +114,8 @@ class SearchDescription(Description, frozen=True, kw_only=True):
     """The answer of a search."""
 
     version: str = ""
+    mode: Literal["hybrid", "text", "vector"] = "hybrid"
+    """The mode of this search."""
     hits: list[SearchHit] = msgspec.field(default_factory=list)
     answerable: bool | None = None
     """Whether the Version has an answer, by its threshold; null: it has no threshold."""

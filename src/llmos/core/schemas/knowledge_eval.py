@@ -1,5 +1,7 @@
 """Evaluation of knowledge: figures with intervals, and the threshold of answerability."""
 
+from typing import Literal
+
 import msgspec
 
 from llmos.core.schemas.base import Description
@@ -17,7 +19,8 @@ class FigureDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Of a share: how many of `num_cases`."""
     num_cases: int = 0
     baselines: dict[str, float] = msgspec.field(default_factory=dict)
-    """text_part and vector_part alone; always_answer and never_answer."""
+    """Of searches: text_part and vector_part alone and hybrid, without the mode that is used. Of answerability:
+    always_answer and never_answer."""
     sentence: str = ""
 
 
@@ -53,6 +56,10 @@ class KnowledgeEvalDescription(Description, frozen=True, kw_only=True):
     num_answerable: int = 0
     num_unanswerable: int = 0
     figures: list[FigureDescription] = msgspec.field(default_factory=list)
+    mode: Literal["hybrid", "text", "vector"] = "hybrid"
+    """The mode of searches that ask for none, which the figures and the threshold are about."""
+    mode_reason: str | None = None
+    """Why it isn't hybrid."""
     threshold: ThresholdDescription | None = None
     no_threshold: str | None = None
     """Why there is none."""

@@ -15,6 +15,7 @@ from llmos.core.schemas.knowledge import (
 )
 from llmos.core.versioning.labels import Labels
 from llmos.data.knowledge.hits import Hit, Place
+from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import Details
 from llmos.data.knowledge.versions import KnowledgeVersion, StoredDocument
 
@@ -31,6 +32,7 @@ def describe_details(details: Details) -> KnowledgeDetails:
         **_fields(details.version, details.labels, details.knowledge_labels),
         versions=list(details.versions),
         aliases=list(details.aliases),
+        mode=details.mode,
     )
 
 
@@ -71,8 +73,8 @@ def describe_hit(hit: Hit) -> SearchHit:
     )
 
 
-def describe_search(version: KnowledgeVersion, hits: Sequence[Hit]) -> SearchDescription:
-    return SearchDescription(version=version.ref, hits=[describe_hit(hit) for hit in hits])
+def describe_search(version: KnowledgeVersion, mode: Mode, hits: Sequence[Hit]) -> SearchDescription:
+    return SearchDescription(version=version.ref, mode=mode, hits=[describe_hit(hit) for hit in hits])
 
 
 def _fields(version: KnowledgeVersion, own: Labels, name: Labels) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Evaluations of versions: searches for the questions of a dataset, and keeps the report with its threshold."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from llmos.core.errors import Conflict, NotFound
 from llmos.core.progress import Progress, no_progress
 from llmos.core.schemas.base import read_description
-from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription, ThresholdDescription
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge import queries
 from llmos.data.knowledge.embedder import OpenEmbedder, Vectors, unit
 from llmos.data.knowledge.evaluation.answerability import DEPTH as EVIDENCE_DEPTH
@@ -22,7 +23,6 @@ from llmos.data.knowledge.tables import EvaluationRow
 from llmos.data.knowledge.versions import KnowledgeVersion
 
 _QUESTIONS_AT_ONCE = 64
-_MODES: tuple[Mode, ...] = ("hybrid", "text", "vector")
 
 
 def evaluate_version(
@@ -35,7 +35,7 @@ def evaluate_version(
     actor: str | None = None,
     progress: Progress = no_progress,
 ) -> KnowledgeEvalDescription:
-    """Search for the questions, keep the report in place of an earlier one of this version, and return it.
+    """Search for the questions in every mode, keep the report in place of the version's earlier one, and return it.
 
     What is kept has no questions: those that went wrong are in the returned report only. `cases_ref`: the version of
     the dataset. Raises Conflict for a version without text, ModelNotFound if its embedding model isn't here any more,
@@ -48,7 +48,7 @@ def evaluate_version(
         judged.append(_judge(knowledge, version, case, vector))
         progress("questions", len(judged), len(cases))
     report = evaluate(judged, knowledge=version.ref, cases=cases_ref)
-    _record(knowledge, version, report, actor)
+    keep_report(knowledge, version, report, actor)
     return report
 
 
@@ -72,17 +72,25 @@ def get_report(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> Knowle
 def answer_probability(
     knowledge: ProjectKnowledge,
     version: KnowledgeVersion,
-    threshold: ThresholdDescription,
+    report: KnowledgeEvalDescription,
     question: str,
-    vector: Vectors,
-) -> float:
-    """Return the probability that the version answers a question; see evaluation/answerability.py."""
+    vector: Vectors | None,
+) -> float | None:
+    """Return the probability that the version answers a question; see evaluation/answerability.py.
+
+    `vector`: that of the question. None: it has none; then the probability is None, too, unless the threshold is that
+    of the text part alone.
+    """
+    threshold, mode = report.threshold, report.mode
+    if threshold is None or (vector is None and mode != "text"):
+        return None
+    search = partial(_search, knowledge, version, question, vector, limit=EVIDENCE_DEPTH)
     hits = Hits(
-        both=[],
-        text=_search(knowledge, version, question, vector, "text", EVIDENCE_DEPTH),
-        vector=_search(knowledge, version, question, vector, "vector", EVIDENCE_DEPTH),
+        hybrid=[],
+        text=[] if mode == "vector" else search(mode="text"),
+        vector=[] if mode == "text" else search(mode="vector"),
     )
-    return probability(threshold, hits.evidence(question))
+    return probability(threshold, hits.evidence(question, mode))
 
 
 def _with_vectors(
@@ -101,20 +109,27 @@ def _with_vectors(
 
 
 def _judge(knowledge: ProjectKnowledge, version: KnowledgeVersion, case: KnowledgeCase, vector: Vectors) -> Judged:
-    both, text, by_vector = (_search(knowledge, version, case.question, vector, mode, DEPTH) for mode in _MODES)
-    return judge(case, Hits(both, text, by_vector))
+    search = partial(_search, knowledge, version, case.question, vector, limit=DEPTH)
+    return judge(case, Hits(hybrid=search(mode="hybrid"), text=search(mode="text"), vector=search(mode="vector")))
 
 
 def _search(
-    knowledge: ProjectKnowledge, version: KnowledgeVersion, question: str, vector: Vectors, mode: Mode, limit: int
+    knowledge: ProjectKnowledge,
+    version: KnowledgeVersion,
+    question: str,
+    vector: Vectors | None,
+    *,
+    mode: Mode,
+    limit: int,
 ) -> list[JudgedHit]:
     found = knowledge.search(version, question, vector, limit=limit, mode=mode)
     return [JudgedHit(hit.place.document, hit.text, hit.cosine) for hit in found]
 
 
-def _record(
-    knowledge: ProjectKnowledge, version: KnowledgeVersion, report: KnowledgeEvalDescription, actor: str | None
+def keep_report(
+    knowledge: ProjectKnowledge, version: KnowledgeVersion, report: KnowledgeEvalDescription, actor: str | None = None
 ) -> None:
+    """Keep a report without its questions, in place of the version's earlier one."""
     with knowledge.database.transaction() as session:
         row = EvaluationRow(
             owner=knowledge.key(version.knowledge),

@@ -13,6 +13,8 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import Conflict, NotFound, StoreFailed
 from llmos.core.names import parse_reference
+from llmos.core.schemas.base import read_description
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.core.store.blobs_in_use import collect
 from llmos.core.store.store import Store
 from llmos.core.suggest import nearest
@@ -57,6 +59,8 @@ class Details:
     """The aliases that point at this version."""
     versions: tuple[str, ...]
     """The references of all versions of the name."""
+    mode: Mode
+    """The mode of searches that ask for none."""
     labels: Labels
     knowledge_labels: Labels
 
@@ -147,11 +151,14 @@ class ProjectKnowledge:
         with self.database.session() as session:
             numbers = naming.aliases(session, KNOWLEDGE, key)
             siblings = [row.ref for row in project_queries.versions(session, KNOWLEDGE, key)]
+            evaluated = queries.evaluation(session, key, version.number)
+            mode = "hybrid" if evaluated is None else read_description(KnowledgeEvalDescription, evaluated.report).mode
         labels = self.labels_of([version])
         return Details(
             version=version,
             aliases=tuple(name for name, number in numbers.items() if number == version.number),
             versions=tuple(siblings),
+            mode=mode,
             labels=labels.get((key, version.number), Labels()),
             knowledge_labels=labels.get((key, 0), Labels()),
         )

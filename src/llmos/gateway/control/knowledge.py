@@ -37,8 +37,9 @@ class SearchRequest(RequestObject, kw_only=True):
     """A question, or words."""
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 10
     """The most passages to return."""
-    mode: Mode = "hybrid"
-    """`text` searches for the words alone, `vector` for the meaning alone."""
+    mode: Mode | None = None
+    """`text` searches for the words alone, `vector` for the meaning alone, `hybrid` for both. null: the best one by the
+    Version's evaluation, or `hybrid`."""
     filters: dict[str, Any] | None = None
     """On the metadata of documents: {"type": "eq", "key": "region", "value": "eu"}."""
     documents: list[str] | None = None

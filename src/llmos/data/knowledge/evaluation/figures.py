@@ -7,15 +7,21 @@ import numpy as np
 from llmos.core.schemas.knowledge_eval import FigureDescription
 from llmos.data.knowledge.evaluation.intervals import Indexes, Interval, bootstrap, wilson
 from llmos.data.knowledge.evaluation.judging import Judged
+from llmos.data.knowledge.evaluation.modes import found_within, reciprocal_ranks
 from llmos.data.knowledge.evaluation.threshold import Prediction
+from llmos.data.knowledge.index import Mode
 
 DEPTHS = (1, 3, 5, 10)
 
-_PARTS = ("text", "vector")
+_BASELINES: dict[Mode, str] = {"hybrid": "hybrid", "text": "text_part", "vector": "vector_part"}
+"""The name of each mode as an alternative to the one that is used."""
 
 
 def search_figures(judged: Sequence[Judged]) -> list[FigureDescription]:
-    """Return recall@1, 3, 5 and 10, and the mean reciprocal rank, of the questions that the documents answer."""
+    """Return recall@1, 3, 5 and 10, and the mean reciprocal rank, of the questions that the documents answer.
+
+    Values are those of the mode that the cases are judged in; the other modes are the baselines.
+    """
     answerable = [each for each in judged if each.is_answerable]
     return [*(_recall(answerable, depth) for depth in DEPTHS), _mean_reciprocal_rank(answerable)] if answerable else []
 
@@ -31,32 +37,33 @@ def f1_of_never_answering(predictions: Sequence[Prediction]) -> float:
 
 
 def _recall(answerable: Sequence[Judged], depth: int) -> FigureDescription:
-    ranks = {part: [getattr(each.ranks, part) for each in answerable] for part in ("both", *_PARTS)}
-    hits = {part: sum(rank is not None and rank <= depth for rank in each) for part, each in ranks.items()}
-    baselines = {f"{part}_part": hits[part] / len(answerable) for part in _PARTS}
+    hits = {mode: int(found_within(answerable, mode, depth).sum()) for mode in _BASELINES}
+    num_hits, baselines = hits[answerable[0].mode], _others(answerable, lambda mode: hits[mode] / len(answerable))
     place = "as the first hit" if depth == 1 else f"among the first {depth} hits"
     return _share(
         f"recall@{depth}",
-        hits["both"],
+        num_hits,
         len(answerable),
-        f"Of {_questions(len(answerable))} that the documents answer, {_were(hits['both'])} found {place}",
+        f"Of {_questions(len(answerable))} that the documents answer, {_were(num_hits)} found {place}",
         baselines,
     )
 
 
 def _mean_reciprocal_rank(answerable: Sequence[Judged]) -> FigureDescription:
-    scores = {
-        part: np.array([1 / rank if (rank := getattr(each.ranks, part)) else 0.0 for each in answerable])
-        for part in ("both", *_PARTS)
-    }
-    baselines = {f"{part}_part": float(scores[part].mean()) for part in _PARTS}
+    scores = reciprocal_ranks(answerable, answerable[0].mode)
+    baselines = _others(answerable, lambda mode: float(reciprocal_ranks(answerable, mode).mean()))
     return _statistic(
         "mrr",
         len(answerable),
-        lambda indexes: float(scores["both"][indexes].mean()),
+        lambda indexes: float(scores[indexes].mean()),
         "The mean reciprocal rank of the first right hit is",
         baselines,
     )
+
+
+def _others(answerable: Sequence[Judged], value: Callable[[Mode], float]) -> dict[str, float]:
+    """Return the value of each mode that isn't used, by the name of the baseline."""
+    return {name: value(mode) for mode, name in _BASELINES.items() if mode != answerable[0].mode}
 
 
 def _precision(predictions: Sequence[Prediction]) -> FigureDescription:
@@ -138,7 +145,8 @@ def _statistic(
 
 
 _BASELINE_NAMES = {
-    "text_part": "The text part alone",
+    "hybrid": "Both parts together",
+    "text_part": "the text part alone",
     "vector_part": "the vector part alone",
     "always_answer": "Always answering",
     "never_answer": "never answering",

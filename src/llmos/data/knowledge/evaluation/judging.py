@@ -1,11 +1,12 @@
-"""Judging of one search: at which rank is what the question asks for?"""
+"""Judging of one question in each mode of search: at which rank is what the question asks for?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from llmos.data.knowledge.evaluation.answerability import DEPTH as EVIDENCE_DEPTH
 from llmos.data.knowledge.evaluation.answerability import Evidence, evidence_of
 from llmos.data.knowledge.evaluation.cases import Expected, KnowledgeCase
+from llmos.data.knowledge.index import Mode
 
 DEPTH = 10
 """How many hits of each search are judged."""
@@ -18,32 +19,41 @@ class JudgedHit(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """The first hits of three searches for one question."""
+    """The first hits of a search in each mode for one question."""
 
-    both: Sequence[JudgedHit]
+    hybrid: Sequence[JudgedHit]
     text: Sequence[JudgedHit]
-    """Of the text part alone."""
     vector: Sequence[JudgedHit]
-    """Of the vector part alone."""
 
-    def evidence(self, question: str) -> Evidence:
-        first = [*self.text[:EVIDENCE_DEPTH], *self.vector[:EVIDENCE_DEPTH]]
-        return evidence_of(question, [(hit.text, hit.cosine) for hit in first])
+    def evidence(self, question: str, mode: Mode) -> Evidence:
+        """Return the evidence of the parts that search in a mode."""
+        text = [] if mode == "vector" else self.text[:EVIDENCE_DEPTH]
+        vector = [] if mode == "text" else self.vector[:EVIDENCE_DEPTH]
+        return evidence_of(question, [(hit.text, hit.cosine) for hit in (*text, *vector)])
 
 
-class Ranks(NamedTuple):
-    """The rank of the first right hit in each search, from 1; None if no hit is right."""
+class Outcome(NamedTuple):
+    """The result of a search in one mode."""
 
-    both: int | None
-    text: int | None
-    vector: int | None
+    rank: int | None
+    """The rank of the first right hit, from 1; None if no hit is right."""
+    evidence: Evidence
+    first_document: str | None
 
 
 class Judged(NamedTuple):
     case: KnowledgeCase
-    ranks: Ranks
-    evidence: Evidence
-    first_document: str | None
+    outcomes: Mapping[Mode, Outcome]
+    mode: Mode = "hybrid"
+    """The mode that `outcome` is about."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.outcomes[self.mode]
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.outcome.evidence
 
     @property
     def is_answerable(self) -> bool:
@@ -51,12 +61,22 @@ class Judged(NamedTuple):
 
 
 def judge(case: KnowledgeCase, hits: Hits) -> Judged:
-    """Judge the hits of a case."""
+    """Judge the hits of a case in every mode."""
+    by_mode: Mapping[Mode, Sequence[JudgedHit]] = {
+        "hybrid": hits.hybrid,
+        "text": hits.text,
+        "vector": hits.vector,
+    }
     return Judged(
         case,
-        Ranks(*(_rank(case.expected, each) for each in hits)),
-        hits.evidence(case.question),
-        hits.both[0].document if hits.both else None,
+        {
+            mode: Outcome(
+                _rank(case.expected, found),
+                hits.evidence(case.question, mode),
+                found[0].document if found else None,
+            )
+            for mode, found in by_mode.items()
+        },
     )
 
 

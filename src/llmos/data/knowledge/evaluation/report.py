@@ -12,6 +12,7 @@ from llmos.core.schemas.knowledge_eval import (
 )
 from llmos.data.knowledge.evaluation.figures import f1_of_never_answering, missing_figures, search_figures
 from llmos.data.knowledge.evaluation.judging import Judged
+from llmos.data.knowledge.evaluation.modes import choose_mode
 from llmos.data.knowledge.evaluation.threshold import (
     cross_validate,
     fit_threshold,
@@ -27,6 +28,8 @@ def evaluate(judged: Sequence[Judged], *, knowledge: str, cases: str) -> Knowled
     if not judged:
         raise BadRequest("There are no cases. Import rows with `input` and `expected` first.")
     judged = sorted(judged, key=lambda each: each.case.question)  # The order of the cases changes no figure.
+    mode, advantage = choose_mode(judged)
+    judged = [each._replace(mode=mode) for each in judged]
     figures, threshold, reason = search_figures(judged), None, missing_cases(judged)
     if reason is None:
         predictions = cross_validate(judged)
@@ -41,6 +44,8 @@ def evaluate(judged: Sequence[Judged], *, knowledge: str, cases: str) -> Knowled
         num_answerable=num_answerable,
         num_unanswerable=len(judged) - num_answerable,
         figures=figures,
+        mode=mode,
+        mode_reason=advantage and f"{advantage}; searches of {knowledge} use it unless a mode is asked for.",
         threshold=threshold,
         no_threshold=reason,
         misses=list(islice(_misses(judged, threshold), MAX_MISSES)),
@@ -61,7 +66,7 @@ def _is_useless(f1: FigureDescription, trivial: float) -> str | None:
 def _misses(judged: Sequence[Judged], threshold: ThresholdDescription | None) -> Iterator[MissDescription]:
     for each in judged:
         kinds = []
-        if each.is_answerable and each.ranks.both is None:
+        if each.is_answerable and each.outcome.rank is None:
             kinds.append("not_found")
         if threshold is not None and is_answerable(threshold, each.evidence) != each.is_answerable:
             kinds.append("called_unanswerable" if each.is_answerable else "called_answerable")
@@ -72,5 +77,5 @@ def _misses(judged: Sequence[Judged], threshold: ThresholdDescription | None) ->
                 kind=kind,
                 expected_document=expected.document if expected else None,
                 expected_quote=expected.quote if expected else None,
-                found_document=each.first_document,
+                found_document=each.outcome.first_document,
             )
