@@ -40,6 +40,11 @@ class Retention:
             param="retention",
         )
 
+    @classmethod
+    def of(cls, text: str | None) -> Self:
+        """Return the retention of a project, from the text that is kept if it has set one."""
+        return cls() if text is None else cls(text)
+
     @property
     def keeps_nothing(self) -> bool:
         return self.text == "nothing"
@@ -63,8 +68,7 @@ class Retentions:
 
     def of(self, project: str) -> Retention:
         with self._database.session() as session:
-            row = session.get(RetentionRow, project)
-        return Retention() if row is None else Retention(row.retention)
+            return Retention.of(app_queries.retention_of(session, project))
 
     def all(self) -> dict[str, Retention]:
         """Return {project: its retention} of those that have one of their own."""

@@ -75,11 +75,15 @@ class Encryption:
         Raises NotFound if the key was destroyed, and StoreFailed if it was modified or the master key is lost.
         """
         row = queries.object_key(session, object_id)
-        if row is None:
-            return None
+        return None if row is None else self.unwrap(row)
+
+    def unwrap(self, row: ObjectKeyRow) -> DataKey:
+        """Return the data key that a row keeps. Raises what key_of() raises."""
         parent = self.ring.find(row.key_id)
         if parent is None:
-            raise NotFound(f"The content of {object_id} was erased: the key that it was encrypted under is destroyed.")
+            raise NotFound(
+                f"The content of {row.object_id} was erased: the key that it was encrypted under is destroyed."
+            )
         return self._unwrapped(row, parent)
 
     def find_key(self, object_id: str) -> DataKey | None:

@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from llmos.core.encryption.data_key import DataKey
 from llmos.core.schemas.runs import StepDescription
-from llmos.data.apps import queries
+from llmos.data.apps.opened import OpenRun
 from llmos.data.apps.sealing import seal, unseal
-from llmos.data.apps.tables import RunRow, StepRow
+from llmos.data.apps.tables import StepRow
 
 EntryState = Literal["begun", "done", "failed"]
 
@@ -46,40 +45,46 @@ class Entry:
 
 
 class Journal:
-    """The steps of one run, within a transaction that has locked it."""
+    """Steps of one run, within a transaction that has locked it."""
 
-    def __init__(self, session: Session, key: DataKey, run: RunRow, now: datetime) -> None:
-        self._session, self._key, self._run, self._now = session, key, run, now
+    def __init__(self, session: Session, run: OpenRun, now: datetime, rows: Sequence[StepRow]) -> None:
+        """`rows`: the steps that are there, as far as they are asked for here. They are kept with the next flush."""
+        self._session, self._key, self._run, self._now = session, run.key, run.row, now
+        self._rows = {row.key: row for row in rows}
+        self._values: dict[str, tuple[Any, Any]] = {}
+        """The arguments and results that this object has sealed or opened."""
 
     def write(self, entries: Sequence[Entry]) -> list[StepDescription]:
         """Write entries, as far as they may be, and return how their steps stand then."""
         return [self._write(entry) for entry in entries]
 
     def steps(self) -> list[StepDescription]:
-        return [self._described(row) for row in queries.steps(self._session, self._run.id)]
+        """Return the steps that were read, and those that were written."""
+        return [self._described(row) for row in self._rows.values()]
 
     def doubt_begun_effects(self) -> None:
         """Bring the effects that another process began into doubt."""
-        for row in queries.begun_effects(self._session, self._run.id):
-            row.state, row.at = "in_doubt", self._now
+        for row in self._rows.values():
+            if row.is_effect and row.state == "begun":
+                row.state, row.at = "in_doubt", self._now
 
     def resolve(self, key: str, has_happened: bool, result: Any) -> bool:
         """Say what became of a step in doubt. Return whether there is one with this key."""
-        row = queries.step(self._session, self._run.id, key)
+        row = self._rows.get(key)
         if row is None or row.state != "in_doubt":
             return False
         arguments, _ = self._opened(row)
-        row.sealed = self._sealed(row.number, arguments, result)
+        row.sealed = self._sealed(row.number, key, arguments, result)
         row.state, row.at = "done" if has_happened else "cleared", self._now
         return True
 
     def _write(self, entry: Entry) -> StepDescription:
-        row = queries.step(self._session, self._run.id, entry.key)
+        row = self._rows.get(entry.key)
         if row is None:
             row = self._add(entry)
         elif _may_change(row, entry):
             arguments = self._opened(row)[0] if entry.arguments is None else entry.arguments
-            row.sealed = self._sealed(row.number, arguments, entry.result)
+            row.sealed = self._sealed(row.number, row.key, arguments, entry.result)
             row.state, row.attempt, row.seconds, row.at = entry.state, entry.attempt, entry.seconds, self._now
         return self._described(row)
 
@@ -96,20 +101,23 @@ class Journal:
             is_effect=entry.is_effect,
             state=entry.state,
             attempt=entry.attempt,
-            sealed=self._sealed(number, entry.arguments, entry.result),
+            sealed=self._sealed(number, entry.key, entry.arguments, entry.result),
             seconds=entry.seconds,
             at=self._now,
         )
         self._session.add(row)
-        self._session.flush()
+        self._rows[entry.key] = row
         return row
 
-    def _sealed(self, number: int, arguments: Any, result: Any) -> bytes:
+    def _sealed(self, number: int, key: str, arguments: Any, result: Any) -> bytes:
+        self._values[key] = arguments, result
         return seal(self._key, [arguments, result], f"step {number}")
 
     def _opened(self, row: StepRow) -> tuple[Any, Any]:
-        arguments, result = unseal(self._key, row.sealed, f"step {row.number}")
-        return arguments, result
+        if row.key not in self._values:
+            arguments, result = unseal(self._key, row.sealed, f"step {row.number}")
+            self._values[row.key] = arguments, result
+        return self._values[row.key]
 
     def _described(self, row: StepRow) -> StepDescription:
         arguments, result = self._opened(row)

@@ -2,27 +2,43 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import CompoundSelect, Select, String, bindparam, delete, exists, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
+from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
 from llmos.core.schemas.runs import LIVE_STATES
 from llmos.data.apps.tables import RunRow, SessionRow, SignalRow, StepRow, TurnRow
+from llmos.data.tables import RetentionRow
 
 RunSelect = Select[RunRow]
 
 _AT_ONCE = 500
 
 
-def session_row(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> SessionRow | None:
+def session_with_key(
+    session: Session, project: str, id: str, now: datetime, *, lock: bool = False
+) -> tuple[SessionRow, ObjectKeyRow | None] | None:
     """Return a session of the project that hasn't expired, or None."""
     if not id.isprintable():  # PostgreSQL rejects text with a NUL.
         return None
-    statement = select(SessionRow).where(SessionRow.id == id, SessionRow.project == project)
-    statement = statement.where(SessionRow.expires_at > now)
-    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+    found = session.execute(_select_session(lock), {"id": id, "project": project, "now": now}).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+@cache
+def _select_session(lock: bool) -> Select[SessionRow, ObjectKeyRow]:
+    """Return the statement of session_with_key(), which SQLAlchemy needn't build and compare at each use."""
+    statement = (
+        select(SessionRow, ObjectKeyRow)
+        .outerjoin(ObjectKeyRow, ObjectKeyRow.object_id == SessionRow.id)
+        .where(SessionRow.id == bindparam("id"), SessionRow.project == bindparam("project"))
+        .where(SessionRow.expires_at > bindparam("now"))
+    )
+    return statement.with_for_update(of=SessionRow) if lock else statement
 
 
 def session_named(session: Session, project: str, app: str, name: str) -> SessionRow | None:
@@ -49,23 +65,79 @@ def turns(session: Session, session_id: str, first: int, before: int, limit: int
     return session.scalars(statement.order_by(TurnRow.index.desc()).limit(limit)).all()[::-1]
 
 
-def run_row(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> RunRow | None:
-    """Return a run of the project that hasn't expired, or None."""
+def retention_and_subjects(session: Session, project: str, object_id: str) -> tuple[str | None, set[str]]:
+    """Return the retention that the project has set, and the HMACs of the persons whose data an object has."""
+    rows = session.execute(_select_retention_and_subjects(), {"project": project, "object_id": object_id}).all()
+    retention = next((row[1] for row in rows if row[0] == "retention"), None)
+    return retention, {row[1] for row in rows if row[0] == "subject"}
+
+
+@cache
+def _select_retention_and_subjects() -> CompoundSelect[Any]:
+    is_retention, is_subject = literal_column("'retention'", String), literal_column("'subject'", String)
+    return union_all(
+        select(is_retention, RetentionRow.retention).where(RetentionRow.project == bindparam("project")),
+        select(is_subject, ObjectSubjectRow.subject).where(ObjectSubjectRow.object_id == bindparam("object_id")),
+    )
+
+
+def retention_of(session: Session, project: str) -> str | None:
+    """Return the retention that the project has set."""
+    return session.scalars(_select_retention(), {"project": project}).one_or_none()
+
+
+@cache
+def _select_retention() -> Select[str]:
+    return select(RetentionRow.retention).where(RetentionRow.project == bindparam("project"))
+
+
+def run_with_key(
+    session: Session, project: str, id: str, now: datetime, *, lock: bool = False
+) -> tuple[RunRow, ObjectKeyRow | None, str | None, bool] | None:
+    """Return a run of the project that hasn't expired, its key, the project's retention and whether the run has
+    signals; or None."""
     if not id.isprintable():
         return None
-    statement = select(RunRow).where(RunRow.id == id, RunRow.project == project, RunRow.expires_at > now)
-    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+    found = session.execute(_select_run(lock), {"id": id, "project": project, "now": now}).one_or_none()
+    return None if found is None else (found[0], found[1], found[2], found[3])
 
 
-def run_with_id(session: Session, id: str) -> RunRow | None:
-    """Return a run of any project."""
-    return session.scalars(select(RunRow).where(RunRow.id == id)).one_or_none()
+@cache
+def _select_run(lock: bool) -> Select[RunRow, ObjectKeyRow, str, bool]:
+    has_signals = exists().where(SignalRow.run_id == RunRow.id)
+    statement = (
+        select(RunRow, ObjectKeyRow, RetentionRow.retention, has_signals)
+        .outerjoin(ObjectKeyRow, ObjectKeyRow.object_id == RunRow.id)
+        .outerjoin(RetentionRow, RetentionRow.project == RunRow.project)
+        .where(RunRow.id == bindparam("id"), RunRow.project == bindparam("project"))
+        .where(RunRow.expires_at > bindparam("now"))
+    )
+    return statement.with_for_update(of=RunRow) if lock else statement
+
+
+def runs_beside(session: Session, id: str, session_id: str | None) -> tuple[RunRow | None, RunRow | None]:
+    """Return the run of any project that has this id, and the run of the session that hasn't ended. Both are locked
+    until the transaction ends."""
+    rows = session.scalars(_select_runs_beside(), {"id": id, "session_id": session_id}).all()
+    known = next((row for row in rows if row.id == id), None)
+    return known, next((row for row in rows if row is not known), None)
+
+
+@cache
+def _select_runs_beside() -> RunSelect:
+    is_live = (RunRow.session_id == bindparam("session_id")) & RunRow.state.in_(LIVE_STATES)
+    return select(RunRow).where((RunRow.id == bindparam("id")) | is_live).with_for_update()
 
 
 def live_run_of(session: Session, session_id: str) -> RunRow | None:
     """Return the run of a session that hasn't ended, locked until the transaction ends."""
-    statement = select(RunRow).where(RunRow.session_id == session_id, RunRow.state.in_(LIVE_STATES))
-    return session.scalars(statement.with_for_update()).one_or_none()
+    return session.scalars(_select_live_run(), {"session_id": session_id}).one_or_none()
+
+
+@cache
+def _select_live_run() -> RunSelect:
+    statement = select(RunRow).where(RunRow.session_id == bindparam("session_id"), RunRow.state.in_(LIVE_STATES))
+    return statement.with_for_update()
 
 
 def live_runs_of(session: Session, session_ids: Collection[str]) -> dict[str, str]:
@@ -97,17 +169,31 @@ def to_be_continued(statement: RunSelect, now: datetime) -> RunSelect:
 
 def steps(session: Session, run_id: str) -> Sequence[StepRow]:
     """Return the steps in the order in which they began."""
-    return session.scalars(select(StepRow).where(StepRow.run_id == run_id).order_by(StepRow.number)).all()
+    return session.scalars(_select_steps(), {"run_id": run_id}).all()
+
+
+@cache
+def _select_steps() -> Select[StepRow]:
+    return select(StepRow).where(StepRow.run_id == bindparam("run_id")).order_by(StepRow.number)
+
+
+def steps_to_change(
+    session: Session, run_id: str, keys: Collection[str], *, with_begun_effects: bool = False
+) -> Sequence[StepRow]:
+    """Return the steps with these keys, and the effects that were begun and haven't ended."""
+    statement = _select_steps_to_change(with_begun_effects)
+    return session.scalars(statement, {"run_id": run_id, "keys": [*keys]}).all()
+
+
+@cache
+def _select_steps_to_change(with_begun_effects: bool) -> Select[StepRow]:
+    is_named = StepRow.key.in_(bindparam("keys", expanding=True))
+    is_begun = StepRow.is_effect & (StepRow.state == "begun")
+    return _select_steps().where(is_named | is_begun if with_begun_effects else is_named)
 
 
 def step(session: Session, run_id: str, key: str) -> StepRow | None:
     return session.scalars(select(StepRow).where(StepRow.run_id == run_id, StepRow.key == key)).one_or_none()
-
-
-def begun_effects(session: Session, run_id: str) -> Sequence[StepRow]:
-    """Return the effects that were begun and haven't ended."""
-    statement = select(StepRow).where(StepRow.run_id == run_id, StepRow.is_effect, StepRow.state == "begun")
-    return session.scalars(statement).all()
 
 
 def signals(session: Session, run_id: str) -> Sequence[SignalRow]:

@@ -13,7 +13,7 @@ A lease is a text that the process chose. Who has another one writes nothing, so
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectSubjectRow
 from llmos.core.errors import Conflict, NotFound, RunConflict
@@ -39,10 +38,11 @@ from llmos.core.schemas.runs import (
 from llmos.core.schemas.turns import close_turn, has_results
 from llmos.data.apps import queries
 from llmos.data.apps.journal import Entry, Journal
+from llmos.data.apps.opened import OpenRun, find_session, lock_session, open_run
 from llmos.data.apps.sealing import existing_key, seal, unseal
-from llmos.data.apps.sessions import append_turn, existing_session, keeps_nothing
-from llmos.data.apps.tables import RunRow, SignalRow
-from llmos.data.retention import Retention, Retentions
+from llmos.data.apps.sessions import append_turn, keeps_nothing
+from llmos.data.apps.tables import RunRow, SignalRow, StepRow
+from llmos.data.retention import Retention
 
 IN_DOUBT = "in_doubt:"
 """What a run waits for while a person finds out whether a step happened: this, and the step's key."""
@@ -88,7 +88,6 @@ class AppRuns:
 
     def __init__(self, database: Database, encryption: Encryption, *, clock: Clock = utc_now) -> None:
         self._database, self._encryption, self._clock = database, encryption, clock
-        self._retentions = Retentions(database, clock=clock)
 
     def begin(self, project: str, new: NewRun) -> RunDescription:
         """Begin a run, or return it to the process that did.
@@ -97,20 +96,23 @@ class AppRuns:
         one is alive, NotFound for an unknown session, and Conflict if the project keeps nothing.
         """
         check_name(new.app, "an app")
-        retention, now = self._retentions.of(project), self._clock()
+        now = self._clock()
+        retention, subjects = self._read_before(project, new)
         if retention.keeps_nothing:
             raise Conflict(keeps_nothing(project, "runs"))
-        subjects = self._subjects(project, new)
         key = self._encryption.new_key(new.id)
         key_row = self._encryption.wrap(key, project, subjects=subjects)
         with self._database.transaction() as session:
-            if (known := queries.run_with_id(session, new.id)) is not None:
+            known, live = queries.runs_beside(session, new.id, new.session_id)
+            if known is not None:
                 if known.project != project or known.lease != new.lease:
                     raise RunConflict(f"The id {new.id} is taken. Choose another one.")
-                return self._described(session, known, is_holder=True)
+                run = OpenRun(known, existing_key(self._encryption, session, known.id), has_signals=True)
+                return self._described_whole(session, run, is_holder=True)
             if new.session_id is not None:
-                existing_session(session, project, new.session_id, now, lock=True)
-                self._make_room(session, new.session_id, retention, now)
+                lock_session(session, project, new.session_id, now)
+                if live is not None:
+                    self._make_room(session, live, retention, now)
             row = RunRow(id=new.id, project=project, app=new.app, session_id=new.session_id, state="running")
             row.lease, row.lease_expires_at = new.lease, now + timedelta(seconds=new.lease_seconds)
             row.num_steps, row.input = 0, seal(key, new.input, "input")
@@ -118,12 +120,12 @@ class AppRuns:
             session.add_all([key_row, row])
             session.add_all([ObjectSubjectRow(object_id=row.id, subject=each, project=project) for each in subjects])
             session.flush()
-            return self._described(session, row, is_holder=True)
+            return _described(OpenRun(row, key), is_holder=True)
 
     def get(self, project: str, id: str) -> RunDescription:
         """Raises NotFound for an unknown or expired one, and for another project's."""
         with self._database.session() as session:
-            return self._described(session, self._existing(session, project, id))
+            return self._described_whole(session, self._existing(session, project, id))
 
     def list(
         self,
@@ -144,9 +146,10 @@ class AppRuns:
         statement = queries.runs_of(project, now, app=app, state=state, session_id=session_id)
         statement = queries.to_be_continued(statement, now) if abandoned else statement
         with self._database.session() as session:
-            before = None if after is None else self._existing(session, project, after).number
+            before = None if after is None else self._existing(session, project, after).row.number
             rows = queries.runs_page(session, statement, before, limit)
-            return [self._described(session, row, has_steps=False) for row in rows]
+            runs = [OpenRun(row, existing_key(self._encryption, session, row.id), has_signals=True) for row in rows]
+            return [_described(run, _signals(session, run)) for run in runs]
 
     def claim(self, project: str, id: str, lease: Lease) -> RunDescription:
         """Give a run to a process. Its effects that were begun and haven't ended are in doubt then.
@@ -155,14 +158,14 @@ class AppRuns:
         """
         now = self._clock()
         with self._database.transaction() as session:
-            row = self._existing(session, project, id, lock=True)
+            run = self._existing(session, project, id, lock=True)
+            row, journal = run.row, Journal(session, run, now, queries.steps(session, id))
             if not (row.lease == lease.lease and row.state == "running"):
                 _check_claimable(row, now)
-                self._journal(session, row, now).doubt_begun_effects()
+                journal.doubt_begun_effects()
                 row.state, row.lease, row.waits_for = "running", lease.lease, None
             row.lease_expires_at = now + timedelta(seconds=lease.seconds)
-            session.flush()
-            return self._described(session, row, is_holder=True)
+            return _described(run, _signals(session, run), journal.steps(), is_holder=True)
 
     def write(
         self, project: str, id: str, lease: Lease, entries: Sequence[Entry], end: End | None = None
@@ -172,18 +175,20 @@ class AppRuns:
         Returns the run without its steps, and how the steps of the entries stand. Raises RunConflict for a process that
         doesn't have the run.
         """
-        now, retention = self._clock(), self._retentions.of(project)
+        now = self._clock()
         with self._database.transaction() as session:
-            row = self._existing(session, project, id, lock=True)
+            run = self._existing(session, project, id, lock=True)
+            row = run.row
             is_repeated = row.lease == lease.lease and end is not None and row.state == end.state
             if not is_repeated:
                 _check_holder(row, lease.lease)
-            steps = self._journal(session, row, now).write(entries)
+            end = None if is_repeated else end
+            journal = Journal(session, run, now, _steps_for(session, row, entries, end))
+            steps = journal.write(entries)
             row.lease_expires_at = now + timedelta(seconds=lease.seconds)
-            if end is not None and not is_repeated:
-                self._end(session, row, end, retention, now)
-            session.flush()
-            return self._described(session, row, has_steps=False), steps
+            if end is not None:
+                self._end(session, run, journal, end, now)
+            return _described(run, _signals(session, run)), steps
 
     def signal(self, project: str, id: str, name: str, value: Any, *, actor: str | None = None) -> RunDescription:
         """Give a run what it waits for, or will wait for. The first value stays.
@@ -192,66 +197,64 @@ class AppRuns:
         """
         now = self._clock()
         with self._database.transaction() as session:
-            row = self._existing(session, project, id, lock=True)
-            _check_live(row)
+            run = self._existing(session, project, id, lock=True)
+            _check_live(run.row)
             if queries.signal(session, id, name) is not None:
                 raise Conflict(f"{id} has got {name[:80]!r} already. The first value stays.")
-            key = existing_key(self._encryption, session, id)
-            session.add(SignalRow(run_id=id, name=name, sealed=seal(key, value, name), actor=actor, at=now))
-            _make_ready(row, name)
+            session.add(SignalRow(run_id=id, name=name, sealed=seal(run.key, value, name), actor=actor, at=now))
+            _make_ready(run.row, name)
             session.flush()
-            return self._described(session, row)
+            return self._described_whole(session, replace(run, has_signals=True))
 
     def resolve(self, project: str, id: str, step: str, *, has_happened: bool, result: Any = None) -> RunDescription:
         """Say whether an effect in doubt has happened, and with what result. Raises NotFound if there is none."""
         now = self._clock()
         with self._database.transaction() as session:
-            row = self._existing(session, project, id, lock=True)
-            _check_live(row)
-            if not self._journal(session, row, now).resolve(step, has_happened, result):
+            run = self._existing(session, project, id, lock=True)
+            _check_live(run.row)
+            journal = Journal(session, run, now, queries.steps(session, id))
+            if not journal.resolve(step, has_happened, result):
                 raise NotFound(f"{id} has no step {step[:128]!r} that is in doubt.", param="step")
             describe_action(id, step=step[:128], has_happened=has_happened)
-            _make_ready(row, IN_DOUBT + step)
-            session.flush()
-            return self._described(session, row)
+            _make_ready(run.row, IN_DOUBT + step)
+            return _described(run, _signals(session, run), journal.steps())
 
     def cancel(self, project: str, id: str) -> RunDescription:
         """Cancel a run. Its process notices when it writes the next time. Raises Conflict if it has ended."""
-        now, retention = self._clock(), self._retentions.of(project)
+        now = self._clock()
         with self._database.transaction(frees_space=True) as session:
-            row = self._existing(session, project, id, lock=True)
-            _check_live(row)
+            run = self._existing(session, project, id, lock=True)
+            _check_live(run.row)
             error = RunFailure(code="cancelled", message="The run was cancelled.")
-            row.lease = ""
-            self._end(session, row, End(state="cancelled", error=error), retention, now)
-            session.flush()
-            return self._described(session, row)
+            run.row.lease = ""
+            journal = Journal(session, run, now, queries.steps(session, id))
+            self._end(session, run, journal, End(state="cancelled", error=error), now)
+            return _described(run, _signals(session, run), journal.steps())
 
     def remove(self, project: str, id: str) -> None:
         """Delete a run. Raises NotFound, and Conflict for one that hasn't ended."""
         with self._database.transaction(frees_space=True) as session:
-            row = self._existing(session, project, id, lock=True)
-            if row.state in LIVE_STATES:
+            run = self._existing(session, project, id, lock=True)
+            if run.row.state in LIVE_STATES:
                 raise Conflict(f"{id} hasn't ended. Cancel it first.")
             queries.remove_runs(session, [id])
 
-    def _make_room(self, session: Session, session_id: str, retention: Retention, now: datetime) -> None:
+    def _make_room(self, session: Session, live: RunRow, retention: Retention, now: datetime) -> None:
         """End the run in a session whose process died. Raises RunConflict for one that is alive or waits."""
-        live = queries.live_run_of(session, session_id)
-        if live is None:
-            return
         if live.state != "running":
             what = f"waits for {live.waits_for[:80]!r}" if live.waits_for else "is ready to be continued"
             raise RunConflict(f"The run {live.id} is in this session and {what}. Continue or cancel it first.")
         if live.lease_expires_at > now:
             raise RunConflict(f"The run {live.id} is in this session. Wait until it has ended, or cancel it.")
         error = RunFailure(code="interrupted", message="The process of the run died, and the session went on.")
-        self._end(session, live, End(state="interrupted", error=error), retention, now)
+        run = OpenRun(live, existing_key(self._encryption, session, live.id), retention)
+        journal = Journal(session, run, now, queries.steps(session, live.id))
+        self._end(session, run, journal, End(state="interrupted", error=error), now)
 
-    def _end(self, session: Session, row: RunRow, end: End, retention: Retention, now: datetime) -> None:
+    def _end(self, session: Session, run: OpenRun, journal: Journal, end: End, now: datetime) -> None:
         """Enter a state, with the session's turn in the same transaction."""
-        key = existing_key(self._encryption, session, row.id)
-        row.end = seal(key, [end.output, end.error, end.usage, end.waits_with], "end")
+        row = run.row
+        row.end = seal(run.key, [end.output, end.error, end.usage, end.waits_with], "end")
         row.state = end.state
         if end.state == "waiting":
             assert end.waits_for is not None, "the endpoint checked it"
@@ -259,74 +262,92 @@ class AppRuns:
             if _is_answered(session, row):
                 row.state = "ready"
             return
-        self._journal(session, row, now).doubt_begun_effects()
-        row.waits_for, row.ended_at, row.expires_at = None, now, retention.response_expires_at(now)
+        journal.doubt_begun_effects()
+        row.waits_for, row.ended_at, row.expires_at = None, now, run.retention.response_expires_at(now)
         if row.session_id is not None:
-            self._append_turn(session, row, end, retention, now)
+            self._append_turn(session, run, journal, end, now)
 
-    def _append_turn(self, session: Session, row: RunRow, end: End, retention: Retention, now: datetime) -> None:
+    def _append_turn(self, session: Session, run: OpenRun, journal: Journal, end: End, now: datetime) -> None:
         """Append the run's turn to its session.
 
         The turn of a run without an answer stays only if tools were called in it: what they did must be known later.
         """
+        row = run.row
         assert row.session_id is not None
-        found = queries.session_row(session, row.project, row.session_id, now, lock=True)
+        with session.no_autoflush:  # All changes are written at once, at the end.
+            found = find_session(session, self._encryption, row.project, row.session_id, now, lock=True)
         if found is None:
             return  # It was removed, or has expired.
-        run_key = existing_key(self._encryption, session, row.id)
-        messages = turn_of(unseal(run_key, row.input, "input"), self._journal(session, row, now).steps())
+        messages = turn_of(unseal(run.key, row.input, "input"), journal.steps())
         if end.state != "succeeded" and not has_results(messages):
             return
         messages = close_turn(messages, end.error.message if end.error else "the run ended without one.")
-        append_turn(session, existing_key(self._encryption, session, found.id), found, messages, now=now, run_id=row.id)
-        found.num_tokens = end.num_tokens or found.num_tokens
-        found.expires_at = retention.response_expires_at(now)
+        append_turn(session, found, messages, now=now, run_id=row.id)
+        found.row.num_tokens = end.num_tokens or found.row.num_tokens
+        found.row.expires_at = run.retention.response_expires_at(now)
 
-    def _journal(self, session: Session, row: RunRow, now: datetime) -> Journal:
-        return Journal(session, existing_key(self._encryption, session, row.id), row, now)
+    def _existing(self, session: Session, project: str, id: str, *, lock: bool = False) -> OpenRun:
+        return open_run(session, self._encryption, project, id, self._clock(), lock=lock)
 
-    def _existing(self, session: Session, project: str, id: str, *, lock: bool = False) -> RunRow:
-        row = queries.run_row(session, project, id, self._clock(), lock=lock)
-        if row is None:
-            raise NotFound(f"There is no run {id[:80]!r}. Runs are kept as long as the project keeps responses.")
-        return row
-
-    def _subjects(self, project: str, new: NewRun) -> set[str]:
-        """Return the HMACs of the persons whose data the run has."""
+    def _read_before(self, project: str, new: NewRun) -> tuple[Retention, set[str]]:
+        """Return the project's retention, and the HMACs of the persons whose data the new run has."""
         subjects = {self._encryption.ring.index("subject", project, new.user)} if new.user else set()
-        if new.session_id is not None:
-            with self._database.session() as session:
-                subjects.update(key_queries.subjects_of(session, new.session_id))
-        return subjects
+        with self._database.session() as session:
+            retention, others = queries.retention_and_subjects(session, project, new.session_id or "")
+        return Retention.of(retention), subjects | others
 
-    def _described(
-        self, session: Session, row: RunRow, *, has_steps: bool = True, is_holder: bool = False
-    ) -> RunDescription:
-        key = existing_key(self._encryption, session, row.id)
-        end = [None, None, {}, None] if row.end is None else unseal(key, row.end, "end")
-        signals = [
-            SignalDescription(name=each.name, value=unseal(key, each.sealed, each.name), actor=each.actor, at=each.at)
-            for each in queries.signals(session, row.id)
-        ]
-        return RunDescription(
-            id=row.id,
-            app=row.app,
-            session=row.session_id,
-            state=row.state,
-            input=unseal(key, row.input, "input"),
-            output=end[0],
-            error=None if end[1] is None else RunFailure(**end[1]),
-            usage=RunUsage(**end[2]),
-            waits_for=row.waits_for,
-            waits_with=end[3] if row.waits_for else None,
-            steps=Journal(session, key, row, row.created_at).steps() if has_steps else [],
-            signals=signals,
-            lease=row.lease if is_holder else None,
-            lease_expires_at=row.lease_expires_at if row.state == "running" else None,
-            created_at=row.created_at,
-            ended_at=row.ended_at,
-            expires_at=row.expires_at,
-        )
+    def _described_whole(self, session: Session, run: OpenRun, *, is_holder: bool = False) -> RunDescription:
+        steps = Journal(session, run, self._clock(), queries.steps(session, run.row.id)).steps()
+        return _described(run, _signals(session, run), steps, is_holder=is_holder)
+
+
+def _described(
+    run: OpenRun,
+    signals: Sequence[SignalDescription] = (),
+    steps: Sequence[StepDescription] = (),
+    *,
+    is_holder: bool = False,
+) -> RunDescription:
+    row = run.row
+    end = [None, None, {}, None] if row.end is None else unseal(run.key, row.end, "end")
+    return RunDescription(
+        id=row.id,
+        app=row.app,
+        session=row.session_id,
+        state=row.state,
+        input=unseal(run.key, row.input, "input"),
+        output=end[0],
+        error=None if end[1] is None else RunFailure(**end[1]),
+        usage=RunUsage(**end[2]),
+        waits_for=row.waits_for,
+        waits_with=end[3] if row.waits_for else None,
+        steps=[*steps],
+        signals=[*signals],
+        lease=row.lease if is_holder else None,
+        lease_expires_at=row.lease_expires_at if row.state == "running" else None,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _signals(session: Session, run: OpenRun) -> Sequence[SignalDescription]:
+    rows = queries.signals(session, run.row.id) if run.has_signals else []
+    return [
+        SignalDescription(name=each.name, value=unseal(run.key, each.sealed, each.name), actor=each.actor, at=each.at)
+        for each in rows
+    ]
+
+
+def _steps_for(session: Session, row: RunRow, entries: Sequence[Entry], end: End | None) -> Sequence[StepRow]:
+    """Return the steps that a write is about, in one statement: those of its entries; for an end, also the effects that
+    it leaves in doubt; for the end of a turn, all."""
+    is_ended = end is not None and end.state != "waiting"
+    if is_ended and row.session_id is not None:
+        return queries.steps(session, row.id)
+    if not (entries or is_ended):
+        return []
+    return queries.steps_to_change(session, row.id, {entry.key for entry in entries}, with_begun_effects=is_ended)
 
 
 def _check_live(row: RunRow) -> None:

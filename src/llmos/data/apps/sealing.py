@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
+from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.data_key import DataKey, modified
 from llmos.core.encryption.encryption import Encryption
+from llmos.core.encryption.tables import ObjectKeyRow
 from llmos.core.errors import BadRequest
 
 MAX_BYTES = 4 << 20
@@ -27,7 +29,11 @@ def unseal(key: DataKey, sealed: bytes, place: str) -> Any:
 
 def existing_key(encryption: Encryption, session: Session, id: str) -> DataKey:
     """Return the key of a session or a run."""
-    key = encryption.key_of(session, id)
-    if key is None:
+    return unwrapped(encryption, key_queries.object_key(session, id), id)
+
+
+def unwrapped(encryption: Encryption, row: ObjectKeyRow | None, id: str) -> DataKey:
+    """Return the key of a session or a run, of its row."""
+    if row is None:
         raise modified(id)
-    return key
+    return encryption.unwrap(row)

@@ -15,12 +15,13 @@ from llmos.core.database import Database
 from llmos.core.encryption.data_key import DataKey
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectSubjectRow
-from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.errors import BadRequest, Conflict
 from llmos.core.ids import new_id
 from llmos.core.names import check_name
 from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 from llmos.core.schemas.turns import Message, check_turn
 from llmos.data.apps import queries
+from llmos.data.apps.opened import OpenSession, open_session
 from llmos.data.apps.sealing import existing_key, seal, unseal
 from llmos.data.apps.tables import SessionRow, TurnRow
 from llmos.data.retention import Retentions
@@ -55,7 +56,7 @@ class AppSessions:
         hmac = ring.index("session", project, f"{app}\n{name}")
         with self._database.session() as session:
             if (row := queries.session_named(session, project, app, hmac)) is not None and row.expires_at > now:
-                return self._described(session, row)
+                return self._described(session, self._opened(session, row))
         subjects = [ring.index("subject", project, user)] if user else []
         key = self._encryption.new_key(id)
         key_row = self._encryption.wrap(key, project, subjects=subjects)
@@ -72,12 +73,12 @@ class AppSessions:
                 session.add_all([key_row, row])
                 session.add_all([ObjectSubjectRow(object_id=id, subject=each, project=project) for each in subjects])
                 session.flush()
-            return self._described(session, row)
+            return self._described(session, self._opened(session, row))
 
     def get(self, project: str, id: str) -> AppSessionDescription:
         """Raises NotFound for an unknown or expired one, and for another project's."""
         with self._database.session() as session:
-            return self._described(session, existing_session(session, project, id, self._clock()))
+            return self._described(session, self._existing(session, project, id))
 
     def list(
         self, project: str, *, app: str | None = None, after: str | None = None, limit: int = 100
@@ -85,54 +86,60 @@ class AppSessions:
         """Return sessions, newest first, beginning behind the session `after`."""
         now = self._clock()
         with self._database.session() as session:
-            before = None if after is None else existing_session(session, project, after, now).number
+            before = None if after is None else self._existing(session, project, after).row.number
             rows = queries.sessions_page(session, project, now, app=app, before=before, limit=limit)
-            return [self._described(session, row) for row in rows]
+            return [self._described(session, self._opened(session, row)) for row in rows]
 
     def turns(
         self, project: str, id: str, *, first: int = 0, before: int | None = None, limit: int = 100
     ) -> Sequence[TurnDescription]:
         """Return the newest `limit` turns from `first` on and before `before`, oldest first."""
         with self._database.session() as session:
-            row = existing_session(session, project, id, self._clock())
-            key = existing_key(self._encryption, session, id)
-            last = row.num_turns if before is None else before
-            return [_turn(key, each) for each in queries.turns(session, id, first, last, limit)]
+            found = self._existing(session, project, id)
+            last = found.row.num_turns if before is None else before
+            return [_turn(found.key, each) for each in queries.turns(session, id, first, last, limit)]
 
     def append(self, project: str, id: str, messages: Sequence[Message]) -> AppSessionDescription:
         """Append one whole turn. Raises BadRequest for messages that aren't one, and Conflict while a run is in it."""
         check_turn(messages)
         now, retention = self._clock(), self._retentions.of(project)
         with self._database.transaction() as session:
-            row = existing_session(session, project, id, now, lock=True)
+            found = self._existing(session, project, id, lock=True)
             if (run := queries.live_run_of(session, id)) is not None:
                 raise Conflict(f"The run {run.id} is in this session. Wait until it has ended, or cancel it.")
-            append_turn(session, existing_key(self._encryption, session, id), row, messages, now=now)
-            row.expires_at = retention.response_expires_at(now)
-            return self._described(session, row)
+            append_turn(session, found, messages, now=now)
+            found.row.expires_at = retention.response_expires_at(now)
+            return self._described(session, found)
 
     def set_window(self, project: str, id: str, window: Window) -> AppSessionDescription:
         """Let prompts begin with a later turn. Raises BadRequest for one that isn't there."""
         with self._database.transaction() as session:
-            row = existing_session(session, project, id, self._clock(), lock=True)
+            found = self._existing(session, project, id, lock=True)
+            row = found.row
             if not row.first_turn <= window.first_turn <= row.num_turns:
                 raise BadRequest(
                     f"`first_turn` is {window.first_turn}; it takes {row.first_turn} to {row.num_turns}.",
                     param="first_turn",
                 )
-            key = existing_key(self._encryption, session, id)
-            name, _ = unseal(key, row.sealed, "session")
-            row.sealed, row.first_turn = seal(key, [name, window.summary], "session"), window.first_turn
-            return self._described(session, row)
+            name, _ = unseal(found.key, row.sealed, "session")
+            row.sealed, row.first_turn = seal(found.key, [name, window.summary], "session"), window.first_turn
+            return self._described(session, found)
 
     def remove(self, project: str, id: str) -> None:
         """Delete a session with its turns and runs. Raises NotFound as get() does."""
         with self._database.transaction(frees_space=True) as session:
-            existing_session(session, project, id, self._clock(), lock=True)
+            self._existing(session, project, id, lock=True)
             queries.remove_sessions(session, [id])
 
-    def _described(self, session: Session, row: SessionRow) -> AppSessionDescription:
-        name, summary = unseal(existing_key(self._encryption, session, row.id), row.sealed, "session")
+    def _existing(self, session: Session, project: str, id: str, *, lock: bool = False) -> OpenSession:
+        return open_session(session, self._encryption, project, id, self._clock(), lock=lock)
+
+    def _opened(self, session: Session, row: SessionRow) -> OpenSession:
+        return OpenSession(row, existing_key(self._encryption, session, row.id))
+
+    def _described(self, session: Session, found: OpenSession) -> AppSessionDescription:
+        row = found.row
+        name, summary = unseal(found.key, row.sealed, "session")
         return AppSessionDescription(
             id=row.id,
             app=row.app,
@@ -149,26 +156,13 @@ class AppSessions:
 
 
 def append_turn(
-    session: Session,
-    key: DataKey,
-    row: SessionRow,
-    messages: Sequence[Message],
-    *,
-    now: datetime,
-    run_id: str | None = None,
+    session: Session, found: OpenSession, messages: Sequence[Message], *, now: datetime, run_id: str | None = None
 ) -> None:
     """Add a whole turn to a session that is locked."""
-    sealed = seal(key, messages, f"turn {row.num_turns}")
+    row = found.row
+    sealed = seal(found.key, messages, f"turn {row.num_turns}")
     session.add(TurnRow(session_id=row.id, index=row.num_turns, run_id=run_id, sealed=sealed, created_at=now))
     row.num_turns, row.updated_at = row.num_turns + 1, now
-
-
-def existing_session(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> SessionRow:
-    """Raises NotFound."""
-    row = queries.session_row(session, project, id, now, lock=lock)
-    if row is None:
-        raise NotFound(f"There is no session {id[:80]!r}. Sessions are kept as long as the project keeps responses.")
-    return row
 
 
 def keeps_nothing(project: str, what: str) -> str:
