@@ -40,6 +40,7 @@ def keep_document(home: Path, subject: str) -> None:
     registry.database.close()
 
 
+@pytest.mark.process
 def test_documents_about_a_person_are_forgotten_and_counted(cli: Cli, home: Path) -> None:
     keep_document(home, "ann")
     assert len(json.loads(cli("knowledge", "documents", "faq", "--json").out)) == 1

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from llmos.data.documents import parsing
 from llmos.models.versions import file_facts
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,10 @@ class FastRun:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._item = item
-        file_facts._reader.cache_clear()  # A process that an earlier test started would hide that this one needs it.
+        # A process that an earlier test started would hide that this one needs it.
+        file_facts._reader.cache_clear()
+        while parsing._idle:
+            parsing._idle.pop().close()
         try:
             return (yield)
         finally:

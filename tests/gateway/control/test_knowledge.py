@@ -12,7 +12,7 @@ from llmos.gateway.services import Services
 from llmos.security.keys import NewKey
 from support.knowledge_fixtures import FakeEmbedder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 FILES = {
     "shop/guarantee.md": "# Guarantee\n\nTwo years. Batteries are excluded.\n",
