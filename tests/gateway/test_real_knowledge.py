@@ -82,5 +82,9 @@ def test_a_sync_goes_on_after_the_server_was_killed(home: Path) -> None:
             assert hits[0]["citation"]["document"] == document
             citation = hits[0]["citation"]
             assert FILES[document][citation["start"] : citation["end"]] == citation["quote"]
+            assert not post(running, "/llmos/v1/knowledge/faq/search", query=query)["notes"]
+        found = post(running, "/llmos/v1/knowledge/faq/search", query="Open at the weekend? " + "bread and tea " * 200)
+        assert found["hits"]
+        assert "the vector part read its beginning only" in found["notes"][0]
         assert running.end() == 0
     assert pending_entries(home) == len(FILES) + 3  # Entries and the files of the index; nothing is pending.

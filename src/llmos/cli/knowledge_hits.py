@@ -15,6 +15,8 @@ _WORD = re.compile(r"\w+")
 
 def print_hits(found: SearchDescription, query: str) -> None:
     """Print the passages, best first. On a terminal, the words of the query stand out."""
+    for note in found.notes:
+        stderr().print(note)
     if not found.hits:
         stderr().print(f"{found.version} has no passage that fits.")
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmos.core.errors import BadRequest, ModelNotFound
+from llmos.core.errors import BadRequest, ModelNotFound, PromptTooLong
 from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge.descriptions import describe_search
@@ -54,6 +54,15 @@ class Search:
     """The model that orders the hits by how well they answer the query. None: their order is that of the index."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    hits: Sequence[Hit]
+    vector: Vectors | None = None
+    """That of the query."""
+    notes: Sequence[str] = ()
+    """Sentences for who reads the hits."""
+
+
 class KnowledgeSearch:
     """Belongs to the event loop's thread."""
 
@@ -66,8 +75,7 @@ class KnowledgeSearch:
         """Return the hits, best first. Raises BadRequest for a query, filters or models that make no sense,
         ModelNotFound where the version's embedding model isn't here any more, and what the pipeline raises."""
         report = None if search.mode is not None else await _report_of(knowledge, version)
-        hits, _ = await self._search(knowledge, version, replace(search, mode=_mode_of(search, report)), caller)
-        return hits
+        return (await self._search(knowledge, version, replace(search, mode=_mode_of(search, report)), caller)).hits
 
     async def answer(
         self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
@@ -76,11 +84,11 @@ class KnowledgeSearch:
         search() raises."""
         report = await _report_of(knowledge, version)
         mode = _mode_of(search, report)
-        hits, vector = await self._search(knowledge, version, replace(search, mode=mode), caller)
-        described = describe_search(version, mode, hits)
+        found = await self._search(knowledge, version, replace(search, mode=mode), caller)
+        described = describe_search(version, mode, found.hits, found.notes)
         if report is None or (threshold := report.threshold) is None:
             return described
-        measure = await asyncio.to_thread(answer_probability, knowledge, version, report, search.query, vector)
+        measure = await asyncio.to_thread(answer_probability, knowledge, version, report, search.query, found.vector)
         if measure is None:
             return described
         return msgspec.structs.replace(
@@ -92,12 +100,11 @@ class KnowledgeSearch:
 
     async def _search(
         self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
-    ) -> tuple[Sequence[Hit], Vectors | None]:
-        """Return the hits, and the vector of the query if there is one."""
+    ) -> _Found:
         _check(search)
         if not version.num_chunks:
-            return [], None
-        vector = None if search.mode == "text" else await self._vector(version, search.query, caller)
+            return _Found([])
+        vector, notes = (None, []) if search.mode == "text" else await self._vector(version, search.query, caller)
         limit = search.limit if search.reranker is None else max(search.limit, RERANKED)
         find = partial(
             knowledge.search,
@@ -111,14 +118,25 @@ class KnowledgeSearch:
         )
         hits = await asyncio.to_thread(find)
         if search.reranker is None or not hits:
-            return hits, vector
-        return (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit], vector
+            return _Found(hits, vector, notes)
+        best = (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit]
+        return _Found(best, vector, notes)
 
-    async def _vector(self, version: KnowledgeVersion, query: str, caller: Caller) -> Vectors:
-        model = await asyncio.to_thread(self._embedding_of, version)
-        request = TextsToEmbed(model=model, digest=version.embedding_digest, texts=[query], role="query")
-        vector: Vectors = unit(await embed_texts(self._pipeline, caller, request))[0]
-        return vector
+    async def _vector(self, version: KnowledgeVersion, query: str, caller: Caller) -> tuple[Vectors, list[str]]:
+        """Return the vector of the query, and a note if the model doesn't take all of it."""
+        model, notes = await asyncio.to_thread(self._embedding_of, version), []
+        request = TextsToEmbed(
+            model=model, digest=version.embedding_digest, texts=[query], role="query", may_be_cut=False
+        )
+        try:
+            vectors = await embed_texts(self._pipeline, caller, request)
+        except PromptTooLong:
+            vectors = await embed_texts(self._pipeline, caller, msgspec.structs.replace(request, may_be_cut=True))
+            notes.append(
+                f"The query is longer than {model} takes: the vector part read its beginning only. The text part looks"
+                " for all of its words."
+            )
+        return unit(vectors)[0], notes
 
     def _embedding_of(self, version: KnowledgeVersion) -> str:
         """Return the reference of the model that made the version's vectors, whichever number it has by now."""

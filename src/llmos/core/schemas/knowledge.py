@@ -122,3 +122,5 @@ class SearchDescription(Description, frozen=True, kw_only=True):
     threshold: float | None = None
     measure: float | None = None
     """What is compared with the threshold."""
+    notes: list[str] = msgspec.field(default_factory=list)
+    """What the search couldn't take into account, in sentences."""

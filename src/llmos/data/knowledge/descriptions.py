@@ -73,8 +73,11 @@ def describe_hit(hit: Hit) -> SearchHit:
     )
 
 
-def describe_search(version: KnowledgeVersion, mode: Mode, hits: Sequence[Hit]) -> SearchDescription:
-    return SearchDescription(version=version.ref, mode=mode, hits=[describe_hit(hit) for hit in hits])
+def describe_search(
+    version: KnowledgeVersion, mode: Mode, hits: Sequence[Hit], notes: Sequence[str] = ()
+) -> SearchDescription:
+    described = [describe_hit(hit) for hit in hits]
+    return SearchDescription(version=version.ref, mode=mode, hits=described, notes=list(notes))
 
 
 def _fields(version: KnowledgeVersion, own: Labels, name: Labels) -> dict[str, Any]:

@@ -23,12 +23,14 @@ class TextsToEmbed(msgspec.Struct, frozen=True, kw_only=True):
     """sha256:<hex> of that version."""
     texts: list[str]
     role: Literal["query", "document"]
+    may_be_cut: bool = True
+    """Texts that are longer than the model takes are cut; otherwise they are an error."""
 
 
 async def embed_texts(pipeline: Pipeline, caller: Caller, request: TextsToEmbed) -> Vectors:
-    """Return the vectors, [num_texts, dimensions]. Longer texts are cut to what the model takes.
+    """Return the vectors, [num_texts, dimensions].
 
-    Raises PermissionDenied, Conflict where another version answers, and what the pipeline raises.
+    Raises PermissionDenied, PromptTooLong, Conflict where another version answers, and what the pipeline raises.
     """
     caller.check(Permission.INFERENCE)
     embeddings = await pipeline.embed(
@@ -37,7 +39,7 @@ async def embed_texts(pipeline: Pipeline, caller: Caller, request: TextsToEmbed)
             caller=caller,
             inputs=request.texts,
             names=[f"texts[{i}]" for i in range(len(request.texts))],
-            truncate_to=0,
+            truncate_to=0 if request.may_be_cut else None,
             role=request.role,
         )
     )
