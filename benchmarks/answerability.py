@@ -58,10 +58,11 @@ def read_pairs(folder: Path) -> list[Pair]:
 def measure(language: str, pairs: Sequence[Pair], embedder: Embedder, *, has_questions: bool, by_topic: bool) -> None:
     texts = [f"{topic}\n\n{question if has_questions else ''}\n{answer}" for topic, question, answer in pairs]
     of_texts, of_questions = embed(embedder, texts), embed(embedder, [question for _, question, _ in pairs], "query")
+    unknown = [embedder.unknown_share(question) for _, question, _ in pairs]
     areas, f1s, trivial, recalls, of_both, modes = [], [], [], [], [], []
     for seed in range(DIVISIONS):
         kept = divide(pairs, seed, by_topic=by_topic)
-        judged = judge_all(pairs, texts, kept, of_texts, of_questions)
+        judged = judge_all(pairs, texts, kept, of_texts, of_questions, unknown)
         report = evaluate(judged, knowledge="faq", cases="questions")
         figures = {figure.name: figure for figure in report.figures}
         f1s.append(figures["not_in_here_f1"].value)
@@ -106,7 +107,12 @@ def divide(pairs: Sequence[Pair], seed: int, *, by_topic: bool) -> list[int]:
 
 
 def judge_all(
-    pairs: Sequence[Pair], texts: Sequence[str], kept: Sequence[int], of_texts: Vectors, of_questions: Vectors
+    pairs: Sequence[Pair],
+    texts: Sequence[str],
+    kept: Sequence[int],
+    of_texts: Vectors,
+    of_questions: Vectors,
+    unknown_shares: Sequence[float],
 ) -> list[Judged]:
     chunks = [IndexedChunk(document=str(index), chunk=0, text=texts[index]) for index in kept]
     known = set(kept)
@@ -119,7 +125,15 @@ def judge_all(
                 hits = [
                     [JudgedHit(each.document, texts[int(each.document)], each.cosine) for each in found]
                     for mode in ("hybrid", "text", "vector")
-                    for found in [index.search(question, of_questions[number], limit=DEPTH, mode=mode)]  # type: ignore[arg-type]
+                    for found in [
+                        index.search(
+                            question,
+                            of_questions[number],
+                            limit=DEPTH,
+                            mode=mode,
+                            unknown_share=unknown_shares[number],
+                        )
+                    ]
                 ]
                 judged.append(judge(KnowledgeCase(question=question, expected=expected), Hits(*hits)))
             return judged

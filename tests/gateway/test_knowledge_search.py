@@ -12,6 +12,7 @@ from llmos.data.knowledge.evaluations import keep_report
 from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import ProjectKnowledge
 from llmos.gateway.knowledge_search import KnowledgeSearch, Search
+from llmos.gateway.question_reader import QuestionReader
 from llmos.gateway.services import Services
 from llmos.security.callers import Caller, owner
 from llmos.security.permissions import Permission
@@ -28,7 +29,7 @@ def knowledge(services: Services, tmp_path: Path) -> ProjectKnowledge:
 
 @pytest.fixture
 def searching(services: Services) -> KnowledgeSearch:
-    return KnowledgeSearch(services.pipeline, services.registry)
+    return KnowledgeSearch(services.pipeline, services.registry, services.question_reader)
 
 
 async def test_the_query_is_embedded_by_the_pipeline_for_its_caller(
@@ -66,6 +67,17 @@ async def test_the_mode_of_the_evaluation_is_used_unless_another_one_is_asked_fo
     assert len(pool.embedded) == (used != "text")
     hits = await searching.search(knowledge, version, Search(query="leaves", mode=asked), owner())
     assert [hit.cosine is None for hit in hits] == [each.cosine is None for each in found.hits]
+
+
+async def test_a_question_that_the_model_cannot_read_is_searched_for_by_its_words(
+    searching: KnowledgeSearch, knowledge: ProjectKnowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, caller = knowledge.resolve("faq"), owner()
+    monkeypatch.setattr(QuestionReader, "unknown_share", lambda *_: 0.5)
+    [hit] = await searching.search(knowledge, version, Search(query="leaves"), caller)
+    assert (hit.place.document, hit.cosine is None) == ("b.md", False)
+    for search in Search(query="nowhere"), Search(query="leaves", mode="vector"):
+        assert len(await searching.search(knowledge, version, search, caller)) == 2
 
 
 async def test_filters_and_documents_narrow_the_search(searching: KnowledgeSearch, knowledge: ProjectKnowledge) -> None:

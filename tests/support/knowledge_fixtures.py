@@ -53,6 +53,9 @@ class FakeEmbedder:
     def count_tokens(self, text: str) -> int:
         return len(words(text))
 
+    def unknown_share(self, text: str) -> float:
+        return 0.0
+
     def embed(self, texts: Sequence[str], role: Role) -> "Future[Vectors]":
         self.texts += texts
         future: Future[Vectors] = Future()

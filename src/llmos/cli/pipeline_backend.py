@@ -154,9 +154,10 @@ class PipelineEmbedding:
     ) -> "SearchDescription":
         """Return what the server's search returns to the owner."""
         from llmos.gateway.knowledge_search import KnowledgeSearch
+        from llmos.gateway.question_reader import QuestionReader
 
         pipeline, _ = self._opened
-        searching = KnowledgeSearch(pipeline, open_registry(self._settings))
+        searching = KnowledgeSearch(pipeline, open_registry(self._settings), QuestionReader())
         return self._loop.run(searching.answer(knowledge, version, search, owner()))
 
     def close(self) -> None:

@@ -53,10 +53,14 @@ class ModelEmbedder:
         assert isinstance(checkpoint.spec, EncoderSpec), "its task is to embed"
         self.ref, self.digest = version.ref, version.digest
         self._send, self._count, self._lowercase = send, TokenCounter(checkpoint.tokenizer), checkpoint.spec.lowercase
+        self._tokenizer = checkpoint.tokenizer
         self.max_tokens = _room(checkpoint.tokenizer, checkpoint.spec)
 
     def count_tokens(self, text: str) -> int:
         return self._count(text.lower() if self._lowercase else text)
+
+    def unknown_share(self, text: str) -> float:
+        return self._tokenizer.unknown_share(text.lower() if self._lowercase else text)
 
     def embed(self, texts: Sequence[str], role: Role) -> "Future[Vectors]":
         return self._send(TextsToEmbed(model=self.ref, digest=self.digest, texts=list(texts), role=role))

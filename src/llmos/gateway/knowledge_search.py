@@ -24,7 +24,9 @@ from llmos.data.knowledge.versions import KnowledgeVersion
 from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.calls.text_vectors import TextsToEmbed, embed_texts
+from llmos.gateway.question_reader import QuestionReader
 from llmos.models.registry import Registry
+from llmos.models.versions.versions import Version
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
@@ -66,8 +68,8 @@ class _Found:
 class KnowledgeSearch:
     """Belongs to the event loop's thread."""
 
-    def __init__(self, pipeline: Pipeline, registry: Registry) -> None:
-        self._pipeline, self._registry = pipeline, registry
+    def __init__(self, pipeline: Pipeline, registry: Registry, reader: QuestionReader) -> None:
+        self._pipeline, self._registry, self._reader = pipeline, registry, reader
 
     async def search(
         self, knowledge: ProjectKnowledge, version: KnowledgeVersion, search: Search, caller: Caller
@@ -104,7 +106,15 @@ class KnowledgeSearch:
         _check(search)
         if not version.num_chunks:
             return _Found([])
-        vector, notes = (None, []) if search.mode == "text" else await self._vector(version, search.query, caller)
+        vector: Vectors | None = None
+        notes: list[str] = []
+        unknown_share = 0.0
+        if search.mode != "text":
+            embedding = await asyncio.to_thread(self._embedding_of, version)
+            vector, notes = await self._vector(embedding, search.query, caller)
+            if search.mode == "hybrid":
+                share = partial(self._reader.unknown_share, self._registry, embedding, search.query)
+                unknown_share = await asyncio.to_thread(share)
         limit = search.limit if search.reranker is None else max(search.limit, RERANKED)
         find = partial(
             knowledge.search,
@@ -113,6 +123,7 @@ class KnowledgeSearch:
             vector,
             limit=limit,
             mode=search.mode or "hybrid",
+            unknown_share=unknown_share,
             filters=search.filters,
             documents=search.documents,
         )
@@ -122,27 +133,27 @@ class KnowledgeSearch:
         best = (await self._reranked(search.query, search.reranker, hits, caller))[: search.limit]
         return _Found(best, vector, notes)
 
-    async def _vector(self, version: KnowledgeVersion, query: str, caller: Caller) -> tuple[Vectors, list[str]]:
+    async def _vector(self, embedding: Version, query: str, caller: Caller) -> tuple[Vectors, list[str]]:
         """Return the vector of the query, and a note if the model doesn't take all of it."""
-        model, notes = await asyncio.to_thread(self._embedding_of, version), []
+        notes = []
         request = TextsToEmbed(
-            model=model, digest=version.embedding_digest, texts=[query], role="query", may_be_cut=False
+            model=embedding.ref, digest=embedding.digest, texts=[query], role="query", may_be_cut=False
         )
         try:
             vectors = await embed_texts(self._pipeline, caller, request)
         except PromptTooLong:
             vectors = await embed_texts(self._pipeline, caller, msgspec.structs.replace(request, may_be_cut=True))
             notes.append(
-                f"The query is longer than {model} takes: the vector part read its beginning only. The text part looks"
-                " for all of its words."
+                f"The query is longer than {embedding.ref} takes: the vector part read its beginning only. The text"
+                " part looks for all of its words."
             )
         return unit(vectors)[0], notes
 
-    def _embedding_of(self, version: KnowledgeVersion) -> str:
-        """Return the reference of the model that made the version's vectors, whichever number it has by now."""
+    def _embedding_of(self, version: KnowledgeVersion) -> Version:
+        """Return the version of the model that made the version's vectors, whichever number it has by now."""
         name = version.embedding.partition("@")[0]
         try:
-            return self._registry.resolve(f"{name}@{version.embedding_digest}").ref
+            return self._registry.resolve(f"{name}@{version.embedding_digest}")
         except ModelNotFound:
             raise ModelNotFound(
                 f"The vectors of {version.ref} were made by {version.embedding} ({version.embedding_digest}), which"

@@ -36,6 +36,7 @@ from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.knowledge_search import KnowledgeSearch
 from llmos.gateway.log import Log, RequestLog
 from llmos.gateway.metrics import Metrics
+from llmos.gateway.question_reader import QuestionReader
 from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
 from llmos.security.audit.audit import Audit
@@ -96,10 +97,11 @@ class Services:
     request_log: RequestLog = field(default_factory=lambda: RequestLog(Log("off")))
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
+    question_reader: QuestionReader = field(default_factory=QuestionReader)
 
     @property
     def knowledge_search(self) -> KnowledgeSearch:
-        return KnowledgeSearch(self.pipeline, self.registry)
+        return KnowledgeSearch(self.pipeline, self.registry, self.question_reader)
 
     async def model_readiness(self) -> Sequence[ModelReadiness]:
         """Return the readiness of each version that the server was started for. A removed one doesn't count."""

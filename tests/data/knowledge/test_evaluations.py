@@ -89,6 +89,16 @@ def test_words_alone_become_the_default_where_vectors_say_nothing(knowledge, sou
         assert (measure >= report.threshold.threshold) is is_answered
 
 
+def test_both_parts_together_find_what_words_find_where_the_model_cannot_read_the_questions(knowledge, sources):
+    embedder = UnknowingEmbedder()
+    embedder.unknown_share = lambda text: 1.0
+    version = sync_documents(knowledge, "faq", sources(DOCUMENTS), lambda ref: embedder)
+    report = evaluate(knowledge, version, embedder)
+    assert report.mode == "hybrid"
+    recall = next(each for each in report.figures if each.name == "recall@5")
+    assert recall.value == recall.baselines["text_part"] == 1 > recall.baselines["vector_part"]
+
+
 def test_a_threshold_with_a_cosine_says_nothing_without_a_vector(knowledge, sync, embedder):
     version = sync(DOCUMENTS)
     report = evaluate(knowledge, version, embedder)

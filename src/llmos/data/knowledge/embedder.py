@@ -36,6 +36,9 @@ class Embedder(Protocol):
     def count_tokens(self, text: str) -> int:
         """Return the tokens of a text. Takes microseconds: asks no server."""
 
+    def unknown_share(self, text: str) -> float:
+        """Return the share of a text's tokens that the model doesn't know, from 0 to 1. Asks no server."""
+
     def embed(self, texts: Sequence[str], role: Role) -> "Future[Vectors]":
         """Begin to make the vectors of texts, several calls at once. The future raises the LLMOSError that says why
         there are none."""

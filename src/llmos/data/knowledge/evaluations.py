@@ -11,7 +11,7 @@ from llmos.core.progress import Progress, no_progress
 from llmos.core.schemas.base import read_description
 from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge import queries
-from llmos.data.knowledge.embedder import OpenEmbedder, Vectors, unit
+from llmos.data.knowledge.embedder import Embedder, OpenEmbedder, Vectors, unit
 from llmos.data.knowledge.evaluation.answerability import DEPTH as EVIDENCE_DEPTH
 from llmos.data.knowledge.evaluation.cases import KnowledgeCase
 from llmos.data.knowledge.evaluation.judging import DEPTH, Hits, Judged, JudgedHit, judge
@@ -44,8 +44,9 @@ def evaluate_version(
     if not version.num_chunks:
         raise Conflict(f"{version.ref} has no text to search. Add documents first.")
     judged = []
-    for case, vector in _with_vectors(version, cases, open_embedder):
-        judged.append(_judge(knowledge, version, case, vector))
+    embedder = open_embedder(f"{version.embedding.partition('@')[0]}@{version.embedding_digest}")
+    for case, vector in _with_vectors(cases, embedder):
+        judged.append(_judge(knowledge, version, case, vector, embedder.unknown_share(case.question)))
         progress("questions", len(judged), len(cases))
     report = evaluate(judged, knowledge=version.ref, cases=cases_ref)
     keep_report(knowledge, version, report, actor)
@@ -93,11 +94,8 @@ def answer_probability(
     return probability(threshold, hits.evidence(question, mode))
 
 
-def _with_vectors(
-    version: KnowledgeVersion, cases: Sequence[KnowledgeCase], open_embedder: OpenEmbedder
-) -> Iterator[tuple[KnowledgeCase, Vectors]]:
+def _with_vectors(cases: Sequence[KnowledgeCase], embedder: Embedder) -> Iterator[tuple[KnowledgeCase, Vectors]]:
     """Yield the cases with the vectors of their questions. The next ones are embedded meanwhile."""
-    embedder = open_embedder(f"{version.embedding.partition('@')[0]}@{version.embedding_digest}")
     remaining = iter(cases)
     batches = iter(lambda: list(islice(remaining, _QUESTIONS_AT_ONCE)), [])
     begun = ((batch, embedder.embed([case.question for case in batch], "query")) for batch in batches)
@@ -108,9 +106,12 @@ def _with_vectors(
         yield from zip(batch, unit(future.result()), strict=True)
 
 
-def _judge(knowledge: ProjectKnowledge, version: KnowledgeVersion, case: KnowledgeCase, vector: Vectors) -> Judged:
+def _judge(
+    knowledge: ProjectKnowledge, version: KnowledgeVersion, case: KnowledgeCase, vector: Vectors, unknown_share: float
+) -> Judged:
     search = partial(_search, knowledge, version, case.question, vector, limit=DEPTH)
-    return judge(case, Hits(hybrid=search(mode="hybrid"), text=search(mode="text"), vector=search(mode="vector")))
+    hybrid = search(mode="hybrid", unknown_share=unknown_share)
+    return judge(case, Hits(hybrid=hybrid, text=search(mode="text"), vector=search(mode="vector")))
 
 
 def _search(
@@ -121,8 +122,9 @@ def _search(
     *,
     mode: Mode,
     limit: int,
+    unknown_share: float = 0.0,
 ) -> list[JudgedHit]:
-    found = knowledge.search(version, question, vector, limit=limit, mode=mode)
+    found = knowledge.search(version, question, vector, limit=limit, mode=mode, unknown_share=unknown_share)
     return [JudgedHit(hit.place.document, hit.text, hit.cosine) for hit in found]
 
 

@@ -216,19 +216,29 @@ class ProjectKnowledge:
         *,
         limit: int = 10,
         mode: Mode = "hybrid",
+        unknown_share: float = 0.0,
         filters: Mapping[str, Any] | None = None,
         documents: Collection[str] | None = None,
     ) -> Sequence[Hit]:
         """Return the best chunks for a query, best first.
 
         `text`: its words; None: search by the vector alone. `vector`: the query's, made by the version's embedding
-        model; None: search by the words alone. `filters`: on metadata, see index/filters.py. `documents`: search only
-        in these. Raises BadRequest for filters that make no sense.
+        model; None: search by the words alone. `unknown_share`: that of the query's tokens that this model doesn't
+        know; of many, a hybrid search takes what the words find, if anything. `filters`: on metadata, see
+        index/filters.py. `documents`: search only in these. Raises BadRequest for filters that make no sense.
         """
         if not version.num_chunks:
             return []
         with self._opened_index(version) as index:
-            found = index.search(text, vector, limit=limit, mode=mode, filters=filters, documents=documents)
+            found = index.search(
+                text,
+                vector,
+                limit=limit,
+                mode=mode,
+                unknown_share=unknown_share,
+                filters=filters,
+                documents=documents,
+            )
         return self._hits(version, found)
 
     def _chunks_of(self, document: StoredDocument) -> Sequence[EntryChunk]:

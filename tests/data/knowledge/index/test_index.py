@@ -54,6 +54,15 @@ def test_a_mode_leaves_one_part_out(tmp_path: Path) -> None:
     assert [(each.document, each.bm25) for each in by_vector] == [("d0", None)]
 
 
+def test_vectors_of_texts_that_their_model_cannot_read_change_no_order(tmp_path: Path) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    with make_index(tmp_path, TEXTS, vectors) as index:
+        [found] = index.search("coffee", vectors[0], unknown_share=0.34)
+        assert (found.document, found.score, found.cosine) == ("d2", 1 / 61, 0)
+        for text, mode, share in ("coffee", "hybrid", 1 / 3), ("nowhere", "hybrid", 1), ("coffee", "vector", 1):
+            assert len(index.search(text, vectors[0], mode=mode, unknown_share=share)) == 4
+
+
 def test_chunks_that_score_alike_keep_their_order(tmp_path: Path) -> None:
     vectors = np.tile(unit_vectors(1, 384), (300, 1))
     with make_index(tmp_path, ["the same words"] * 300, vectors) as index:

@@ -45,6 +45,11 @@ def test_other_tokenizers_are_asked_for_the_whole_text(tmp_path: Path) -> None:
     assert TokenCounter(tokenizer)("ab cafe") == 2
 
 
+@pytest.mark.parametrize(("text", "share"), [("ab cafe", 0), ("ab 🙂 水 果", 0.25), ("🙂", 1), ("", 0)])
+def test_words_that_the_vocabulary_lacks_are_a_share_of_the_tokens(bert: Tokenizer, text: str, share: float) -> None:
+    assert bert.unknown_share(text) == share
+
+
 def test_words_are_forgotten_when_there_are_many(bert: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_counter, "_MAX_WORDS", 10)
     counter = TokenCounter(bert)

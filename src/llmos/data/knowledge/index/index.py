@@ -24,6 +24,11 @@ MIN_DEPTH = 100
 """The hits of each part that are joined, at least."""
 
 
+MAX_UNKNOWN_SHARE = 1 / 3
+"""The most of a text's tokens that its model may not know. The vector of more says little about the text, and joining
+what is near to it costs recall. Measured: see docs/knowledge.md."""
+
+
 class Found(NamedTuple):
     """A chunk that was found."""
 
@@ -76,10 +81,14 @@ class Index:
         *,
         limit: int = 10,
         mode: Mode = "hybrid",
+        unknown_share: float = 0.0,
         filters: Mapping[str, object] | None = None,
         documents: Collection[str] | None = None,
     ) -> list[Found]:
         """Return the best chunks, best first; equal ones in the order in which they were indexed.
+
+        `unknown_share`: that of the text's tokens that the model of the vector doesn't know. Of many, a hybrid search
+        orders what the words find, and takes the nearest vectors where they find nothing.
 
         Without a text, only the vector part searches; without a vector, only the text part. Both take only chunks that
         fit `filters` and are of one of the `documents`. Raises BadRequest for wrong filters or vectors.
@@ -91,7 +100,8 @@ class Index:
         allowed = self._allowed(filters, documents)
         depth = limit if query is None or text is None else max(limit, MIN_DEPTH)
         by_text = self._text.search(text, depth, allowed) if text is not None else []
-        by_vector = self._nearest(query, depth, allowed) if query is not None else []
+        is_readable = unknown_share <= MAX_UNKNOWN_SHARE or not by_text
+        by_vector = self._nearest(query, depth, allowed) if query is not None and is_readable else []
         if query is not None and text is not None:
             joined = join_ranks([row for row, _ in by_text], [row for row, _ in by_vector])
         else:

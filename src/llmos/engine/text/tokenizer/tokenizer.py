@@ -160,6 +160,12 @@ class Tokenizer:
         """Each word between spaces is tokenized alone."""
         return has_independent_words(self._backend)
 
+    def unknown_share(self, text: str) -> float:
+        """Return the share of a text's tokens that are the unknown token, 0 to 1. 0 where the tokenizer has none."""
+        token_ids = self.encode(text, add_bos=False)
+        unknown_id = self._parts.unknown_id
+        return 0.0 if unknown_id is None or not token_ids else token_ids.count(unknown_id) / len(token_ids)
+
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts without BOS. Much faster than encode() in a loop."""
         return self._encode_batch(self._backend, texts)

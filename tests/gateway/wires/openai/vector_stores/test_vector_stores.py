@@ -9,7 +9,9 @@ import httpx
 import openai
 import pytest
 
+from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge.adding import sync_documents
+from llmos.data.knowledge.evaluations import keep_report
 from llmos.data.knowledge.sources import SourceDocument
 from llmos.data.vector_stores.syncing import sync_files
 from llmos.engine.messages import Embed, Embedded, ToolCallDelta
@@ -267,6 +269,17 @@ def test_file_search_finds_the_documents_of_knowledge_by_its_name(
         (result, *_) = search_by_model(client, model, id, "When is it closed?").results
         assert (result.file_id, result.filename) == ("hours.md", "hours.md")
         assert {each.filename for each in client.vector_stores.search(id, query="closed")} == {"hours.md"}
+
+
+def test_scores_are_cosines_also_where_knowledge_is_searched_by_words(
+    client: openai.OpenAI, services: Services, tmp_path: Path
+) -> None:
+    (tmp_path / "hours.md").write_text(HOURS)
+    source = SourceDocument(name="hours.md", path=tmp_path / "hours.md")
+    knowledge = services.knowledge.of("owner")
+    version = sync_documents(knowledge, "faq", [source], lambda ref: Embedder(ref=MINILM.ref))
+    keep_report(knowledge, version, KnowledgeEvalDescription(mode="text"))
+    assert all(each.score > 0 for each in client.vector_stores.search("faq", query="closed"))
 
 
 @pytest.mark.parametrize(("id", "said"), [("vs_1", "no vector store 'vs_1'"), ("faq", "and no knowledge 'faq'")])

@@ -70,6 +70,7 @@ class VectorStoreSearch:
         search = Search(
             query=query,
             limit=self._wanted.limit,
+            mode="hybrid",  # Scores are cosines, which a search by words alone doesn't have.
             filters=self._wanted.filters,
             documents=None if source.files is None else list(source.files),
         )
