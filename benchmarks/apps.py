@@ -1,13 +1,16 @@
 """The overhead of the application framework: processor time of a run, and what an import costs, beside two peers.
 
     python -m venv peers && peers/bin/pip install pydantic-ai-slim langgraph
-    python benchmarks/apps.py --peers peers/bin/python [--rounds 5] [--endpoint http://127.0.0.1:8000]
+    python benchmarks/apps.py --peers peers/bin/python [--rounds 5] [--journal]
 
 A run has a model that answers at once and two calls of tools: one answer with both calls, and one with a text. Each
 framework is measured in processes of its own, in interleaved rounds; the figures are medians of the rounds. `import`
-is the processor time and the resident memory of `import`, less those of the bare interpreter. With --endpoint, runs are
-journalled on that server, too: the time is that of the client's process, with two answers and two steps of a function
-in place of the model.
+is the processor time and the resident memory of `import`, less those of the bare interpreter.
+
+With --journal, runs are journalled on a server on SQLite, too, with two steps of a function in place of the model and
+its tools. That is two requests: the time is that of the client's process; the server's is beside it. Then turns with a
+call of a tool are added to a session of 10 and one of 1,000 turns, in rounds of ten of each: three writes of the
+journal and a read of the last ten turns, in processor time of the server's classes without HTTP.
 """
 
 import argparse
@@ -75,26 +78,6 @@ def run():
     for _ in range(10):
         with Script([Call("order_status", order_id="A"), Call("order_status", order_id="B")], "Done").plays(app):
             assert app.run("Where?").text == "Done"
-""",
-)
-
-LLMOS_JOURNALLED = (
-    "import llmos.apps",
-    """
-from llmos.apps import App
-from llmos.client import AsyncClient
-app = App("bench", brain=lambda order: answer(order), connect=lambda: AsyncClient("ENDPOINT"))
-
-@app.step
-def order_status(order_id: str) -> str:
-    return "shipped"
-
-def answer(order):
-    return order_status("A") + order_status("B")
-
-def run():
-    for _ in range(10):
-        assert app.run("Where?").text
 """,
 )
 
@@ -172,12 +155,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", help="the Python of an environment with the peers")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--endpoint", help="a server on which runs are journalled, too")
+    parser.add_argument("--journal", action="store_true", help="measure runs that are journalled on a server, too")
     options = parser.parse_args()
     measured = {"LLMOS": (sys.executable, LLMOS), "LLMOS, blocking, sync tools": (sys.executable, LLMOS_BLOCKING)}
-    if options.endpoint:
-        journalled = LLMOS_JOURNALLED[0], LLMOS_JOURNALLED[1].replace("ENDPOINT", options.endpoint)
-        measured["LLMOS, journalled on a server"] = (sys.executable, journalled)
     if options.peers:
         measured |= {"pydantic-ai": (options.peers, PYDANTIC_AI), "LangGraph": (options.peers, LANGGRAPH)}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in measured}
@@ -188,9 +168,13 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, rounds in results.items():
         row = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
-        spread = sorted(each["run_ms"] / 10 for each in rounds)
-        figures = f"{row['run_ms'] / 10:.2f} ({spread[0]:.2f}–{spread[-1]:.2f}) | {row['import_s']:.2f}"
+        figures = f"{described([each['run_ms'] / 10 for each in rounds])} | {row['import_s']:.2f}"
         print(f"| {name} | {figures} | {row['memory_mb']:.0f} | {row['modules']:.0f} |")
+    if options.journal:
+        import app_server
+
+        app_server.measure_journal(measure, options.rounds)
+        app_server.measure_sessions(options.rounds)
 
 
 def measure(python: str, imports: str, setup: str) -> dict[str, float]:
@@ -202,6 +186,11 @@ def measure(python: str, imports: str, setup: str) -> dict[str, float]:
         raise SystemExit(outcome.stderr)
     figures: dict[str, float] = json.loads(outcome.stdout.splitlines()[-1])
     return figures
+
+
+def described(figures: list[float]) -> str:
+    """Return the median, and the lowest and the highest figure."""
+    return f"{statistics.median(figures):.2f} ({min(figures):.2f}–{max(figures):.2f})"
 
 
 if __name__ == "__main__":

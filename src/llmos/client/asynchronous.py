@@ -35,6 +35,7 @@ from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.http_clients import AsyncHttpClient
 from llmos.client.naming_calls import MODELS
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
@@ -64,7 +65,7 @@ class AsyncClient:
         server = resolve_endpoint(endpoint, api_key, ca)
         self.endpoint = server.url
         self._options = client_options(server, timeout_seconds, max_retries)
-        self._http = httpx.AsyncClient(
+        self._http = AsyncHttpClient(
             **http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport
         )
         self.models = AsyncModels(self)
@@ -286,7 +287,7 @@ class AsyncStream(StreamFacts):
 class _FlowRunner(Generic[T]):
     """Runs the steps of one flow with awaited calls."""
 
-    def __init__(self, http: httpx.AsyncClient, flow: flows.Flow[T]) -> None:
+    def __init__(self, http: AsyncHttpClient, flow: flows.Flow[T]) -> None:
         self._http = http
         self._flow = flow
         self._response: httpx.Response | None = None
@@ -321,7 +322,7 @@ class _FlowRunner(Generic[T]):
         match step:
             case flows.Send():
                 await self._drop_response()
-                request = self._http.build_request(step.method, step.path, content=step.body, headers=step.headers)
+                request = self._http.requests.build(step)
                 self._response = await self._http.send(request, stream=True)
                 if step.is_streamed and self._response.is_success:
                     self._body = self._response.aiter_bytes()

@@ -34,6 +34,7 @@ from llmos.client.control import (
 from llmos.client.datasets import Datasets
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.http_clients import HttpClient
 from llmos.client.knowledge import Knowledge
 from llmos.client.naming import Aliases, Labels, VersionedNoun
 from llmos.client.naming_calls import MODELS
@@ -69,7 +70,7 @@ class Client:
         server = resolve_endpoint(endpoint, api_key, ca)
         self.endpoint = server.url
         self._options = client_options(server, timeout_seconds, max_retries)
-        self._http = httpx.Client(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)
+        self._http = HttpClient(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)
         # Closes the socket if the client is never closed.
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
@@ -291,7 +292,7 @@ class Stream(StreamFacts):
 class _FlowRunner(Generic[T]):
     """Runs the steps of one flow with blocking calls."""
 
-    def __init__(self, http: httpx.Client, flow: flows.Flow[T]) -> None:
+    def __init__(self, http: HttpClient, flow: flows.Flow[T]) -> None:
         self._http = http
         self._flow = flow
         self._response: httpx.Response | None = None
@@ -326,7 +327,7 @@ class _FlowRunner(Generic[T]):
         match step:
             case flows.Send():
                 self._drop_response()
-                request = self._http.build_request(step.method, step.path, content=step.body, headers=step.headers)
+                request = self._http.requests.build(step)
                 self._response = self._http.send(request, stream=True)
                 if step.is_streamed and self._response.is_success:
                     self._body = self._response.iter_bytes()
