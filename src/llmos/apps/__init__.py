@@ -6,31 +6,10 @@ from llmos.apps.functions import EffectKey
 from llmos.apps.history import History
 from llmos.apps.knowledge import Knowledge
 from llmos.apps.limits import Limits
-from llmos.apps.results import CitationEvent, DoneEvent, Event, LeftOut, Run, StepEvent, TextEvent, ToolEvent
+from llmos.apps.results import CitationEvent, DoneEvent, Event, LeftOut, Run, Sentence, StepEvent, TextEvent, ToolEvent
 from llmos.apps.steps import Happened, NotHappened, Step
 from llmos.core.schemas.knowledge import Citation
 
-__all__ = [
-    "App",
-    "AppError",
-    "Citation",
-    "CitationEvent",
-    "DoneEvent",
-    "EffectKey",
-    "Event",
-    "Happened",
-    "History",
-    "Knowledge",
-    "LeftOut",
-    "LimitReached",
-    "Limits",
-    "NoRun",
-    "NotHappened",
-    "Run",
-    "Step",
-    "StepEvent",
-    "StepFailed",
-    "TextEvent",
-    "ToolEvent",
-    "WrongOutput",
-]
+__all__ = ["App", "AppError", "Citation", "CitationEvent", "DoneEvent", "EffectKey", "Event", "Happened", "History"]
+__all__ += ["Knowledge", "LeftOut", "LimitReached", "Limits", "NoRun", "NotHappened", "Run", "Sentence", "Step"]
+__all__ += ["StepEvent", "StepFailed", "TextEvent", "ToolEvent", "WrongOutput"]

@@ -1,7 +1,8 @@
 """Agent: asks the model, does the calls that it makes, and asks again until it answers."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,22 @@ from pydantic import TypeAdapter, ValidationError
 from llmos.apps.errors import Paused, WrongOutput
 from llmos.apps.functions import digest_of, faults_of
 from llmos.apps.history import Fitted, Fitting, History
+from llmos.apps.knowledge import PASSAGES_RULE, passages_text
 from llmos.apps.limits import Consumption
 from llmos.apps.live import LiveRun
 from llmos.apps.results import TextEvent
 from llmos.apps.server import Model, Prompt
 from llmos.apps.tools import Tool, unknown_tool
-from llmos.client.answers import Answer, ToolCall, Usage
+from llmos.client.answers import Answer, ToolCall
 from llmos.core.errors import PromptTooLong
+from llmos.core.schemas.knowledge import SearchHit
 from llmos.core.schemas.runs import StepDescription, turn_of
 from llmos.core.schemas.sessions import AppSessionDescription
 
 Message = Mapping[str, Any]
+
+_RESULTS = -1
+"""Stands for what tools returned among the sources of an answer, beside the indexes of passages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +50,8 @@ class Given:
     consumption: Consumption
     question: Message
     session: AppSessionDescription | None
-    passages: str = ""
+    passages: Sequence[SearchHit] = ()
+    """What the answer must rest on. It is a draft then: nobody hears it before its sentences are checked."""
     instructions: str = ""
     needs_tool: bool = False
     """The model may say only what follows from results of tools."""
@@ -79,10 +86,21 @@ class AgentRun:
                 raise WrongOutput("The answer was cut within a call of a tool. Raise max_tokens.")
             await self._do(answer.tool_calls)
 
-    def _prompt(self, fitted: Fitted) -> Prompt:
+    def prompts_without(self) -> list[Prompt]:
+        """Return the prompt of the answer, that without any source, and those without each: passages, then tools."""
+        passages = range(len(self.given.passages))
+        has_results = any(step.kind == "tool" for step in self.given.live.steps)
+        sources = [{each} for each in [*passages, *([_RESULTS] if has_results else [])]]
+        return [self._prompt(self.fitted, each) for each in (set[int](), set().union(*sources), *sources)]
+
+    def _prompt(self, fitted: Fitted, left_out: Container[int] = ()) -> Prompt:
         live = self.given.live
         turn = turn_of(self.given.question, live.steps)
-        parts = [self.given.instructions, self.given.passages]
+        if self.given.passages:
+            turn[0] = _with_passages(turn[0], passages_text(self.given.passages, left_out))
+        if _RESULTS in left_out:
+            turn = [{**each, "content": ""} if each["role"] == "tool" else each for each in turn]
+        parts = [self.given.instructions, PASSAGES_RULE if self.given.passages else ""]
         if fitted.summary:
             parts.append(f"Summary of the conversation before: {fitted.summary}")
         system = "\n\n".join(part for part in parts if part)
@@ -100,14 +118,14 @@ class AgentRun:
         if (known := live.known(key)) is not None:
             answer = _answer_of(live.repeat(known))
             consumption.add(answer.usage)
-            if not answer.tool_calls and self._may_speak:
+            if not answer.tool_calls and self._is_heard:
                 live.emit(TextEvent(text=answer.text))
             return answer
         consumption.check()
         answer = await self._generate()
         consumption.add(answer.usage)
         # An answer that isn't given is no part of the turn.
-        kind = "model" if answer.tool_calls or self._may_speak else "step"
+        kind = "model" if answer.tool_calls or self._is_heard else "step"
         live.record(msgspec.structs.replace(step_of(key, self.given.model_name, answer), kind=kind))
         return answer
 
@@ -115,9 +133,13 @@ class AgentRun:
     def _may_speak(self) -> bool:
         return not self.given.needs_tool or any(step.kind == "tool" for step in self.given.live.steps)
 
+    @property
+    def _is_heard(self) -> bool:
+        return self._may_speak and not self.given.passages
+
     async def _generate(self) -> Answer:
         def on_text(piece: str) -> None:
-            if self._may_speak:
+            if self._is_heard:
                 self.given.live.emit(TextEvent(text=piece))
 
         try:
@@ -159,6 +181,13 @@ class AgentRun:
         return answer.text.strip()
 
 
+def _with_passages(question: Message, passages: str) -> dict[str, Any]:
+    """Return a question with passages before it: what they say has no more weight than what a user says."""
+    content = question["content"]
+    parts = passages + content if isinstance(content, str) else [{"type": "text", "text": passages}, *content]
+    return {**question, "content": parts}
+
+
 class Output:
     """The type of an app's answers."""
 
@@ -183,37 +212,12 @@ class Output:
 
 def step_of(key: str, model: str, answer: Answer) -> StepDescription:
     """Return the step that keeps an answer. Its result is the message of the turn."""
-    facts = {
-        "id": answer.id,
-        "version": answer.version,
-        "finish_reason": answer.finish_reason,
-        "usage": {name: getattr(answer.usage, name) for name in Usage.__dataclass_fields__},
-    }
-    message = answer.message
+    message, facts = answer.message, msgspec.to_builtins(dataclasses.replace(answer, text=""))
+    name, digest = model[:128], digest_of(message)
     return StepDescription(
-        key=key,
-        kind="model",
-        name=model[:128],
-        digest=digest_of(message),
-        state="done",
-        arguments=facts,
-        result=message,
+        key=key, kind="model", name=name, digest=digest, state="done", arguments=facts, result=message
     )
 
 
 def _answer_of(step: StepDescription) -> Answer:
-    facts, message = step.arguments, step.result
-    calls = [
-        ToolCall(id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in message.get("tool_calls") or ()
-    ]
-    return Answer(
-        id=facts["id"],
-        text=message.get("content") or "",
-        model=step.name,
-        version=facts["version"],
-        finish_reason=facts["finish_reason"],
-        usage=Usage(**facts["usage"]),
-        reasoning=message.get("reasoning_content", ""),
-        tool_calls=tuple(calls),
-    )
+    return dataclasses.replace(msgspec.convert(step.arguments, Answer), text=step.result.get("content") or "")

@@ -12,7 +12,7 @@ run = app.run("Where is AB123456?", session="u42")
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
@@ -72,18 +72,28 @@ class App:
         lease_seconds: float = 30.0,
         connect: Callable[[], AsyncClient] = AsyncClient,
     ) -> None:
-        self.name, self.model, self.brain, self.knowledge = name, model, brain, knowledge
-        self.prompt = PromptText.read(prompt)
-        self.handoff: Step[..., Any] | None = None if handoff is None else Step(handoff, effect=True, seconds=None)
         if output is not None and knowledge is not None and knowledge.answer == "quote":
             raise BadRequest(
                 "An app that quotes has no `output`: choose Knowledge(…, answer='compose').", param="output"
             )
-        self.limits, self.history = limits or Limits(), history or History()
-        self.output = None if output is None else Output(output)
+        self.name = name
         self.tools: dict[str, Tool] = {}
-        self._options, self._journal, self._lease_seconds = dict(options or {}), journal, lease_seconds
-        self._connections = Connections(connect)
+        kind, sampling = None if output is None else Output(output), dict(options or {})
+        if kind is not None and brain is None:
+            sampling["format"] = kind.schema
+        self._plan = Plan(
+            app=name,
+            model=model,
+            prompt=PromptText.read(prompt),
+            agent=Agent(tools=self.tools, options=sampling, history=history or History()),
+            limits=limits or Limits(),
+            output=kind,
+            brain=brain,
+            knowledge=knowledge,
+            handoff=None if handoff is None else Step(handoff, effect=True, seconds=None),
+            lease_seconds=lease_seconds,
+        )
+        self._journal, self._connections = journal, Connections(connect)
         self._replacement: Server | None = None
 
     # What it is made of
@@ -146,9 +156,18 @@ class App:
 
     async def astream(self, input: Any, **options: Any) -> AsyncGenerator[Event, None]:
         """stream(), for asyncio programs."""
-        async with aclosing(self._events(self._beginning(input, options))) as events:
-            async for event in events:
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        start, given = self._beginning(input, options)
+        work = asyncio.create_task(Execution(self._plan, given).run(self._server(), start, events.put_nowait))
+        work.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
                 yield event
+            yield DoneEvent(run=work.result())
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
 
     def resume(self, run_id: str, value: Any = _NOTHING) -> Run:
         """Continue a run whose process died, or that has got what it waits for.
@@ -227,44 +246,9 @@ class App:
         given = run_options(options)
         if given.session is not None and not self._journal:
             raise BadRequest("An app without a journal has no sessions.", param="session")
-        self.prompt.fill(given.variables or {})  # An error is raised before a run begins.
+        self._plan.prompt.fill(given.variables or {})  # An error is raised before a run begins.
         return begin(self.name, input, given), given
 
     async def _result(self, beginning: Any) -> Run:
         start, options = beginning if isinstance(beginning, tuple) else (beginning, RunOptions())
-        return await self._execution(options).run(self._server(), start, lambda event: None)
-
-    async def _events(self, beginning: tuple[Start, RunOptions]) -> AsyncGenerator[Event, None]:
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-        start, options = beginning
-        work = asyncio.create_task(self._execution(options).run(self._server(), start, events.put_nowait))
-        work.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            yield DoneEvent(run=work.result())
-        finally:
-            if not work.done():
-                work.cancel()
-                await asyncio.wait([work])
-
-    def _execution(self, options: RunOptions) -> Execution:
-        sampling = dict(self._options)
-        if self.output is not None and self.brain is None:
-            sampling["format"] = self.output.schema
-        agent = Agent(tools=self.tools, options=sampling, history=self.history)
-        return Execution(
-            Plan(
-                app=self.name,
-                model=self.model,
-                prompt=self.prompt,
-                agent=agent,
-                limits=self.limits,
-                output=self.output,
-                brain=self.brain,
-                knowledge=self.knowledge,
-                handoff=self.handoff,
-                lease_seconds=self._lease_seconds,
-            ),
-            options,
-        )
+        return await Execution(self._plan, options).run(self._server(), start, lambda event: None)

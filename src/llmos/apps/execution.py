@@ -5,6 +5,7 @@ Only a process that dies says nothing, and then its lease expires.
 """
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import time
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from llmos.apps.answering import Answered, Answering, Plan, question_of
+from llmos.apps.answering import Answering, Plan, question_of
 from llmos.apps.errors import AppError, Paused
 from llmos.apps.limits import Consumption
 from llmos.apps.live import LiveRun
@@ -105,10 +106,10 @@ class Execution:
         token = live.enter()
         try:
             variables = await self._keep_options(live)
-            answered = await self._answer_in_time(Answering(self.plan, live, session, consumption, variables))
-            await live.write([], _end("succeeded", consumption, output=self.plan.dumped(answered.output)))
+            run = await self._answer_in_time(Answering(self.plan, live, session, consumption, variables))
+            await live.write([], _end("succeeded", consumption, output=self.plan.dumped(run.output)))
         except Paused as paused:
-            return await self._pause(live, session, consumption, paused)
+            run = await self._pause(live, consumption, paused)
         except asyncio.CancelledError:
             await live.settle(_END_SECONDS)
             await self._give_up(live, consumption, "cancelled", "cancelled", "The caller hung up.")
@@ -124,20 +125,8 @@ class Execution:
         finally:
             live.leave(token)
             keeping.cancel()
-        return Run(
-            id=live.id,
-            app=self.plan.app,
-            state="succeeded",
-            text=answered.text,
-            output=answered.output,
-            citations=answered.citations,
-            steps=live.steps,
-            usage=consumption.usage,
-            session=session.name if session else None,
-            left_out=answered.left_out,
-            abstained=answered.abstained,
-            finish_reason=answered.finish_reason,
-        )
+        name = session.name if session else None
+        return dataclasses.replace(run, steps=live.steps, usage=consumption.usage, session=name)
 
     async def _keep_options(self, live: LiveRun) -> Mapping[str, Any]:
         """Return the variables of the prompt: of a run that is continued, those that it began with."""
@@ -153,7 +142,7 @@ class Execution:
             await live.flush()
         return variables
 
-    async def _answer_in_time(self, answering: Answering) -> Answered:
+    async def _answer_in_time(self, answering: Answering) -> Run:
         timer = asyncio.timeout(self.plan.limits.seconds)
         try:
             async with timer:
@@ -163,21 +152,10 @@ class Execution:
                 raise answering.consumption.out_of_time() from None
             raise
 
-    async def _pause(
-        self, live: LiveRun, session: AppSessionDescription | None, consumption: Consumption, paused: Paused
-    ) -> Run:
-        end = _end("waiting", consumption) | {"waits_for": paused.waits_for, "waits_with": paused.waits_with}
-        is_ready = await live.wait(end)
-        return Run(
-            id=live.id,
-            app=self.plan.app,
-            state="ready" if is_ready else "waiting",
-            steps=live.steps,
-            usage=consumption.usage,
-            session=session.name if session else None,
-            waits_for=paused.waits_for,
-            waits_with=paused.waits_with,
-        )
+    async def _pause(self, live: LiveRun, consumption: Consumption, paused: Paused) -> Run:
+        waits = {"waits_for": paused.waits_for, "waits_with": paused.waits_with}
+        state: Any = "ready" if await live.wait(_end("waiting", consumption) | waits) else "waiting"
+        return Run(id=live.id, app=self.plan.app, state=state, **waits)
 
     async def _give_up(self, live: LiveRun, consumption: Consumption, state: str, code: str, message: str) -> None:
         """Tell the journal that there is no answer, if it can be told."""

@@ -88,7 +88,7 @@ async def call_anywhere(function: Callable[[], Any]) -> Any:
 
     A thread that hangs can't be ended. It is a daemon, so that it keeps no program from ending.
     """
-    if inspect.iscoroutinefunction(_innermost(function)):
+    if inspect.iscoroutinefunction(function):
         return await function()
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Any] = loop.create_future()
@@ -132,12 +132,6 @@ def _fail(outcome: "asyncio.Future[Any]", error: BaseException) -> None:
     if not outcome.done():
         # A future takes no StopIteration.
         outcome.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
-
-
-def _innermost(function: Any) -> Any:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 def _capturing(function: Callable[..., Any], without: str | None) -> Callable[..., dict[str, Any]]:

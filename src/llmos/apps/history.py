@@ -96,14 +96,12 @@ class Fitting:
             else:
                 low = middle + 1
         dropped, kept = fitted.turns[:low], fitted.turns[low:]
-        summary = await self.summarize(_summary_prompt(fitted.summary, dropped)) if self._summarizes else None
+        summary = None
+        if self.history.overflow == "summary":
+            summary = await self.summarize(_summary_prompt(fitted.summary, dropped))
         first = dropped[-1].index + 1
         await self.server.sessions.set_window(self.session.id, first, summary)
         return Fitted(kept, summary, first)
-
-    @property
-    def _summarizes(self) -> bool:
-        return self.history.overflow == "summary"
 
     async def _read(self) -> Fitted:
         """Return the turns of the session's window."""

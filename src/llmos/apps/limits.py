@@ -28,15 +28,16 @@ class Consumption:
         self.last_tokens = 0
         """The tokens of the last prompt and its answer."""
 
-    def add(self, usage: Usage) -> None:
+    def add(self, usage: Usage, *, num_calls: int = 1) -> None:
+        """Count the tokens of a call. One that only scores a text has `num_calls` 0: it generates nothing."""
         before = self.usage
         self.usage = RunUsage(
-            num_calls=before.num_calls + 1,
+            num_calls=before.num_calls + num_calls,
             prompt_tokens=before.prompt_tokens + usage.prompt_tokens,
             completion_tokens=before.completion_tokens + usage.completion_tokens,
             cached_tokens=before.cached_tokens + usage.cached_tokens,
         )
-        self.last_tokens = usage.total_tokens
+        self.last_tokens = usage.total_tokens if num_calls else self.last_tokens
 
     def check(self) -> None:
         """Raise LimitReached if there may be no further call of the model."""

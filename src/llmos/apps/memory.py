@@ -123,15 +123,8 @@ class MemoryRuns:
         error = RunFailure(**end["error"]) if end.get("error") else None
         if state == "waiting" and self._is_answered(run, waits_for):
             state = "ready"
-        self._change(
-            run.id,
-            state=state,
-            output=end.get("output"),
-            error=error,
-            usage=RunUsage(**end.get("usage", {})),
-            waits_for=waits_for,
-            waits_with=end.get("waits_with"),
-        )
+        kept = {name: end.get(name) for name in ("output", "waits_for", "waits_with")}
+        self._change(run.id, state=state, error=error, usage=RunUsage(**end.get("usage", {})), **kept)
         if run.session is None or state in LIVE_STATES:
             return
         messages = turn_of(run.input, self._steps[run.id].values())

@@ -60,7 +60,7 @@ class Portal:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, daemon=True, name="llmos-apps").start()
-        if _runs_here(self._loop):
+        if runs_here(self._loop):
             raise RuntimeError("A blocking call within a run waits for itself: await arun() instead.")
         return self._loop
 
@@ -106,7 +106,8 @@ class _Iteration(Iterator[T], Generic[T]):
             self._items.put(_END)
 
 
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether this thread runs the loop."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:

@@ -9,6 +9,17 @@ from llmos.core.schemas.runs import RunUsage, StepDescription
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sentence:
+    """A sentence of an answer out of documents."""
+
+    text: str
+    citations: Sequence[Citation] = ()
+    """The places that it rests on, the one that matters most first."""
+    is_supported: bool = True
+    """It rests on a passage, or on what a tool returned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
     """What the prompts of a run didn't have of its session."""
 
@@ -29,8 +40,10 @@ class Run:
     text: str = ""
     output: Any = None
     """An object of the app's `output` type; without one, the text."""
-    citations: Sequence[Citation] = ()
-    """The places in documents that the answer quotes, or that the model wrote it from."""
+    sentences: Sequence[Sentence] = ()
+    """Those of an answer out of documents, each with its citations."""
+    notes: Sequence[str] = ()
+    """What whoever reads the answer should know, such as why it has no citations."""
     steps: Sequence[StepDescription] = ()
     """What it did, in order."""
     usage: RunUsage = field(default_factory=RunUsage)
@@ -47,6 +60,12 @@ class Run:
     """What it waits for: the name of `wait_for`, `confirm:` and a call, or `in_doubt:` and a step."""
     waits_with: Any = None
     """What the person who decides must know."""
+
+    @property
+    def citations(self) -> Sequence[Citation]:
+        """The places in documents that the answer quotes, or that its sentences rest on, each once."""
+        every = [citation for sentence in self.sentences for citation in sentence.citations]
+        return tuple(each for index, each in enumerate(every) if each not in every[:index])
 
     def __str__(self) -> str:
         return self.text

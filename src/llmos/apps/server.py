@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from llmos.client.answers import Answer, TokenCount
+from llmos.client.answers import Answer, TokenCount, Usage
 from llmos.client.app_calls import Written
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
+from llmos.core.errors import BadRequest
 from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.runs import RunDescription
 from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
@@ -49,6 +50,17 @@ class Prompt:
     """Those of `Model.chat`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """How likely a text is behind each of some prompts."""
+
+    tokens: Sequence[Sequence[tuple[int, float]]] = ()
+    """For each prompt, of each token of the text: the number of its bytes, and its log probability."""
+    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
+    problem: str = ""
+    """Why there are no scores: not every model gives them."""
+
+
 class Model(Protocol):
     """A model that answers prompts: one of a server, or what a test puts in its place."""
 
@@ -60,6 +72,10 @@ class Model(Protocol):
     async def answer(self, prompt: Prompt, on_text: OnText) -> Answer: ...
     async def count(self, prompt: Prompt) -> TokenCount:
         """Return the tokens of a prompt, without an answer."""
+        ...
+
+    async def score(self, prompts: Sequence[Prompt], text: str) -> Scores:
+        """Score a text as the answer to each of these prompts."""
         ...
 
 
@@ -93,6 +109,21 @@ class ServerModel:
 
     async def count(self, prompt: Prompt) -> TokenCount:
         return await self._model.count_tokens(prompt.messages, tools=prompt.tools)
+
+    async def score(self, prompts: Sequence[Prompt], text: str) -> Scores:
+        names = ("chat_template_kwargs", "priority", "user", "cache_salt")
+        options: Any = {name: value for name, value in prompts[0].options.items() if name in names}
+        # At once, so that the server computes what the prompts have in common once.
+        calls = [self._model.likelihood(each.messages, [text], tools=each.tools, **options) for each in prompts]
+        try:
+            scored = await asyncio.gather(*calls)
+        except BadRequest as error:
+            return Scores(problem=error.message)
+        sizes = [each.usage.prompt_tokens for each in scored]
+        return Scores(
+            tokens=[[(len(token.bytes), token.logprob or 0.0) for token in each.options[0].tokens] for each in scored],
+            usage=Usage(sum(sizes), 0, sum(sizes), sum(each.usage.cached_tokens for each in scored)),
+        )
 
 
 class RealServer:

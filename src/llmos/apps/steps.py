@@ -28,6 +28,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from llmos.apps.errors import NoRun, Paused, StepFailed
 from llmos.apps.functions import Function, NotJSON, TookTooLong, digest_of
 from llmos.apps.live import LiveRun, current_run, entry_of, is_in_run
+from llmos.apps.portal import runs_here
 from llmos.apps.results import StepEvent
 from llmos.core.schemas.runs import StepDescription
 
@@ -58,10 +59,6 @@ class _Called:
     step: StepDescription
     """Begun."""
 
-    @property
-    def key(self) -> str:
-        return self.step.key
-
 
 class Step(Generic[P, R]):
     """A function that is a step of runs. Outside of a run, it is the plain function."""
@@ -83,7 +80,7 @@ class Step(Generic[P, R]):
         if inspect.iscoroutinefunction(self.function.function):
             return self._run(args, kwargs)  # type: ignore[return-value]
         live = current_run()
-        if _is_running(live.loop):
+        if runs_here(live.loop):
             raise NoRun(f"{self.__name__} isn't async: write `await {self.__name__}.awaited(…)` in an async function.")
         done: R = asyncio.run_coroutine_threadsafe(self._run(args, kwargs), live.loop).result()
         return done
@@ -95,18 +92,18 @@ class Step(Generic[P, R]):
     async def _run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         live = current_run()
         called = self._called(live, self.function.bind(args, kwargs))
-        known = live.known(called.key)
+        known = live.known(called.step.key)
         if known is not None and known.state != "in_doubt":
             return self._repeat(live, known)
         if not self.is_effect:
-            done = await self._do(called, called.key)
+            done = await self._do(called, called.step.key)
             self._record(live, done)
             return self._result(done)
         if live.is_dry:
             raise StepFailed.of(self.__name__, "this is a dry run, which has no effects.")
-        if called.key not in live.effects:
-            live.effects[called.key] = asyncio.ensure_future(self._do_effect(live, called, known))
-        return self._result(await asyncio.shield(live.effects[called.key]))
+        if called.step.key not in live.effects:
+            live.effects[called.step.key] = asyncio.ensure_future(self._do_effect(live, called, known))
+        return self._result(await asyncio.shield(live.effects[called.step.key]))
 
     def _called(self, live: LiveRun, arguments: Mapping[str, Any]) -> _Called:
         try:
@@ -143,14 +140,14 @@ class Step(Generic[P, R]):
             return live.repeat(stands)
         if stands.state != "begun" or stands.attempt != begun.attempt:
             raise self._in_doubt(called)
-        done = await self._do(_Called(called.arguments, begun), f"{live.id}:{called.key}")
+        done = await self._do(_Called(called.arguments, begun), f"{live.id}:{called.step.key}")
         self._record(live, done)
         await live.flush()
         return done
 
     async def _find_out(self, live: LiveRun, called: _Called) -> StepDescription | None:
         """Return the effect as done if it has happened, None if it hasn't. Raises Paused if nobody knows."""
-        key = f"{live.id}:{called.key}"
+        key = f"{live.id}:{called.step.key}"
         found = None if self._reconcile is None else await self._reconcile.call(called.arguments, key=key)
         if isinstance(found, Happened):
             return msgspec.structs.replace(called.step, state="done", result=self.function.dump(found.result))
@@ -159,7 +156,7 @@ class Step(Generic[P, R]):
         raise self._in_doubt(called)
 
     def _in_doubt(self, called: _Called) -> Paused:
-        return Paused(IN_DOUBT + called.key, {"step": self.__name__, "arguments": called.step.arguments})
+        return Paused(IN_DOUBT + called.step.key, {"step": self.__name__, "arguments": called.step.arguments})
 
     async def _do(self, called: _Called, key: str) -> StepDescription:
         """Call the function, and return the step as done or failed."""
@@ -204,11 +201,3 @@ def wait_for(name: str, **waits_with: Any) -> Any:
 
 def _ended(step: StepDescription) -> Any:
     return "done" if step.state == "done" else "failed"
-
-
-def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether this thread runs the loop."""
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False

@@ -9,20 +9,23 @@ recorded one fails with the difference: record the cassette anew when it was mea
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from llmos.apps.memory import MemoryServer
-from llmos.apps.server import Model, OnText, Prompt
+from llmos.apps.server import Model, OnText, Prompt, Scores
 from llmos.client.answers import Answer, TokenCount
 from llmos.core.schemas.knowledge import SearchDescription
 
 if TYPE_CHECKING:
     from llmos.apps.app import App
+
+
+T = TypeVar("T")
 
 
 class Recorded(msgspec.Struct, kw_only=True):
@@ -40,6 +43,7 @@ class Tape(msgspec.Struct, kw_only=True):
     context_length: int | None = None
     recorded: list[Recorded] = msgspec.field(default_factory=list)
     counted: list[TokenCount] = msgspec.field(default_factory=list)
+    scored: list[Scores] = msgspec.field(default_factory=list)
     searched: list[SearchDescription] = msgspec.field(default_factory=list)
 
 
@@ -122,18 +126,21 @@ class _RecordedModel:
         self._tape.counted.append(counted := await self._model.count(prompt))
         return counted
 
+    async def score(self, prompts: Sequence[Prompt], text: str) -> Scores:
+        self._tape.scored.append(scored := await self._model.score(prompts, text))
+        return scored
+
 
 class _Player:
     """A model that answers what was recorded."""
 
     def __init__(self, tape: Tape, path: Path) -> None:
         self.context_length = tape.context_length
-        self._recorded, self._counted, self._path = [*tape.recorded], [*tape.counted], path
+        self._recorded, self._counted, self._scored = [*tape.recorded], [*tape.counted], [*tape.scored]
+        self._path = path
 
     async def answer(self, prompt: Prompt, on_text: OnText) -> Answer:
-        if not self._recorded:
-            raise PromptChanged(f"{self._path} has no answer left. It was asked: {prompt.messages[-1]}")
-        recorded = self._recorded.pop(0)
+        recorded = self._next(self._recorded, "answer", prompt.messages[-1])
         if (difference := _difference(recorded.prompt, _plain(prompt))) is not None:
             raise PromptChanged(
                 f"The prompt isn't that of {self._path}:\n{difference}\nRecord it anew if this was meant."
@@ -143,9 +150,15 @@ class _Player:
         return recorded.answer
 
     async def count(self, prompt: Prompt) -> TokenCount:
-        if not self._counted:
-            raise PromptChanged(f"{self._path} has no count of tokens left.")
-        return self._counted.pop(0)
+        return self._next(self._counted, "count of tokens", prompt.messages[-1])
+
+    async def score(self, prompts: Sequence[Prompt], text: str) -> Scores:
+        return self._next(self._scored, "scores", text)
+
+    def _next(self, recorded: list[T], what: str, asked: Any) -> T:
+        if not recorded:
+            raise PromptChanged(f"{self._path} has no {what} left. It was asked: {asked}")
+        return recorded.pop(0)
 
     def check_is_over(self) -> None:
         if self._recorded:

@@ -5,12 +5,13 @@ with Script(Call("order_status", order_id="AB123456"), "It is on its way.").play
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llmos.apps.memory import MemoryServer
-from llmos.apps.server import OnText, Prompt
+from llmos.apps.server import OnText, Prompt, Scores
 from llmos.client.answers import Answer, TokenCount, ToolCall, Usage
 from llmos.core.schemas.knowledge import SearchDescription
 
@@ -32,8 +33,8 @@ Entry = str | Call | Exception | Sequence[Call]
 class Script:
     """A model that answers what a test says. It fails when it is asked more often."""
 
-    def __init__(self, *entries: Entry, context_length: int | None = None) -> None:
-        self.context_length = context_length
+    def __init__(self, *entries: Entry, context_length: int | None = None, can_score: bool = True) -> None:
+        self.context_length, self.can_score = context_length, can_score
         self.prompts: list[Prompt] = []
         """What it was asked."""
         self._entries = [*entries]
@@ -60,7 +61,11 @@ class Script:
         entry = self._entries.pop(0)
         if isinstance(entry, Exception):
             raise entry
-        calls = () if isinstance(entry, str) else tuple(self._call(each) for each in _as_calls(entry))
+        calls = (
+            ()
+            if isinstance(entry, str)
+            else tuple(self._call(each) for each in ([entry] if isinstance(entry, Call) else entry))
+        )
         text = entry if isinstance(entry, str) else ""
         for start in range(0, len(text), 8):
             on_text(text[start : start + 8])
@@ -80,10 +85,16 @@ class Script:
         words = sum(len(str(message.get("content") or "").split()) for message in prompt.messages)
         return TokenCount(num_tokens=words, context_length=self.context_length or 8192)
 
+    async def score(self, prompts: Sequence[Prompt], text: str) -> Scores:
+        """Score words: those that a prompt has are likely. Without `can_score`, there are no scores."""
+        if not self.can_score:
+            return Scores(problem="The script gives no scores.")
+        words = re.findall(r"\s*(?:[^\W_]+|.)", text)
+        asked = [" ".join(str(message.get("content")) for message in each.messages).casefold() for each in prompts]
+        return Scores(
+            tokens=[[(len(w.encode()), 0.0 if w.strip().casefold() in has else -9.0) for w in words] for has in asked]
+        )
+
     def _call(self, call: Call) -> ToolCall:
         self._num_calls += 1
         return ToolCall(id=f"call_{self._num_calls}", name=call.name, arguments=json.dumps(call.arguments))
-
-
-def _as_calls(entry: Call | Sequence[Call]) -> Sequence[Call]:
-    return [entry] if isinstance(entry, Call) else entry
