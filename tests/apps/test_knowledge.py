@@ -66,6 +66,13 @@ def test_an_answer_is_quoted_without_a_model() -> None:
     assert run.usage.num_calls == 0
 
 
+def test_passages_without_a_sentence_answer_nothing() -> None:
+    app = App("support", knowledge=Knowledge("faq"))
+    with Script().plays(app, found(hit("# Hours\n\n---"))):
+        run = app.run("When do you open?")
+    assert (run.text, run.abstained) == ("The documents don't answer this.", True)
+
+
 @pytest.mark.parametrize("search", [found(*BOTH, answerable=False), found(answerable=None)])
 @pytest.mark.parametrize("way", ["quote", "compose"])
 def test_what_the_documents_do_not_answer_goes_to_a_person(search: SearchDescription, way: Any) -> None:

@@ -82,10 +82,10 @@ class Answering:
         if source.answer == "compose" and is_answerable:
             return await self._compose(found, source)
         if source.answer == "quote" and is_answerable and (found.answerable or not self.plan.agent.tools):
-            return self._quote(found)
+            return await self._quote(found, source)
         if self.plan.agent.tools and (answered := await self._ask_model(needs_tool=True)) is not None:
             return answered
-        return self._quote(found) if is_answerable else await self._abstain(source.abstain)
+        return await self._quote(found, source) if is_answerable else await self._abstain(source.abstain)
 
     async def _retrieve(self) -> SearchDescription | None:
         """Return the passages for the input: once, also if the run is continued."""
@@ -145,8 +145,10 @@ class Answering:
         said = [each for each in sentences if each.is_supported or source.unsupported == "mark"]
         return self._say(text, "compose", sentences=said, **facts)
 
-    def _quote(self, found: SearchDescription) -> Run:
+    async def _quote(self, found: SearchDescription, source: Source) -> Run:
         quoted = [Sentence(text=each.quote, citations=(each,)) for each in quote(found.hits, self._question)]
+        if not quoted:  # The passages have headings and questions alone.
+            return await self._abstain(source.abstain)
         return self._say(" ".join(each.text for each in quoted), "quote", sentences=quoted)
 
     async def _abstain(self, text: str) -> Run:
