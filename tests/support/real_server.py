@@ -18,6 +18,9 @@ from support import ONE_THREAD
 
 KEY = "the-owners-key-for-tests"
 
+PIPE_BYTES = 1 << 20
+"""What a server that many tests share may write while nobody reads: it would stop at the 64 KiB of an ordinary pipe."""
+
 
 @dataclass
 class Running:
@@ -54,6 +57,7 @@ def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        pipesize=PIPE_BYTES,
     )
 
 
