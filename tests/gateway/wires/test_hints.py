@@ -7,7 +7,7 @@ import pytest
 
 from support.fake_backend import FakeModel
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 USER = {"role": "user", "content": "Hello"}
 CHAT = {"model": "dialogue", "messages": [USER]}

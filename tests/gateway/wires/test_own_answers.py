@@ -12,7 +12,7 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from support.examples import examples
 from support.fake_backend import FakeModel, Script
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 USER = "What time is it?"
 SCHEMA = {"type": "object", "properties": {"zone": {"type": "string"}}}

@@ -13,7 +13,7 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from support.fake_backend import FakeModel
 from support.scripted import events
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 RUN: Any = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
 SCHEMA: Any = {"$schema": "http://json-schema.org/draft-07/schema#", **RUN, "additionalProperties": False}

@@ -18,7 +18,7 @@ from llmos.gateway.wires.openai.completions.answers import Completion
 from support.fake_backend import FakeModel, token
 from support.scripted import FakeVersion, events
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
 COMPLETION = {"model": "dialogue", "prompt": "Once"}
@@ -406,6 +406,7 @@ async def test_the_content_type_of_a_json_body_does_not_matter(
     assert reply.status_code == 200
 
 
+@pytest.mark.own_gateway
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_usage_counts_cached_tokens(

@@ -11,7 +11,7 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.services import Services
 from support.fake_backend import FakeModel
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 SCHEMA = {
     "type": "object",
@@ -107,6 +107,7 @@ async def test_arguments_that_are_no_json_are_named(http: httpx.AsyncClient, mod
     assert warning["message"] == "The arguments of save don't follow its schema: they are not valid JSON."
 
 
+@pytest.mark.own_gateway
 async def test_warnings_are_counted(http: httpx.AsyncClient, model: FakeModel, services: Services) -> None:
     model.enqueue(*saving("../a", "../b"))
     await ask(http, "/v1/chat/completions", stream=True)

@@ -15,6 +15,8 @@ from support.fake_backend import FakeModel, Reached
 from support.lazy_modules import LazyModule
 from support.scripted import KEY
 
+pytestmark = pytest.mark.shared_gateway
+
 anthropic: Any = LazyModule("anthropic")
 
 HELLO: Any = {"model": "dialogue", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
@@ -281,6 +283,7 @@ def test_counting_computes_nothing(client: anthropic.Anthropic, model: FakeModel
     assert request.tools is not None
 
 
+@pytest.mark.own_gateway
 def test_counting_waits_in_the_same_queue(client: anthropic.Anthropic, model: FakeModel, services: Services) -> None:
     model.enqueue(PromptTooLong("The prompt has more than 9,000 tokens.", param="messages"))
     with pytest.raises(anthropic.BadRequestError, match="9,000"):
@@ -373,6 +376,7 @@ def test_a_body_that_is_too_large_gets_its_error_while_it_is_sent(client: anthro
     assert "33,554,432" in refused(caught.value, 413, "request_too_large")
 
 
+@pytest.mark.own_gateway
 def test_a_draining_server_raises_the_clients_unavailable_error(
     client: anthropic.Anthropic, services: Services
 ) -> None:
@@ -412,6 +416,7 @@ def test_closing_a_stream_stops_the_call(client: anthropic.Anthropic, model: Fak
     assert model.closed_early == [model.requests[0].id]
 
 
+@pytest.mark.own_gateway
 @pytest.mark.anyio
 @pytest.mark.parametrize("counting", [False, True])
 async def test_hanging_up_before_the_first_token_stops_the_call(

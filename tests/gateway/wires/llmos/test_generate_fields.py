@@ -10,6 +10,8 @@ from llmos.gateway.http.requests import decode
 from llmos.gateway.wires.llmos.generate.fields import GenerateRequest
 from llmos.security.callers import owner
 
+pytestmark = pytest.mark.shared_gateway
+
 
 def refused(body: bytes | dict[str, Any], kind: Any = GenerateRequest) -> BadRequest:
     with pytest.raises(BadRequest) as caught:

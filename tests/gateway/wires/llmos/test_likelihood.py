@@ -12,7 +12,7 @@ from llmos.core.schemas.likelihood import LikelihoodDescription
 from llmos.engine.messages import MAX_CONTINUATIONS
 from support.fake_backend import FakeModel
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 PATH = "/llmos/v1/likelihood"
 # The fake model gives a the log probability -1, b -2 and so on.

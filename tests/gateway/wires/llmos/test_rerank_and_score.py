@@ -9,7 +9,7 @@ import pytest
 from llmos.engine.messages import Embed, Embedded
 from support.fake_backend import FakeModel
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 DIRECTIONS = {
     "north": (0.0, 2.0),

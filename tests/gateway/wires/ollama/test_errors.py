@@ -9,6 +9,8 @@ import pytest
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 from support.scripted import KEY, FakePool
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 

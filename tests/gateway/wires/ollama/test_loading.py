@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from support.scripted import Connection, FakePool
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 

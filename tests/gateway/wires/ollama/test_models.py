@@ -9,6 +9,8 @@ import pytest
 from llmos.gateway.services import Services
 from support.scripted import KEY, MINILM, FakePool, FakeRegistry, FakeStatus, FakeVersion
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 

@@ -11,6 +11,8 @@ from llmos.engine.messages import Delta, Grammar
 from support.fake_backend import token
 from support.scripted import KEY, FakePool, FakeRegistry, FakeVersion
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 

@@ -8,6 +8,8 @@ import pytest
 from llmos.engine.messages import Delta, ToolCallDelta
 from support.scripted import FakePool, FakeRegistry
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 ADD = {
     "type": "function",

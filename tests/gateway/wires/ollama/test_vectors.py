@@ -5,6 +5,8 @@ import pytest
 
 from support.scripted import MINILM, FakePool, FakeRegistry
 
+pytestmark = pytest.mark.shared_gateway
+
 
 def test_texts_become_vectors(client: ollama.Client, pool: FakePool, registry: FakeRegistry) -> None:
     registry.versions.append(MINILM)

@@ -17,6 +17,8 @@ from support.fake_backend import FakeModel, Reached
 from support.lazy_modules import LazyModule
 from support.scripted import KEY, FakePool, FakeStatus, FakeVersion
 
+pytestmark = pytest.mark.shared_gateway
+
 triton: Any = LazyModule("tritonclient.http")
 triton_aio: Any = LazyModule("tritonclient.http.aio")
 triton_utils: Any = LazyModule("tritonclient.utils")
@@ -137,6 +139,7 @@ def test_the_server_and_the_model_describe_themselves(client: triton.InferenceSe
     ]
 
 
+@pytest.mark.own_gateway
 def test_only_health_needs_no_key(client: triton.InferenceServerClient, services: Services, pool: FakePool) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()

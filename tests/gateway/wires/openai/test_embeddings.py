@@ -17,7 +17,7 @@ from llmos.gateway.calls.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
 from llmos.gateway.services import Services
 from support.scripted import KEY, MINILM, Connection, FakePool
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 ASKED: dict[str, Any] = {"model": "minilm", "input": ["a", "bc", "def"]}
 
@@ -96,6 +96,7 @@ async def test_the_number_of_concurrent_chunks_is_limited(app: FastAPI, pool: Fa
     assert '"index":999' in caller.text
 
 
+@pytest.mark.own_gateway
 async def test_hanging_up_stops_all_chunks(app: FastAPI, pool: FakePool, services: Services) -> None:
     pool.gate = asyncio.Event()
     caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 300})
@@ -118,6 +119,7 @@ async def test_an_error_ends_the_call_and_its_other_chunks(http: httpx.AsyncClie
     assert (await http.post("/v1/embeddings", json=ASKED)).status_code == 502
 
 
+@pytest.mark.own_gateway
 async def test_computed_tokens_and_vectors_are_counted(http: httpx.AsyncClient, services: Services) -> None:
     await http.post("/v1/embeddings", json=ASKED)
     metrics = services.metrics.render().decode()

@@ -7,7 +7,7 @@ import pytest
 
 from support.scripted import fake_route
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 
 async def test_routes_and_models_are_listed(http: httpx.AsyncClient) -> None:

@@ -12,6 +12,8 @@ from llmos.gateway.services import Services
 from support.fake_backend import FakeModel, token
 from support.scripted import KEY
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
@@ -155,6 +157,7 @@ def test_an_error_in_a_stream_raises_the_clients_api_error(client: openai.OpenAI
     assert caught.value.code == "replica_failed"
 
 
+@pytest.mark.own_gateway
 def test_a_draining_server_raises_the_clients_server_error(client: openai.OpenAI, services: Services) -> None:
     services.readiness.is_draining = True
     with pytest.raises(openai.InternalServerError) as caught:
@@ -162,6 +165,7 @@ def test_a_draining_server_raises_the_clients_server_error(client: openai.OpenAI
     assert caught.value.status_code == 503
 
 
+@pytest.mark.own_gateway
 def test_closing_a_stream_stops_the_call(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue("Hel", model.never)
     stream = client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)

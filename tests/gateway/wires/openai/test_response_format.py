@@ -17,6 +17,8 @@ from llmos.gateway.wires.openai.completions.fields import CompletionRequest
 from llmos.security.callers import owner
 from support.real_server import KEY, Running
 
+pytestmark = pytest.mark.shared_gateway
+
 SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "null"}}, "required": ["b", "a"]}
 ENDLESS = 'start: %json {"type": "integer", "multipleOf": 123456789}'
 

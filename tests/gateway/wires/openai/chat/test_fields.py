@@ -10,6 +10,8 @@ from llmos.gateway.http.requests import decode
 from llmos.gateway.wires.openai.chat.fields import ChatRequest
 from llmos.security.callers import owner
 
+pytestmark = pytest.mark.shared_gateway
+
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 

@@ -12,6 +12,8 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from support.fake_backend import FakeModel, token
 from support.scripted import KEY
 
+pytestmark = pytest.mark.shared_gateway
+
 ASK: Any = [{"role": "user", "content": "What is the weather in Rome?"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "default": None}}, "required": ["city"]}
 WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "Now.", "parameters": SCHEMA}}

@@ -11,7 +11,7 @@ from llmos.gateway.wires.openai.completions.logprobs import ChoiceLogprobs
 from support.fake_backend import FakeModel, token
 from support.scripted import events
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 # The fake model's tokens are characters: a has the log probability -1, b -2 and so on.
 ECHO: dict[str, Any] = {"model": "dialogue", "prompt": "bad", "echo": True, "logprobs": 1, "max_tokens": 0}

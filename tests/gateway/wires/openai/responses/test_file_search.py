@@ -17,7 +17,7 @@ from llmos.gateway.wires.openai.responses import endpoints
 from support.fake_backend import FakeModel
 from support.thinking_answer import ADD, delta
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 PATH = "/v1/responses"
 TOOL: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["vs_1"]}

@@ -10,6 +10,8 @@ from llmos.gateway.wires.openai.responses.answers import ResponseItems
 from support.fake_backend import FakeModel
 from support.thinking_answer import ADD
 
+pytestmark = pytest.mark.shared_gateway
+
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": '{"a":1}'}

@@ -9,6 +9,8 @@ from llmos.engine.messages import Grammar, Tools
 from support.fake_backend import FakeModel, token
 from support.thinking_answer import ADD, delta, thinking_and_calling
 
+pytestmark = pytest.mark.shared_gateway
+
 
 def test_a_response(client: openai.OpenAI, model: FakeModel) -> None:
     response = client.responses.create(

@@ -13,6 +13,8 @@ from support.fake_backend import FakeModel
 from support.scripted import KEY
 from support.thinking_answer import thinking_and_calling
 
+pytestmark = pytest.mark.shared_gateway
+
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
 

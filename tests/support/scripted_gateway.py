@@ -1,0 +1,232 @@
+"""A gateway over scripted rooms: its services, joined to a client or behind the real HTTP server."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from llmos.core.config import load_settings
+from llmos.core.database import Database
+from llmos.core.jobs.jobs import Jobs
+from llmos.data.apps.runs import AppRuns
+from llmos.data.apps.sessions import AppSessions
+from llmos.data.batches import Batches
+from llmos.data.datasets.datasets import Datasets
+from llmos.data.files import Files
+from llmos.data.knowledge.knowledge import Knowledge
+from llmos.data.project_data import ProjectData
+from llmos.data.responses import KeptResponses
+from llmos.data.uploads import Uploads
+from llmos.data.vector_stores.vector_stores import VectorStores
+from llmos.deployments.backend import Backends
+from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.desired.reconciler import Reconciler
+from llmos.deployments.providers.clients import ProviderClients
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.rollouts.rollouts import Rollouts
+from llmos.gateway.app import create_app
+from llmos.gateway.calls.audit_sink import AuditSink
+from llmos.gateway.calls.build import build_backends
+from llmos.gateway.calls.limits_hold import LimitsHold
+from llmos.gateway.calls.receipts import ReceiptSink
+from llmos.gateway.calls.stages import Stages
+from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.jobs.job_runner import JobRunner
+from llmos.gateway.listening import listen
+from llmos.gateway.server import Server
+from llmos.gateway.services import Services
+from llmos.security.audit.audit import open_audit
+from llmos.security.audit.sign_ins import event_of_sign_in
+from llmos.security.auth import OwnerKey
+from llmos.security.guardrails.policies import GuardrailPolicies
+from llmos.security.keys import Keys
+from llmos.security.limit_counts import LimitCounts
+from llmos.security.projects import Projects
+from llmos.security.receipts.receipts import Receipts
+from llmos.security.signing_key import SigningKey
+from llmos.security.tokens import Pepper
+from llmos.security.users.sessions import Sessions
+from llmos.security.users.sign_in import SignIn
+from llmos.security.users.throttle import Throttle
+from llmos.security.users.users import Users
+from support.datasets import store_beside
+from support.encryption import open_test_encryption
+from support.passwords import quick_passwords
+from support.pipelines import pipeline_parts, watch
+from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scripted:
+    """What a test scripts of a gateway. `backends`: those of the pipeline; None: those over the pool."""
+
+    pool: Any
+    registry: Any
+    routes: Any
+    backends: Any
+
+    @classmethod
+    def over(cls, pool: FakePool, backends: Backends | None) -> "Scripted":
+        registry = FakeRegistry()
+        return cls(pool=pool, registry=registry, routes=FakeRoutes(registry), backends=backends)
+
+
+class Exchangeable:
+    """Forwards every attribute to another object, which exchange() replaces."""
+
+    def __init__(self, inner: Any) -> None:
+        self.exchange(inner)
+
+    def exchange(self, inner: Any) -> None:
+        object.__setattr__(self, "_inner", inner)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._inner, name, value)
+
+
+class SharedGateway:
+    """One gateway for several tests, each of which brings what is scripted. The database and all counters stay.
+
+    Example:
+        with SharedGateway.open(folder, database) as gateway:
+            gateway.play(Scripted.over(FakePool(), None))
+    """
+
+    def __init__(self, services: Services, scripted: Scripted) -> None:
+        self.services, self.app = services, create_app(services)
+        self._scripted = scripted
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, database: Database) -> Iterator["SharedGateway"]:
+        first = vars(Scripted.over(FakePool(), None))
+        scripted = Scripted(**{name: Exchangeable(inner) for name, inner in first.items()})
+        with scripted_services(scripted, folder, database) as services:
+            yield cls(services, scripted)
+
+    def play(self, scripted: Scripted) -> None:
+        """Take the pool, the registry, the routes and the backends of the next test."""
+        for name, inner in vars(scripted).items():
+            getattr(self._scripted, name).exchange(inner)
+        if scripted.backends is None:
+            over_pool = build_backends(scripted.pool, scripted.registry, self.services.provider_clients)
+            self._scripted.backends.exchange(over_pool)
+
+
+def stopped_clock() -> int:
+    """Nanoseconds, for what counts failures in a time: a busy machine must not let more pass."""
+    return 1_790_000_000 * 10**9
+
+
+@contextmanager
+def scripted_services(scripted: Scripted, folder: Path, database: Database) -> Iterator[Services]:
+    """Yield the services of a gateway; they pull models as FakeTransfers does."""
+    pool, registry, routes = scripted.pool, scripted.registry, scripted.routes
+    url = database.url.render_as_string(hide_password=False)
+    settings = load_settings({"LLMOS_HOME": str(folder), "LLMOS_DATABASE_URL": url})
+    encryption = open_test_encryption(database, folder)
+    providers = Providers(database, encryption)
+    clients = ProviderClients(providers)
+    limits = LimitsHold(LimitCounts(database))
+    guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
+    users, sessions = Users(database, quick_passwords()), Sessions(database)
+    signing_key = SigningKey(folder / "keys" / "signing")
+    audit = open_audit(database, signing_key, folder / "audit" / "checkpoints.jsonl")
+    receipts = Receipts(database, signing_key, days=30)
+    receipt_sink = ReceiptSink(receipts)
+    services = Services(
+        settings=settings,
+        encryption=encryption,
+        registry=registry,
+        routes=routes,
+        deployments=(deployments := Deployments(database, registry)),
+        rollouts=Rollouts(database, routes, deployments),
+        reconciler=Reconciler(deployments, registry, pool),
+        providers=providers,
+        provider_clients=clients,
+        **pipeline_parts(
+            routes,
+            registry,
+            pool,
+            clients,
+            backends=scripted.backends,
+            stages=Stages(holds=(limits,), makes_receipts=True),
+            guardrails=guardrails,
+            sinks=[AuditSink(audit.recorder), receipt_sink],
+        ),
+        guardrails=guardrails,
+        files=(files := Files(database, folder / "files", encryption)),
+        batches=Batches(database, files),
+        responses=KeptResponses(database, encryption),
+        app_sessions=AppSessions(database, encryption),
+        app_runs=AppRuns(database, encryption),
+        datasets=(datasets := Datasets(database, store := store_beside(files))),
+        knowledge=(knowledge := Knowledge(database, store)),
+        vector_stores=(vector_stores := VectorStores(database, knowledge)),
+        uploads=Uploads(folder / "uploads", store),
+        jobs=(jobs := Jobs(database)),
+        attached_jobs=AttachedJobs(jobs),
+        pool=pool,
+        owner_key=OwnerKey(KEY),
+        limits=limits,
+        users=users,
+        sessions=sessions,
+        sign_in=SignIn(
+            users,
+            sessions,
+            Throttle(database, clock=stopped_clock),
+            lambda event: audit.recorder.add(event_of_sign_in(event)),
+        ),
+        signing_key=signing_key,
+        audit=audit,
+        receipts=receipts,
+        receipt_sink=receipt_sink,
+        keys=Keys(database, Pepper(folder / "keys" / "pepper")),
+        projects=Projects(database, ProjectData(database, files, [datasets, vector_stores, knowledge])),
+    )
+    watch(services)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
+        yield services
+    receipt_sink.close()
+    audit.recorder.close()
+
+
+@asynccontextmanager
+async def joined(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the key, joined to the app without a socket; jobs run."""
+    jobs = asyncio.create_task(JobRunner(services.jobs, services.registry, services.settings).run())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
+        yield client
+    jobs.cancel()
+    await asyncio.wait([jobs])
+    await services.pipeline.shadows.close()
+    await services.limits.finish()
+    await services.provider_clients.close()
+
+
+@contextmanager
+def serve_app(app: FastAPI, services: Services) -> Iterator[str]:
+    """Serve the app on a free port, in a thread; yield its address."""
+    listener = listen("127.0.0.1", 0)
+    server = Server(app, services)
+    host, port = listener.getsockname()
+    thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
+    thread.start()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+        thread.join()
