@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,16 +109,34 @@ builder.add_block(str('secret' in os.environ.values()))
     assert hostile(code).split("\n\n") == ["Too many open files"] * 3 + ["False"]
 
 
-def test_a_document_that_takes_long_makes_no_other_one_wait(parse):
+@pytest.fixture
+def idle(monkeypatch):
+    """The idle processes of one test, instead of those that other tests of this process have started."""
+    idle = []
+    monkeypatch.setattr(parsing, "_idle", idle)
+    yield idle
+    for server in idle:
+        server.close()
+
+
+def test_a_document_that_takes_long_makes_no_other_one_wait(parse, idle):
     parse(b"Hi")
     with parsing._server() as busy, parsing._server() as other:
         assert other is not busy
-    assert len(parsing._idle) == 1
+        assert idle == []
+    assert sorted(map(id, idle)) == sorted([id(busy), id(other)])
 
 
-def test_a_killed_process_is_started_again(parse):
+def test_few_idle_processes_are_kept(idle):
+    with ExitStack() as lent:
+        for _ in range(parsing._MAX_IDLE + 1):
+            lent.enter_context(parsing._server())
+    assert len(idle) == parsing._MAX_IDLE
+
+
+def test_a_killed_process_is_started_again(parse, idle):
     parse(b"Hi")
-    process = parsing._idle[0]._process
+    process = idle[0]._process
     assert process is not None
     process.kill()
     process.wait()
