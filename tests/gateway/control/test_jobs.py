@@ -154,7 +154,7 @@ def test_a_text_of_the_callers_own_is_calibrated_on(client: httpx.Client, settin
 
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
-    ({}, 400, "`kind` is None. It is one of card, dataset_check, dataset_clean, dataset_import, encrypt, knowledge_eval,"),
+    ({}, 400, "`kind` is None. It is one of card, dataset_check, dataset_clean, dataset_import, encrypt, "),
     ({"kind": "quantise", "model": "tiny"}, 400, "Did you mean 'quantize'?"),
     ({"kind": "quantize", "model": "tiny"}, 400, "`scheme` is missing."),
     (QUICK | {"scheme": "minmix"}, 400, "There is no scheme 'minmix'"),
