@@ -127,8 +127,11 @@ def test_rows_name_their_file_and_line(load, datasets, tmp_path):
     assert [row.origin for row in datasets.rows(load(path))] == ["data.jsonl:1", "data.jsonl:3"]
 
 
+IN_A_PROCESS = [pytest.param(name, marks=pytest.mark.process) for name in ("feather", "arrows")]
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-@pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "parquet", "feather", "arrows"])
+@pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "parquet", *IN_A_PROCESS])
 def test_every_format_gives_the_same_contents(load, contents, tmp_path, format, suffix):
     records = [{"prompt": f"What is {n}?", "completion": 'A number,\n"quoted"; with a comma é 你'} for n in range(1200)]
     plain = tmp_path / f"plain.{format}"
@@ -171,6 +174,7 @@ def write_arrow(path, query):
             arro3.write_ipc(rows, path, compression="lz4")
 
 
+@pytest.mark.process
 def test_arrow_has_the_values_that_parquet_has(load, datasets, tmp_path):
     query = """SELECT [{'role': 'user', 'content': 'Hi', 'name': NULL::VARCHAR}] AS messages,
         1.5::DECIMAL(9,2) AS price, DATE '2026-01-02' AS day,
@@ -194,6 +198,7 @@ def test_arrow_needs_a_package_and_says_which(load, tmp_path, monkeypatch):
         load(path)
 
 
+@pytest.mark.process
 def test_a_damaged_arrow_file_says_so(load, datasets, tmp_path):
     path = tmp_path / "data.arrow"
     write_arrow(path, "SELECT 'text ' || range AS text FROM range(10000)")
