@@ -18,11 +18,10 @@ class _SetCookies(httpx.Cookies):
             super().extract_cookies(response)
 
 
-class HttpClient(httpx.Client):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._set_cookies = _SetCookies()
-        self.requests = Requests(self)
+class _ReadsSetCookies:
+    """The cookies of a client."""
+
+    _set_cookies: _SetCookies
 
     @property
     def cookies(self) -> httpx.Cookies:
@@ -33,19 +32,18 @@ class HttpClient(httpx.Client):
         self._set_cookies = _SetCookies(cookies)
 
 
-class AsyncHttpClient(httpx.AsyncClient):
+class HttpClient(_ReadsSetCookies, httpx.Client):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._set_cookies = _SetCookies()
         self.requests = Requests(self)
 
-    @property
-    def cookies(self) -> httpx.Cookies:
-        return self._set_cookies
 
-    @cookies.setter
-    def cookies(self, cookies: Any) -> None:
-        self._set_cookies = _SetCookies(cookies)
+class AsyncHttpClient(_ReadsSetCookies, httpx.AsyncClient):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._set_cookies = _SetCookies()
+        self.requests = Requests(self)
 
 
 class Requests:
