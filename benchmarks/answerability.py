@@ -1,4 +1,4 @@
-"""How well does a search recognise what isn't in the documents? python benchmarks/answerability.py CORPUS
+"""Measure how well a search recognises what isn't in the documents. python benchmarks/answerability.py CORPUS
 
 CORPUS is the folder `data` of chatterbot-corpus (pip download chatterbot-corpus, and unpack it): questions with answers
 by topic, in English and Chinese. The documents are the answers of a half, alone or with their questions; the other half

@@ -32,7 +32,7 @@ _RESULTS = -1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """What doesn't change between the runs of an app."""
+    """The part of an app that all its runs share."""
 
     tools: Mapping[str, Tool]
     options: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What one run is about."""
+    """The facts of one run."""
 
     live: LiveRun
     model: Model
@@ -51,7 +51,7 @@ class Given:
     question: Message
     session: AppSessionDescription | None
     passages: Sequence[SearchHit] = ()
-    """What the answer must rest on. It is a draft then: nobody hears it before its sentences are checked."""
+    """The material of the answer, which is then a draft: no event has it before its sentences are checked."""
     instructions: str = ""
     needs_tool: bool = False
     """The model may say only what follows from results of tools."""

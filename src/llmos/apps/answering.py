@@ -27,7 +27,7 @@ from llmos.core.schemas.turns import Message
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What an app does with an input."""
+    """The execution of one input by an app."""
 
     app: str
     model: str
@@ -38,7 +38,7 @@ class Plan:
     brain: Callable[..., Any] | None
     knowledge: Source | None
     handoff: Step[..., Any] | None
-    """Told when the app abstains."""
+    """The callback for questions on which the app abstains."""
     lease_seconds: float
 
     def dumped(self, output: Any) -> Any:

@@ -30,12 +30,12 @@ Start = Callable[[Server, str, float], Awaitable[Started]]
 """start(server, lease, lease_seconds): begins a run, or claims one."""
 
 _END_SECONDS = 5.0
-"""How long effects may take to end, and the journal to be told, when a run fails or is cancelled."""
+"""The time for effects to end, and for the journal to be written, when a run fails or is cancelled."""
 _OPTIONS = "options"
 """The step that keeps what a run was begun with besides its input."""
 _POLL_SECONDS = 0.2
 _MAX_RESTARTS = 10
-"""How often one process begins a run again at once, such as for an effect that is late each time."""
+"""The limit of times that one process begins a run again at once, such as for an effect that is late each time."""
 
 
 def begin(app: str, input: Any, options: RunOptions) -> Start:
