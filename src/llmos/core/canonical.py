@@ -18,8 +18,11 @@ def canonical(value: Any) -> bytes:
     """Return the value's spelling. Raises BadRequest for one that has none: a whole number beyond 53 bits, an infinite
     number, half a surrogate pair, or too deep nesting."""
     try:
-        # msgspec writes the same six times as fast, where nothing but numbers and the order of keys could differ.
-        return _sorted.encode(value) if _is_plain(value) else rfc8785.dumps(value)
+        try:
+            # Six times as fast.
+            return _sorted.encode(_plain(value))
+        except _NotPlain:
+            return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise BadRequest(f"The value has no canonical JSON (RFC 8785): {error}.") from None
 
@@ -29,17 +32,37 @@ def sha256_of(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def _is_plain(value: Any) -> bool:
-    """Return whether a value has neither floating-point numbers, nor large ones, nor keys beyond ASCII, whose order
-    RFC 8785 takes from UTF-16."""
+class _NotPlain(Exception):
+    """RFC 8785 and msgspec may differ."""
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that msgspec writes as RFC 8785 does.
+
+    Raises _NotPlain for large numbers, for those with an exponent, and for keys beyond ASCII, whose order RFC 8785
+    takes from UTF-16.
+    """
     kind = type(value)
     if kind is str or kind is bool or value is None:
-        return True
-    if kind is int:
-        return abs(int(value)) <= _MAX_WHOLE_NUMBER
-    if kind is dict:
-        return all(map(_is_plain_key, value)) and all(map(_is_plain, value.values()))
-    return kind is list and all(map(_is_plain, value))
+        return value
+    if kind is int and abs(value) <= _MAX_WHOLE_NUMBER:
+        return value
+    if kind is float:
+        return _plain_float(value)
+    if kind is dict and all(map(_is_plain_key, value)):
+        return {key: _plain(item) for key, item in value.items()}
+    if kind is list:
+        return [_plain(item) for item in value]
+    raise _NotPlain
+
+
+def _plain_float(value: float) -> float | int:
+    """Return the number, as a whole one where it has no fraction: RFC 8785 writes 1 for 1.0."""
+    if not 1e-3 <= abs(value) < 1e9:
+        if value == 0:
+            return 0
+        raise _NotPlain
+    return int(value) if value.is_integer() else value
 
 
 def _is_plain_key(key: Any) -> bool:

@@ -1,13 +1,20 @@
 """Detects commits to the database by any process, so that caches of its content can be invalidated."""
 
+import asyncio
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
 
 _CHANNEL = "llmos_commits"
+_MAX_VERSION = 2**31 - 1
+"""SQLite keeps 32 bits."""
+
 _MAX_AGE_SECONDS = 5
 """Notifications may be lost, for example in a proxy. The state therefore changes at least this often."""
 
@@ -19,38 +26,75 @@ class Commits(Protocol):
         """Start counting. May wait for the network."""
 
     def state(self) -> int | None:
-        """Return a number that every commit changes, or None before watch(). Never blocks."""
+        """Return a number that every commit changes, or None before watch() and after close(). Never blocks."""
 
     def count_own(self) -> None:
         """Count a commit that this process has just made."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop counting, for good."""
 
 
 class SQLiteCommits:
-    """Reads PRAGMA data_version, which SQLite changes with every commit of another connection."""
+    """Reads PRAGMA user_version, a number in the file, which every transaction of LLMOS that changes something counts
+    up. Counts of calls (Database.counting) don't: PRAGMA data_version would change with them.
+
+    An event loop reads it once for all that it does before it waits again: every call asks several times.
+    """
 
     def __init__(self, path: str) -> None:
         self._path, self._lock = path, threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._is_closed = False
+        self._seen: tuple[asyncio.AbstractEventLoop, int | None] | None = None
+        """The number that a loop has read in the pass that it is in."""
 
     def watch(self) -> None:
         pass
 
     def state(self) -> int | None:
-        with self._lock:
-            if self._connection is None:
-                self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        loop, seen = asyncio._get_running_loop(), self._seen
+        if loop is None:
+            return self._read()
+        if seen is not None and seen[0] is loop:
+            return seen[1]
+        loop.call_soon(self._forget)
+        self._seen = loop, (version := self._read())
+        return version
 
     def count_own(self) -> None:
-        pass
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen = None
+
+    def _read(self) -> int | None:
+        with self._lock:
+            if self._is_closed:
+                return None
+            if self._connection is None:
+                self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+            return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed, self._seen = True, None
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+@contextmanager
+def counted_in_sqlite(session: Session) -> Iterator[None]:
+    """Count the session's transaction for all SQLiteCommits, unless the body changes nothing."""
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    num_before = driver.total_changes
+    yield
+    session.flush()
+    if driver.total_changes != num_before:
+        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        connection.exec_driver_sql(f"PRAGMA user_version = {(version + 1) & _MAX_VERSION}")
 
 
 class PostgreSQLCommits:
@@ -60,18 +104,23 @@ class PostgreSQLCommits:
         self._engine, self._lock = engine, threading.Lock()
         self._listener: Any = None
         """A psycopg connection outside of the pool."""
+        self._is_closed = False
         self._count = 0
         self._counted_at = 0.0
 
     def watch(self) -> None:
         with self._lock:
-            if self._listener is not None or self._engine.dialect.driver != "psycopg":
+            if self._is_closed or self._listener is not None or self._engine.dialect.driver != "psycopg":
                 return
             pooled = self._engine.raw_connection()
             listener: Any = pooled.driver_connection
             pooled.detach()
-            listener.autocommit = True
-            listener.execute(f"LISTEN {_CHANNEL}")
+            try:
+                listener.autocommit = True
+                listener.execute(f"LISTEN {_CHANNEL}")
+            except BaseException:
+                listener.close()
+                raise
             self._listener = listener
             self._count_up()  # Commits before now are unknown.
 
@@ -96,6 +145,7 @@ class PostgreSQLCommits:
 
     def close(self) -> None:
         with self._lock:
+            self._is_closed = True  # A thread may call watch() later.
             self._disconnect()
 
     def _receive_notifications(self) -> bool:

@@ -17,6 +17,7 @@ LLMOS_VAULT_KEY      MOUNT/NAME of a key in Vault's transit engine    none
 VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE: where Vault is, and who asks
 LLMOS_CATALOG        path of another catalog file                     the catalog that LLMOS ships
 LLMOS_LOG            the server's log of calls: text, json, off        text
+LLMOS_LOG_MB         megabytes of its files in LLMOS_HOME/logs; 0: none 50
 LLMOS_ISA            kernels to use: avx512, avx_vnni, avx2, portable the fastest that the CPU supports
 LLMOS_THREADS        threads of the forward pass                      one per core
 LLMOS_KV_BYTES       memory of each model's KV cache                  at most a quarter of the free memory
@@ -37,8 +38,14 @@ LLMOS_ALLOW_INSECURE_NETWORK                                          off
                      serve others than this machine without TLS: on, off
 LLMOS_MAX_CONNECTIONS open connections of `llmos serve`, then 503     1000
 LLMOS_RECEIPT_DAYS   days that receipts of answers are kept; 0: none   30
+LLMOS_ANSWER_DAYS    days that the facts of answers are kept; 0: none  30
 LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
                      separated by spaces or commas; * for all
+LLMOS_PROJECT_APPS   may owners of every project deploy applications,  off
+                     which are programs on the server: on, off
+LLMOS_OTLP_ENDPOINT  OpenTelemetry collector that gets traces,        none
+                     such as http://127.0.0.1:4318
+LLMOS_TRACE_PERCENT  the share of calls that begin a trace            100
 LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
 LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
 LLMOS_TRUSTED_PROXIES  networks of proxies whose X-Forwarded-For,     none
@@ -91,6 +98,7 @@ class Settings:
     """True if LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
     catalog: Path | None = None
     log: LogFormat = "text"
+    log_mb: int = 50
     master_key: str | None = None
     old_master_key: str | None = None
     vault_key: str | None = None
@@ -111,7 +119,11 @@ class Settings:
     load_seconds: int = 600
     wait_seconds: int = 60
     receipt_days: int = 30
+    answer_days: int = 30
     allow_origins: tuple[str, ...] = ()
+    project_apps: bool = False
+    otlp_endpoint: str | None = None
+    trace_percent: int = 100
     limits_url: str | None = None
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
@@ -162,6 +174,11 @@ class Settings:
         return self.home / "jobs"
 
     @property
+    def apps_path(self) -> Path:
+        """The folder in which applications are unpacked for their processes."""
+        return self.home / "apps"
+
+    @property
     def uploads_path(self) -> Path:
         return self.home / "uploads"
 
@@ -172,6 +189,11 @@ class Settings:
     @property
     def owner_key_path(self) -> Path:
         return self.home / "keys" / "owner"
+
+    @property
+    def ledger_spill_path(self) -> Path:
+        """The folder of entries of the ledger that the database couldn't take."""
+        return self.home / "ledger"
 
     @property
     def pepper_path(self) -> Path:
@@ -200,6 +222,10 @@ class Settings:
     @property
     def self_signed_key_path(self) -> Path:
         return self.home / "keys" / "tls.key"
+
+    @property
+    def logs_path(self) -> Path:
+        return self.home / "logs"
 
     @property
     def master_key_path(self) -> Path:
@@ -233,6 +259,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
         catalog=Path(catalog) if catalog else None,
         log=cast(LogFormat, _one_of(environ, "LLMOS_LOG", get_args(LogFormat)) or "text"),
+        log_mb=_whole_number(environ, "LLMOS_LOG_MB", 50, 0, 1_000_000),
         master_key=environ.get("LLMOS_MASTER_KEY") or None,
         old_master_key=environ.get("LLMOS_OLD_MASTER_KEY") or None,
         vault_key=environ.get("LLMOS_VAULT_KEY") or None,
@@ -252,7 +279,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
         receipt_days=_whole_number(environ, "LLMOS_RECEIPT_DAYS", 30, 0, 36_500),
+        answer_days=_whole_number(environ, "LLMOS_ANSWER_DAYS", 30, 0, 36_500),
         allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
+        project_apps=_SWITCHES[_one_of(environ, "LLMOS_PROJECT_APPS", ("on", "off"))] is True,
+        otlp_endpoint=environ.get("LLMOS_OTLP_ENDPOINT") or None,
+        trace_percent=_whole_number(environ, "LLMOS_TRACE_PERCENT", 100, 0, 100),
         limits_url=environ.get("LLMOS_LIMITS_URL") or None,
         public_url=public_url,
         trusted_proxies=parse_networks(environ.get("LLMOS_TRUSTED_PROXIES", ""), "LLMOS_TRUSTED_PROXIES"),

@@ -11,10 +11,13 @@ A SQLite database in a folder that can't be written is read from a copy in a tem
 import logging
 import os
 import shutil
+import sqlite3
 import tempfile
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,25 +27,32 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, notify_on_commit
+from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, counted_in_sqlite, notify_on_commit
 from llmos.core.database_errors import disk_errors, disk_full, is_disk_full
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.core.home import DATABASE_SUFFIXES, make_private_file
+from llmos.core.pool import ClosablePool, close_pool
 from llmos.core.reserve import Reserve
+from llmos.core.statements import PlainTransaction
 
 _log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_SECONDS = 30
 """The time that a SQLite writer waits for the transaction of another process."""
 
+_BUSY_PAUSE_SECONDS = 0.01
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _COUNT_LOCK = 0x11306
+_DURABLE_COUNT_LOCK = 0x11307
 _WRITE_LOCK = 0x11305  # The key of PostgreSQL's advisory lock: an arbitrary number, the same in every process.
+_PLAIN_COUNTING = f"SET LOCAL synchronous_commit = off; SELECT pg_advisory_xact_lock({_COUNT_LOCK})"
 _CONNECT_SECONDS = 10
 
 
 _SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
+_FILE_OPTIONS: dict[str, Any] = {**_SQLITE_OPTIONS, "poolclass": ClosablePool}
 _POSTGRESQL_OPTIONS: dict[str, Any] = {
+    "poolclass": ClosablePool,
     "connect_args": {"connect_timeout": _CONNECT_SECONDS},
     "pool_pre_ping": True,  # The server may have restarted since a connection was last used.
 }
@@ -94,7 +104,7 @@ class Database:
             if self.is_read_only:
                 assert self._path is not None
                 self._reserve, opened = None, self.url.set(database=str(_copy_to_scratch(self, self._path)))
-            self._engine = create_engine(opened, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
+            self._engine = create_engine(opened, **self._engine_options())
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
                 f"LLMOS_DATABASE_URL can't be used: {error}. Use sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
@@ -106,9 +116,9 @@ class Database:
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
-            self._counting = self._writing
+            self._counting = self._durable = self._writing
             if self._path is not None:
-                counting = create_engine(opened, **_SQLITE_OPTIONS)
+                counting = create_engine(opened, **_FILE_OPTIONS)
                 event.listen(counting, "connect", _on_sqlite_connect)
                 event.listen(counting, "connect", _on_sqlite_counting)
                 event.listen(counting, "begin", _on_sqlite_begin)
@@ -123,7 +133,10 @@ class Database:
             event.listen(self._writing, "commit", notify_on_commit)
             self._counting = self._engine.execution_options(isolation_level="READ COMMITTED")
             event.listen(self._counting, "begin", _lock_for_counting)
+            self._durable = self._engine.execution_options(isolation_level="READ COMMITTED")
+            event.listen(self._durable, "begin", _lock_for_durable_counting)
             self._commits = PostgreSQLCommits(self._engine)
+        self._counting_turn = threading.Lock()
         self.before_commit: list[Callable[[Session], None]] = []
         """Called with the session of every transaction() before it commits. What they raise rolls it back."""
 
@@ -156,27 +169,55 @@ class Database:
                 held.callback(self._shorten_log)
             session = held.enter_context(Session(self._writing, expire_on_commit=False))
             held.enter_context(session.begin())
+            if self.is_sqlite:
+                held.enter_context(counted_in_sqlite(session))
             yield session
             for add in self.before_commit:
                 add(session)
         self._commits.count_own()
 
     @contextmanager
-    def counting(self) -> Iterator[Session]:
+    def counting(self, *, is_durable: bool = False) -> Iterator[Session]:
         """Open a session for counts that many calls change. Those of all processes run one after another.
 
-        Like transaction(), but a power cut may lose the last commits, and on PostgreSQL neither do other writers wait
-        nor does state() change.
+        Like transaction(), but state() stays, a power cut may lose the last commits unless `is_durable`, and on
+        PostgreSQL no other writers wait.
         """
-        with disk_errors(self._path), Session(self._counting, expire_on_commit=False) as session, session.begin():
+        engine = self._durable if is_durable else self._counting
+        with ExitStack() as held:
+            if self.is_sqlite:
+                # SQLite lets a writer that has to wait sleep, for longer than most transactions take.
+                held.enter_context(self._counting_turn)
+            held.enter_context(disk_errors(self._path))
+            session = held.enter_context(Session(engine, expire_on_commit=False))
+            held.enter_context(session.begin())
             yield session
+
+    def hold_counting(self, session: Session) -> None:
+        """Let nobody count durably until the transaction of the session ends, and see what was counted before."""
+        if not self.is_sqlite:
+            _lock_for_durable_counting(session.connection())
+
+    @contextmanager
+    def plain_counting(self) -> Iterator[PlainTransaction]:
+        """Open a transaction like counting(), for what every call does: without a session, it takes a tenth."""
+        with disk_errors(self._path), closing(self._counting.raw_connection()) as connection:
+            transaction = PlainTransaction(connection.cursor(), self._counting.dialect)
+            transaction.run_sql("BEGIN IMMEDIATE" if self.is_sqlite else _PLAIN_COUNTING)
+            try:
+                yield transaction
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
 
     def watch(self) -> None:
         """Start counting commits for state(). May wait for the network."""
         self._commits.watch()
 
     def state(self) -> int | None:
-        """Return a number that every commit of any process changes, or None before watch(). Takes microseconds."""
+        """Return a number that every transaction() of any process changes, or None before watch(). Takes
+        microseconds."""
         return self._commits.state()
 
     def upgrade(self) -> None:
@@ -217,9 +258,15 @@ class Database:
             raise disk_full(self._path) from error
 
     def close(self) -> None:
+        """Close all connections: those that threads still use when they return them."""
         self._commits.close()
-        self._counting.dispose()
-        self._engine.dispose()
+        close_pool(self._counting)
+        close_pool(self._engine)
+
+    def _engine_options(self) -> dict[str, Any]:
+        if not self.is_sqlite:
+            return _POSTGRESQL_OPTIONS
+        return _FILE_OPTIONS if self._path else _SQLITE_OPTIONS
 
     def _current(self) -> str | None:
         with self._reading.connect() as connection:
@@ -252,14 +299,18 @@ class Database:
             raw.close()
 
     def _use_wal(self) -> None:
-        # SQLite stores the mode in the file, and changes it only outside of transactions.
-        raw = self._engine.raw_connection()
-        try:
-            cursor = raw.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.close()
-        finally:
-            raw.close()
+        # SQLite stores the mode in the file, and changes it only outside of transactions. Of two processes that change
+        # it at once, one gets an error that the busy timeout doesn't prevent.
+        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        with closing(self._engine.raw_connection()) as raw, closing(raw.cursor()) as cursor:
+            while True:
+                try:
+                    cursor.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def known_revisions() -> list[str]:
@@ -317,6 +368,10 @@ def _on_sqlite_counting(connection: Any, _record: Any) -> None:
 def _lock_for_counting(connection: Connection) -> None:
     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_COUNT_LOCK})")
+
+
+def _lock_for_durable_counting(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_DURABLE_COUNT_LOCK})")
 
 
 def _sqlite_path(url: URL) -> Path | None:

@@ -8,6 +8,7 @@ LLMOSError                        500 internal_error
 │   ├── BadModelFile              400 bad_model_file
 │   └── UnsupportedModel          400 unsupported_model
 ├── Unauthenticated               401 invalid_api_key
+├── BudgetExceeded                402 budget_exceeded
 ├── PermissionDenied              403 permission_denied
 │   └── UntrustedModel            403 untrusted_model
 ├── NotFound                      404 not_found
@@ -21,7 +22,9 @@ LLMOSError                        500 internal_error
 ├── UriTooLong                    414 uri_too_long
 ├── UnsupportedMediaType          415 unsupported_media_type
 ├── RateLimited                   429 rate_limit_exceeded
-│   └── Overloaded                429 overloaded
+│   ├── Overloaded                429 overloaded
+│   └── QuotaExceeded             429 quota_exceeded
+├── AppFailed                     424 app_failed
 ├── HeadersTooLarge               431 headers_too_large
 ├── DownloadFailed                502 download_failed
 ├── ReplicaFailed                 502 replica_failed
@@ -34,7 +37,10 @@ LLMOSError                        500 internal_error
     ├── LimitReached              0 limit_reached
     ├── WrongOutput               0 wrong_output
     ├── StepFailed                0 step_failed
-    └── NoRun                     0 no_run
+    ├── NoRun                     0 no_run
+    ├── McpFailed                 0 mcp_failed       (llmos.hosting)
+    ├── NoSandbox                 0 no_sandbox       (llmos.applications)
+    └── TranslationRefused        0 translation_refused
 
 The message says what is wrong and what to do about it, in that order.
 """
@@ -95,6 +101,12 @@ class UnsupportedModel(BadRequest):
 
 class Unauthenticated(LLMOSError):
     status, code, type = 401, "invalid_api_key", "authentication_error"
+
+
+class BudgetExceeded(LLMOSError):
+    """A budget or credit of money doesn't pay for the call."""
+
+    status, code, type = 402, "budget_exceeded", "billing_error"
 
 
 class PermissionDenied(LLMOSError):
@@ -161,6 +173,21 @@ class Overloaded(RateLimited):
     """The machine is at its limit. The same request may succeed later."""
 
     code = "overloaded"
+
+
+class QuotaExceeded(RateLimited):
+    """A budget of requests or tokens has too little left for the call."""
+
+    code = "quota_exceeded"
+
+
+class AppFailed(LLMOSError):
+    """A hosted application ended without an answer: a limit, a wrong output, its program, or its process.
+
+    The status is one that no client asks again for by itself: what the run did is done.
+    """
+
+    status, code, type = 424, "app_failed", "app_error"
 
 
 class HeadersTooLarge(LLMOSError):

@@ -23,7 +23,7 @@ _OWNER_PROJECT = "owner"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupRole:
-    """What the members of a group become."""
+    """The role that the members of a group get."""
 
     group: str
     role: str

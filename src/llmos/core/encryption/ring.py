@@ -64,25 +64,14 @@ class KeyRing:
 
     def open(self) -> None:
         """Make the ring at the first start, and check that the master key opens it. Raises StoreFailed."""
-        with self._database.session() as session:
-            is_made = queries.has_table(session) and queries.key(session, _INDEX) is not None
-        if not is_made:
-            with apart(), self._database.transaction() as session:
-                queries.make_table(session)
-                if queries.key(session, _INDEX) is None:  # Another process may have been faster.
-                    master = self.masters.current(may_create=True)
-                    assert master is not None, "it was created"
-                    self._add(session, _INDEX, _INDEX, master)
-        with self._database.session() as session:
-            active = self._active(session)
+        active = self._read_index() or self._make_index()
         self.masters.finish(active.wrapped_by)
         master = self.masters.find(active.wrapped_by)
         self._index_key = unwrap_key(master, active.wrapped, _bound_to(active), "The key of the index")
 
     def is_new(self) -> bool:
         """Return whether there is no ring yet."""
-        with self._database.session() as session:
-            return not queries.has_table(session) or queries.key(session, _INDEX) is None
+        return self._read_index() is None
 
     def index(self, kind: str, project: str, value: str | bytes) -> str:
         """Return the HMAC under which a person or a content is found again, in hexadecimal digits."""
@@ -239,6 +228,21 @@ class KeyRing:
     def _ensure_open(self) -> None:
         if self._index_key is None:
             self.open()
+
+    def _read_index(self) -> RingKeyRow | None:
+        """Return the index's row; None if there is no ring yet."""
+        with self._database.session() as session:
+            return queries.key(session, _INDEX) if queries.has_table(session) else None
+
+    def _make_index(self) -> RingKeyRow:
+        """Make the ring and the index's row, unless another process was faster, and return that row."""
+        with apart(), self._database.transaction() as session:
+            queries.make_table(session)
+            if (made := queries.key(session, _INDEX)) is not None:
+                return made
+            master = self.masters.current(may_create=True)
+            assert master is not None, "it was created"
+            return self._add(session, _INDEX, _INDEX, master)
 
     def _active(self, session: Session) -> RingKeyRow:
         """Return the index's row, which names the master key of the ring."""

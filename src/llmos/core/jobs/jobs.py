@@ -279,8 +279,12 @@ class Jobs:
 
     def remove_old(self) -> None:
         """Remove the jobs that ended longer than KEEP ago."""
+        oldest = self._clock() - KEEP
+        with self._database.session() as session:
+            if not queries.has_ended_before(session, oldest):
+                return  # Every server asks at its start, and a transaction makes all others wait.
         with self._database.transaction(frees_space=True) as session:
-            queries.remove_ended_before(session, self._clock() - KEEP)
+            queries.remove_ended_before(session, oldest)
 
     def _end(
         self,

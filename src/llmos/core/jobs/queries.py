@@ -38,5 +38,9 @@ def newest_jobs(
     return session.scalars(statement).all()
 
 
+def has_ended_before(session: Session, moment: datetime) -> bool:
+    return session.scalars(select(JobRow.number).where(JobRow.ended_at < moment).limit(1)).first() is not None
+
+
 def remove_ended_before(session: Session, moment: datetime) -> None:
     session.execute(delete(JobRow).where(JobRow.ended_at < moment))

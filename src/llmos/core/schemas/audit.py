@@ -56,7 +56,7 @@ class CheckpointDescription(Description, frozen=True, kw_only=True):
 
 
 class AuditVerification(Description, frozen=True, kw_only=True):
-    """What a verification of the audit log found."""
+    """The findings of a verification of the audit log."""
 
     is_intact: bool = True
     num_entries: int = 0

@@ -36,10 +36,22 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     """The ids of sessions of applications that were deleted, with their turns."""
     runs: list[str] = field(default_factory=list)
     """The ids of runs of applications that were deleted."""
+    handoffs: list[str] = field(default_factory=list)
+    """The ids of handoffs of applications that were deleted."""
+    conversations: list[str] = field(default_factory=list)
+    """The ids of conversations of the person with models that were deleted."""
+    feedback: list[str] = field(default_factory=list)
+    """The ids of feedback of the person that was deleted."""
+    messages: list[str] = field(default_factory=list)
+    """The ids of messages to webhooks that were deleted. Receivers have those that were delivered before."""
     files: list[ErasedFile] = field(default_factory=list)
     """Files of batches."""
     datasets: list[ErasedRows] = field(default_factory=list)
     knowledge: list[ErasedDocuments] = field(default_factory=list)
+    num_ledger_entries: int = 0
+    """Entries of the ledger that were the person's and are nobody's now: what was consumed and paid for stays."""
+    num_answers: int = 0
+    """Facts of answers that were the person's and are nobody's now."""
     num_keys_destroyed: int = 0
     """The keys that the person's responses, sessions and runs were encrypted under. Without them, no backup of these
     can be read."""

@@ -24,8 +24,23 @@ class GuardrailPolicyDescription(Description, frozen=True, kw_only=True):
     created_by: str | None = None
 
 
+class GuardrailTrial(Description, frozen=True, kw_only=True):
+    """The verdict of a policy about one text. Nothing was asked of a model."""
+
+    policy: str = ""
+    """NAME@VERSION; version 0 for one that isn't stored."""
+    side: str = ""
+    """input or output."""
+    verdict: str = ""
+    """allow, flag, redact or block."""
+    found: list[str] = msgspec.field(default_factory=list)
+    """GUARDRAIL:RULE of each finding."""
+    text: str | None = None
+    """The text that is let pass; null for a blocked prompt."""
+
+
 class ReplayCounts(Description, frozen=True, kw_only=True):
-    """What policies do with kept calls. A call whose prompt is blocked has no answer."""
+    """Counts of what policies do with kept calls. A call whose prompt is blocked has no answer."""
 
     blocked_prompts: int = 0
     blocked_answers: int = 0

@@ -33,6 +33,10 @@ class KeyDescription(Description, frozen=True, kw_only=True):
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     """Written at most once a minute."""
+    permissions: list[str] | None = None
+    """Those of its role that it has; null: all."""
+    app: str | None = None
+    """The application whose process has it."""
 
 
 class NewKeyDescription(KeyDescription, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Knowledge: its Versions, their documents, searches and citations."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -96,6 +97,22 @@ class Citation(Description, frozen=True, kw_only=True):
     """The text from `start` to `end`."""
 
 
+class Sentence(Description, frozen=True, kw_only=True):
+    """A sentence of an answer out of documents."""
+
+    text: str = ""
+    citations: Sequence[Citation] = ()
+    """The places that it rests on, the one that matters most first."""
+    is_supported: bool = True
+    """It rests on a passage, or on what a tool returned."""
+
+
+def citations_of(sentences: Sequence[Sentence]) -> Sequence[Citation]:
+    """Return the places that sentences rest on, each once."""
+    every = [citation for sentence in sentences for citation in sentence.citations]
+    return tuple(each for index, each in enumerate(every) if each not in every[:index])
+
+
 class SearchHit(Description, frozen=True, kw_only=True):
     text: str = ""
     """The quote with the headings above it, and with the header of its table: what a model should read."""
@@ -122,5 +139,7 @@ class SearchDescription(Description, frozen=True, kw_only=True):
     threshold: float | None = None
     measure: float | None = None
     """What is compared with the threshold."""
+    evaluated: str | None = None
+    """The Version whose evaluation set the threshold: this one, or one before it with the same embedding model."""
     notes: list[str] = msgspec.field(default_factory=list)
     """What the search couldn't take into account, in sentences."""

@@ -64,6 +64,9 @@ class LikelihoodUsage(msgspec.Struct, frozen=True):
     computed_tokens: int
     """Those that went through the model. Behind the last token of a continuation nothing is scored, so that it isn't
     computed; continuations with a common beginning share it."""
+    cost: str | msgspec.UnsetType = msgspec.UNSET
+    """What it costs, as a decimal. Absent where no price applies."""
+    currency: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def cached_tokens(self) -> int:

@@ -38,9 +38,20 @@ class ReceiptDescription(Description, frozen=True, kw_only=True):
     """native, or provider."""
     guardrails: dict[str, Any] = msgspec.field(default_factory=dict)
     """`policies`: name, version and digest of each; `findings`: policy, guardrail, rule, side and verdict of each."""
-    price_version: str | None = None
+    price_version: int | None = None
+    """The version of the prices. None if none applied, or the ledger could not be written at that time."""
+    cost: str | None = None
+    """As a decimal."""
+    currency: str | None = None
+    stopped_by: str | None = None
+    """The budget that ended the answer early: budget:NAME."""
     usage: dict[str, int] = msgspec.field(default_factory=dict)
     """prompt_tokens, cached_tokens and completion_tokens, of all targets that were tried."""
+    metered: dict[str, int] = msgspec.field(default_factory=dict)
+    """What the ledger counts for it: num_calls, input_tokens and so on. Empty for what costs nothing."""
+    is_recovered: bool = False
+    """The server was killed before it made the receipt. This one is made from the ledger: what only the server knew is
+    missing, such as the hashes."""
     sampling: dict[str, Any] | None = None
     """The settings that were used, the version's recommendations included. None where nothing was generated."""
     input: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -36,7 +36,7 @@ class StepDescription(Description, frozen=True, kw_only=True):
 
 
 class SignalDescription(Description, frozen=True, kw_only=True):
-    """What a run waited for, such as an approval."""
+    """A signal that a run waited for, such as an approval."""
 
     name: str = ""
     value: Any = None
@@ -50,13 +50,16 @@ class RunFailure(Description, frozen=True, kw_only=True):
 
 
 class RunUsage(Description, frozen=True, kw_only=True):
-    """What a run consumed."""
+    """The consumption of a run."""
 
     num_calls: int = 0
     """Calls of the model."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cost: int | None = None
+    """In billionths of the currency; None where nothing has a price, or prices of several currencies applied."""
+    currency: str = ""
 
     @property
     def total_tokens(self) -> int:
@@ -81,6 +84,8 @@ class RunDescription(Description, frozen=True, kw_only=True):
     """The name of the signal that it waits for."""
     waits_with: Any = None
     """What the person who decides must know."""
+    num_steps: int = 0
+    """All its steps, also where `steps` has some of them or none."""
     steps: list[StepDescription] = msgspec.field(default_factory=list)
     """In the order in which they began."""
     signals: list[SignalDescription] = msgspec.field(default_factory=list)
@@ -91,6 +96,14 @@ class RunDescription(Description, frozen=True, kw_only=True):
     created_at: datetime | None = None
     ended_at: datetime | None = None
     expires_at: datetime | None = None
+
+
+class RunCount(Description, frozen=True, kw_only=True):
+    """The number of runs of one application in one state."""
+
+    app: str = ""
+    state: str = ""
+    num_runs: int = 0
 
 
 def turn_of(question: Message, steps: Iterable[StepDescription]) -> list[Message]:

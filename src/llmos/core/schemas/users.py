@@ -25,10 +25,29 @@ class UserDescription(Description, frozen=True, kw_only=True):
     signed_in_at: datetime | None = None
 
 
+class RoleDescription(Description, frozen=True, kw_only=True):
+    """The permissions of a role."""
+
+    name: str = ""
+    permissions: list[str] = msgspec.field(default_factory=list)
+    """In the project `owner`."""
+    project_permissions: list[str] = msgspec.field(default_factory=list)
+    """In any other project: without those over what all projects share."""
+
+
 class SignedOutDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     num_sessions: int = 0
     """The sessions that were ended."""
+
+
+class SignInLinkDescription(Description, frozen=True, kw_only=True):
+    """A link that signs a user in, once."""
+
+    user: str = ""
+    path: str = ""
+    """The path on the server, with the secret: whoever opens it first is the user."""
+    expires_at: datetime | None = None
 
 
 class SessionDescription(Description, frozen=True, kw_only=True):
@@ -39,7 +58,7 @@ class SessionDescription(Description, frozen=True, kw_only=True):
     role: str = ""
     permissions: list[str] = msgspec.field(default_factory=list)
     method: str = ""
-    """password or oidc."""
+    """password, oidc or link."""
     csrf_token: str = ""
     """Goes into the header X-CSRF-Token of every request that isn't a GET."""
     created_at: datetime | None = None

@@ -15,7 +15,13 @@ from importlib import import_module
 from llmos.core.database import Database
 from llmos.core.store.store import Store
 
-ROOMS = ("llmos.models.queries", "llmos.data.datasets.queries", "llmos.data.knowledge.queries")
+ROOMS = (
+    "llmos.models.queries",
+    "llmos.data.datasets.queries",
+    "llmos.data.knowledge.queries",
+    "llmos.data.prompts.queries",
+    "llmos.data.app_versions.queries",
+)
 
 
 def digests_in_use(database: Database) -> set[str]:

@@ -1,4 +1,4 @@
-"""What everything with versions has: references, movable aliases with their history, tags and descriptions.
+"""The parts that everything with versions has: references, movable aliases with their history, tags and descriptions.
 
 noun.py      a kind of versioned thing (models, datasets) and its tables
 columns.py   the columns of those tables

@@ -1,0 +1,35 @@
+"""Entries of the ledger: what calls consumed and cost."""
+
+from datetime import datetime
+
+from llmos.core.schemas.base import Description
+
+
+class LedgerEntryDescription(Description, frozen=True, kw_only=True):
+    id: str = ""
+    """CALL_ID/LINE."""
+    call_id: str = ""
+    """That of the answer."""
+    line: int = 0
+    """Which of the call's attempts computed it; negative for a reversal."""
+    at: datetime | None = None
+    project: str = ""
+    key: str = ""
+    route: str = ""
+    version: str = ""
+    app: str = ""
+    operation: str = ""
+    outcome: str = ""
+    num_calls: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    embedding_tokens: int = 0
+    rated_tokens: int = 0
+    replica_seconds: float = 0.0
+    cost: str | None = None
+    """A decimal; null where no price applied."""
+    currency: str = ""
+    price_version: int | None = None
+    reversal_of: str = ""
+    """The entry that this one takes back."""

@@ -1,0 +1,30 @@
+"""The findings of a verification of the ledger."""
+
+from datetime import datetime
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class LedgerProblem(Description, frozen=True, kw_only=True):
+    kind: str = ""
+    """sums, receipt_missing, receipt_differs, entry_missing, reversal or refused."""
+    id: str = ""
+    """The answer, the entry, or the sum."""
+    message: str = ""
+
+
+class LedgerVerification(Description, frozen=True, kw_only=True):
+    is_sound: bool = True
+    start: datetime | None = None
+    end: datetime | None = None
+    """The first moment after it. Whole days, in UTC."""
+    num_entries: int = 0
+    num_receipts: int = 0
+    """Receipts that were compared with the entries of their answers."""
+    num_set_aside: int = 0
+    """Entries in files beside the database, which it couldn't take yet."""
+    num_problems: int = 0
+    problems: list[LedgerProblem] = msgspec.field(default_factory=list)
+    """The first hundred."""
