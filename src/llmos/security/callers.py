@@ -33,6 +33,13 @@ class Caller:
     """The HTTP request that the call came in; empty for a call that came in none."""
     request_body: bytes = field(default=b"", compare=False, repr=False)
     """The body of that request, of which a receipt has the hash."""
+    traceparent: str = field(default="", compare=False)
+    """The span that the request is a part of, as its header says; empty without one."""
+    app: str | None = None
+    """The application whose process calls; None for everybody else."""
+    call_key: str = field(default="", compare=False)
+    """What the call is known by if it is made again after a crash, such as a line of a batch: its answer has the same
+    id, and is counted once. Empty for a call that is made once."""
     is_background: bool = False
     """Nobody waits for this call: it comes after all others and takes no room in the queue (batches, shadows)."""
 
@@ -51,6 +58,11 @@ class Caller:
     def is_of_installation(self) -> bool:
         """True if the key belongs to the installation's own project, which oversees the others."""
         return self.project == OWNER
+
+    @property
+    def only_project(self) -> str | None:
+        """The only project whose things it may see; None: all of them."""
+        return None if self.is_of_installation else self.project
 
     @property
     def fairness_key(self) -> str:

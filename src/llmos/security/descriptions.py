@@ -50,6 +50,8 @@ def describe_key(key: "Key", now: datetime | None = None) -> KeyDescription:
         old_expires_at=key.old_expires_at,
         revoked_at=key.revoked_at,
         last_used_at=key.last_used_at,
+        permissions=None if key.permissions is None else list(key.permissions),
+        app=key.app,
     )
 
 

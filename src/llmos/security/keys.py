@@ -61,6 +61,10 @@ class Key:
     """The time until which the text before the last rotation works."""
     revoked_at: datetime | None
     last_used_at: datetime | None
+    permissions: Sequence[str] | None = None
+    """Those of its role that it has; None: all."""
+    app: str | None = None
+    """The application whose process has it."""
 
     def state(self, now: datetime) -> str:
         """Return active, expired or revoked."""
@@ -89,6 +93,10 @@ class NewKey:
     routes: Sequence[str] = ()
     addresses: Sequence[str] = ()
     limits: Limits = NO_LIMITS
+    permissions: Sequence[str] | None = None
+    """Those of the role that it gets; None: all."""
+    app: str | None = None
+    """The application whose process gets it."""
 
 
 class Keys:
@@ -127,6 +135,8 @@ class Keys:
                 created_at=now,
                 created_by=actor,
                 expires_at=new.expires_at,
+                permissions=None if new.permissions is None else [*new.permissions],
+                app=new.app,
             )
             self._set_text(session, row, token)
             session.add(row)
@@ -291,4 +301,6 @@ def _key(session: Session, row: KeyRow) -> Key:
         old_expires_at=row.old_expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        permissions=None if row.permissions is None else tuple(row.permissions),
+        app=row.app,
     )

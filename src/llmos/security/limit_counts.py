@@ -21,9 +21,9 @@ from typing import Protocol
 from llmos.core.database import Database
 from llmos.core.errors import RateLimited
 from llmos.core.ids import new_id
+from llmos.core.statements import PlainTransaction
 from llmos.security import queries
 from llmos.security.limits import Allowance
-from llmos.security.tables import BucketRow, RunningRow
 
 MINUTE = 60_000_000_000
 """Nanoseconds."""
@@ -54,7 +54,7 @@ class GiveBack:
 
 
 class LimitCounter(Protocol):
-    """Where the use of limits is counted: LimitCounts here, or RedisLimitCounts."""
+    """The counter of the use of limits: LimitCounts here, or RedisLimitCounts."""
 
     def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
         """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
@@ -67,10 +67,13 @@ class LimitCounter(Protocol):
 class _Counts:
     """The counts of some scopes, as they are changed in one transaction."""
 
-    buckets: dict[tuple[str, str], BucketRow]
-    running: dict[str, RunningRow]
+    full_at: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By scope and kind of bucket."""
+    running: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """This server's."""
-    running_elsewhere: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    running_elsewhere: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    changed_buckets: set[tuple[str, str]] = field(default_factory=set)
+    changed_running: set[str] = field(default_factory=set)
 
 
 class LimitCounts:
@@ -87,18 +90,27 @@ class LimitCounts:
         """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
         takes = [step.taken if isinstance(step, GiveBack) else step for step in steps]
         scopes = sorted({allowance.scope for take in takes for allowance in take.allowances})
-        with self._database.counting() as session:
+        with self._database.plain_counting() as transaction:
             now = self._clock()
-            counts = _Counts(
-                {(row.scope, row.kind): row for row in queries.buckets(session, scopes)},
-                {row.scope: row for row in queries.running(session, scopes) if row.server_id == self.server_id},
-            )
-            for row in queries.running(session, scopes):
-                if row.server_id != self.server_id and row.expires_at > now:
-                    counts.running_elsewhere[row.scope] += row.num_running
+            counts = self._read(transaction, scopes, now)
             refusals = [self._apply(counts, step, now) for step in steps]
-            session.add_all([*counts.buckets.values(), *counts.running.values()])
+            for scope, kind in sorted(counts.changed_buckets):
+                queries.store_bucket(transaction, scope, kind, counts.full_at[scope, kind])
+            for scope in sorted(counts.changed_running):
+                queries.store_running(transaction, scope, self.server_id, counts.running[scope], now + LEASE)
         return refusals
+
+    def _read(self, transaction: PlainTransaction, scopes: Sequence[str], now: int) -> _Counts:
+        counts = _Counts()
+        for scope in scopes:
+            for kind, full_at in queries.buckets(transaction, scope).items():
+                counts.full_at[scope, kind] = full_at
+            for server_id, num_running, expires_at in queries.running(transaction, scope):
+                if server_id == self.server_id:
+                    counts.running[scope] = num_running
+                elif expires_at > now:
+                    counts.running_elsewhere[scope] += num_running
+        return counts
 
     def renew(self) -> None:
         """Extend the lease of what this server holds, and remove what nobody needs."""
@@ -126,7 +138,7 @@ class LimitCounts:
             if limits.tokens_per_minute is not None:
                 self._use(counts, scope, "tokens", cost_of_call(step.num_tokens, limits.tokens_per_minute), now)
             if limits.concurrent_requests is not None:
-                self._run(counts, scope, 1, now)
+                self._run(counts, scope, 1)
         return None
 
     def _refusals(self, counts: _Counts, allowance: Allowance, num_tokens: int, now: int) -> list[RateLimited]:
@@ -139,10 +151,9 @@ class LimitCounts:
             wait = self._wait(counts, scope, "tokens", cost_of_call(num_tokens, limit), now)
             if wait > 0:
                 refusals.append(rate_refusal(allowance, "tokens", wait))
-        if (limit := limits.concurrent_requests) is not None:
-            own = counts.running.get(scope)
-            if (own.num_running if own else 0) + counts.running_elsewhere[scope] >= limit:
-                refusals.append(running_refusal(allowance))
+        limit = limits.concurrent_requests
+        if limit is not None and counts.running[scope] + counts.running_elsewhere[scope] >= limit:
+            refusals.append(running_refusal(allowance))
         return refusals
 
     def _give_back(self, counts: _Counts, step: GiveBack, now: int) -> None:
@@ -153,24 +164,19 @@ class LimitCounts:
                 owed = cost(step.num_tokens, limit) - cost_of_call(step.taken.num_tokens, limit)
                 self._use(counts, scope, "tokens", owed, now)
             if limits.concurrent_requests is not None:
-                self._run(counts, scope, -1, now)
+                self._run(counts, scope, -1)
 
     def _wait(self, counts: _Counts, scope: str, kind: str, cost: int, now: int) -> int:
         """Return the nanoseconds until the bucket has enough left; 0 or less: it has."""
-        row = counts.buckets.get((scope, kind))
-        return max(row.full_at if row else now, now) + cost - now - MINUTE
+        return max(counts.full_at.get((scope, kind), now), now) + cost - now - MINUTE
 
     def _use(self, counts: _Counts, scope: str, kind: str, cost: int, now: int) -> None:
-        row = counts.buckets.get((scope, kind))
-        if row is None:
-            row = counts.buckets[scope, kind] = BucketRow(scope=scope, kind=kind, full_at=now)
-        row.full_at = max(row.full_at, now) + cost
+        counts.full_at[scope, kind] = max(counts.full_at.get((scope, kind), now), now) + cost
+        counts.changed_buckets.add((scope, kind))
 
-    def _run(self, counts: _Counts, scope: str, change: int, now: int) -> None:
-        row = counts.running.get(scope)
-        if row is None:
-            row = counts.running[scope] = RunningRow(scope=scope, server_id=self.server_id, num_running=0)
-        row.num_running, row.expires_at = max(0, row.num_running + change), now + LEASE
+    def _run(self, counts: _Counts, scope: str, change: int) -> None:
+        counts.running[scope] = max(0, counts.running[scope] + change)
+        counts.changed_running.add(scope)
 
 
 def cost(number: int, limit: int) -> int:

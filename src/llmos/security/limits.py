@@ -21,7 +21,7 @@ class Limits:
 
     @property
     def is_counted(self) -> bool:
-        """Whether a limit needs a count of earlier calls."""
+        """Return whether a limit needs a count of earlier calls."""
         return not (self.requests_per_minute is self.tokens_per_minute is self.concurrent_requests is None)
 
     def stored(self) -> dict[str, int]:

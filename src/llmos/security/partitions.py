@@ -9,6 +9,8 @@ import secrets
 
 _SECRET_BYTES = 32
 
+_MAX_KNOWN = 1000
+
 
 class Partitions:
     """The names of one server process.
@@ -20,12 +22,19 @@ class Partitions:
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secret or secrets.token_bytes(_SECRET_BYTES)
         self._renewals: dict[str, int] = {}
+        self._known: dict[str, str] = {}
 
     def of(self, project: str, salt: str = "") -> str:
         """Return the name of the project's partition, in hexadecimal digits. `salt`: what the caller chose."""
         # A project's name has no line break, so no two pairs give the same text.
         text = f"llmos partition\n{project}\n{self._renewals.get(project, 0)}\n{salt}"
-        return hmac.digest(self._secret, text.encode(), "sha256").hex()
+        if (name := self._known.get(text)) is None:
+            name = hmac.digest(self._secret, text.encode(), "sha256").hex()
+            if not salt:  # Callers may choose any number of others, of any length.
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known.clear()
+                self._known[text] = name
+        return name
 
     def renew(self, project: str) -> None:
         """Give the project new partitions. What is in the old ones is never found again, and makes room for others."""

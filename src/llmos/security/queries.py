@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from llmos.core.database import Base
+from llmos.core.statements import PlainTransaction, Statement, insert_into
 from llmos.security.tables import BucketRow, KeyRow, ProjectRow, RunningRow
 
 
@@ -68,8 +71,37 @@ def use_keys(session: Session, ids: Collection[str], now: datetime) -> None:
     session.execute(update(KeyRow).where(KeyRow.id.in_(ids), is_later).values(last_used_at=now))
 
 
-def buckets(session: Session, scopes: Collection[str]) -> Sequence[BucketRow]:
-    return session.scalars(select(BucketRow).where(BucketRow.scope.in_(scopes))).all()
+_BUCKETS = Statement(lambda _: select(BucketRow.kind, BucketRow.full_at).where(BucketRow.scope == bindparam("scope")))
+_RUNNING = Statement(
+    lambda _: select(RunningRow.server_id, RunningRow.num_running, RunningRow.expires_at).where(
+        RunningRow.scope == bindparam("scope")
+    )
+)
+
+
+def _replace(kind: type[Base], key: Sequence[str], values: Sequence[str]) -> Statement:
+    """Return the statement that stores a row in the place of the one with the same key."""
+
+    def make(dialect: str) -> Any:
+        statement = insert_into(dialect, cast(Table, kind.__table__))
+        return statement.on_conflict_do_update(
+            index_elements=key, set_={name: statement.excluded[name] for name in values}
+        )
+
+    return Statement(make)
+
+
+_STORE_BUCKET = _replace(BucketRow, ("scope", "kind"), ("full_at",))
+_STORE_RUNNING = _replace(RunningRow, ("scope", "server_id"), ("num_running", "expires_at"))
+
+
+def buckets(transaction: PlainTransaction, scope: str) -> dict[str, int]:
+    """Return when each bucket is full, by its kind."""
+    return dict(transaction.rows(_BUCKETS, scope=scope))
+
+
+def store_bucket(transaction: PlainTransaction, scope: str, kind: str, full_at: int) -> None:
+    transaction.run(_STORE_BUCKET, [{"scope": scope, "kind": kind, "full_at": full_at}])
 
 
 def remove_buckets(session: Session, scope: str) -> None:
@@ -77,9 +109,14 @@ def remove_buckets(session: Session, scope: str) -> None:
     session.execute(delete(BucketRow).where(BucketRow.scope == scope))
 
 
-def running(session: Session, scopes: Collection[str]) -> Sequence[RunningRow]:
-    """Return the rows of all servers."""
-    return session.scalars(select(RunningRow).where(RunningRow.scope.in_(scopes))).all()
+def running(transaction: PlainTransaction, scope: str) -> list[tuple[str, int, int]]:
+    """Return (server, calls that it runs, end of its lease) of all servers."""
+    return transaction.rows(_RUNNING, scope=scope)
+
+
+def store_running(transaction: PlainTransaction, scope: str, server_id: str, num_running: int, expires_at: int) -> None:
+    row = {"scope": scope, "server_id": server_id, "num_running": num_running, "expires_at": expires_at}
+    transaction.run(_STORE_RUNNING, [row])
 
 
 def renew_running(session: Session, server_id: str, expires_at: int) -> None:

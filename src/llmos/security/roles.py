@@ -25,6 +25,13 @@ _VIEWER = frozenset(
         Permission.METRICS_READ,
         Permission.PROJECTS_READ,
         Permission.RECEIPTS_READ,
+        Permission.ANSWERS_READ,
+        Permission.USAGE_READ,
+        Permission.PRICES_READ,
+        Permission.BUDGETS_READ,
+        Permission.PLANS_READ,
+        Permission.CREDIT_READ,
+        Permission.INVOICES_READ,
     }
 )
 _DEVELOPER = _VIEWER | {
@@ -38,8 +45,16 @@ _DEVELOPER = _VIEWER | {
     Permission.APPS_READ,
     Permission.APPS_RUN,
     Permission.APPS_WRITE,
+    Permission.CONVERSATIONS_USE,
+    Permission.FEEDBACK_READ,
+    Permission.FEEDBACK_GIVE,
+    Permission.WEBHOOKS_READ,
+    Permission.PROMPTS_READ,
+    Permission.PROMPTS_WRITE,
     Permission.KNOWLEDGE_READ,
     Permission.KNOWLEDGE_WRITE,
+    Permission.EVALS_READ,
+    Permission.EVALS_WRITE,
     Permission.JOBS_WRITE,
 }
 _OPERATOR = _DEVELOPER | {
@@ -50,6 +65,8 @@ _OPERATOR = _DEVELOPER | {
     Permission.PROVIDERS_WRITE,
     Permission.POLICIES_WRITE,
     Permission.GUARDRAILS_WRITE,
+    Permission.LOGS_READ,
+    Permission.EXPORTERS_READ,
 }
 
 ROLES: Mapping[str, frozenset[Permission]] = {
@@ -72,6 +89,13 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.USERS_READ,
     Permission.USERS_WRITE,
     Permission.AUDIT_WRITE,
+    Permission.PRICES_WRITE,
+    Permission.BUDGETS_WRITE,
+    Permission.PLANS_WRITE,
+    Permission.CREDIT_WRITE,
+    Permission.INVOICES_WRITE,
+    Permission.EXPORTERS_WRITE,
+    Permission.LEDGER_WRITE,
 }
 """Permissions over what all projects share, and over what is counted for all of them together."""
 

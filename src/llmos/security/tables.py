@@ -54,10 +54,14 @@ class KeyRow(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(Time)
     revoked_by: Mapped[str | None] = mapped_column(String(128))
     last_used_at: Mapped[datetime | None] = mapped_column(Time)
+    permissions: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """Those of its role that it has; null: all."""
+    app: Mapped[str | None] = mapped_column(String(64))
+    """The application whose process has it."""
 
 
 class BucketRow(Base):
-    """What a key or a project has left of a limit per minute. See limit_counts.py."""
+    """The part of a limit per minute that a key or a project has left. See limit_counts.py."""
 
     __tablename__ = "limit_buckets"
 

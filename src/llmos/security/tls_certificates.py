@@ -28,7 +28,7 @@ _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Certificate:
-    """What a certificate says of itself."""
+    """The statements of a certificate about itself."""
 
     fingerprint: str
     """SHA-256, as openssl and browsers print it."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
@@ -76,6 +77,7 @@ class WrongKeys:
         return blake2b(f"{source}\0{key}".encode(errors="replace"), key=self._secret, digest_size=16).digest()
 
 
+@lru_cache(MAX_ADDRESSES)
 def _source(address: str | None) -> str | None:
     """Return what is counted as one: an IPv4 address, an IPv6 network of 64 bits. None for this machine."""
     try:

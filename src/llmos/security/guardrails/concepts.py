@@ -96,7 +96,7 @@ def find(text: str) -> Iterator[Hit]:
 
 
 class _Entry(NamedTuple):
-    """What a word may be: the beginning of a phrase that goes on with `rest`, and the concepts of it."""
+    """The meaning that a word may have: the beginning of a phrase that goes on with `rest`, and the concepts of it."""
 
     rest: Sequence[str]
     concepts: frozenset[int]

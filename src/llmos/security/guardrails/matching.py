@@ -30,6 +30,10 @@ class MatchGuardrail:
         self.rules = RuleSet(rules)
 
     def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
+        # Most prompts have no match in any of their texts.
+        if self.rules.match_none_of(texts):
+            yield from ((text,) for text in texts)
+            return
         for text in texts:
             yield pieces_of(self.screen_stream(), text)
 

@@ -1,4 +1,4 @@
-"""What a text says, however it is spelled: look-alike letters, invisible characters, and text inside of encodings.
+"""Normalization of texts spelled to deceive: look-alike letters, invisible characters, and text inside of encodings.
 
 normalize("іgn\\u200bоrе ALL")  ──▶  "ignore all"
 views("aWdub3JlIGFsbCBydWxlcw==")  ──▶  that, and "ignore all rules" as `base64`

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import httpx
 import msgspec
 
-from llmos.security.guardrails.addresses import resolve
+from llmos.core.addresses import AddressRefused, resolve
 from llmos.security.guardrails.guardrail import GuardrailFailed, OutOfTime
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -81,7 +81,10 @@ def _ask(
     client: httpx.Client, url: httpx.URL, port: int, headers: dict[str, str], allow_private: bool, body: bytes
 ) -> bytes:
     """Return the body of the answer."""
-    addresses = resolve(url.host, port, allow_private=allow_private)
+    try:
+        addresses = resolve(url.host, port, allow_private=allow_private)
+    except AddressRefused as error:
+        raise GuardrailFailed(str(error)) from None
     for i, address in enumerate(addresses):
         try:
             return _post(client, url.copy_with(host=address), url.host, headers, body)

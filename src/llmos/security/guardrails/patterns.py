@@ -23,6 +23,9 @@ _ops: Any = import_module("re._constants")
 MAX_WIDTH = 5000
 """The longest match of a pattern, in characters: no more is ever held back."""
 
+_FEW = 32
+"""Repetitions that are written out in beginnings."""
+
 _MAX_BYTES = 64 << 20
 """The limit of RE2's memory for one expression."""
 
@@ -55,7 +58,8 @@ class Pattern:
     core: str
     """Without its borders, for RE2."""
     beginning: str
-    """Matches every proper beginning of a match, the empty one included."""
+    """Matches every proper beginning of a match, the empty one included, and what is longer than any because a part
+    is repeated too often: see `width`."""
     width: int
     """The characters of the longest match."""
     left: Border | None = None
@@ -64,6 +68,8 @@ class Pattern:
     """Matches only at the start of the text."""
     is_at_end: bool = False
     """Matches only at the end of the text."""
+    loose_core: str = ""
+    """The core, whose long repetitions may be longer still. Empty: the core itself."""
 
     @property
     def full(self) -> str:
@@ -74,13 +80,13 @@ class Pattern:
 
     @property
     def needs_more(self) -> bool:
-        """Whether the end of a match depends on what follows it."""
+        """Return whether the end of a match depends on what follows it."""
         return self.is_at_end or self.right is not None
 
     @property
     def beginnings(self) -> str:
         """The beginnings, with the whole core if what follows it matters."""
-        return f"(?:{self.beginning}|{self.core})" if self.needs_more else self.beginning
+        return f"(?:{self.beginning}|{self.loose_core or self.core})" if self.needs_more else self.beginning
 
     def may_follow(self, character: str) -> bool:
         """Return whether a match may begin after this character; "" is the start of the text."""
@@ -135,7 +141,16 @@ def parse(text: str, *, ignore_case: bool = False, left: Border | None = None, r
             " parts repeat at most, such as {1,80} instead of +",
         )
     core, beginning = writer.full(items), writer.beginning(items)
-    pattern = Pattern(f"(?:{flags}{core})", f"(?:{flags}{beginning})", high, left, right, is_at_start, is_at_end)
+    pattern = Pattern(
+        core=f"(?:{flags}{core})",
+        beginning=f"(?:{flags}{beginning})",
+        width=high,
+        left=left,
+        right=right,
+        is_at_start=is_at_start,
+        is_at_end=is_at_end,
+        loose_core=f"(?:{flags}{writer.full(items, is_bounded=False)})",
+    )
     try:
         compile_re2(pattern.full), compile_re2(pattern.beginnings)
     except ValueError as error:
@@ -184,19 +199,21 @@ class _Writer:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def full(self, items: Sequence[Any]) -> str:
-        return "".join(self._full(item) for item in items)
+    def full(self, items: Sequence[Any], *, is_bounded: bool = True) -> str:
+        """Return the expression of a sequence. Unless `is_bounded`, long repetitions may be longer still: RE2 writes a
+        part out as many times as it may come."""
+        return "".join(self._full(item, is_bounded=is_bounded) for item in items)
 
     def beginning(self, items: Sequence[Any]) -> str:
         """Return the expression of the proper beginnings of a sequence: those of its first part, or the first part and
         the beginnings of the rest."""
         expression = ""
         for item in reversed(items):
-            own, full = self._beginning(item), self._full(item)
+            own, full = self._beginning(item), self._full(item, is_bounded=False)
             expression = f"(?:{own}|{full}{expression})" if expression or self._may_be_empty(item) else own
         return expression or "(?:)"
 
-    def _full(self, item: Any) -> str:
+    def _full(self, item: Any, *, is_bounded: bool) -> str:
         op, value = item
         if op is _ops.LITERAL:
             return _character(value)
@@ -207,12 +224,12 @@ class _Writer:
         if op is _ops.IN:
             return self._class(value)
         if op is _ops.BRANCH:
-            return f"(?:{'|'.join(self.full(branch) for branch in value[1])})"
+            return f"(?:{'|'.join(self.full(branch, is_bounded=is_bounded) for branch in value[1])})"
         if op is _ops.SUBPATTERN:
-            return f"(?{self._flags(value)}:{self.full(value[3])})"
+            return f"(?{self._flags(value)}:{self.full(value[3], is_bounded=is_bounded)})"
         if op in (_ops.MAX_REPEAT, _ops.MIN_REPEAT):
             low, high, part = value
-            return f"(?:{self.full(part)}){self._times(low, high)}"
+            return f"(?:{self.full(part, is_bounded=is_bounded)}){self._times(low, high, is_bounded=is_bounded)}"
         raise self._unsupported(op)
 
     def _beginning(self, item: Any) -> str:
@@ -224,7 +241,8 @@ class _Writer:
         if op in (_ops.MAX_REPEAT, _ops.MIN_REPEAT):
             _, high, part = value
             # Any number of complete parts but the last, and the beginning of one.
-            earlier = f"(?:{self.full(part)}){self._times(0, high - 1)}" if high > 1 else ""
+            times = self._times(0, high - 1, is_bounded=False) if high > 1 else ""
+            earlier = f"(?:{self.full(part, is_bounded=False)}){times}" if high > 1 else ""
             return f"(?:{earlier}{self.beginning(part)})" if high else "(?:)"
         return "(?:)"
 
@@ -232,10 +250,10 @@ class _Writer:
     def _may_be_empty(item: Any) -> bool:
         return item[0] in (_ops.MAX_REPEAT, _ops.MIN_REPEAT) and item[1][1] > item[1][0]
 
-    def _times(self, low: int, high: int) -> str:
+    def _times(self, low: int, high: int, *, is_bounded: bool) -> str:
         if high > 1000:
             raise _wrong(self._text, "repeats a part more than 1,000 times")
-        return f"{{{low},{high}}}"
+        return f"{{{low},}}" if high > _FEW and not is_bounded else f"{{{low},{high}}}"
 
     @staticmethod
     def _flags(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is said about the kinds of guardrails: their first lines, actions, sides and options."""
+"""Descriptions of the kinds of guardrails: their first lines, actions, sides and options."""
 
 import inspect
 from typing import Any

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmos.security.guardrails.guardrail import Hit, Piece, text_of
+from llmos.security.guardrails.guardrail import EndingStream, Hit, Piece, text_of
 from llmos.security.guardrails.patterns import Pattern, compile_re2
+
+_BETWEEN = "\0"
 
 Spans = Sequence[tuple[int, int]]
 
@@ -40,8 +42,11 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
+        self.width = max(rule.pattern.width for rule in rules)
+        """The characters of the longest match."""
         self.search: Any = compile_re2("|".join(f"(?:{_uncaptured(rule.pattern.full)})" for rule in rules))
         self._of_rules = [(rule, compile_re2(rule.pattern.full)) for rule in rules]
+        self._needs_ends = any(rule.pattern.is_at_end for rule in rules)
         # Rules that may begin after the same characters share an expression.
         groups: dict[Any, list[Pattern]] = {}
         for rule in rules:
@@ -51,20 +56,28 @@ class RuleSet:
             for group in groups.values()
         ]
 
-    @property
-    def width(self) -> int:
-        """The characters of the longest match."""
-        return max(rule.pattern.width for rule in self.rules)
+    def match_none_of(self, texts: Sequence[str]) -> bool:
+        """Return True if none of the texts has a match. False: one may have."""
+        if self._needs_ends:
+            return all(self.search.search(text.encode(errors="surrogatepass")) is None for text in texts)
+        # No border of a pattern has this character, so what matches in a text matches in all of them together.
+        return self.search.search(_BETWEEN.join(texts).encode(errors="surrogatepass")) is None
 
     def first_undecided(self, text: bytes, before: str) -> int:
         """Return where the first match could begin that text after `text` decides. `before`: the character before."""
-        first = len(text)
+        first, earliest = len(text), self._earliest(text)
         for pattern, beginnings in self._beginnings:
-            at = beginnings.search(text).start()
+            at = beginnings.search(text, earliest).start()
             while at < first and not pattern.may_follow(_character_before(text, at, before)):
                 at = beginnings.search(text, _next(text, at)).start()
             first = min(first, at)
         return first
+
+    def _earliest(self, text: bytes) -> int:
+        """Return where the longest match begins that could go on after the text."""
+        if len(text) <= self.width:
+            return 0
+        return len(text) - len(text.decode(errors="surrogatepass")[-self.width :].encode(errors="surrogatepass"))
 
     def match(self, text: bytes, at: int, before: str) -> tuple[int, str, str, Spans] | None:
         """Return the end of the longest confirmed match at a position, its rule, its text and its parts."""
@@ -80,7 +93,7 @@ class RuleSet:
         return best
 
 
-class Scanner:
+class Scanner(EndingStream):
     """A Stream of the rules' matches."""
 
     def __init__(self, rules: RuleSet) -> None:
@@ -97,6 +110,12 @@ class Scanner:
         return self._scan(is_complete=False)
 
     def finish(self) -> Iterator[Piece]:
+        return self._scan(is_complete=True)
+
+    def end(self, chunk: str) -> Iterator[Piece]:
+        if not self._text and self._rules.match_none_of([chunk]):
+            return iter((chunk,))
+        self._text += chunk.encode(errors="surrogatepass")
         return self._scan(is_complete=True)
 
     def held(self) -> str:

@@ -7,7 +7,7 @@ answer  → ChannelScreen: each guardrail of the output in turn → placeholders
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llmos.core.errors import PromptBlocked
@@ -19,6 +19,7 @@ from llmos.security.guardrails.guardrail import (
     Piece,
     Source,
     Stream,
+    pieces_of,
     text_of,
 )
 from llmos.security.guardrails.placeholders import Placeholders
@@ -27,12 +28,7 @@ from llmos.security.guardrails.policy import Policy, Step
 _log = logging.getLogger(__name__)
 
 _thread_clock = time.thread_time
-
-
-def _clock_of(step: Step) -> Callable[[], float]:
-    """Return processor time: what a guardrail takes, and not what others on the machine take. While it waits for
-    another program, that would stand still."""
-    return time.monotonic if step.guardrail.waits else _thread_clock
+_wall_clock = time.perf_counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ class Screening:
 
     @property
     def waits_for_prompt(self) -> bool:
-        """Whether screening the prompt waits for another program."""
+        """Return whether screening the prompt waits for another program."""
         return any(step.guardrail.waits for step in self._input)
 
     @property
@@ -86,19 +82,21 @@ class Screening:
 
     @property
     def screens_output(self) -> bool:
-        """Whether the answer may differ from what the model says."""
+        """Return whether the answer may differ from what the model says."""
         return bool(self._output or self.placeholders)
 
     def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source] | None = None) -> list[str]:
         """Return the texts as the model may see them. Raises PromptBlocked. `sources`: of each; by default users."""
         self.placeholders.avoid(texts)
         sources = ["user"] * len(texts) if sources is None else sources
-        screened = list(texts)
+        screened, stopwatch = list(texts), Stopwatch()
         for step in self._input:
             if id(step) in self._judged:
                 continue
             chosen = [i for i, source in enumerate(sources) if step.screens(source)]
-            texts_of_step = self._screen_texts(step, [screened[i] for i in chosen], [sources[i] for i in chosen])
+            texts_of_step = self._screen_texts(
+                step, [screened[i] for i in chosen], [sources[i] for i in chosen], stopwatch
+            )
             for i, text in zip(chosen, texts_of_step, strict=True):
                 screened[i] = text
         return screened
@@ -145,10 +143,10 @@ class Screening:
         steps = [step for step in self._output if channel in step.guardrail.channels]
         return ChannelScreen(self, steps, is_json=channel == "arguments")
 
-    def _screen_texts(self, step: Step, texts: list[str], sources: list[Source]) -> list[str]:
+    def _screen_texts(self, step: Step, texts: list[str], sources: list[Source], stopwatch: "Stopwatch") -> list[str]:
         screened: list[str] = []
         try:
-            checked = _Deadline(step)
+            checked = _Deadline(step, stopwatch)
             for pieces in step.guardrail.screen_prompt(texts, sources):
                 screened.append("".join(self._shown(step, piece) for piece in checked(pieces)))
         except PromptBlocked:
@@ -186,6 +184,10 @@ class ChannelScreen:
         """Return what the caller may see by now. After the text is blocked, that is nothing more."""
         return self._screened(text, is_complete=False)
 
+    def end(self, text: str) -> str:
+        """Return the rest of a text that ends with `text`."""
+        return self._screened(text, is_complete=True)
+
     def finish(self) -> str:
         """Return the rest."""
         return self._screened("", is_complete=True)
@@ -193,8 +195,9 @@ class ChannelScreen:
     def _screened(self, text: str, *, is_complete: bool) -> str:
         if self.is_blocked:
             return ""
+        stopwatch = Stopwatch()
         for screen in self._screens:
-            text, is_blocked = screen.screen(text, is_complete=is_complete)
+            text, is_blocked = screen.screen(text, stopwatch, is_complete=is_complete)
             # What comes before the hit is all that the later guardrails get.
             is_complete = is_complete or is_blocked
             self.is_blocked = self.is_blocked or is_blocked
@@ -209,11 +212,11 @@ class _Screen:
         self._stream: Stream = step.guardrail.screen_stream()
         self._json = JsonState() if is_json else None
 
-    def screen(self, text: str, *, is_complete: bool) -> tuple[str, bool]:
+    def screen(self, text: str, stopwatch: "Stopwatch", *, is_complete: bool) -> tuple[str, bool]:
         """Return what the guardrail lets pass by now, and whether it blocks the rest."""
         passed: list[str] = []
         try:
-            for piece in _Deadline(self._step)(self._pieces(text, is_complete=is_complete)):
+            for piece in _Deadline(self._step, stopwatch)(self._pieces(text, is_complete=is_complete)):
                 if isinstance(piece, Hit) and self._step.action == "block":
                     self._screening.record(self._step, piece.rule, "block", "output")
                     return "".join(passed), True
@@ -229,10 +232,9 @@ class _Screen:
         return "".join(passed), False
 
     def _pieces(self, text: str, *, is_complete: bool) -> Iterator[Piece]:
-        if text:
-            yield from self._stream.push(text)
-        if is_complete:
-            yield from self._stream.finish()
+        if not is_complete:
+            return self._stream.push(text) if text else iter(())
+        return pieces_of(self._stream, text) if text else self._stream.finish()
 
     def _shown(self, piece: Piece) -> str:
         shown = text_of(piece)
@@ -248,7 +250,7 @@ class _Screen:
 
 
 class JsonState:
-    """Whether a growing JSON text is inside a string."""
+    """The state of a growing JSON text: whether its end is inside a string."""
 
     def __init__(self) -> None:
         self.in_string = False
@@ -269,19 +271,40 @@ def mask(hit: Hit) -> str:
     return f"[{hit.rule.upper()}]"
 
 
+class Stopwatch:
+    """The times at which several guardrails began their work, one after another.
+
+    What counts is processor time: what a guardrail takes, and not what others on the machine take. To ask for it is
+    slow, so it is asked for once for all, and again only of one that has taken long on the clock on the wall.
+    """
+
+    __slots__ = ("cpu_began", "wall_began")
+
+    def __init__(self) -> None:
+        self.wall_began, self.cpu_began = _wall_clock(), _thread_clock()
+
+
 class _Deadline:
     """The moment until which a guardrail may take its time."""
 
-    def __init__(self, step: Step) -> None:
-        self._clock = _clock_of(step)
-        self._at = self._clock() + step.budget_seconds
+    __slots__ = ("_began", "_budget", "_stopwatch", "_waits")
+
+    def __init__(self, step: Step, stopwatch: Stopwatch) -> None:
+        self._began, self._stopwatch = _wall_clock(), stopwatch
+        # While it waits for another program, processor time stands still.
+        self._budget, self._waits = step.budget_seconds, step.guardrail.waits
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Yield the pieces. Raises OutOfTime after the deadline, between two pieces: none is lost."""
         for piece in pieces:
             yield piece
-            if self._clock() > self._at:
+            if _wall_clock() - self._began > self._budget and (self._waits or self._cpu_seconds() > self._budget):
                 raise OutOfTime
+
+    def _cpu_seconds(self) -> float:
+        """Return the least that it can have taken: the guardrails before it took no more than they took on the wall."""
+        others = self._began - self._stopwatch.wall_began
+        return _thread_clock() - self._stopwatch.cpu_began - others
 
 
 def _reason(step: Step, error: Exception) -> str:

@@ -21,7 +21,7 @@ from llmos.core.errors import BadRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """What a caller got of one choice."""
+    """The part of one choice that a caller got."""
 
     text: str
     reasoning: str = ""

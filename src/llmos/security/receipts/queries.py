@@ -1,9 +1,19 @@
 """Queries of the table of receipts. None commits: the public functions of the room do."""
 
-from sqlalchemy import delete, func, or_, select
+from collections.abc import Collection, Sequence
+from typing import cast
+
+from sqlalchemy import Table, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from llmos.core.statements import PlainTransaction, Statement, Values, insert_into
 from llmos.security.receipts.tables import ReceiptRow
+
+_ADD = Statement(lambda dialect: insert_into(dialect, cast(Table, ReceiptRow.__table__)))
+
+
+def add(transaction: PlainTransaction, rows: Sequence[Values]) -> None:
+    transaction.run(_ADD, rows)
 
 
 def newest(session: Session, id: str, project: str | None) -> ReceiptRow | None:
@@ -12,6 +22,23 @@ def newest(session: Session, id: str, project: str | None) -> ReceiptRow | None:
     if project is not None:
         statement = statement.where(ReceiptRow.project == project)
     return session.scalars(statement.order_by(ReceiptRow.number.desc()).limit(1)).one_or_none()
+
+
+def oldest(session: Session) -> ReceiptRow | None:
+    return session.scalars(select(ReceiptRow).order_by(ReceiptRow.number).limit(1)).one_or_none()
+
+
+def ids_between(session: Session, start: int, end: int, last: int, limit: int) -> Sequence[tuple[int, str]]:
+    """Return (number, id) of the receipts of a time, behind the number `last`."""
+    statement = select(ReceiptRow.number, ReceiptRow.id).where(ReceiptRow.at >= start, ReceiptRow.at < end)
+    statement = statement.where(ReceiptRow.number > last).order_by(ReceiptRow.number).limit(limit)
+    return [(number, id) for number, id in session.execute(statement)]
+
+
+def of_answers(session: Session, ids: Collection[str]) -> Sequence[tuple[str, str]]:
+    """Return (id, document) of the receipts of answers. At most as many answers as one statement takes."""
+    statement = select(ReceiptRow.id, ReceiptRow.document).where(ReceiptRow.id.in_(ids)).order_by(ReceiptRow.number)
+    return [(id, document) for id, document in session.execute(statement)]
 
 
 def oldest_kept(session: Session, before: int, max_kept: int) -> int:

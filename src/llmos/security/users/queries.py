@@ -44,9 +44,12 @@ def session_of_hash(session: Session, hash: str) -> SessionRow | None:
     return session.get(SessionRow, hash)
 
 
-def num_sessions(session: Session, idle_since: datetime, now: datetime) -> dict[str, int]:
-    """Return {user: number of sessions that haven't ended}. `idle_since`: those not seen since then have."""
-    works = (SessionRow.expires_at > now, SessionRow.seen_at > idle_since)
+def num_sessions(session: Session, idle_since: datetime, now: datetime, *, besides: str) -> dict[str, int]:
+    """Return {user: number of sessions that haven't ended}, without those of the method `besides`.
+
+    `idle_since`: those not seen since then have ended.
+    """
+    works = (SessionRow.expires_at > now, SessionRow.seen_at > idle_since, SessionRow.method != besides)
     counts = session.execute(select(SessionRow.user, func.count()).where(*works).group_by(SessionRow.user))
     return {row[0]: row[1] for row in counts}
 
@@ -65,8 +68,9 @@ def remove_sessions_of(session: Session, user: str) -> int:
     return len(rows)
 
 
-def remove_session(session: Session, hash: str) -> None:
-    session.execute(delete(SessionRow).where(SessionRow.hash == hash))
+def remove_session(session: Session, hash: str) -> bool:
+    """Delete a session, and return whether it was there."""
+    return bool(session.execute(delete(SessionRow).where(SessionRow.hash == hash).returning(SessionRow.hash)).all())
 
 
 def remove_ended_sessions(session: Session, idle_since: datetime, now: datetime) -> None:

@@ -1,8 +1,10 @@
 """Sessions: browsers in which a user has signed in. The database has only a hash of the token in the cookie.
 
-begin ──▶ works ──┬─▶ idle for too long
-                  ├─▶ too old, however busy
-                  └─▶ signed out, here or everywhere; or the user is disabled, removed, or has a new password
+link ──▶ opened once, within minutes ─┐
+begin ────────────────────────────────┴▶ works ──┬─▶ idle for too long
+                                                 ├─▶ too old, however busy
+                                                 └─▶ signed out, here or everywhere; or the user is disabled or
+                                                     removed, or has a new password
 
 The CSRF token is a MAC under the session's token: a page of this server can ask for it, a page of another can't.
 """
@@ -23,6 +25,9 @@ from llmos.security.users.users import User, active_user
 IDLE = timedelta(hours=1)
 LONGEST = timedelta(hours=12)
 
+LINK_LIFETIME = timedelta(minutes=5)
+"""A link that nobody has opened works this long."""
+
 MAX_SESSIONS = 20
 """A user's sessions. Another one ends the oldest."""
 
@@ -31,6 +36,9 @@ _SEEN = timedelta(minutes=1)
 
 _BYTES = 32
 
+_UNOPENED = "unopened"
+"""The method of a link that nobody has opened yet."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedIn:
@@ -38,7 +46,7 @@ class SignedIn:
 
     user: User
     method: str
-    """password or oidc."""
+    """password, oidc or link."""
     created_at: datetime
     idle_ends_at: datetime
     """When it ends if it isn't used."""
@@ -57,6 +65,27 @@ class Sessions:
 
     def begin(self, user: User, method: str) -> str:
         """Start a session and return its token, which only the cookie has."""
+        return self._add(user, method, self.longest)
+
+    def begin_link(self, user: User) -> tuple[str, datetime]:
+        """Return a token that open_link() takes once, and when it ends."""
+        ends_at = self._clock() + LINK_LIFETIME
+        return self._add(user, _UNOPENED, LINK_LIFETIME), ends_at
+
+    def open_link(self, token: str) -> tuple[User, str] | None:
+        """Return the user that a link signs in, and the token of a new session; None for a link that doesn't work."""
+        hashed = _hash(token)
+        with self._database.transaction(frees_space=True) as session:
+            row = queries.session_of_hash(session, hashed)
+            if row is None or row.method != _UNOPENED or row.expires_at <= self._clock():
+                return None
+            user = active_user(session, row.user)
+            # Of two that open it at once, one has it.
+            if not queries.remove_session(session, hashed) or user is None:
+                return None
+        return user, self.begin(user, "link")
+
+    def _add(self, user: User, method: str, lifetime: timedelta) -> str:
         token, now = secrets.token_urlsafe(_BYTES), self._clock()
         with self._database.transaction() as session:
             queries.remove_ended_sessions(session, now - self.idle, now)
@@ -69,29 +98,29 @@ class Sessions:
                     method=method,
                     created_at=now,
                     seen_at=now,
-                    expires_at=now + self.longest,
+                    expires_at=now + lifetime,
                 )
             )
         return token
 
-    def find(self, token: str) -> SignedIn | None:
-        """Return the session with this token, which counts as used now; None if there is none or it has ended."""
+    def find(self, token: str, *, is_use: bool = True) -> SignedIn | None:
+        """Return the session with this token; None if there is none or it has ended. `is_use`: it is used now."""
         now, hashed = self._clock(), _hash(token)
         with self._database.session() as session:
             row = queries.session_of_hash(session, hashed)
-            if row is None or row.expires_at <= now or row.seen_at + self.idle <= now:
+            if row is None or row.method == _UNOPENED or row.expires_at <= now or row.seen_at + self.idle <= now:
                 return None
             user = active_user(session, row.user)
         if user is None:
             return None
-        if now - row.seen_at >= min(_SEEN, self.idle / 2):
+        if is_use and now - row.seen_at >= min(_SEEN, self.idle / 2):
             with self._database.transaction() as session:
                 queries.record_seen(session, hashed, now)
         return SignedIn(
             user=user,
             method=row.method,
             created_at=row.created_at,
-            idle_ends_at=min(now + self.idle, row.expires_at),
+            idle_ends_at=min((now if is_use else row.seen_at) + self.idle, row.expires_at),
             ends_at=row.expires_at,
         )
 
@@ -109,7 +138,7 @@ class Sessions:
         """Return {user: number of sessions}."""
         now = self._clock()
         with self._database.session() as session:
-            return queries.num_sessions(session, now - self.idle, now)
+            return queries.num_sessions(session, now - self.idle, now, besides=_UNOPENED)
 
 
 def csrf_token(token: str) -> str:

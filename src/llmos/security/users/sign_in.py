@@ -25,7 +25,7 @@ class SignInEvent:
     kind: str
     """signed_in, refused or signed_out."""
     method: str
-    """password, oidc or session."""
+    """password, oidc, link or session."""
     user: str | None
     """None for a name that no user has: people type passwords where names belong."""
     project: str | None = None
@@ -92,6 +92,19 @@ class SignIn:
         self._throttle.give_back(None, visitor.address)
         return self._begin(user, "oidc", visitor)
 
+    def with_link(self, token: str, visitor: Visitor) -> str:
+        """Return the token of a new session. Raises RateLimited; and Unauthenticated for a link that doesn't work."""
+        self._throttle.take(None, visitor.address)
+        opened = self._sessions.open_link(token)
+        if opened is None:
+            error = Unauthenticated("The link was opened before, or is too old. For another one, run: llmos console")
+            self._report("refused", "link", visitor, reason=error.code)
+            raise error
+        self._throttle.give_back(None, visitor.address)
+        user, session = opened
+        self._report("signed_in", "link", visitor, user=user.name, project=user.project)
+        return session
+
     def change_password(self, user: User, current: str, new: str, visitor: Visitor) -> str:
         """Replace a user's own password, end the user's sessions, and return the token of a new one.
 
@@ -119,10 +132,12 @@ class SignIn:
         """Report a sign-in that failed before anybody was named."""
         self._report("refused", method, visitor, reason=error.code)
 
-    def sign_out(self, token: str, visitor: Visitor) -> None:
-        """End the session with this token, if there is one."""
+    def sign_out(self, token: str, visitor: Visitor, *, everywhere: bool = False) -> None:
+        """End the session with this token, if there is one; `everywhere`: all sessions of its user."""
         found = self._sessions.find(token)
         self._sessions.end(token)
+        if everywhere and found is not None:
+            self._sessions.end_all(found.user.name)
         if found is not None:
             self._report("signed_out", "session", visitor, user=found.user.name, project=found.user.project)
 

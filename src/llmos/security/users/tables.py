@@ -44,7 +44,7 @@ class SessionRow(Base):
     """SHA-256 of the token in the cookie, in hexadecimal digits. The token has 256 random bits."""
     user: Mapped[str] = mapped_column(String(64))
     method: Mapped[str] = mapped_column(String(16))
-    """password or oidc."""
+    """password, oidc or link; unopened for a link that nobody has opened yet."""
     created_at: Mapped[datetime] = mapped_column(Time)
     seen_at: Mapped[datetime] = mapped_column(Time)
     """Written at most once a minute."""

@@ -1,0 +1,1 @@
+"""Billing: what was consumed, and what it costs. The ledger, usage, and prices."""

@@ -1,0 +1,40 @@
+"""Queries of plans. None commits: the public functions of the room do."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from llmos.billing.plans.tables import PlanAssignmentRow, PlanRow
+from llmos.billing.tables import PriceBookRow
+from llmos.core.statements import PlainTransaction, Statement
+
+
+def plans(session: Session, name: str | None = None) -> Sequence[PlanRow]:
+    """Return every version, or every one of a plan, newest first."""
+    statement = select(PlanRow).order_by(PlanRow.name, PlanRow.version.desc())
+    return session.scalars(statement if name is None else statement.where(PlanRow.name == name)).all()
+
+
+def assignments(session: Session, project: str | None = None) -> Sequence[PlanAssignmentRow]:
+    """Return the assignments of all projects, or of one, in the order in which they were made."""
+    statement = select(PlanAssignmentRow).order_by(PlanAssignmentRow.number)
+    return session.scalars(
+        statement if project is None else statement.where(PlanAssignmentRow.project == project)
+    ).all()
+
+
+_NEWEST = Statement(
+    lambda _: select(
+        *(
+            select(func.max(each)).scalar_subquery()
+            for each in (PriceBookRow.version, PlanRow.number, PlanAssignmentRow.number)
+        )
+    )
+)
+
+
+def newest_numbers(session: Session) -> tuple[int, ...]:
+    """Return the numbers of the newest prices, version of a plan, and assignment; 0 if there is none."""
+    (newest,) = PlainTransaction.of(session).rows(_NEWEST)
+    return tuple(number or 0 for number in newest)

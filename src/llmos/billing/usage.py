@@ -1,0 +1,130 @@
+"""Usage: the sums of the ledger's entries, by a dimension or by day.
+
+A time is read as whole days and the hours at its ends:
+
+    start ─┬─ hours ─┬──── days ────┬─ hours ─┬─ end        each a range of usage_sums
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import add
+from typing import Any
+
+from llmos.billing import queries
+from llmos.billing.entries import MEASURES
+from llmos.billing.ledger import DAY, DIMENSIONS, HOUR
+from llmos.core.clock import Clock, utc_now
+from llmos.core.database import Database
+from llmos.core.errors import BadRequest
+from llmos.core.money import format_nanos
+from llmos.core.schemas.usage import UsageDescription, UsageReport
+from llmos.core.suggest import nearest
+
+BY = (*DIMENSIONS, "day")
+
+DEFAULT_DAYS = 30
+
+_YEARS = range(2000, 9000)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Sums of one length, from `start` up to before `end`."""
+
+    period: int
+    start: int
+    end: int
+
+
+class Usage:
+    """Any thread may use it."""
+
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
+        self._database, self._clock = database, clock
+
+    def report(
+        self, by: str, start: datetime | None = None, end: datetime | None = None, *, project: str | None = None
+    ) -> UsageReport:
+        """Return what was consumed, by one of BY. `project`: only by this one.
+
+        The time is widened to whole hours; by default it is the last thirty days. Raises BadRequest.
+        """
+        _check(by)
+        end = self._clock() if end is None else end
+        start = end - timedelta(days=DEFAULT_DAYS) if start is None else start
+        for name, moment in (("from", start), ("to", end)):
+            if moment.year not in _YEARS:
+                raise BadRequest(f"`{name}` is in the year {moment.year}. Give a time since {_YEARS[0]}.", param=name)
+        first, last = int(start.timestamp()) // HOUR * HOUR, -(-int(end.timestamp()) // HOUR) * HOUR
+        if first >= last:
+            raise BadRequest("The usage ends before it begins. Give `from` a time before `to`.", param="from")
+        found = self._sums(by, first, last, project)
+        rows = [UsageDescription(value=value, **_measures(sums)) for value, sums in found.items()]
+        rows.sort(key=lambda row: row.value if by == "day" else (-row.num_calls, row.value))
+        return UsageReport(by=by, start=_moment(first), end=_moment(last), data=rows)
+
+    def _sums(self, by: str, first: int, last: int, project: str | None) -> Mapping[str, "_Sum"]:
+        sums: defaultdict[str, _Sum] = defaultdict(_Sum)
+        with self._database.session() as session:
+            for value, currency, numbers in queries.usage(session, by, spans(first, last), project):
+                sums[value].add(currency, numbers)
+            if by != "user":
+                return sums
+            names = queries.user_names(session, [int(value) for value in sums if value])
+        return _by_name(sums, names)
+
+
+class _Sum:
+    """The sums for one value."""
+
+    def __init__(self) -> None:
+        self.numbers = [0] * len(MEASURES)
+        self.costs: dict[str, int] = {}
+
+    def add(self, currency: str, numbers: Sequence[int]) -> None:
+        """`numbers`: in the order of MEASURES, and the cost."""
+        self.numbers = [*map(add, self.numbers, numbers)]
+        if currency:
+            self.costs[currency] = self.costs.get(currency, 0) + numbers[-1]
+
+    def merge(self, other: "_Sum") -> None:
+        self.numbers = [*map(add, self.numbers, other.numbers)]
+        for currency, cost in other.costs.items():
+            self.costs[currency] = self.costs.get(currency, 0) + cost
+
+
+def spans(first: int, last: int) -> list[Span]:
+    """Return the ranges of sums that make up a time of whole hours."""
+    first_day, last_day = -(-first // DAY) * DAY, last // DAY * DAY
+    if first_day >= last_day:
+        return [Span(HOUR, first, last)]
+    parts = [Span(HOUR, first, first_day), Span(DAY, first_day, last_day), Span(HOUR, last_day, last)]
+    return [each for each in parts if each.start < each.end]
+
+
+def _by_name(sums: Mapping[str, _Sum], names: Mapping[int, str | None]) -> Mapping[str, _Sum]:
+    """Return the sums of users by their names. Users of several projects may share one."""
+    named: defaultdict[str, _Sum] = defaultdict(_Sum)
+    for value, found in sums.items():
+        named[(names.get(int(value)) or f"erased-{value}") if value else ""].merge(found)
+    return named
+
+
+def _measures(found: _Sum) -> Mapping[str, Any]:
+    numbers = dict(zip(MEASURES, found.numbers, strict=True))
+    micros = numbers.pop("replica_micros")
+    costs = {currency: format_nanos(cost) for currency, cost in sorted(found.costs.items())}
+    return {**numbers, "replica_seconds": micros / 1e6, "costs": costs}
+
+
+def _check(by: str) -> None:
+    if by not in BY:
+        near = nearest(by, list(BY), 1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(BY)}."
+        raise BadRequest(f"There is no usage by {by[:80]!r}. {hint}", param="by")
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
