@@ -6,8 +6,11 @@ from typing import Protocol
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
+from llmos.core.webhooks import queries as webhook_queries
 from llmos.data import queries
 from llmos.data.apps import queries as app_queries
+from llmos.data.conversations import queries as conversation_queries
+from llmos.data.feedback import queries as feedback_queries
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.retention import Retention, Retentions
 from llmos.data.sweep import Sweep
@@ -47,6 +50,9 @@ class ProjectData:
         with self._database.transaction(frees_space=True) as session:
             ids = queries.remove_all_of(session, project)
             app_queries.remove_all_of(session, project)
+            conversation_queries.remove_all_of(session, project)
+            feedback_queries.remove_all_of(session, project)
+            webhook_queries.remove_all_of(session, project)
             key_queries.remove_object_keys_of(session, project)
         self._files.encryption.ring.destroy_project(project)
         for id in ids:

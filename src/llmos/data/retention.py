@@ -1,9 +1,11 @@
 """Retention: how long what is kept for a project stays.
 
-default    responses, sessions and runs of applications 30 days; files and batches until somebody deletes them
+default    responses, conversations, feedback, sessions and runs of applications 30 days; files and batches until
+           somebody deletes them
 30d        the same, files and ended batches, that many days
 forever    until somebody deletes them
-nothing    nothing is kept: responses aren't stored, files can't be uploaded, and there are no sessions and runs
+nothing    nothing is kept: responses aren't stored, files can't be uploaded, and there are no conversations, sessions
+           and runs
 """
 
 import re
@@ -16,6 +18,8 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict
 from llmos.data import queries
 from llmos.data.apps import queries as app_queries
+from llmos.data.conversations import queries as conversation_queries
+from llmos.data.feedback import queries as feedback_queries
 from llmos.data.tables import RetentionRow
 
 MAX_DAYS = 36_500
@@ -76,7 +80,7 @@ class Retentions:
             return {row.project: Retention(row.retention) for row in queries.retentions(session)}
 
     def set(self, project: str, retention: Retention, *, actor: str | None = None) -> None:
-        """Set it, also for the responses, sessions and runs that are kept already.
+        """Set it, also for the responses, conversations, sessions and runs that are kept already.
 
         Files and batches follow with the next sweep.
         """
@@ -89,6 +93,8 @@ class Retentions:
             for response in queries.responses_of(session, project):
                 response.expires_at = retention.response_expires_at(response.created_at)
             app_queries.set_expiry(session, project, retention.response_expires_at)
+            conversation_queries.set_expiry(session, project, retention.response_expires_at)
+            feedback_queries.set_expiry(session, project, retention.response_expires_at)
 
     def check_keeps(self, project: str) -> None:
         """Raise Conflict if nothing is kept for the project."""

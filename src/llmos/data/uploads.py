@@ -5,8 +5,10 @@ LLMOS_HOME/uploads/<hash of project and digest>.part     what has arrived; remov
 
 import hashlib
 import re
+import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,6 +71,31 @@ class Uploads:
             )
         return path
 
+    @contextmanager
+    def taken(self, project: str, digests: Mapping[str, str], endpoint: str) -> Iterator[Path]:
+        """Move complete uploads into a folder, under the names that `digests` has for them, so that no request writes
+        to them any more. Yields the folder, which is removed when the block ends.
+
+        Raises what check() does, and Conflict where another request writes to one.
+        """
+        folder = self._folder / f"{secrets.token_hex(8)}.taken"
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            for name, digest in digests.items():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._take(project, digest, endpoint, target)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take(self, project: str, digest: str, endpoint: str, target: Path) -> None:
+        try:
+            with locked(self.path(project, digest).with_suffix(".lock"), wait=False):
+                self.check(project, digest, endpoint).replace(target)
+        except BlockingIOError:
+            raise Conflict(f"Another request uploads {digest} at this moment. Wait until it has ended.") from None
+
     def remove(self, project: str, digest: str) -> None:
         """Remove an upload that is no longer needed."""
         self.path(project, digest).unlink(missing_ok=True)
@@ -80,3 +107,7 @@ class Uploads:
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
+        for folder in self._folder.glob("*.taken"):  # Of a killed process.
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Texts in, vectors out, one step at a time: the Engine of an encoder. Knows no process, no socket, no thread."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -59,10 +60,13 @@ class Encoder(Protocol):
 class _Request:
     """A live request, and those of its vectors that are computed."""
 
-    __slots__ = ("num_left", "num_tokens", "prepared", "vectors")
+    __slots__ = ("admitted_at", "num_left", "num_tokens", "prepared", "queued_micros", "vectors")
 
     def __init__(self, prepared: PreparedTexts) -> None:
         self.prepared = prepared
+        self.admitted_at = time.perf_counter()
+        self.queued_micros: int | None = None
+        """How long it waited for its first batch; None while it waits."""
         self.num_tokens = prepared.num_tokens
         self.num_left = len(prepared.texts)
         self.vectors = np.empty((self.num_left, prepared.dimensions), np.float32)
@@ -212,8 +216,11 @@ class EmbeddingEngine:
             self._waiting.charge(text, len(text.tokens))
             self._service[text.caller] = max(self._service[text.caller], text.arrival)
             texts.append(text)
+        now = time.perf_counter()
         for text in texts:
             self._waiting.finish(text)
+            if text.request.queued_micros is None:
+                text.request.queued_micros = round((now - text.request.admitted_at) * 1e6)
         return texts
 
     def _put_back(self, texts: Sequence[_Text]) -> None:
@@ -238,6 +245,7 @@ class EmbeddingEngine:
                         vectors=request.vectors.astype("<f4", copy=False).tobytes(),
                         size=request.prepared.dimensions,
                         num_tokens=request.num_tokens,
+                        queued_micros=request.queued_micros or 0,
                     )
                 )
         events += self._fail(failed_requests, "The model computed a vector that is not finite.")

@@ -381,11 +381,12 @@ class Engine:
     def _begin_answer(self, sequence: Choice) -> list[Event]:
         """Count the prompt once for all choices, which share it. Return the scores of its tokens, if they are wanted.
 
-        Only the first delta of the first choice reports what was cached."""
+        Only the first delta of the first choice reports what was cached, and how long the request waited."""
         self._num_prompt_tokens += sequence.num_prompt_tokens
         self._num_cached_tokens += sequence.num_cached_tokens
         sequence.output.num_cached_tokens = sequence.num_cached_tokens
         request = self._live[sequence.request_id]
+        sequence.output.queued_micros = request.queued_micros
         return [] if request.rating is None else [request.rated()]
 
     def _record_draft(self, sequence: Choice, num_drafted: int, num_accepted: int) -> None:

@@ -1,5 +1,6 @@
 """A request in the engine: which of its sequences are queued, which come later, and the scores of its given tokens."""
 
+import time
 from collections import deque
 
 from llmos.engine.messages import Rated
@@ -28,6 +29,7 @@ class LiveRequest:
         """Sent behind the scores."""
         self.num_computed_tokens = 0
         """Tokens that went through the model, counted for the scores."""
+        self._admitted_at = time.perf_counter()
         self._num_prompt_tokens = prepared.num_prompt_tokens
         self._first = prepared.sequences[0]
         self._later = deque(prepared.sequences)
@@ -46,6 +48,11 @@ class LiveRequest:
         """Tokens of the prompt that were found in the prefix cache."""
         return self._first.num_cached_tokens
 
+    @property
+    def queued_micros(self) -> int:
+        """Return how long its first sequence waited for room in the batch."""
+        return max(0, round((self._first.scheduled_at - self._admitted_at) * 1e6))
+
     def take_next(self) -> list[Sequence]:
         """Return the sequences that are to be queued now, which are `queued` from now on."""
         taken = []
@@ -61,6 +68,7 @@ class LiveRequest:
             num_prompt_tokens=self._num_prompt_tokens,
             num_cached_tokens=self.num_cached_tokens,
             num_computed_tokens=self.num_computed_tokens,
+            queued_micros=self.queued_micros,
         )
 
     def _may_queue(self) -> bool:

@@ -347,6 +347,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_default
     """Tokens generated for this choice so far, including a stop token."""
     num_cached_tokens: int = 0
     """In the first delta of a request: prompt tokens that were found in the prefix cache."""
+    queued_micros: int = 0
+    """In the first delta of a request: how long it waited for room in the batch."""
 
 
 class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", omit_defaults=True):
@@ -365,6 +367,8 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", omit_default
     """Tokens of the prompt that were found in the prefix cache."""
     num_computed_tokens: int = 0
     """Tokens of the prompt and of all continuations that went through the model."""
+    queued_micros: int = 0
+    """How long the request waited for room in the batch."""
 
 
 class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
@@ -376,6 +380,8 @@ class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
     size: int
     num_tokens: int
     """Tokens of all inputs together, including control tokens and prompts."""
+    queued_micros: int = 0
+    """How long the request waited for its first batch."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

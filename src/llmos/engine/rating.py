@@ -68,7 +68,9 @@ class Rating:
             self._scores[slot] = TokenScore(token, *self._text(token), logprob, rank, entropy, top)
         return True
 
-    def result(self, *, num_prompt_tokens: int, num_cached_tokens: int, num_computed_tokens: int) -> Rated:
+    def result(
+        self, *, num_prompt_tokens: int, num_cached_tokens: int, num_computed_tokens: int, queued_micros: int = 0
+    ) -> Rated:
         """Return all scores, which must be complete."""
         scores = [score for score in self._scores if score is not None]
         assert len(scores) == len(self._scores), "a token has no score"
@@ -80,6 +82,7 @@ class Rating:
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,
             num_computed_tokens=num_computed_tokens,
+            queued_micros=queued_micros,
         )
 
     def _tops(self, ids_QK: npt.NDArray[np.int32], logprobs_QK: npt.NDArray[np.float32]) -> Iterable[list[TopLogprob]]:

@@ -1,1 +1,1 @@
-"""What is kept for applications: sessions, their conversations, and runs, the journal of what they did."""
+"""The data that is kept for applications: sessions, runs (the journal of what they did), and handoffs to persons."""

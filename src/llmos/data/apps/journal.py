@@ -26,7 +26,7 @@ EntryState = Literal["begun", "done", "failed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What a process writes about one step."""
+    """The entry that a process writes about one step."""
 
     key: str
     """Names the step within the run."""

@@ -1,17 +1,29 @@
-"""Queries of sessions and runs. None commits: the public functions of the room do."""
+"""Queries of sessions, runs and handoffs. None commits: the public functions of the room do."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, bindparam, delete, exists, literal_column, select, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
 from llmos.core.schemas.runs import LIVE_STATES
-from llmos.data.apps.tables import RunRow, SessionRow, SignalRow, StepRow, TurnRow
+from llmos.data.apps.tables import HandoffRow, RunRow, SessionRow, SignalRow, StepRow, TurnRow
 from llmos.data.tables import RetentionRow
 
 RunSelect = Select[RunRow]
@@ -177,6 +189,25 @@ def _select_steps() -> Select[StepRow]:
     return select(StepRow).where(StepRow.run_id == bindparam("run_id")).order_by(StepRow.number)
 
 
+def steps_page(session: Session, run_id: str, *, first: int, limit: int | None, state: str | None) -> Sequence[StepRow]:
+    """Return `limit` steps from the number `first` on, in one state or in any."""
+    statement = _select_steps().where(StepRow.number >= first).limit(limit)
+    if state is not None:
+        statement = statement.where(StepRow.state == state)
+    return session.scalars(statement, {"run_id": run_id}).all()
+
+
+def run_counts(session: Session, project: str, now: datetime) -> Sequence[tuple[str, str, int]]:
+    """Return (application, state, number of runs) of a project, in this order."""
+    statement = (
+        select(RunRow.app, RunRow.state, func.count())
+        .where(RunRow.project == project, RunRow.expires_at > now)
+        .group_by(RunRow.app, RunRow.state)
+        .order_by(RunRow.app, RunRow.state)
+    )
+    return [(row[0], row[1], row[2]) for row in session.execute(statement)]
+
+
 def steps_to_change(
     session: Session, run_id: str, keys: Collection[str], *, with_begun_effects: bool = False
 ) -> Sequence[StepRow]:
@@ -222,41 +253,91 @@ def remove_runs(session: Session, ids: Collection[str]) -> None:
     key_queries.remove_object_keys(session, ids)
 
 
+def handoff(session: Session, project: str, id: str, now: datetime, *, lock: bool = False) -> HandoffRow | None:
+    """Return a handoff of the project that hasn't expired, or None."""
+    if not id.isprintable():
+        return None
+    statement = select(HandoffRow).where(
+        HandoffRow.id == id, HandoffRow.project == project, HandoffRow.expires_at > now
+    )
+    return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
+
+
+def handoff_with_key(session: Session, project: str, key: str) -> HandoffRow | None:
+    """Return the handoff that was made with this key, expired or not."""
+    statement = select(HandoffRow).where(HandoffRow.project == project, HandoffRow.key == key)
+    return session.scalars(statement).one_or_none()
+
+
+def handoffs_page(
+    session: Session, project: str, now: datetime, *, before: int | None, limit: int, **equal: str | None
+) -> Sequence[HandoffRow]:
+    """Return handoffs, newest first. `equal`: {column: value} to match; None: any value."""
+    given = {name: value for name, value in equal.items() if value is not None}
+    statement = select(HandoffRow).where(HandoffRow.project == project, HandoffRow.expires_at > now).filter_by(**given)
+    if before is not None:
+        statement = statement.where(HandoffRow.number < before)
+    return session.scalars(statement.order_by(HandoffRow.number.desc()).limit(limit)).all()
+
+
+def remove_handoffs(session: Session, ids: Collection[str]) -> None:
+    session.execute(delete(HandoffRow).where(HandoffRow.id.in_(ids)))
+    key_queries.remove_object_keys(session, ids)
+
+
 def remove_expired(session: Session, now: datetime) -> None:
-    """Delete the sessions and runs of all projects that have expired."""
-    _remove_where(session, SessionRow.expires_at <= now, RunRow.expires_at <= now)
+    """Delete the sessions, runs and handoffs of all projects that have expired."""
+    _remove_where(session, SessionRow.expires_at <= now, RunRow.expires_at <= now, HandoffRow.expires_at <= now)
+
+
+def remove_of_app_before(session: Session, project: str, app: str, oldest: datetime) -> None:
+    """Delete what an application has kept and nobody has touched since then. Runs that haven't ended stay."""
+    _remove_where(
+        session,
+        and_(SessionRow.project == project, SessionRow.app == app, SessionRow.updated_at <= oldest),
+        and_(RunRow.project == project, RunRow.app == app, RunRow.ended_at <= oldest),
+        and_(HandoffRow.project == project, HandoffRow.app == app, HandoffRow.updated_at <= oldest),
+    )
 
 
 def remove_all_of(session: Session, project: str) -> None:
-    """Delete the sessions and runs of a project."""
-    _remove_where(session, SessionRow.project == project, RunRow.project == project)
+    """Delete the sessions, runs and handoffs of a project."""
+    _remove_where(session, SessionRow.project == project, RunRow.project == project, HandoffRow.project == project)
 
 
 def remove_all(session: Session) -> None:
     """Delete those of all projects: all are encrypted."""
-    for kind in (StepRow, SignalRow, RunRow, TurnRow, SessionRow):
+    for kind in (StepRow, SignalRow, RunRow, TurnRow, SessionRow, HandoffRow):
         session.execute(delete(kind))
 
 
-def remove_objects(session: Session, project: str, ids: Collection[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Delete the project's sessions and runs among these objects. Return the ids of both."""
+def remove_objects(
+    session: Session, project: str, ids: Collection[str]
+) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Delete the project's sessions, runs and handoffs among these objects. Return the ids of each."""
     sessions = session.scalars(select(SessionRow.id).where(SessionRow.project == project, SessionRow.id.in_(ids))).all()
     runs = [*remove_sessions(session, sessions)]
     others = session.scalars(select(RunRow.id).where(RunRow.project == project, RunRow.id.in_(ids))).all()
     remove_runs(session, others)
-    return sessions, [*runs, *others]
+    handoffs = session.scalars(select(HandoffRow.id).where(HandoffRow.project == project, HandoffRow.id.in_(ids))).all()
+    remove_handoffs(session, handoffs)
+    return sessions, [*runs, *others], handoffs
 
 
 def set_expiry(session: Session, project: str, expires_at: Callable[[datetime], datetime]) -> None:
-    """Let the project's sessions and runs expire at what the function returns for their last change."""
+    """Let the project's sessions, runs and handoffs expire at what the function returns for their last change."""
     for row in session.scalars(select(SessionRow).where(SessionRow.project == project)):
         row.expires_at = expires_at(row.updated_at)
     for run in session.scalars(select(RunRow).where(RunRow.project == project)):
         run.expires_at = expires_at(run.ended_at or run.created_at)
+    for asked in session.scalars(select(HandoffRow).where(HandoffRow.project == project)):
+        asked.expires_at = expires_at(asked.updated_at)
 
 
-def _remove_where(session: Session, of_sessions: Any, of_runs: Any) -> None:
+def _remove_where(session: Session, of_sessions: Any, of_runs: Any, of_handoffs: Any) -> None:
     while sessions := session.scalars(select(SessionRow.id).where(of_sessions).limit(_AT_ONCE)).all():
         remove_sessions(session, sessions)
     while runs := session.scalars(select(RunRow.id).where(of_runs).limit(_AT_ONCE)).all():
         remove_runs(session, runs)
+    while handoffs := session.scalars(select(HandoffRow.id).where(of_handoffs).limit(_AT_ONCE)).all():
+        remove_handoffs(session, handoffs)

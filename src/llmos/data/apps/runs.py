@@ -28,6 +28,7 @@ from llmos.core.errors import Conflict, NotFound, RunConflict
 from llmos.core.names import check_name
 from llmos.core.schemas.runs import (
     LIVE_STATES,
+    RunCount,
     RunDescription,
     RunFailure,
     RunUsage,
@@ -70,7 +71,7 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """How a run ended, or what it waits for."""
+    """The end of a run, or what it waits for."""
 
     state: str
     """succeeded, failed, cancelled or waiting."""
@@ -126,6 +127,24 @@ class AppRuns:
         """Raises NotFound for an unknown or expired one, and for another project's."""
         with self._database.session() as session:
             return self._described_whole(session, self._existing(session, project, id))
+
+    def get_part(
+        self, project: str, id: str, *, first_step: int = 0, max_steps: int | None = None, step_state: str | None = None
+    ) -> RunDescription:
+        """Return a run with `max_steps` of its steps from the number `first_step` on, in one state or in any.
+
+        Raises NotFound as get() does.
+        """
+        with self._database.session() as session:
+            run = self._existing(session, project, id)
+            rows = queries.steps_page(session, id, first=first_step, limit=max_steps, state=step_state)
+            return _described(run, _signals(session, run), Journal(session, run, self._clock(), rows).steps())
+
+    def count(self, project: str) -> Sequence[RunCount]:
+        """Return the number of runs of each application in each state."""
+        with self._database.session() as session:
+            found = queries.run_counts(session, project, self._clock())
+        return [RunCount(app=app, state=state, num_runs=number) for app, state, number in found]
 
     def list(
         self,
@@ -321,6 +340,7 @@ def _described(
         usage=RunUsage(**end[2]),
         waits_for=row.waits_for,
         waits_with=end[3] if row.waits_for else None,
+        num_steps=row.num_steps,
         steps=[*steps],
         signals=[*signals],
         lease=row.lease if is_holder else None,

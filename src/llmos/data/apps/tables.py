@@ -1,4 +1,4 @@
-"""The tables of sessions and runs. What people wrote is in the sealed columns only."""
+"""The tables of sessions, runs and handoffs. What people wrote is in the sealed columns only."""
 
 from datetime import datetime
 
@@ -95,7 +95,7 @@ class StepRow(Base):
 
 
 class SignalRow(Base):
-    """What a run waits for, when it is there."""
+    """A signal that a run waits for, once it is there."""
 
     __tablename__ = "app_signals"
 
@@ -104,3 +104,55 @@ class SignalRow(Base):
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     actor: Mapped[str | None] = mapped_column(String(128))
     at: Mapped[datetime] = mapped_column(Time)
+
+
+class HandoffRow(Base):
+    """A question that an application handed over to a person."""
+
+    __tablename__ = "app_handoffs"
+    __table_args__ = (
+        UniqueConstraint("id"),
+        UniqueConstraint("project", "key"),
+        Index(None, "project", "state"),
+        Index(None, "expires_at"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(String(64))
+    project: Mapped[str] = mapped_column(String(64))
+    app: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(160))
+    """Chosen by the application: a request that is sent twice makes one handoff."""
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    session_id: Mapped[str | None] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    taken_by: Mapped[str | None] = mapped_column(String(128))
+    ended_by: Mapped[str | None] = mapped_column(String(128))
+    turn: Mapped[int | None]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    """The question and the messages before it."""
+    end: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The answer, and the reason that it was closed for, sealed."""
+    created_at: Mapped[datetime] = mapped_column(Time)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+    ended_at: Mapped[datetime | None] = mapped_column(Time)
+    expires_at: Mapped[datetime] = mapped_column(Time)
+
+
+class AppDeploymentRow(Base):
+    """A version of an application that servers keep running."""
+
+    __tablename__ = "app_deployments"
+    __table_args__ = (UniqueConstraint("project", "app"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(String(64))
+    app: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    is_stopped: Mapped[bool]
+    candidate: Mapped[int | None]
+    """Another version that servers run beside it, and that a release lets take over."""
+    candidate_percent: Mapped[float | None] = mapped_column(Double)
+    """The share of the callers that it answers."""
+    changed_at: Mapped[datetime] = mapped_column(Time)
+    changed_by: Mapped[str | None] = mapped_column(String(128))

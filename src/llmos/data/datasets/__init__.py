@@ -26,7 +26,7 @@ it keeps ids or hashes of the rows that it has seen, not the rows.
 Lower layers don't know higher ones:
 
     descriptions
-    comparing | encrypting | exporting | fetching | forgetting | importing | querying
+    appending | comparing | encrypting | exporting | fetching | forgetting | importing | querying
     datasets | folder | records
     formats | shapes | writer
     query_process | queries | segments | versions

@@ -8,6 +8,7 @@ of the files. Decision 14 has what was measured. Only fsspec's own classes may b
 """
 
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _PROTOCOL = "sealed"
 _UNCHANGED = datetime(2000, 1, 1, tzinfo=UTC)
+_making = threading.Lock()
 
 
 class Loan:
@@ -107,9 +109,14 @@ def lend_files(connection: "DuckDBPyConnection", paths: Sequence[Path]) -> "Iter
         del files.loans[token]
 
 
-@cache
 def _files() -> Any:
     """Return the file system that all databases of this process share."""
+    with _making:  # Of two threads that read first at once, the cache alone would give each one of its own.
+        return _made_files()
+
+
+@cache
+def _made_files() -> Any:
     try:
         from fsspec import AbstractFileSystem
     except ImportError:

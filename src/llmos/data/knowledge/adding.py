@@ -30,7 +30,7 @@ from llmos.data.knowledge.versions import EntryFile, KnowledgeVersion, StoredDoc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddOptions:
-    """How documents become knowledge. What is None stays as it is in the newest version."""
+    """The options with which documents become knowledge. What is None stays as it is in the newest version."""
 
     embedding: str | None = None
     """The reference of the model that makes the vectors; minilm for the first version."""

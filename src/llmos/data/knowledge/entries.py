@@ -60,7 +60,7 @@ class Entry:
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of an entry without reading it whole."""
+    """The facts about an entry that are known without reading it whole."""
 
     num_chunks: int
     dimensions: int

@@ -60,6 +60,20 @@ def find_evaluation(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> K
         return None if row is None else read_description(KnowledgeEvalDescription, row.report)
 
 
+def find_applicable_evaluation(
+    knowledge: ProjectKnowledge, version: KnowledgeVersion
+) -> KnowledgeEvalDescription | None:
+    """Return the report that searches go by: the version's own, or that of the newest one before it that has one.
+
+    What a threshold is made of are similarities, so that only versions with the same embedding model count.
+    """
+    with knowledge.database.session() as session:
+        row = queries.last_evaluation(
+            session, knowledge.key(version.knowledge), version.number, version.embedding_digest
+        )
+        return None if row is None else read_description(KnowledgeEvalDescription, row.report)
+
+
 def get_report(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription:
     """Return the last report of a version. Raises NotFound if it was never evaluated."""
     report = find_evaluation(knowledge, version)

@@ -151,7 +151,7 @@ class ProjectKnowledge:
         with self.database.session() as session:
             numbers = naming.aliases(session, KNOWLEDGE, key)
             siblings = [row.ref for row in project_queries.versions(session, KNOWLEDGE, key)]
-            evaluated = queries.evaluation(session, key, version.number)
+            evaluated = queries.last_evaluation(session, key, version.number, version.embedding_digest)
             mode = "hybrid" if evaluated is None else read_description(KnowledgeEvalDescription, evaluated.report).mode
         labels = self.labels_of([version])
         return Details(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.orm import Session
 
 from llmos.core.versioning import project_queries
@@ -90,6 +90,19 @@ def remove_pending_of_project(session: Session, project: str) -> None:
 def evaluation(session: Session, key: str, number: int) -> EvaluationRow | None:
     """Return the last evaluation of a version."""
     return session.get(EvaluationRow, (key, number))
+
+
+def last_evaluation(session: Session, key: str, number: int, embedding_digest: str) -> EvaluationRow | None:
+    """Return the evaluation of the newest version up to this one that has one, of those with this embedding model."""
+    versions = KnowledgeVersionRow
+    return session.scalars(
+        select(EvaluationRow)
+        .join(versions, and_(versions.owner == EvaluationRow.owner, versions.number == EvaluationRow.number))
+        .where(EvaluationRow.owner == key, EvaluationRow.number <= number)
+        .where(versions.embedding_digest == embedding_digest)
+        .order_by(EvaluationRow.number.desc())
+        .limit(1)
+    ).first()
 
 
 def remove_project(session: Session, project: str) -> None:

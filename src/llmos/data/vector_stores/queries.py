@@ -13,7 +13,7 @@ from llmos.data.vector_stores.tables import VectorStoreBatchRow, VectorStoreFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Which part of a list is wanted. Positions are the numbers of rows."""
+    """The part of a list that is wanted. Positions are the numbers of rows."""
 
     limit: int
     newest_first: bool = True

@@ -1,4 +1,4 @@
-"""What the database knows of vector stores, files and batches, independent of it."""
+"""Records of vector stores, files and batches, independent of the database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

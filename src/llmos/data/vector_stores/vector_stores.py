@@ -47,7 +47,7 @@ JobState = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of a list is asked for, by the ids of objects."""
+    """The part of a list that is asked for, by the ids of objects."""
 
     limit: int = 20
     newest_first: bool = True

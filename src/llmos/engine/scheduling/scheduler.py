@@ -14,6 +14,8 @@ that one goes before it in the queue, and only if it has produced a token since 
 can't displace each other without progress.
 """
 
+import time
+
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import BACKGROUND_PRIORITY
 from llmos.engine.runner import BLOCK_SIZE
@@ -302,6 +304,7 @@ class Scheduler:
         num_cached = sequence.num_computed = len(nodes) * BLOCK_SIZE
         if not sequence.num_charged:
             sequence.num_cached_tokens = num_cached
+            sequence.scheduled_at = time.perf_counter()
         sequence.num_charged = max(sequence.num_charged, num_cached)
         self.waiting.charge(sequence, len(sequence.tokens))
         table = sequence.table = self.kv.open(self._salt(sequence))

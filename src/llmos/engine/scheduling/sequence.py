@@ -35,6 +35,7 @@ class Sequence:
         "restored",
         "rolling_node",
         "salt",
+        "scheduled_at",
         "scored",
         "table",
         "tokens",
@@ -64,6 +65,8 @@ class Sequence:
         self.num_computed = 0
         self.num_cached_tokens = 0
         """Prompt tokens that were in the prefix cache when the sequence was first scheduled."""
+        self.scheduled_at = 0.0
+        """When it was first scheduled, on the clock of time.perf_counter; 0 before that."""
         self.num_charged = 0
         """Tokens that the caller's account was charged for, or that came from the prefix cache."""
         self.is_resuming = False

@@ -49,6 +49,8 @@ class OutputProcessor:
         self.finish_reason: FinishReason | None = None
         self.num_cached_tokens = 0
         """Cached tokens of the prompt, to report in the next delta."""
+        self.queued_micros = 0
+        """The time that the request has waited, to report in the next delta."""
         params = settings.params
         self.wants_logprobs = params.logprobs is not None
         self._request_id = settings.request_id
@@ -155,6 +157,7 @@ class OutputProcessor:
         if self._echo:
             text, self._echo = self._echo + text, ""
         num_cached_tokens, self.num_cached_tokens = self.num_cached_tokens, 0
+        queued_micros, self.queued_micros = self.queued_micros, 0
         return Delta(
             id=self._request_id,
             index=self.index,
@@ -167,6 +170,7 @@ class OutputProcessor:
             stop_reason=stop_reason,
             num_output_tokens=self.num_tokens,
             num_cached_tokens=num_cached_tokens,
+            queued_micros=queued_micros,
         )
 
 
@@ -182,6 +186,7 @@ def merge_deltas(deltas: list[Delta]) -> Delta:
         token_ids=[token for delta in deltas for token in delta.token_ids],
         logprobs=[entry for delta in deltas for entry in delta.logprobs],
         num_cached_tokens=deltas[0].num_cached_tokens,
+        queued_micros=deltas[0].queued_micros,
     )
 
 

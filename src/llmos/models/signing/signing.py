@@ -34,7 +34,7 @@ _OURS = (MANIFEST_NAME, STATEMENT_NAME)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is signed."""
+    """The content that is signed."""
 
     files: Mapping[str, Path]
     manifest: bytes

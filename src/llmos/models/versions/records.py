@@ -77,7 +77,7 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def statement(self) -> bytes:
-        """What a signature covers besides the manifest."""
+        """Return the facts that a signature covers besides the manifest."""
         return statement(license=self.license, sampling=self.sampling, made_by=self.made_by)
 
     def check(self) -> None:

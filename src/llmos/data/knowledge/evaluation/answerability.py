@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Evidence(NamedTuple):
-    """What a search found, in two numbers."""
+    """The result of a search, in two numbers."""
 
     cosine: float
     """The largest of the hits. 0 if there are none."""

@@ -17,7 +17,7 @@ MAX_CASES = 20_000
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What answers a question. Either may be missing, but not both."""
+    """The expected answer to a question. Either part may be missing, but not both."""
 
     document: str | None = None
     """The name of a document."""

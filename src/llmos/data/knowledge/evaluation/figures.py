@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from llmos.core.proportions import Interval, wilson
 from llmos.core.schemas.knowledge_eval import FigureDescription
-from llmos.data.knowledge.evaluation.intervals import Indexes, Interval, bootstrap, wilson
+from llmos.data.knowledge.evaluation.intervals import Indexes, bootstrap
 from llmos.data.knowledge.evaluation.judging import Judged
 from llmos.data.knowledge.evaluation.modes import found_within, reciprocal_ranks
 from llmos.data.knowledge.evaluation.threshold import Prediction

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llmos.data.knowledge.evaluation.intervals import Interval, bootstrap
+from llmos.core.proportions import Interval
+from llmos.data.knowledge.evaluation.intervals import bootstrap
 from llmos.data.knowledge.evaluation.judging import Judged
 from llmos.data.knowledge.evaluation.threshold import MIN_CASES
 from llmos.data.knowledge.index import Mode

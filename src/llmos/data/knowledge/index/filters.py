@@ -96,7 +96,7 @@ class _Column:
 
 
 class _Allowance:
-    """How much more a filter may contain."""
+    """The number of conditions that a filter may still contain."""
 
     def __init__(self, left: list[int] | None = None, depth: int = 1) -> None:
         self._left, self._depth = left or [MAX_COMPARISONS], depth

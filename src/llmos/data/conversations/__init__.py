@@ -1,0 +1,1 @@
+"""Conversations: kept for the one person who leads them, as trees of messages, encrypted."""

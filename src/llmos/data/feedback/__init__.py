@@ -1,0 +1,1 @@
+"""Feedback on answers: ratings, corrections and votes, encrypted; and the rows of datasets that they become."""
