@@ -12,13 +12,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmos.core.changes import Changes
 from llmos.core.clock import utc_now
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.hardware import num_cores
@@ -113,8 +113,8 @@ class Reconciler:
         self._discarding: dict[str, asyncio.Task[None]] = {}
         self._problems: dict[str, str] = {}
         self._num_cores = num_cores()
-        self._wake_up = asyncio.Event()
-        """Set when the next pass must not wait for the poll."""
+        self._changes: Changes | None = None
+        """Told when the next pass must not wait for the poll. None until run()."""
 
     def problem(self, ref: str) -> str | None:
         """Return why a deployment can't run, if it isn't its replicas that say why."""
@@ -122,17 +122,15 @@ class Reconciler:
 
     async def run(self) -> None:
         """Reconcile until cancelled. Errors are logged."""
-        self._deployments.on_change = partial(_call_in, asyncio.get_running_loop(), self._wake_up.set)
+        self._changes = Changes()
+        self._deployments.on_change = self._changes.notify
         try:
             while True:
-                self._wake_up.clear()
                 try:
                     await self.reconcile()
                 except Exception:  # Such as a database that is gone for a moment.
                     _log.exception("The deployments can't be reconciled. Trying again in a moment")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake_up.wait()
+                await self._changes.wait(POLL_SECONDS)
         finally:
             self._deployments.on_change = None
 
@@ -273,7 +271,8 @@ class Reconciler:
     def _on_pool_event(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
         if version in self._tracked:
             self._pending_events.append(_Event(version, kind, reason, data))
-            self._wake_up.set()
+            if self._changes is not None:
+                self._changes.notify()
         elif self._on_event is not None:
             self._on_event(version, DeploymentEvent(at=utc_now(), kind=kind, actor=ACTOR, reason=reason, data=data))
 
@@ -311,8 +310,3 @@ def _is_idle(deployment: Deployment, num_wanted: int, idle_seconds: float) -> bo
     if deployment.idle_seconds is None or deployment.keep_warm or not num_wanted:
         return False
     return idle_seconds >= deployment.idle_seconds
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(call)

@@ -1,41 +1,32 @@
-"""ProviderClients: runs requests at providers, with one HTTP client per provider, and yields a replica's events.
+"""ProviderClients: runs requests at providers, each over connections of its own, and yields a replica's events.
 
-Redirects are not followed, so that a key is sent only to the address that its owner gave. No error message and no log
-line contains a key.
+No error message and no log line contains a key.
 """
 
 import asyncio
 import math
-import ssl
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 import msgspec
 
-from llmos import __version__
 from llmos.client.events import EventDecoder
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import LLMOSError, ProviderFailed, RateLimited, Unavailable
+from llmos.core.errors import LLMOSError, ProviderFailed, RateLimited
+from llmos.core.per_loop import PerLoop
+from llmos.deployments.joining import joined
 from llmos.deployments.providers.anthropic import AnthropicFormat
-from llmos.deployments.providers.failures import error_in_stream, error_of, too_slow, unreachable
+from llmos.deployments.providers.connections import ProviderConnections
+from llmos.deployments.providers.failures import error_in_stream, error_of
 from llmos.deployments.providers.openai import OpenAIFormat
 from llmos.deployments.providers.provider_model import Kind, Provider, ProviderModel
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.providers.request_format import RequestFormat
 from llmos.engine.messages import Delta, Event, Generate, Started
-
-MAX_CONNECTIONS = 100
-"""Open connections to one provider."""
-
-CONNECT_SECONDS = 10.0
-
-SILENCE_SECONDS = 300.0
-"""A request to a provider that sends nothing for this long fails."""
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest Retry-After of a provider that is honoured."""
@@ -46,12 +37,16 @@ MAX_LIST_BYTES = 8 * 2**20
 _FORMATS: dict[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
 
 
+Connections = dict[tuple[str, str], ProviderConnections]
+"""By the provider's name and base URL."""
+
+
 class ProviderClients:
-    """Belongs to the event loop's thread."""
+    """Has connections for each event loop that uses it."""
 
     def __init__(self, providers: Providers, *, clock: Clock = utc_now) -> None:
         self._providers, self._clock = providers, clock
-        self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
+        self._connections: PerLoop[Connections] = PerLoop(dict, _close_all)
         self._retry_at: dict[str, float] = {}
         """The end of each provider's Retry-After, on the monotonic clock."""
 
@@ -70,23 +65,22 @@ class ProviderClients:
         self._check_retry_at(provider)
         key = await self._key_of(provider)
         headers = {**format.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
-        call = self._client(provider).stream("POST", provider.base_url + format.path(), content=body, headers=headers)
-        with _named(provider):
-            async with call as response:
-                if response.status_code != 200:
-                    raise await self._refusal(provider, response, key)
-                kind = response.headers.get("content-type", "")
-                if "text/event-stream" not in kind:
-                    raise ProviderFailed(
-                        f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream"
-                        " of events. Check its --base-url and --kind."
-                    )
-                yield Started(request.id, 0)
-                decoder = EventDecoder()
-                async for chunk in response.aiter_bytes():
-                    for data in decoder.feed(chunk):
-                        for event in _events(provider, format, data, key):
-                            yield event
+        call = self._connections_to(provider).request("POST", format.path(), headers, body)
+        async with call as response:
+            if response.status != 200:
+                raise await self._refusal(provider, response, key)
+            kind = response.headers.get("content-type", "")
+            if "text/event-stream" not in kind:
+                raise ProviderFailed(
+                    f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream"
+                    " of events. Check its --base-url and --kind."
+                )
+            yield Started(request.id, 0)
+            decoder = EventDecoder()
+            async for chunk in response.content.iter_any():
+                events = _events(provider, format, decoder.feed(chunk), key)
+                for event in joined(events, request.sampling.max_tokens):
+                    yield event
         for event in _last_events(provider, format):
             yield event
 
@@ -94,12 +88,10 @@ class ProviderClients:
         """Return the names of the provider's models. Raises what is wrong with the connection or the key."""
         key = await self._key_of(provider)
         headers = _FORMATS[provider.kind].headers(key)
-        call = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
-        with _named(provider):
-            async with call as response:
-                if response.status_code != 200:
-                    raise await self._refusal(provider, response, key)
-                body = await _read_at_most(response, MAX_LIST_BYTES)
+        async with self._connections_to(provider).request("GET", "/models", headers) as response:
+            if response.status != 200:
+                raise await self._refusal(provider, response, key)
+            body = await _read_at_most(response, MAX_LIST_BYTES)
         try:
             return sorted(str(each["id"]) for each in msgspec.json.decode(body)["data"])
         except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError):
@@ -109,27 +101,20 @@ class ProviderClients:
             ) from None
 
     async def close(self) -> None:
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
+        await self._connections.close()
 
-    def _client(self, provider: Provider) -> httpx.AsyncClient:
-        client = self._clients.get((provider.name, provider.base_url))
-        if client is None:
-            is_secure = urlsplit(provider.base_url).scheme == "https"
-            client = self._clients[provider.name, provider.base_url] = httpx.AsyncClient(
-                headers={"User-Agent": f"llmos/{__version__}"},
-                timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=20),
-                follow_redirects=False,
-                # A proxy would read the key of whatever isn't encrypted.
-                trust_env=is_secure,
-                # Without TLS there is no certificate to check, and reading all authorities takes 20 ms.
-                verify=is_secure or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            )
-        return client
+    def _connections_to(self, provider: Provider) -> ProviderConnections:
+        connections, place = self._connections.get(), (provider.name, provider.base_url)
+        if (found := connections.get(place)) is None:
+            found = connections[place] = ProviderConnections(provider)
+        return found
 
     async def _key_of(self, provider: Provider) -> str | None:
+        """Return the provider's key. Only one that isn't known yet waits for the database."""
+        if not provider.has_key:
+            return None
+        if (key := self._providers.remembered_key(provider)) is not None:
+            return key
         return await asyncio.to_thread(self._providers.key_of, provider)
 
     def _check_retry_at(self, provider: Provider) -> None:
@@ -141,14 +126,14 @@ class ProviderClients:
                 retry_after_seconds=seconds,
             )
 
-    async def _refusal(self, provider: Provider, response: httpx.Response, key: str | None) -> LLMOSError:
+    async def _refusal(self, provider: Provider, response: aiohttp.ClientResponse, key: str | None) -> LLMOSError:
         seconds = self._retry_after(response)
-        if response.status_code in (429, 503, 529) and seconds is not None:
+        if response.status in (429, 503, 529) and seconds is not None:
             self._retry_at[provider.name] = time.monotonic() + min(seconds, MAX_RETRY_AFTER_SECONDS)
         body = (await _read_at_most(response, MAX_ERROR_BYTES)).decode(errors="replace")
-        return error_of(provider, response.status_code, _without(key, body).encode(), seconds)
+        return error_of(provider, response.status, _without(key, body).encode(), seconds)
 
-    def _retry_after(self, response: httpx.Response) -> float | None:
+    def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
         """Return how many seconds the provider asks to wait; the header holds seconds or a date."""
         value = response.headers.get("retry-after", "")
         try:
@@ -161,18 +146,25 @@ class ProviderClients:
         return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _events(provider: Provider, format: RequestFormat, data: str, key: str | None) -> Iterator[Event]:
-    if data == "[DONE]":
-        return
+async def _close_all(connections: Connections) -> None:
+    for each in connections.values():
+        await each.close()
+
+
+def _events(provider: Provider, format: RequestFormat, texts: Sequence[str], key: str | None) -> Iterator[Event]:
+    """Yield what the data of server-sent events say."""
     with _malformed_as_failure(provider):
-        event: Any = msgspec.json.decode(data)
-        if not isinstance(event, dict):
-            raise TypeError
-        if event.get("error") is not None:
-            raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
-        for each in format.read(event):
-            _check_texts(each)
-            yield each
+        for data in texts:
+            if data == "[DONE]":
+                continue
+            event: Any = msgspec.json.decode(data)
+            if not isinstance(event, dict):
+                raise TypeError
+            if event.get("error") is not None:
+                raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
+            for each in format.read(event):
+                _check_texts(each)
+                yield each
 
 
 def _last_events(provider: Provider, format: RequestFormat) -> Iterator[Event]:
@@ -204,32 +196,10 @@ def _without(key: str | None, text: str) -> str:
     return text if key is None else text.replace(key, "(the key)")
 
 
-async def _read_at_most(response: httpx.Response, limit_bytes: int) -> bytes:
+async def _read_at_most(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     body = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit_bytes:
             break
     return body
-
-
-@contextmanager
-def _named(provider: Provider) -> Iterator[None]:
-    """Turn connection errors into errors that name the provider."""
-    try:
-        yield
-    except httpx.PoolTimeout:
-        raise Unavailable(
-            f"All {MAX_CONNECTIONS} connections to the provider {provider.name} are in use. Try again.",
-            retry_after_seconds=1,
-        ) from None
-    except httpx.ConnectTimeout:
-        raise unreachable(provider, f"nothing answers within {CONNECT_SECONDS:g} seconds") from None
-    except httpx.TimeoutException:
-        raise too_slow(provider, SILENCE_SECONDS) from None
-    except httpx.ConnectError as error:
-        raise unreachable(provider, str(error) or "no connection") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ProviderFailed(
-            f"The connection to the provider {provider.name} broke off ({type(error).__name__}). Try again."
-        ) from None

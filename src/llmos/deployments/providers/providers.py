@@ -4,7 +4,9 @@ A key is bound to its provider's name, kind and base URL. Somebody who can write
 cannot have it sent to another address. Each has a data key, under the key of the installation's own project.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
@@ -26,10 +28,32 @@ from llmos.security.permissions import OWNER
 
 MAX_KEY_LENGTH = 8192
 
+KEEP_SECONDS = 60.0
+"""An opened key is read again after this time, and after each change of the database."""
+
+_MAX_KNOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownKey:
+    key: str = field(repr=False)
+    state: int | None
+    """The database's when it was read."""
+    read_at: float
+
 
 class Providers:
-    def __init__(self, database: Database, encryption: Encryption, *, clock: Clock = utc_now) -> None:
-        self._database, self._encryption, self._clock = database, encryption, clock
+    def __init__(
+        self,
+        database: Database,
+        encryption: Encryption,
+        *,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._encryption = database, encryption
+        self._clock, self._monotonic = clock, monotonic
+        self._known: dict[tuple[bytes, bytes], _KnownKey] = {}
 
     def add(self, name: str, *, kind: str, base_url: str, key: str | None) -> Provider:
         """Add a provider, or change the one of this name; routes that lead to it stay. Raises BadRequest."""
@@ -80,12 +104,28 @@ class Providers:
         """Return the decrypted key, for the request header. Raises StoreFailed if it can't be decrypted."""
         if provider.sealed_key is None:
             return None
+        self._database.watch()
+        state, now = self._database.state(), self._monotonic()  # Read first: a later change makes the key outdated.
+        key = self._opened_key(provider, provider.sealed_key)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[_place(provider)] = _KnownKey(key, state, now)
+        return key
+
+    def remembered_key(self, provider: Provider) -> str | None:
+        """Return the key if it is known without reading the database; None if key_of() must be asked."""
+        known = self._known.get(_place(provider))
+        if known is None or known.state is None or self._monotonic() >= known.read_at + KEEP_SECONDS:
+            return None
+        return known.key if known.state == self._database.state() else None
+
+    def _opened_key(self, provider: Provider, sealed_key: bytes) -> str:
         bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
         try:
             key = self._encryption.find_key(_object_id(provider.name))
             if key is None:  # An earlier version has encrypted it under the master key.
-                return self._encryption.ring.masters.unseal(provider.sealed_key, bound_to).decode()
-            return key.open(provider.sealed_key, bound_to).decode()
+                return self._encryption.ring.masters.unseal(sealed_key, bound_to).decode()
+            return key.open(sealed_key, bound_to).decode()
         except (NotFound, StoreFailed) as error:
             raise StoreFailed(
                 f"The key of the provider {provider.name} can't be read. {error.message} Or enter it again:"
@@ -191,6 +231,11 @@ def _object_id(name: str) -> str:
 
 def _bound_to(name: str, kind: str, base_url: str) -> bytes:
     return f"provider\n{name}\n{kind}\n{base_url}".encode()
+
+
+def _place(provider: Provider) -> tuple[bytes, bytes]:
+    """Return what says which key it is: with another address, it is another one."""
+    return _bound_to(provider.name, provider.kind, provider.base_url), provider.sealed_key or b""
 
 
 def _is_of(provider: str, target: str) -> bool:

@@ -19,6 +19,7 @@ import msgspec
 from llmos.core.encryption.sealed_path import split_keys
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.cpu_activity import CpuActivity
+from llmos.deployments.replicas.event_queue import EventQueue
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
@@ -78,8 +79,8 @@ class Replica:
         self._transport: asyncio.Transport | None = None
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
-        self._requests: dict[str, asyncio.Queue[Event | None]] = {}
-        """The events of each open request. None: the connection has ended."""
+        self._requests: dict[str, EventQueue] = {}
+        """The events of each open request."""
         self._on_loading: OnLoading = lambda _: None
         self._is_stopping = False
         self._exit: asyncio.Task[int] | None = None
@@ -237,7 +238,7 @@ class Replica:
             return f"gave no sign of life for {self.watchdog.silent_seconds:.3g} seconds and was killed"
         return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
-    async def _open(self, request_id: str) -> AbstractContextManager["asyncio.Queue[Event | None]"]:
+    async def _open(self, request_id: str) -> AbstractContextManager[EventQueue]:
         """Return a context manager in which the request's events are collected.
 
         Raises Conflict if a request with this id is running, and ReplicaFailed or Unavailable if the process is gone.
@@ -249,9 +250,9 @@ class Replica:
         return self._collect(request_id)
 
     @contextmanager
-    def _collect(self, request_id: str) -> Iterator["asyncio.Queue[Event | None]"]:
+    def _collect(self, request_id: str) -> Iterator[EventQueue]:
         """Collect the events of a request while the body runs."""
-        events = self._requests[request_id] = asyncio.Queue()
+        events = self._requests[request_id] = EventQueue()
         self.watchdog.start()
         try:
             yield events
@@ -260,7 +261,7 @@ class Replica:
             if not self._requests and not self._is_stopping:
                 self.watchdog.pause()
 
-    async def _next(self, events: "asyncio.Queue[Event | None]") -> Event:
+    async def _next(self, events: EventQueue) -> Event:
         """Return a request's next event. Raises the error in which the request has ended."""
         event = await events.get()
         if event is None:
@@ -290,14 +291,14 @@ class Replica:
                     self.watchdog.on_progress()
                 # The last events of an aborted request have no queue any more.
                 if events := self._requests.get(event.id):
-                    events.put_nowait(event)
+                    events.put(event)
 
     def _on_connection_lost(self) -> None:
         """Fail everything that waits. The process has ended, or will be killed."""
         self.watchdog.pause()
         self.lost.set_result(None)
         for events in self._requests.values():
-            events.put_nowait(None)
+            events.put(None)
         if not self._loaded.done():
             self._loaded.set_result(None)
         # Reaped even if nobody asks for the exit status, so that no zombie stays behind.

@@ -1,0 +1,53 @@
+"""EventQueue: the events of one request, between the connection to a replica and the request's reader.
+
+    replica ── put(), a step after another ──▶ waiting ── get(), what waits joined ──▶ reader
+
+A reader that keeps up gets each delta alone. One that is slower than the replica gets those of several steps as one,
+which costs it as much as a single one, so it catches up.
+"""
+
+import asyncio
+from collections import deque
+
+from llmos.deployments.joining import can_join, join
+from llmos.engine.messages import Delta, Event
+
+
+class EventQueue:
+    """Has one reader. Belongs to the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Event | None] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether get() returns at once."""
+        return bool(self._waiting)
+
+    def put(self, event: Event | None) -> None:
+        """Add an event. None: the connection has ended."""
+        self._waiting.append(event)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> Event | None:
+        """Return the next event, waiting for it; deltas that wait together as one."""
+        while not self._waiting:
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        event = self._waiting.popleft()
+        if isinstance(event, Delta) and self._waiting:
+            return self._joined(event)
+        return event
+
+    def _joined(self, first: Delta) -> Delta:
+        """Return the delta with those behind it that can be joined to it."""
+        joined, last = [first], first
+        while self._waiting and isinstance(following := self._waiting[0], Delta) and can_join(last, following):
+            joined.append(last := following)
+            self._waiting.popleft()
+        return join(joined)
