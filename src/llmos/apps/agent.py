@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
 
 from llmos.apps.errors import Paused, WrongOutput
-from llmos.apps.functions import digest_of, faults_of
+from llmos.apps.functions import digest_of
 from llmos.apps.history import Fitted, Fitting, History
 from llmos.apps.knowledge import PASSAGES_RULE, passages_text
 from llmos.apps.limits import Consumption
 from llmos.apps.live import LiveRun
 from llmos.apps.results import TextEvent
 from llmos.apps.server import Model, Prompt
-from llmos.apps.tools import Tool, unknown_tool
+from llmos.apps.tools import Tool, Toolbox, find_done, unknown_tool
 from llmos.client.answers import Answer, ToolCall
 from llmos.core.errors import PromptTooLong
 from llmos.core.schemas.knowledge import SearchHit
 from llmos.core.schemas.runs import StepDescription, turn_of
-from llmos.core.schemas.sessions import AppSessionDescription
+from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 Message = Mapping[str, Any]
 
@@ -34,7 +33,7 @@ _RESULTS = -1
 class Agent:
     """The part of an app that all its runs share."""
 
-    tools: Mapping[str, Tool]
+    toolbox: Toolbox
     options: Mapping[str, Any]
     """Those of `Model.chat`."""
     history: History
@@ -55,6 +54,8 @@ class Given:
     instructions: str = ""
     needs_tool: bool = False
     """The model may say only what follows from results of tools."""
+    is_draft: bool = False
+    """No event has the answer, nor the turn, before it is checked."""
 
 
 @dataclass(slots=True)
@@ -64,11 +65,13 @@ class AgentRun:
     agent: Agent
     given: Given
     fitted: Fitted
+    tools: Mapping[str, Tool]
 
     @classmethod
     async def of(cls, agent: Agent, given: Given) -> "AgentRun":
         """Return it with as much of its session as fits. Raises PromptTooLong."""
-        run = cls(agent, given, Fitted())
+        fitted = Fitted([TurnDescription(messages=[*map(dict, given.live.before)])] if given.live.before else [])
+        run = cls(agent, given, fitted, await agent.toolbox.current())
         if given.session is not None:
             run.fitted = await run._fitting(given.session).fit([given.question])
         return run
@@ -105,7 +108,7 @@ class AgentRun:
             parts.append(f"Summary of the conversation before: {fitted.summary}")
         system = "\n\n".join(part for part in parts if part)
         messages = [{"role": "system", "content": system}] if system else []
-        tools = [tool.description for tool in self.agent.tools.values()]
+        tools = [tool.description for tool in self.tools.values()]
         options = dict(self.agent.options)
         if (max_tokens := self.given.consumption.max_tokens(options.get("max_tokens"))) is not None:
             options["max_tokens"] = max_tokens
@@ -122,6 +125,7 @@ class AgentRun:
                 live.emit(TextEvent(text=answer.text))
             return answer
         consumption.check()
+        self.tools = await self.agent.toolbox.current()
         answer = await self._generate()
         consumption.add(answer.usage)
         # An answer that isn't given is no part of the turn.
@@ -135,7 +139,7 @@ class AgentRun:
 
     @property
     def _is_heard(self) -> bool:
-        return self._may_speak and not self.given.passages
+        return self._may_speak and not self.given.passages and not self.given.is_draft
 
     async def _generate(self) -> Answer:
         def on_text(piece: str) -> None:
@@ -162,9 +166,11 @@ class AgentRun:
             raise failure
 
     async def _do_one(self, call: ToolCall) -> None:
-        tool = self.agent.tools.get(call.name)
+        if find_done(self.given.live, call):
+            return
+        tool = self.tools.get(call.name)
         if tool is None:
-            unknown_tool(self.given.live, call, [*self.agent.tools])
+            unknown_tool(self.given.live, call, [*self.tools])
         else:
             await tool.answer(self.given.live, call)
 
@@ -186,28 +192,6 @@ def _with_passages(question: Message, passages: str) -> dict[str, Any]:
     content = question["content"]
     parts = passages + content if isinstance(content, str) else [{"type": "text", "text": passages}, *content]
     return {**question, "content": parts}
-
-
-class Output:
-    """The type of an app's answers."""
-
-    def __init__(self, kind: Any) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        self.schema = self._adapter.json_schema()
-
-    def parse(self, text: str, finish_reason: str) -> Any:
-        """Return the object that the answer is. Raises WrongOutput."""
-        try:
-            return self._adapter.validate_json(text)
-        except ValidationError as error:
-            advice = " It was cut: raise max_tokens." if finish_reason == "length" else ""
-            raise WrongOutput(f"The answer doesn't fit the app's output: {faults_of(error)}.{advice}") from None
-
-    def load(self, value: Any) -> Any:
-        return self._adapter.validate_python(value)
-
-    def dump(self, value: Any) -> Any:
-        return self._adapter.dump_python(value, mode="json")
 
 
 def step_of(key: str, model: str, answer: Answer) -> StepDescription:

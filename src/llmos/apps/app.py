@@ -13,26 +13,36 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from llmos.apps import steps as steps_module
-from llmos.apps.agent import Agent, Output
+from llmos.apps.agent import Agent
 from llmos.apps.answering import Plan
+from llmos.apps.brains import Brain
 from llmos.apps.execution import Execution, Start, begin, claim
+from llmos.apps.functions import Function
+from llmos.apps.handoffs import HandoffTo, handoff_step
 from llmos.apps.history import History
 from llmos.apps.knowledge import Source
 from llmos.apps.limits import Limits
+from llmos.apps.manifest import arguments_of, folder_of
 from llmos.apps.memory import MemoryServer
 from llmos.apps.options import RunOptions, run_options
-from llmos.apps.portal import portal
-from llmos.apps.prompts import PromptText
+from llmos.apps.outputs import Output
 from llmos.apps.results import DoneEvent, Event, Run
-from llmos.apps.server import Connections, Server, Unkept
+from llmos.apps.server import RealServer, Server, Unkept
 from llmos.apps.steps import Step
-from llmos.apps.tools import Tool, ToolOptions
-from llmos.client.asynchronous import AsyncClient
+from llmos.apps.tools import Tool, Toolbox, ToolOptions, ToolSource
+from llmos.core.app_manifest import read_manifest
 from llmos.core.errors import BadRequest
+from llmos.core.per_loop import PerLoop
+from llmos.core.portal import portal
+from llmos.core.prompt_text import PromptText, StoredPrompt
+
+if TYPE_CHECKING:
+    from llmos.client import AsyncClient
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +56,15 @@ _NOTHING: Any = object()
 class App:
     """An application.
 
-    model: a route or a model. prompt: a text, or a file (.md, .txt), with variables such as {{shop}}.
+    model: a route or a model. prompt: a text, or a file (.md, .txt), with variables such as {{shop}},
+    or StoredPrompt("support:prod").
     output: the type of answers: a pydantic model, or any type that has a JSON schema.
-    knowledge: what it answers from. handoff: called as handoff(question, messages) when the documents don't answer.
+    knowledge: what it answers from. handoff: who is told when the documents don't answer: "queue",
+    {"webhook": NAME}, or a function that is called as handoff(question, messages).
     brain: a function, or an agent of another framework, in place of the model.
     options: of sampling, as in `Model.chat`. journal: keep runs on the server; without it, none is continued, and there
     are no sessions. lease_seconds: how long after its process died a run may be continued by another one.
+    variables: those of the prompt and of the brain that a run doesn't give. disclaimer: stands behind every text.
     connect: makes the client; by default the one that the settings name.
     """
 
@@ -60,41 +73,74 @@ class App:
         name: str,
         *,
         model: str = "dialogue",
-        prompt: str | Path = "",
+        prompt: str | Path | StoredPrompt = "",
         output: Any = None,
         knowledge: Source | None = None,
         limits: Limits | None = None,
         history: History | None = None,
         brain: Callable[..., Any] | None = None,
-        handoff: Callable[..., Any] | None = None,
+        handoff: HandoffTo = None,
         options: Mapping[str, Any] | None = None,
         journal: bool = True,
         lease_seconds: float = 30.0,
-        connect: Callable[[], AsyncClient] = AsyncClient,
+        variables: Mapping[str, Any] | None = None,
+        disclaimer: str = "",
+        connect: "Callable[[], AsyncClient] | None" = None,
     ) -> None:
         if output is not None and knowledge is not None and knowledge.answer == "quote":
             raise BadRequest(
                 "An app that quotes has no `output`: choose Knowledge(…, answer='compose').", param="output"
             )
         self.name = name
-        self.tools: dict[str, Tool] = {}
+        self._toolbox = Toolbox()
         kind, sampling = None if output is None else Output(output), dict(options or {})
         if kind is not None and brain is None:
             sampling["format"] = kind.schema
         self._plan = Plan(
             app=name,
             model=model,
-            prompt=PromptText.read(prompt),
-            agent=Agent(tools=self.tools, options=sampling, history=history or History()),
+            prompt=prompt if isinstance(prompt, StoredPrompt) else PromptText.read(prompt),
+            agent=Agent(toolbox=self._toolbox, options=sampling, history=history or History()),
             limits=limits or Limits(),
             output=kind,
-            brain=brain,
+            brain=None if brain is None else Brain(brain),
             knowledge=knowledge,
-            handoff=None if handoff is None else Step(handoff, effect=True, seconds=None),
+            handoff=handoff_step(handoff),
             lease_seconds=lease_seconds,
+            variables=dict(variables or {}),
+            disclaimer=disclaimer,
         )
-        self._journal, self._connections = journal, Connections(connect)
+        self._journal, self._connections = (
+            journal,
+            PerLoop(lambda: RealServer((connect or _connect)()), RealServer.close),
+        )
         self._replacement: Server | None = None
+
+    @classmethod
+    def from_folder(cls, path: str | Path, **options: Any) -> Self:
+        """Make the app that app.yaml describes, in a folder or beside a file: `App.from_folder(__file__)`.
+
+        `options`: those of App that a file can't say, such as `brain`; they go before what app.yaml says.
+        Raises BadRequest that names the file, and the field or the line.
+        """
+        folder = folder_of(path)
+        return cls(**{**arguments_of(read_manifest(folder), folder), **options})
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of those that a run may give. Of a prompt of the server, as ready() found it."""
+        brain = self._plan.brain
+        return frozenset(self._plan.prompt.variables) | (frozenset() if brain is None else brain.variables)
+
+    @property
+    def variables_schema(self) -> dict[str, Any]:
+        """The JSON schema of the variables of a run: an object."""
+        return self._plan.variables_schema()
+
+    @property
+    def output_schema(self) -> Any:
+        """The JSON schema of its answers; None: they are texts."""
+        return None if self._plan.output is None else self._plan.output.schema
 
     # What it is made of
 
@@ -112,13 +158,30 @@ class App:
         """
 
         def add(function: F) -> F:
-            tool = Tool(function, ToolOptions(**options))
-            if tool.name in self.tools:
+            operation = function if isinstance(function, Step) else Function(function)
+            tool = Tool(operation, ToolOptions(**options))
+            if tool.name in self._toolbox.functions:
                 raise BadRequest(f"The app {self.name} has a tool {tool.name} already. Give the function another name.")
-            self.tools[tool.name] = tool
+            self._toolbox.functions[tool.name] = tool
             return function
 
         return add if function is None else add(function)
+
+    def add_tools(self, source: ToolSource) -> None:
+        """Let the model call what a source has, such as an MCP server: `llmos.hosting.mcp`."""
+        self._toolbox.sources.append(source)
+
+    def check_questions(self, check: Callable[[Any], Any]) -> None:
+        """Let a function see each input before a run begins. It returns the input as it may be taken, or raises."""
+        self._plan = replace(self._plan, check_question=check)
+
+    def check_answers(self, check: Callable[[str], str | None]) -> None:
+        """Let a function see each answer before anybody else, and before the session has it.
+
+        It returns the text as it may be seen. None: nobody may see it, and the app abstains in its place. Answers of
+        a type are checked as JSON, and may only be seen as they are.
+        """
+        self._plan = replace(self._plan, check=check)
 
     @overload
     def step(self, function: Callable[P, R]) -> Step[P, R]: ...
@@ -136,6 +199,15 @@ class App:
         return add if function is None else add(function)
 
     wait_for = staticmethod(steps_module.wait_for)
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Those that are functions of the program, by name."""
+        return self._toolbox.functions
+
+    async def current_tools(self) -> Mapping[str, Tool]:
+        """Return all tools, as they are now, by name."""
+        return await self._toolbox.current()
 
     # What it does
 
@@ -216,11 +288,13 @@ class App:
 
     def close(self) -> None:
         """Close the connections of the blocking calls. The app may be used again."""
-        portal.call(self._connections.close())
+        portal.call(self.aclose())
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         await self._connections.close()
+        for source in self._toolbox.sources:
+            await source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -234,9 +308,14 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    async def ready(self) -> None:
+        """Get the prompt that the server keeps, if it is one, so that `variables` are those of its version now."""
+        if isinstance(stored := self._plan.prompt, StoredPrompt):
+            stored.latest = await self._server().prompt(stored.reference)
+
     def real_server(self) -> Server:
         """Return the server that the settings name, whatever replaces it now."""
-        return self._connections.server()
+        return self._connections.get()
 
     def _server(self) -> Server:
         server = self._replacement or self.real_server()
@@ -244,11 +323,21 @@ class App:
 
     def _beginning(self, input: Any, options: Mapping[str, Any]) -> tuple[Start, RunOptions]:
         given = run_options(options)
-        if given.session is not None and not self._journal:
-            raise BadRequest("An app without a journal has no sessions.", param="session")
-        self._plan.prompt.fill(given.variables or {})  # An error is raised before a run begins.
+        if given.session is not None and (not self._journal or given.before):
+            why = "Its session has the messages before" if self._journal else "An app without a journal has no sessions"
+            raise BadRequest(f"{why}.", param="session")
+        if isinstance(self._plan.prompt, PromptText):
+            self._plan.instructions(given.variables or {})  # An error is raised before a run begins.
+        if self._plan.check_question is not None:
+            input = self._plan.check_question(input)
         return begin(self.name, input, given), given
 
     async def _result(self, beginning: Any) -> Run:
         start, options = beginning if isinstance(beginning, tuple) else (beginning, RunOptions())
         return await Execution(self._plan, options).run(self._server(), start, lambda event: None)
+
+
+def _connect() -> "AsyncClient":
+    from llmos.client import AsyncClient  # Its HTTP library takes a third of the time of importing this framework.
+
+    return AsyncClient()

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmos.apps.answering import Answering, Plan, question_of
+from llmos.apps.asking import Asking
 from llmos.apps.errors import AppError, Paused
 from llmos.apps.limits import Consumption
 from llmos.apps.live import LiveRun
 from llmos.apps.options import RunOptions
-from llmos.apps.results import Event, Run
+from llmos.apps.results import Event, Run, TextEvent
 from llmos.apps.server import Server
 from llmos.core.errors import LLMOSError, RunConflict
+from llmos.core.prompt_text import PromptText
 from llmos.core.schemas.runs import RunDescription, StepDescription
 from llmos.core.schemas.sessions import AppSessionDescription
 
@@ -33,6 +35,8 @@ _END_SECONDS = 5.0
 """The time for effects to end, and for the journal to be written, when a run fails or is cancelled."""
 _OPTIONS = "options"
 """The step that keeps what a run was begun with besides its input."""
+_PROMPT = "prompt"
+"""The step that keeps which version of a prompt of the server it uses."""
 _POLL_SECONDS = 0.2
 _MAX_RESTARTS = 10
 """The limit of times that one process begins a run again at once, such as for an effect that is late each time."""
@@ -106,7 +110,9 @@ class Execution:
         token = live.enter()
         try:
             variables = await self._keep_options(live)
-            run = await self._answer_in_time(Answering(self.plan, live, session, consumption, variables))
+            plan = await self._planned(live)
+            self._asking(plan, live, consumption, variables).enter()
+            run = await self._answer_in_time(Answering(plan, live, session, consumption, variables))
             await live.write([], _end("succeeded", consumption, output=self.plan.dumped(run.output)))
         except Paused as paused:
             run = await self._pause(live, consumption, paused)
@@ -126,21 +132,55 @@ class Execution:
             live.leave(token)
             keeping.cancel()
         name = session.name if session else None
-        return dataclasses.replace(run, steps=live.steps, usage=consumption.usage, session=name)
+        run = self._with_disclaimer(run, live)
+        usage = consumption.usage
+        return dataclasses.replace(
+            run, steps=live.steps, usage=usage, cost=usage.cost, currency=usage.currency, session=name
+        )
+
+    def _asking(self, plan: Plan, live: LiveRun, consumption: Consumption, variables: Mapping[str, Any]) -> Asking:
+        return Asking(
+            live=live,
+            consumption=consumption,
+            model=plan.model,
+            options=plan.agent.options,
+            system=plan.instructions(variables),
+        )
+
+    def _with_disclaimer(self, run: Run, live: LiveRun) -> Run:
+        """Return an answer with the app's disclaimer behind its text. The session and objects don't have it."""
+        if not self.plan.disclaimer or run.state != "succeeded" or self.plan.output is not None:
+            return run
+        added = f"\n\n{self.plan.disclaimer}"
+        live.emit(TextEvent(text=added))
+        output = run.output + added if run.output == run.text else run.output
+        return dataclasses.replace(run, text=run.text + added, output=output)
 
     async def _keep_options(self, live: LiveRun) -> Mapping[str, Any]:
         """Return the variables of the prompt: of a run that is continued, those that it began with."""
         if (known := live.known(_OPTIONS)) is not None:
             kept = live.repeat(known).result
-            live.is_dry = kept["dry_run"]
+            live.is_dry, live.before = kept["dry_run"], kept["before"]
             variables: Mapping[str, Any] = kept["variables"]
             return variables
-        variables, live.is_dry = dict(self.options.variables or {}), self.options.dry_run
-        if variables or live.is_dry:
-            kept = {"variables": variables, "dry_run": live.is_dry}
+        given = self.options
+        variables, live.is_dry, live.before = dict(given.variables or {}), given.dry_run, given.before
+        if variables or live.is_dry or live.before:
+            kept = {"variables": variables, "dry_run": live.is_dry, "before": [*live.before]}
             live.record(StepDescription(key=_OPTIONS, kind="step", name=_OPTIONS, state="done", result=kept))
             await live.flush()
         return variables
+
+    async def _planned(self, live: LiveRun) -> Plan:
+        """Return the plan with the prompt of the server: in a run that is continued, with the same version again."""
+        if isinstance(stored := self.plan.prompt, PromptText):
+            return self.plan
+        known = live.known(_PROMPT)
+        text = await live.server.prompt(stored.reference if known is None else live.repeat(known).result)
+        if known is None:
+            stored.latest = text
+            live.record(StepDescription(key=_PROMPT, kind="step", name=_PROMPT, state="done", result=text.source))
+        return dataclasses.replace(self.plan, prompt=text)
 
     async def _answer_in_time(self, answering: Answering) -> Run:
         timer = asyncio.timeout(self.plan.limits.seconds)

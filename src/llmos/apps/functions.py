@@ -1,18 +1,17 @@
 """Functions of an application: their arguments, checked by pydantic, and how they are called, sync or async."""
 
 import asyncio
-import contextlib
-import contextvars
 import functools
 import hashlib
 import inspect
 import json
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, NewType, get_type_hints
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NewType, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from llmos.core.calling import annotated, call_anywhere, capturing
 
 EffectKey = NewType("EffectKey", str)
 """A parameter of this type gets the key of an effect: send it along, so that the other side does it once, too."""
@@ -26,17 +25,40 @@ class TookTooLong(Exception):
     """A function didn't end in its time."""
 
 
+class Operation(Protocol):
+    """The operation behind a tool or a step: a function of this program, or an operation of another one."""
+
+    name: str
+    description: str
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+    def parse(self, arguments: str) -> dict[str, Any]:
+        """Return the arguments in a JSON object. Raises ValueError."""
+        ...
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]: ...
+    async def call(self, arguments: Mapping[str, Any], *, key: str = "", seconds: float | None = None) -> Any: ...
+    def dump(self, value: Any) -> Any: ...
+    def load(self, value: Any) -> Any: ...
+
+
 class Function:
     """A function with a JSON schema of its arguments."""
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str | None = None, only: Collection[str] | None = None
+    ) -> None:
+        """`only`: the parameters that are its arguments; the others are given elsewhere."""
         self.function = function
         self.name = name or function.__name__
         self.description = inspect.getdoc(function) or ""
         self._key_parameter = _find_key_parameter(function)
-        capturing: Any = _capturing(function, self._key_parameter)
-        self._adapter: TypeAdapter[Any] = TypeAdapter(capturing)
-        self._returned: TypeAdapter[Any] | None = _adapter_of_result(function)
+        names = inspect.signature(function).parameters if only is None else only
+        captured: Any = capturing(function, [name for name in names if name != self._key_parameter])
+        self._adapter: TypeAdapter[Any] = TypeAdapter(captured)
+        # One that is given some arguments elsewhere is called there, too.
+        self._returned: TypeAdapter[Any] | None = _adapter_of_result(function) if only is None else None
 
     @functools.cached_property
     def parameters(self) -> dict[str, Any]:
@@ -83,32 +105,10 @@ class Function:
         return value if self._returned is None else self._returned.validate_python(value)
 
 
-async def call_anywhere(function: Callable[[], Any]) -> Any:
-    """Call an async function here, and another one in a thread of its own.
-
-    A thread that hangs can't be ended. It is a daemon, so that it keeps no program from ending.
-    """
-    if inspect.iscoroutinefunction(function):
-        return await function()
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[Any] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            value = context.run(function)
-        except BaseException as error:
-            _notify(loop, _fail, outcome, error)
-        else:
-            _notify(loop, _succeed, outcome, value)
-
-    threading.Thread(target=work, daemon=True, name=f"llmos-app-{id(outcome):x}").start()
-    value = await outcome
-    return await value if inspect.isawaitable(value) else value
-
-
-def faults_of(error: ValidationError) -> str:
+def faults_of(error: ValueError) -> str:
     """Return what is wrong with a value, in one line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in error.errors())
 
 
@@ -118,49 +118,11 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _notify(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args: Any) -> None:
-    with contextlib.suppress(RuntimeError):  # The loop has ended: nobody waits for the outcome any more.
-        loop.call_soon_threadsafe(callback, *args)
-
-
-def _succeed(outcome: "asyncio.Future[Any]", value: Any) -> None:
-    if not outcome.done():
-        outcome.set_result(value)
-
-
-def _fail(outcome: "asyncio.Future[Any]", error: BaseException) -> None:
-    if not outcome.done():
-        # A future takes no StopIteration.
-        outcome.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
-
-
-def _capturing(function: Callable[..., Any], without: str | None) -> Callable[..., dict[str, Any]]:
-    """Return a function with the same parameters that returns its arguments by name."""
-    signature = inspect.signature(function)
-    for parameter in signature.parameters.values():
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{function.__name__} has the parameter {parameter}; parameters are named one by one.")
-    named = [
-        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, each in signature.parameters.items()
-        if name != without
-    ]
-
-    def capture(**kwargs: Any) -> dict[str, Any]:
-        return kwargs
-
-    hints = {name: hint for name, hint in get_type_hints(function, include_extras=True).items() if name != without}
-    capture.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
-    capture.__annotations__ = {name: hint for name, hint in hints.items() if name != "return"}
-    capture.__name__, capture.__module__ = function.__name__, function.__module__
-    return capture
-
-
 def _find_key_parameter(function: Callable[..., Any]) -> str | None:
-    hints = get_type_hints(function)
+    hints = get_type_hints(annotated(function))
     return next((name for name, hint in hints.items() if hint is EffectKey and name != "return"), None)
 
 
 def _adapter_of_result(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
-    hint = get_type_hints(function, include_extras=True).get("return", Any)
+    hint = get_type_hints(annotated(function), include_extras=True).get("return", Any)
     return None if hint is Any else TypeAdapter(hint)

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from llmos.apps.results import LeftOut
 from llmos.apps.server import Model, Prompt, Server
 from llmos.client.answers import TokenCount
 from llmos.core.errors import PromptTooLong
+from llmos.core.schemas.hosted_apps import LeftOut
 from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 Message = Mapping[str, Any]

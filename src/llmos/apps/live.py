@@ -6,7 +6,7 @@ has seen, the end. What is lost with the buffer is done again, and none of it is
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -48,6 +48,8 @@ class LiveRun:
     lease_seconds: float
     emit: Callable[[Event], None]
     is_dry: bool = False
+    before: Sequence[Mapping[str, Any]] = ()
+    """The conversation before the input, where no session keeps it."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     is_lost: bool = False
     """Another process has it, or it was cancelled."""
@@ -69,7 +71,7 @@ class LiveRun:
 
     @property
     def steps(self) -> Sequence[StepDescription]:
-        """What this process did, or found done."""
+        """Return the steps that this process did, or found done."""
         return [*self._steps.values()]
 
     def enter(self) -> "Token[LiveRun | None]":

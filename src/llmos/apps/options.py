@@ -1,6 +1,6 @@
 """RunOptions: how one input is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from llmos.core.suggest import nearest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """How one input is answered."""
+    """The options with which one input is answered."""
 
     session: str | None = None
     """The name of the conversation that it belongs to, such as the id of a user."""
@@ -17,6 +17,8 @@ class RunOptions:
     """The person whose data this is: `llmos forget` reaches the session and the run by this name."""
     variables: Mapping[str, Any] | None = None
     """Those of the prompt."""
+    before: Sequence[Mapping[str, Any]] = ()
+    """The messages of the conversation before the input, where no session keeps it."""
     dry_run: bool = False
     """Call no tool, and do no effect."""
     wait_seconds: float = 0.0

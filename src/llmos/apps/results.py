@@ -1,32 +1,12 @@
-"""What a run gives: its result, and the events of a stream."""
+"""The results of runs, and the events of their streams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from llmos.core.schemas.knowledge import Citation
+from llmos.core.schemas.hosted_apps import LeftOut
+from llmos.core.schemas.knowledge import Citation, Sentence, citations_of
 from llmos.core.schemas.runs import RunUsage, StepDescription
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sentence:
-    """A sentence of an answer out of documents."""
-
-    text: str
-    citations: Sequence[Citation] = ()
-    """The places that it rests on, the one that matters most first."""
-    is_supported: bool = True
-    """It rests on a passage, or on what a tool returned."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeftOut:
-    """What the prompts of a run didn't have of its session."""
-
-    num_turns: int
-    """From the beginning of the session."""
-    is_summarized: bool = False
-    """A summary stood in their place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +28,16 @@ class Run:
     """What it did, in order."""
     usage: RunUsage = field(default_factory=RunUsage)
     cost: int | None = None
-    """In billionths of the currency of the price book; None without one."""
+    """What its calls of models cost, in billionths of `currency`. None where nothing has a price, or prices of several
+    currencies applied."""
+    currency: str = ""
     session: str | None = None
     """The name of its session."""
     left_out: LeftOut | None = None
     abstained: bool = False
     """The documents don't answer this, and the app said so."""
+    handoff: Any = None
+    """The id of the handoff in the queue, or what the function for handoffs returned."""
     finish_reason: str = ""
     """`stop`, or `length` if the text was cut at max_tokens."""
     waits_for: str | None = None
@@ -64,8 +48,7 @@ class Run:
     @property
     def citations(self) -> Sequence[Citation]:
         """The places in documents that the answer quotes, or that its sentences rest on, each once."""
-        every = [citation for sentence in self.sentences for citation in sentence.citations]
-        return tuple(each for index, each in enumerate(every) if each not in every[:index])
+        return citations_of(self.sentences)
 
     def __str__(self) -> str:
         return self.text

@@ -26,10 +26,10 @@ import msgspec
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from llmos.apps.errors import NoRun, Paused, StepFailed
-from llmos.apps.functions import Function, NotJSON, TookTooLong, digest_of
+from llmos.apps.functions import Function, NotJSON, Operation, TookTooLong, digest_of
 from llmos.apps.live import LiveRun, current_run, entry_of, is_in_run
-from llmos.apps.portal import runs_here
 from llmos.apps.results import StepEvent
+from llmos.core.portal import runs_here
 from llmos.core.schemas.runs import StepDescription
 
 P = ParamSpec("P")
@@ -40,7 +40,7 @@ IN_DOUBT = "in_doubt:"
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What `reconcile` returns for an effect that has happened."""
+    """The value that `reconcile` returns for an effect that has happened."""
 
     result: Any = None
     """What the effect would have returned."""
@@ -48,7 +48,7 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class NotHappened:
-    """What `reconcile` returns for an effect that hasn't happened: it is done then."""
+    """The value that `reconcile` returns for an effect that hasn't happened: it is done then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,13 @@ class _Called:
 class Step(Generic[P, R]):
     """A function that is a step of runs. Outside of a run, it is the plain function."""
 
-    def __init__(self, function: Callable[P, R], *, effect: bool, seconds: float | None) -> None:
-        self.function = Function(function)
+    def __init__(
+        self, function: Callable[P, R], *, effect: bool, seconds: float | None, operation: Operation | None = None
+    ) -> None:
+        """`operation`: what the function calls, if that is in another program."""
+        self.operation: Operation = operation or Function(function)
         self.is_effect, self.seconds = effect, seconds
-        self.__name__, self.__doc__, self.__wrapped__ = self.function.name, function.__doc__, function
+        self.__name__, self.__doc__, self.__wrapped__ = self.operation.name, function.__doc__, function
         self._reconcile: Function | None = None
 
     def reconcile(self, function: Callable[P, Happened | NotHappened | None]) -> Callable[P, Any]:
@@ -76,8 +79,8 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if not is_in_run():
-            return self.function.function(*args, **kwargs)  # type: ignore[no-any-return]
-        if inspect.iscoroutinefunction(self.function.function):
+            return self.__wrapped__(*args, **kwargs)
+        if inspect.iscoroutinefunction(self.__wrapped__):
             return self._run(args, kwargs)  # type: ignore[return-value]
         live = current_run()
         if runs_here(live.loop):
@@ -91,7 +94,7 @@ class Step(Generic[P, R]):
 
     async def _run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         live = current_run()
-        called = self._called(live, self.function.bind(args, kwargs))
+        called = self._called(live, self.operation.bind(args, kwargs))
         known = live.known(called.step.key)
         if known is not None and known.state != "in_doubt":
             return self._repeat(live, known)
@@ -150,7 +153,7 @@ class Step(Generic[P, R]):
         key = f"{live.id}:{called.step.key}"
         found = None if self._reconcile is None else await self._reconcile.call(called.arguments, key=key)
         if isinstance(found, Happened):
-            return msgspec.structs.replace(called.step, state="done", result=self.function.dump(found.result))
+            return msgspec.structs.replace(called.step, state="done", result=self.operation.dump(found.result))
         if isinstance(found, NotHappened):
             return None
         raise self._in_doubt(called)
@@ -162,8 +165,8 @@ class Step(Generic[P, R]):
         """Call the function, and return the step as done or failed."""
         began, state = time.monotonic(), "done"
         try:
-            value = await self.function.call(called.arguments, key=key, seconds=self.seconds)
-            result = self.function.dump(value)
+            value = await self.operation.call(called.arguments, key=key, seconds=self.seconds)
+            result = self.operation.dump(value)
         except NotJSON as error:
             state, result = "failed", f"it returned something that isn't JSON: {error}"
         except (TookTooLong, TimeoutError, ConnectionError) as error:
@@ -188,7 +191,7 @@ class Step(Generic[P, R]):
         """Return what the journal has: the same when the step is done, and when it is repeated."""
         if done.state == "failed":
             raise StepFailed.of(self.__name__, str(done.result))
-        return self.function.load(done.result)
+        return self.operation.load(done.result)
 
 
 def wait_for(name: str, **waits_with: Any) -> Any:

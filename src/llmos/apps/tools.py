@@ -1,28 +1,31 @@
 """Tools: functions that a model may call. Whatever becomes of a call is one text for the model, never an exception."""
 
+import asyncio
+import copy
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 from llmos.apps.errors import StepFailed
-from llmos.apps.functions import Function, NotJSON, TookTooLong, digest_of, faults_of
+from llmos.apps.functions import NotJSON, Operation, TookTooLong, digest_of, faults_of
 from llmos.apps.live import LiveRun
 from llmos.apps.results import ToolEvent
 from llmos.apps.steps import Step
 from llmos.client.answers import ToolCall
 from llmos.core.schemas.runs import StepDescription
 
+MAX_NAME = 64
+"""The most characters of a name."""
 CONFIRM = "confirm:"
 """What a run waits for before a call that a person confirms: this, and the call's id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolOptions:
-    """How a tool is called."""
+    """The options of a tool's calls."""
 
     seconds: float | None = 60.0
     """A call that takes longer is given up."""
@@ -37,51 +40,63 @@ class ToolFailed(Exception):
 
 
 class Tool:
-    """A function that a model may call."""
+    """An operation that a model may call, such as a function of the program."""
 
-    def __init__(self, function: Callable[..., Any] | Step[..., Any], options: ToolOptions) -> None:
-        self._step = function if isinstance(function, Step) else None
-        self.function = function.function if isinstance(function, Step) else Function(function)
-        self.name, self.options = self.function.name, options
+    def __init__(self, operation: Operation | Step[..., Any], options: ToolOptions) -> None:
+        self.step = operation if isinstance(operation, Step) else None
+        self.operation: Operation = operation.operation if isinstance(operation, Step) else operation
+        self.name, self.options = self.operation.name, options
+
+    def named(self, name: str) -> Self:
+        """Return the tool under another name."""
+        other = copy.copy(self)
+        other.name = name[:MAX_NAME]
+        return other
 
     @property
     def description(self) -> dict[str, Any]:
         """The tool as a model is told of it."""
-        function = {"name": self.name, "description": self.function.description, "parameters": self.function.parameters}
+        operation = self.operation
+        function = {"name": self.name, "description": operation.description, "parameters": operation.parameters}
         return {"type": "function", "function": function}
 
     async def answer(self, live: LiveRun, call: ToolCall) -> None:
-        """Do a call, or find it done, and record its result. Raises Paused while a person must confirm it."""
-        key = f"tool:{call.id}"
-        if (known := live.known(key)) is not None:
-            live.repeat(known)
-            return
+        """Do a call, and record its result. Raises Paused while a person must confirm it."""
         began, state = time.monotonic(), "done"
         try:
             arguments = self._parse(call.arguments)
             if self.options.confirm:
                 _check_confirmed(live.signal(CONFIRM + call.id, {"tool": self.name, "arguments": _plain(call)}))
             live.emit(ToolEvent(name=self.name, arguments=arguments, call_id=call.id, state="begun"))
-            text = await self._call(live, arguments)
+            text = await self._call(arguments, is_dry=live.is_dry)
         except ToolFailed as error:
             state, text, arguments = "failed", f"Error: {error}", _plain(call)
         live.emit(_ended(self.name, arguments, call.id, state, text))
         live.record(tool_step(call, state, text, seconds=time.monotonic() - began))
 
+    @property
+    def needs_run(self) -> bool:
+        """A call waits for a person, or is kept by a journal."""
+        return self.options.confirm or self.step is not None
+
+    async def result(self, arguments: str) -> str:
+        """Return the result of a call outside of a run. Raises ToolFailed."""
+        return await self._call(self._parse(arguments), is_dry=False)
+
     def _parse(self, arguments: str) -> dict[str, Any]:
         try:
-            return self.function.parse(arguments)
-        except ValidationError as error:
+            return self.operation.parse(arguments)
+        except ValueError as error:
             raise ToolFailed(f"the arguments of {self.name} are wrong: {faults_of(error)}.") from None
 
-    async def _call(self, live: LiveRun, arguments: dict[str, Any]) -> str:
-        if live.is_dry:
+    async def _call(self, arguments: dict[str, Any], *, is_dry: bool) -> str:
+        if is_dry:
             return "This is a dry run: the tool was not called."
         try:
-            if self._step is not None:
-                value = await self._step.awaited(**arguments)
+            if self.step is not None:
+                value = await self.step.awaited(**arguments)
             else:
-                value = await self.function.call(arguments, seconds=self.options.seconds)
+                value = await self.operation.call(arguments, seconds=self.options.seconds)
             return self._text(value)
         except ToolFailed:
             raise
@@ -95,7 +110,7 @@ class Tool:
     def _text(self, value: Any) -> str:
         """Return the result as text. Raises ToolFailed for one that isn't JSON, or is too long."""
         try:
-            dumped = self.function.dump(value)
+            dumped = self.operation.dump(value)
             text = dumped if isinstance(dumped, str) else json.dumps(dumped, ensure_ascii=False)
         except (NotJSON, ValueError, TypeError):
             raise ToolFailed(
@@ -106,6 +121,50 @@ class Tool:
                 f"{self.name} returned {len(text):,} characters; {self.options.max_chars:,} are allowed. Ask for less."
             )
         return text
+
+
+class ToolSource(Protocol):
+    """Gives an app tools that aren't functions of its program, such as those of an MCP server."""
+
+    @property
+    def name(self) -> str: ...
+    async def tools(self) -> Sequence[Tool]:
+        """Return the tools as they are now. It is asked before each answer of the model."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection, if there is one. The next use opens it again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """All tools of an app."""
+
+    functions: dict[str, Tool] = field(default_factory=dict)
+    sources: list[ToolSource] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.functions or self.sources)
+
+    async def current(self) -> Mapping[str, Tool]:
+        """Return the tools as they are now, by name. Tools of sources with a name that others have get a prefix."""
+        if not self.sources:
+            return self.functions
+        lists = await asyncio.gather(*(source.tools() for source in self.sources))
+        used = Counter([*self.functions, *(tool.name for tools in lists for tool in tools)])
+        named = dict(self.functions)
+        for source, tools in zip(self.sources, lists, strict=True):
+            for tool in tools:
+                each = tool if used[tool.name] == 1 else tool.named(f"{source.name}_{tool.name}")
+                named.setdefault(each.name, each)
+        return named
+
+
+def find_done(live: LiveRun, call: ToolCall) -> bool:
+    """Return whether a call has ended already, and take it as one of this run then."""
+    known = live.known(f"tool:{call.id}")
+    return known is not None and bool(live.repeat(known))
 
 
 def tool_step(call: ToolCall, state: str, text: str, *, seconds: float = 0.0) -> StepDescription:

@@ -6,7 +6,7 @@ with Script(Call("order_status", order_id="AB123456"), "It is on its way.").play
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,14 @@ class Call:
 
 Entry = str | Call | Exception | Sequence[Call]
 """A text, one call or several at once, or an error."""
+Answering = Callable[[Prompt], Entry]
+"""A function that answers this prompt and all further ones."""
 
 
 class Script:
     """A model that answers what a test says. It fails when it is asked more often."""
 
-    def __init__(self, *entries: Entry, context_length: int | None = None, can_score: bool = True) -> None:
+    def __init__(self, *entries: Entry | Answering, context_length: int | None = None, can_score: bool = True) -> None:
         self.context_length, self.can_score = context_length, can_score
         self.prompts: list[Prompt] = []
         """What it was asked."""
@@ -41,12 +43,14 @@ class Script:
         self._num_calls = 0
 
     @contextmanager
-    def plays(self, app: "App", found: SearchDescription | None = None) -> Iterator["Script"]:
+    def plays(
+        self, app: "App", found: SearchDescription | None = None, prompts: Mapping[str, str] | None = None
+    ) -> Iterator["Script"]:
         """Stand in for the model of an app, and memory for its server, within the block.
 
-        `found`: what every search of its knowledge finds.
+        `found`: what every search of its knowledge finds. `prompts`: the texts of a server's prompts, by reference.
         """
-        with app.replaced(MemoryServer(self, found)):
+        with app.replaced(MemoryServer(self, found, prompts or {})):
             yield self
 
     @property
@@ -58,7 +62,10 @@ class Script:
         self.prompts.append(prompt)
         if not self._entries:
             raise AssertionError(f"The script has no answer left. It was asked: {prompt.messages[-1]}")
-        entry = self._entries.pop(0)
+        first = self._entries[0]
+        if not callable(first):
+            self._entries.pop(0)
+        entry: Any = first(prompt) if callable(first) else first
         if isinstance(entry, Exception):
             raise entry
         calls = (

@@ -1,0 +1,130 @@
+"""Evals of an application: the suites in its folder evals/, run in this process.
+
+    - id: hours
+      input: When do you open?
+      variables: {shop: Acme}
+      expect: {contains: nine, cites: hours.md}
+
+Cases, checks, gates and verdicts are those of llmos.evals. Checks that ask a model have nobody to ask here.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llmos.apps import App, AppError, Run
+from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.money import format_nanos
+from llmos.core.schemas.evals import EvalRunDetails
+from llmos.core.schemas.runs import StepDescription
+from llmos.evals import running
+from llmos.evals.answers import Answer, ToolCall
+from llmos.evals.asking import APP_PREFIX
+from llmos.evals.attempts import Attempt
+from llmos.evals.suite_reading import read_suite
+from llmos.evals.suites import Case, Gates, Suite
+from llmos.evals.verdicts import judge_run
+
+_PARALLEL = 4
+_WRITE_SOME = "Write some into"
+
+
+def read_folder(folder: Path) -> Suite:
+    """Return one suite of all files evals/*.yaml of an application. Raises BadRequest that names file and line."""
+    suites = {path: read_suite(path.read_text(encoding="utf-8"), str(path)) for path in _files(folder)}
+    if not suites:
+        raise BadRequest(f"{folder} has no cases. {_WRITE_SOME} {folder / 'evals' / 'cases.yaml'}.")
+    first_of: dict[str, Path] = {}
+    for path, suite in suites.items():
+        for case in suite.cases:
+            if (other := first_of.setdefault(case.id, path)) != path:
+                raise BadRequest(f"{path}: the id {case.id!r} is taken by a case in {other}. Each case needs its own.")
+    found = [*suites.values()]
+    return replace(found[0], cases=[case for each in found for case in each.cases], gates=_gates(found))
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    return sorted((folder / "evals").glob("*.yaml"))
+
+
+def _gates(suites: Sequence[Suite]) -> Gates:
+    """Return the gates of the first suite that has some: they are about all cases together."""
+    return next((each.gates for each in suites if not each.gates.is_empty), Gates())
+
+
+async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1) -> EvalRunDetails:
+    """Run an application on the cases of a suite, a few at once. A run that fails is an error of its case."""
+    answerer = _Application(app)
+    run = running.Run(
+        suite=suite,
+        answerers=[answerer],
+        num_repeats=num_repeats,
+        num_in_flight=_PARALLEL,
+        on_attempt=_keep_nothing,
+    )
+    await run.run()
+    report = judge_run(suite, [answerer.name], run.attempts)
+    return EvalRunDetails(
+        suite=app.name,
+        suite_digest=suite.digest,
+        state="finished",
+        models=[answerer.name],
+        num_repeats=num_repeats,
+        num_cases=len(suite.cases),
+        num_done=len(run.attempts),
+        num_total=len(run.attempts),
+        verdict=report.verdict,
+        results=[*report.results],
+        gates=[*report.gates],
+        cases=[*report.cases],
+    )
+
+
+async def _keep_nothing(attempt: Attempt) -> None:
+    """Keep no attempt: the report has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """Answers cases with an application in this process."""
+
+    app: App
+
+    @property
+    def name(self) -> str:
+        return f"{APP_PREFIX}{self.app.name}"
+
+    @property
+    def helpers(self) -> None:
+        return None
+
+    async def answer(self, case: Case, repeat: int) -> Answer:
+        began = time.perf_counter()
+        try:
+            run = await self.app.arun(case.input, variables=case.variables)
+        except AppError as error:
+            raise LLMOSError(str(error)) from None
+        return answer_of(run, time.perf_counter() - began)
+
+
+def answer_of(run: Run, seconds: float) -> Answer:
+    """Return what checks look at of a run."""
+    return Answer(
+        text=run.text,
+        tool_calls=[_call(step) for step in run.steps if step.kind == "tool"],
+        documents=list(dict.fromkeys(citation.document for citation in run.citations)),
+        abstained=run.abstained,
+        num_input_tokens=run.usage.prompt_tokens,
+        num_output_tokens=run.usage.completion_tokens,
+        seconds=seconds,
+        cost="" if run.cost is None else format_nanos(run.cost),
+        currency=run.currency,
+        finish_reason=run.finish_reason,
+    )
+
+
+def _call(step: StepDescription) -> ToolCall:
+    arguments: Mapping[str, Any] | None = step.arguments if isinstance(step.arguments, dict) else None
+    return ToolCall(name=step.name, arguments=arguments)
