@@ -19,6 +19,9 @@ class Usage:
     total_tokens: int
     cached_tokens: int = 0
     """Prompt tokens that an earlier prompt with the same prefix had already computed."""
+    cost: str | None = None
+    """What it costs, as a decimal; None where no price applies."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""The calls about sessions and runs: what each sends and how its reply is read."""
+"""The calls about sessions, runs and handoffs: what each sends and how its reply is read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,18 @@ from urllib.parse import quote, urlencode
 
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
 from llmos.client.draft import MalformedReply
-from llmos.core.schemas.runs import RunDescription, StepDescription
+from llmos.core.schemas.handoffs import HandoffDescription
+from llmos.core.schemas.runs import RunCount, RunDescription, StepDescription
 from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 _SESSIONS = "/llmos/v1/sessions"
 _RUNS = "/llmos/v1/runs"
+_HANDOFFS = "/llmos/v1/handoffs"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the journal has after a write."""
+    """The state of the journal after a write."""
 
     run: RunDescription
     """Without its steps."""
@@ -65,8 +67,13 @@ def list_runs(**fields: Any) -> Call[list[RunDescription]]:
     return Call(method="GET", path=f"{_RUNS}?{_query(**fields)}", read=read_each(RunDescription))
 
 
-def get_run(id: str) -> Call[RunDescription]:
-    return Call(method="GET", path=_path(_RUNS, id), read=read_one(RunDescription))
+def count_runs() -> Call[list[RunCount]]:
+    return Call(method="GET", path=f"{_RUNS}/counts", read=read_each(RunCount))
+
+
+def get_run(id: str, **part: Any) -> Call[RunDescription]:
+    query = _query(**part)
+    return Call(method="GET", path=_path(_RUNS, id) + (f"?{query}" if query else ""), read=read_one(RunDescription))
 
 
 def remove_run(id: str) -> Call[None]:
@@ -94,6 +101,33 @@ def resolve_step(id: str, step: str, has_happened: bool, result: Any) -> Call[Ru
 
 def cancel_run(id: str) -> Call[RunDescription]:
     return Call(method="POST", path=f"{_path(_RUNS, id)}/cancel", read=read_one(RunDescription))
+
+
+def create_handoff(fields: Mapping[str, Any]) -> Call[HandoffDescription]:
+    body = {name: value for name, value in fields.items() if value not in (None, "")}
+    return Call(method="POST", path=_HANDOFFS, body=body, read=read_one(HandoffDescription))
+
+
+def list_handoffs(**fields: Any) -> Call[list[HandoffDescription]]:
+    return Call(method="GET", path=f"{_HANDOFFS}?{_query(**fields)}", read=read_each(HandoffDescription))
+
+
+def get_handoff(id: str) -> Call[HandoffDescription]:
+    return Call(method="GET", path=_path(_HANDOFFS, id), read=read_one(HandoffDescription))
+
+
+def take_handoff(id: str) -> Call[HandoffDescription]:
+    return Call(method="POST", path=f"{_path(_HANDOFFS, id)}/take", read=read_one(HandoffDescription))
+
+
+def answer_handoff(id: str, text: str) -> Call[HandoffDescription]:
+    path = f"{_path(_HANDOFFS, id)}/answer"
+    return Call(method="POST", path=path, body={"text": text}, read=read_one(HandoffDescription))
+
+
+def close_handoff(id: str, reason: str) -> Call[HandoffDescription]:
+    path = f"{_path(_HANDOFFS, id)}/close"
+    return Call(method="POST", path=path, body={"reason": reason}, read=read_one(HandoffDescription))
 
 
 def _read_written(body: Any) -> Written:

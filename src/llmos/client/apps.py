@@ -1,4 +1,4 @@
-"""The sessions and runs of applications on a server, with blocking calls."""
+"""The sessions, runs and handoffs of applications on a server, with blocking calls."""
 
 import builtins
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,8 @@ from typing import Any
 
 from llmos.client import app_calls as calls
 from llmos.client.control import Noun
-from llmos.core.schemas.runs import RunDescription
+from llmos.core.schemas.handoffs import HandoffDescription
+from llmos.core.schemas.runs import RunCount, RunDescription
 from llmos.core.schemas.sessions import AppSessionDescription, TurnDescription
 
 
@@ -62,9 +63,16 @@ class Runs(Noun):
         given = {"app": app, "state": state, "session": session, "abandoned": abandoned or None}
         return self._client._request(calls.list_runs(**given, after=after, limit=limit))
 
-    def get(self, id: str) -> RunDescription:
-        """Return a run with its steps."""
-        return self._client._request(calls.get_run(id))
+    def count(self) -> builtins.list[RunCount]:
+        """Return the number of runs of each application in each state."""
+        return self._client._request(calls.count_runs())
+
+    def get(
+        self, id: str, *, first_step: int | None = None, max_steps: int | None = None, step_state: str | None = None
+    ) -> RunDescription:
+        """Return a run with its steps: all, or `max_steps` from the number `first_step` on, in one state or in any."""
+        part = {"first_step": first_step, "max_steps": max_steps, "step_state": step_state}
+        return self._client._request(calls.get_run(id, **part))
 
     def signal(self, id: str, name: str, value: Any = True) -> RunDescription:
         """Give a run what it waits for, such as an approval. Raises Conflict if it has got it."""
@@ -93,3 +101,53 @@ class Runs(Noun):
     def write(self, id: str, **fields: Any) -> calls.Written:
         """Write to the journal of a run. Raises RunConflict for a process that doesn't have it."""
         return self._client._request(calls.write_journal(id, fields))
+
+
+class Handoffs(Noun):
+    """The questions that applications handed over to a person."""
+
+    def create(
+        self,
+        *,
+        app: str,
+        key: str,
+        question: str,
+        messages: Sequence[Mapping[str, Any]] = (),
+        run: str | None = None,
+        session: str | None = None,
+        user: str = "",
+        webhook: str | None = None,
+    ) -> HandoffDescription:
+        """Hand a question over, once for each `key`.
+
+        session: the id of the session that an answer becomes a turn of. webhook: the name or the URL of one that is
+        told it, besides those that are told every handoff.
+        """
+        fields = {"app": app, "key": key, "question": question, "messages": [*messages], "run": run}
+        fields |= {"session": session, "user": user, "webhook": webhook}
+        return self._client._request(calls.create_handoff(fields))
+
+    def list(
+        self, *, app: str | None = None, state: str | None = None, after: str | None = None, limit: int = 100
+    ) -> builtins.list[HandoffDescription]:
+        """Return handoffs without their conversations, newest first. `state`: open, taken, answered or closed."""
+        return self._client._request(calls.list_handoffs(app=app, state=state, after=after, limit=limit))
+
+    def get(self, id: str) -> HandoffDescription:
+        """Return a handoff with the conversation before the question."""
+        return self._client._request(calls.get_handoff(id))
+
+    def take(self, id: str) -> HandoffDescription:
+        """Say that you look after it. Raises Conflict if somebody else does."""
+        return self._client._request(calls.take_handoff(id))
+
+    def answer(self, id: str, text: str) -> HandoffDescription:
+        """Answer it: the question and the answer become a turn of its session.
+
+        Raises Conflict while a run is in the session.
+        """
+        return self._client._request(calls.answer_handoff(id, text))
+
+    def close(self, id: str, *, reason: str = "") -> HandoffDescription:
+        """End it without an answer."""
+        return self._client._request(calls.close_handoff(id, reason))

@@ -10,13 +10,15 @@ from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
+from llmos.core.schemas.budgets import BudgetDescription, BudgetFields
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
-from llmos.core.schemas.guardrails import GuardrailPolicyDescription, place_of
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailTrial, place_of
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.prices import PriceBookDescription, PriceExample
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.receipts import ReceiptDescription
@@ -24,7 +26,8 @@ from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescript
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
 from llmos.core.schemas.signing_keys import SigningKeyDescription
-from llmos.core.schemas.users import SignedOutDescription, UserDescription
+from llmos.core.schemas.usage import UsageReport
+from llmos.core.schemas.users import RoleDescription, SignedOutDescription, SignInLinkDescription, UserDescription
 
 if TYPE_CHECKING:
     from llmos.client.asynchronous import AsyncClient
@@ -230,6 +233,12 @@ class AsyncGuardrails(AsyncNoun):
         """Return the versions of a policy, oldest first."""
         return await self._client._request(calls.guardrail_policy_history(name))
 
+    async def try_out(
+        self, name: str, text: str, *, side: str = "input", document: Mapping[str, Any] | None = None
+    ) -> GuardrailTrial:
+        """Return the verdict of a policy about a text. `document`: a policy that isn't stored, in its place."""
+        return await self._client._request(calls.try_guardrail_policy(name, text, side, document))
+
     async def apply(
         self, name: str, *, route: str | None = None, project: str | None = None, everywhere: bool = False
     ) -> GuardrailPolicyDescription:
@@ -262,6 +271,10 @@ class AsyncUsers(AsyncNoun):
         """Return the users of a project, or of all, by name."""
         return await self._client._request(calls.list_users(project))
 
+    async def roles(self) -> builtins.list[RoleDescription]:
+        """Return what each role may do, the least powerful first."""
+        return await self._client._request(calls.list_roles())
+
     async def get(self, name: str) -> UserDescription:
         return await self._client._request(calls.get_user(name))
 
@@ -284,6 +297,10 @@ class AsyncUsers(AsyncNoun):
     async def sign_out(self, name: str) -> SignedOutDescription:
         """End all sessions of a user."""
         return await self._client._request(calls.sign_user_out(name))
+
+    async def create_link(self, name: str) -> SignInLinkDescription:
+        """Make a link that signs a user in, once, within five minutes."""
+        return await self._client._request(calls.create_sign_in_link(name))
 
     async def remove(self, name: str) -> None:
         """Remove a user, and end the user's sessions. The name stays taken."""
@@ -433,3 +450,54 @@ class AsyncDeployments(AsyncNoun):
     async def history(self, name: str) -> builtins.list[DeploymentEventDescription]:
         """Return the events of a deployment, oldest first."""
         return await self._client._request(calls.deployment_history(name))
+
+
+class AsyncUsage(AsyncNoun):
+    """The consumption."""
+
+    async def report(self, by: str, *, start: datetime | None = None, end: datetime | None = None) -> UsageReport:
+        """Return the usage by project, key, user, route, model, app or day.
+
+        start, end: the time, widened to whole hours; by default the last thirty days.
+        """
+        return await self._client._request(calls.get_usage(by, start, end))
+
+
+class AsyncBudgets(AsyncNoun):
+    """Budgets: what keys, users, projects and the installation may consume."""
+
+    async def set(self, name: str, **fields: Unpack[BudgetFields]) -> BudgetDescription:
+        """Add a budget, or change it: `set("team", project="acme", unit="money", limit="50", currency="EUR")`."""
+        return await self._client._request(calls.set_budget(name, fields))
+
+    async def list(self) -> builtins.list[BudgetDescription]:
+        """Return the budgets by name."""
+        return await self._client._request(calls.list_budgets())
+
+    async def get(self, name: str, *, user: str | None = None) -> BudgetDescription:
+        """Return a budget. user: of one for each user, only what this one has used."""
+        return await self._client._request(calls.get_budget(name, user))
+
+    async def remove(self, name: str) -> None:
+        """Remove a budget. What was used stays in the ledger."""
+        await self._client._request(calls.remove_budget(name))
+
+
+class AsyncPrices(AsyncNoun):
+    """The prices of calls."""
+
+    async def set(self, document: Mapping[str, Any]) -> PriceBookDescription:
+        """Add a version of all prices: an object with currency, prices and from, a time; by default now."""
+        return await self._client._request(calls.set_prices(document))
+
+    async def list(self) -> builtins.list[PriceBookDescription]:
+        """Return the versions, newest first."""
+        return await self._client._request(calls.list_prices())
+
+    async def get(self, version: int) -> PriceBookDescription:
+        return await self._client._request(calls.get_prices(version))
+
+    async def try_out(self, version: str = "", *, route: str = "", **numbers: int) -> PriceExample:
+        """Return what a call would cost. numbers: calls, input, cached_input, output, embedding, rated (tokens), and
+        replica_micros."""
+        return await self._client._request(calls.try_prices(version, route, numbers))

@@ -1,7 +1,7 @@
 """The datasets on a server, for asyncio programs: the same calls as in datasets.py, awaited."""
 
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -54,6 +54,14 @@ class AsyncDatasets(AsyncVersionedNoun, AsyncUploading):
     async def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
         """Return which rows only one of two Versions has, and why they went."""
         return await self._client._request(calls.compare(older, newer, limit))
+
+    async def add_answers(self, name: str, answers: Sequence[str], *, consent: str | None = None) -> DatasetDescription:
+        """Make the next Version, with the conversations of stored answers as rows of the kind `chat`.
+
+        `answers`: their ids, or those of their requests. `consent`: train, eval or none. Raises Conflict where the
+        newest Version has them already.
+        """
+        return await self._client._request(calls.add_answers(name, answers, consent))
 
     async def report(
         self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False

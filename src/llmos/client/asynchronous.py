@@ -8,10 +8,14 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, control_calls, flows
+from llmos.client.activity_calls import get_activity
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
-from llmos.client.async_apps import AsyncRuns, AsyncSessions
+from llmos.client.async_app_versions import AsyncApps
+from llmos.client.async_apps import AsyncHandoffs, AsyncRuns, AsyncSessions
+from llmos.client.async_billing import AsyncCredit, AsyncLedger, AsyncPlans
 from llmos.client.async_control import (
     AsyncAudit,
+    AsyncBudgets,
     AsyncDeployments,
     AsyncEncryption,
     AsyncErasures,
@@ -19,17 +23,28 @@ from llmos.client.async_control import (
     AsyncJobs,
     AsyncKeys,
     AsyncPolicies,
+    AsyncPrices,
     AsyncProjects,
     AsyncProviders,
     AsyncReceipts,
     AsyncRollouts,
     AsyncRoutes,
     AsyncSignatures,
+    AsyncUsage,
     AsyncUsers,
 )
+from llmos.client.async_conversations import AsyncConversations
 from llmos.client.async_datasets import AsyncDatasets
+from llmos.client.async_evals import AsyncEvals
+from llmos.client.async_exporters import AsyncExporters
+from llmos.client.async_feedback import AsyncFeedback
+from llmos.client.async_given_answers import AsyncGivenAnswers
+from llmos.client.async_invoices import AsyncInvoices
 from llmos.client.async_knowledge import AsyncKnowledge
+from llmos.client.async_logs import AsyncLogs
 from llmos.client.async_naming import AsyncAliases, AsyncLabels, AsyncVersionedNoun
+from llmos.client.async_prompts import AsyncPrompts
+from llmos.client.async_webhooks import AsyncWebhooks
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
@@ -37,7 +52,9 @@ from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.client.http_clients import AsyncHttpClient
 from llmos.client.naming_calls import MODELS
+from llmos.core.schemas.activity import ActivityDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.fit import FitDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
 T = TypeVar("T")
@@ -70,6 +87,7 @@ class AsyncClient:
         )
         self.models = AsyncModels(self)
         self.aliases = AsyncAliases(self)
+        self.apps = AsyncApps(self)
         self.datasets = AsyncDatasets(self)
         self.knowledge = AsyncKnowledge(self)
         self.deployments = AsyncDeployments(self)
@@ -78,18 +96,38 @@ class AsyncClient:
         self.labels = AsyncLabels(self)
         self.policies = AsyncPolicies(self)
         self.projects = AsyncProjects(self)
+        self.prompts = AsyncPrompts(self)
+        self.conversations = AsyncConversations(self)
+        self.evals = AsyncEvals(self)
+        self.feedback = AsyncFeedback(self)
         self.sessions = AsyncSessions(self)
         self.runs = AsyncRuns(self)
+        self.handoffs = AsyncHandoffs(self)
+        self.webhooks = AsyncWebhooks(self)
         self.guardrails = AsyncGuardrails(self)
         self.encryption = AsyncEncryption(self)
         self.erasures = AsyncErasures(self)
         self.audit = AsyncAudit(self)
         self.receipts = AsyncReceipts(self)
+        self.usage = AsyncUsage(self)
+        self.answers = AsyncGivenAnswers(self)
+        self.logs = AsyncLogs(self)
+        self.prices = AsyncPrices(self)
+        self.budgets = AsyncBudgets(self)
+        self.plans = AsyncPlans(self)
+        self.credit = AsyncCredit(self)
+        self.invoices = AsyncInvoices(self)
+        self.ledger = AsyncLedger(self)
+        self.exporters = AsyncExporters(self)
         self.providers = AsyncProviders(self)
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)
         self.signatures = AsyncSignatures(self)
         self.users = AsyncUsers(self)
+
+    async def activity(self) -> ActivityDescription:
+        """Return what the server does now, and what it has counted since its start."""
+        return await self._request(get_activity())
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -115,6 +153,15 @@ class AsyncClient:
     async def _download(self, call: DownloadCall) -> AsyncIterator[bytes]:
         """Yield the bytes of the answer as they arrive."""
         runner = _FlowRunner(self._http, flows.download(call, self._options))
+        try:
+            while (emitted := await runner.next_emitted()) is not None:
+                yield emitted.value
+        finally:
+            await runner.close()
+
+    async def _events(self, call: DownloadCall) -> AsyncIterator[Any]:
+        """Yield the decoded events of the answer as they arrive."""
+        runner = _FlowRunner(self._http, flows.events(call, self._options))
         try:
             while (emitted := await runner.next_emitted()) is not None:
                 yield emitted.value
@@ -153,6 +200,10 @@ class AsyncModels(AsyncVersionedNoun):
     async def related_cards(self, name: str) -> Sequence[CardDescription]:
         """Return the cards of Versions that were made from the same parents."""
         return await self._client._request(control_calls.get_related_cards(name))
+
+    async def fit(self, name: str, *, context: int | None = None, streams: int | None = None) -> FitDescription:
+        """Return whether a Version fits the server's memory, for `streams` of `context` tokens, and its arithmetic."""
+        return await self._client._request(control_calls.get_fit(name, context, streams))
 
     async def catalog(self) -> Sequence[CatalogEntryDescription]:
         """Return the models that the server can pull by name."""

@@ -9,13 +9,17 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, control_calls, flows
+from llmos.client.activity_calls import get_activity
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
-from llmos.client.apps import Runs, Sessions
+from llmos.client.app_versions import Apps
+from llmos.client.apps import Handoffs, Runs, Sessions
+from llmos.client.billing import Credit, Ledger, Plans
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.control import (
     Audit,
+    Budgets,
     Deployments,
     Encryption,
     Erasures,
@@ -23,22 +27,35 @@ from llmos.client.control import (
     Jobs,
     Keys,
     Policies,
+    Prices,
     Projects,
     Providers,
     Receipts,
     Rollouts,
     Routes,
     Signatures,
+    Usage,
     Users,
 )
+from llmos.client.conversations import Conversations
 from llmos.client.datasets import Datasets
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.client.evals import Evals
+from llmos.client.exporters import Exporters
+from llmos.client.feedback import Feedback
+from llmos.client.given_answers import GivenAnswers
 from llmos.client.http_clients import HttpClient
+from llmos.client.invoices import Invoices
 from llmos.client.knowledge import Knowledge
+from llmos.client.logs import Logs
 from llmos.client.naming import Aliases, Labels, VersionedNoun
 from llmos.client.naming_calls import MODELS
+from llmos.client.prompts import Prompts
+from llmos.client.webhooks import Webhooks
+from llmos.core.schemas.activity import ActivityDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.fit import FitDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
 T = TypeVar("T")
@@ -75,6 +92,7 @@ class Client:
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
         self.aliases = Aliases(self)
+        self.apps = Apps(self)
         self.datasets = Datasets(self)
         self.knowledge = Knowledge(self)
         self.deployments = Deployments(self)
@@ -83,18 +101,38 @@ class Client:
         self.labels = Labels(self)
         self.policies = Policies(self)
         self.projects = Projects(self)
+        self.prompts = Prompts(self)
+        self.conversations = Conversations(self)
+        self.evals = Evals(self)
+        self.feedback = Feedback(self)
         self.sessions = Sessions(self)
         self.runs = Runs(self)
+        self.handoffs = Handoffs(self)
+        self.webhooks = Webhooks(self)
         self.guardrails = Guardrails(self)
         self.encryption = Encryption(self)
         self.erasures = Erasures(self)
         self.audit = Audit(self)
         self.receipts = Receipts(self)
+        self.usage = Usage(self)
+        self.answers = GivenAnswers(self)
+        self.logs = Logs(self)
+        self.prices = Prices(self)
+        self.budgets = Budgets(self)
+        self.plans = Plans(self)
+        self.credit = Credit(self)
+        self.invoices = Invoices(self)
+        self.ledger = Ledger(self)
+        self.exporters = Exporters(self)
         self.providers = Providers(self)
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)
         self.signatures = Signatures(self)
         self.users = Users(self)
+
+    def activity(self) -> ActivityDescription:
+        """Return what the server does now, and what it has counted since its start."""
+        return self._request(get_activity())
 
     def close(self) -> None:
         self._http.close()
@@ -120,6 +158,15 @@ class Client:
     def _download(self, call: DownloadCall) -> Iterator[bytes]:
         """Yield the bytes of the answer as they arrive."""
         runner = _FlowRunner(self._http, flows.download(call, self._options))
+        try:
+            while (emitted := runner.next_emitted()) is not None:
+                yield emitted.value
+        finally:
+            runner.close()
+
+    def _events(self, call: DownloadCall) -> Iterator[Any]:
+        """Yield the decoded events of the answer as they arrive."""
+        runner = _FlowRunner(self._http, flows.events(call, self._options))
         try:
             while (emitted := runner.next_emitted()) is not None:
                 yield emitted.value
@@ -156,6 +203,10 @@ class Models(VersionedNoun):
     def related_cards(self, name: str) -> Sequence[CardDescription]:
         """Return the cards of Versions that were made from the same parents."""
         return self._client._request(control_calls.get_related_cards(name))
+
+    def fit(self, name: str, *, context: int | None = None, streams: int | None = None) -> FitDescription:
+        """Return whether a Version fits the server's memory, for `streams` of `context` tokens, and its arithmetic."""
+        return self._client._request(control_calls.get_fit(name, context, streams))
 
     def catalog(self) -> Sequence[CatalogEntryDescription]:
         """Return the models that the server can pull by name."""

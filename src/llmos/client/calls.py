@@ -308,6 +308,8 @@ def _usage(body: Any) -> Usage:
             int(body["completion_tokens"]),
             int(body["total_tokens"]),
             int(details.get("cached_tokens") or 0),
+            None if body.get("cost") is None else str(body["cost"]),
+            str(body.get("currency") or ""),
         )
     except (KeyError, TypeError, ValueError):
         raise MalformedReply from None

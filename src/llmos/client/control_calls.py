@@ -9,15 +9,18 @@ from llmos.client.answers import DeploymentInfo, ModelInfo, RouteInfo
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
 from llmos.client.naming_calls import MODELS, name_path
 from llmos.core.schemas.audit import AuditEntryDescription, AuditVerification, CheckpointDescription
+from llmos.core.schemas.budgets import BudgetDescription, BudgetFields
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.schemas.erasures import ErasureCertificate
-from llmos.core.schemas.guardrails import GuardrailPolicyDescription
+from llmos.core.schemas.fit import FitDescription
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailTrial
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.prices import PriceBookDescription, PriceExample
 from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.receipts import ReceiptDescription
@@ -25,7 +28,8 @@ from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescript
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
 from llmos.core.schemas.signatures import SignatureDescription
 from llmos.core.schemas.signing_keys import SigningKeyDescription
-from llmos.core.schemas.users import SignedOutDescription, UserDescription
+from llmos.core.schemas.usage import UsageReport
+from llmos.core.schemas.users import RoleDescription, SignedOutDescription, SignInLinkDescription, UserDescription
 
 # Models
 
@@ -60,6 +64,12 @@ def get_card(name: str) -> Call[CardDescription]:
 
 def get_related_cards(name: str) -> Call[list[CardDescription]]:
     return Call(method="GET", path=f"{_model_path(name)}/card/related", read=read_each(CardDescription))
+
+
+def get_fit(name: str, context: int | None, streams: int | None) -> Call[FitDescription]:
+    given = {"context": context, "streams": streams}
+    query = urlencode({key: value for key, value in given.items() if value is not None})
+    return Call(method="GET", path=f"{_model_path(name)}/fit{query and '?'}{query}", read=read_one(FitDescription))
 
 
 def _model_path(name: str) -> str:
@@ -355,6 +365,10 @@ def sign_user_out(name: str) -> Call[SignedOutDescription]:
     return Call(method="POST", path=f"{_user_path(name)}/sign-out", body={}, read=read_one(SignedOutDescription))
 
 
+def create_sign_in_link(name: str) -> Call[SignInLinkDescription]:
+    return Call(method="POST", path=f"{_user_path(name)}/sign-in-link", body={}, read=read_one(SignInLinkDescription))
+
+
 def remove_user(name: str) -> Call[None]:
     return Call(method="DELETE", path=_user_path(name), read=read_nothing)
 
@@ -382,6 +396,15 @@ def get_guardrail_policy(name: str, version: int | None) -> Call[GuardrailPolicy
 
 def guardrail_policy_history(name: str) -> Call[list[GuardrailPolicyDescription]]:
     return Call(method="GET", path=f"{_guardrail_path(name)}/history", read=read_each(GuardrailPolicyDescription))
+
+
+def try_guardrail_policy(name: str, text: str, side: str, document: Mapping[str, Any] | None) -> Call[GuardrailTrial]:
+    body = {"text": text, "side": side, **({} if document is None else {"document": document})}
+    return Call(method="POST", path=f"{_guardrail_path(name)}/try", body=body, read=read_one(GuardrailTrial))
+
+
+def list_roles() -> Call[list[RoleDescription]]:
+    return Call(method="GET", path="/llmos/v1/roles", read=read_each(RoleDescription))
 
 
 def remove_guardrail_policy(name: str) -> Call[None]:
@@ -482,6 +505,53 @@ def list_audit_entries(
     given = {"since": since and since.isoformat(), "actor": actor, "action": action, "before": before, "limit": limit}
     query = urlencode({name: value for name, value in given.items() if value is not None})
     return Call(method="GET", path=f"/llmos/v1/audit?{query}", read=read_each(AuditEntryDescription))
+
+
+def get_usage(by: str, start: datetime | None, end: datetime | None) -> Call[UsageReport]:
+    given = {"by": by} | {name: _instant(each) for name, each in (("from", start), ("to", end)) if each is not None}
+    return Call(method="GET", path=f"/llmos/v1/usage?{urlencode(given)}", read=read_one(UsageReport))
+
+
+def set_budget(name: str, fields: BudgetFields) -> Call[BudgetDescription]:
+    return Call(method="PUT", path=_budget_path(name), body=dict(fields), read=read_one(BudgetDescription))
+
+
+def list_budgets() -> Call[list[BudgetDescription]]:
+    return Call(method="GET", path="/llmos/v1/budgets", read=read_each(BudgetDescription))
+
+
+def get_budget(name: str, user: str | None) -> Call[BudgetDescription]:
+    query = "" if user is None else f"?{urlencode({'user': user})}"
+    return Call(method="GET", path=_budget_path(name) + query, read=read_one(BudgetDescription))
+
+
+def remove_budget(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_budget_path(name), read=read_nothing)
+
+
+def _budget_path(name: str) -> str:
+    return f"/llmos/v1/budgets/{quote(name, safe='')}"
+
+
+def set_prices(document: Mapping[str, Any]) -> Call[PriceBookDescription]:
+    return Call(method="POST", path="/llmos/v1/prices", body=dict(document), read=read_one(PriceBookDescription))
+
+
+def list_prices() -> Call[list[PriceBookDescription]]:
+    return Call(method="GET", path="/llmos/v1/prices", read=read_each(PriceBookDescription))
+
+
+def get_prices(version: int) -> Call[PriceBookDescription]:
+    return Call(method="GET", path=f"/llmos/v1/prices/{version}", read=read_one(PriceBookDescription))
+
+
+def try_prices(version: str, route: str, numbers: Mapping[str, int]) -> Call[PriceExample]:
+    body = {"version": version, "route": route, **numbers}
+    return Call(method="POST", path="/llmos/v1/prices/try", body=body, read=read_one(PriceExample))
+
+
+def _instant(moment: datetime) -> str:
+    return (moment.astimezone() if moment.tzinfo is None else moment).isoformat()
 
 
 def verify_audit_log(checkpoints: Sequence[Mapping[str, Any]]) -> Call[AuditVerification]:

@@ -69,6 +69,11 @@ def compare(older: str, newer: str, limit: int) -> Call[DifferenceDescription]:
     return Call(method="GET", path=f"{_path(older)}/diff?{query}", read=read_one(DifferenceDescription))
 
 
+def add_answers(name: str, answers: Sequence[str], consent: str | None) -> Call[DatasetDescription]:
+    body = {"answers": list(answers)} | ({} if consent is None else {"consent": consent})
+    return Call(method="POST", path=f"{_path(name)}/answers", body=body, read=read_one(DatasetDescription))
+
+
 def report_dataset(name: str, tokens: str | None, samples: int, mask: bool) -> Call[DatasetReportDescription]:
     fields = {"samples": samples, "mask": str(mask).lower()} | ({} if tokens is None else {"tokens": tokens})
     return Call(method="GET", path=f"{_path(name)}/report?{urlencode(fields)}", read=read_one(DatasetReportDescription))

@@ -1,7 +1,7 @@
 """The datasets on a server, with blocking calls."""
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -54,6 +54,14 @@ class Datasets(VersionedNoun, Uploading):
     def diff(self, older: str, newer: str, *, limit: int = 20) -> DifferenceDescription:
         """Return which rows only one of two Versions has, and why they went."""
         return self._client._request(calls.compare(older, newer, limit))
+
+    def add_answers(self, name: str, answers: Sequence[str], *, consent: str | None = None) -> DatasetDescription:
+        """Make the next Version, with the conversations of stored answers as rows of the kind `chat`.
+
+        `answers`: their ids, or those of their requests. `consent`: train, eval or none. Raises Conflict where the
+        newest Version has them already.
+        """
+        return self._client._request(calls.add_answers(name, answers, consent))
 
     def report(
         self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False

@@ -118,6 +118,22 @@ def download(call: DownloadCall, options: ClientOptions) -> Flow[bytes]:
     return _with_retries(attempt, options, has_emitted=lambda: has_begun)
 
 
+def events(call: DownloadCall, options: ClientOptions) -> Flow[Any]:
+    """Emit the decoded JSON of each server-sent event. A failure after the first one isn't retried."""
+    has_begun = False
+
+    def attempt() -> Flow[Any]:
+        nonlocal has_begun
+        yield from _send(call, options, is_streamed=True)
+        decoder = EventDecoder()
+        while (chunk := (yield Read())) is not None:
+            for data in decoder.feed(chunk):
+                has_begun = True
+                yield Emit(_decoded(data))
+
+    return _with_retries(attempt, options, has_emitted=lambda: has_begun)
+
+
 def _with_retries(
     attempt: Callable[[], Flow[T]], options: ClientOptions, has_emitted: Callable[[], bool] = lambda: False
 ) -> Flow[T]:

@@ -31,7 +31,7 @@ PAGE = 1000
 
 
 class AddSettings(TypedDict, total=False):
-    """How documents become knowledge. What isn't given stays as it is in the newest Version."""
+    """The settings with which documents become knowledge. What isn't given stays as it is in the newest Version."""
 
     embedding: str | None
     """The model that makes the vectors; minilm for a first Version."""
@@ -48,7 +48,7 @@ class AddSettings(TypedDict, total=False):
 
 
 class SearchSettings(TypedDict, total=False):
-    """How a search is done. What isn't given has the server's default."""
+    """The settings of a search. What isn't given has the server's default."""
 
     limit: int
     """The most passages; 10."""

@@ -15,6 +15,7 @@ from llmos import __version__
 from llmos.gateway import control, wires
 from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.cors import Cors
+from llmos.gateway.http.direct import DirectEndpoints, direct_routes
 from llmos.gateway.http.door import Door
 from llmos.gateway.http.paths import PathMethods
 from llmos.gateway.http.permissions import undeclared, unrecorded
@@ -32,12 +33,16 @@ class Mount:
     path: str
     app: ASGIApp
     name: str
+    asks_visitors: bool = False
+    """It decides itself what somebody sees who shows neither key nor session. What it then asks of this server is
+    asked with what the visitor shows."""
 
 
 def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     """Return the application. It doesn't own `services`: who opens them closes them."""
     endpoints = _endpoints(tuple(endpoint_modules()))
-    app = FastAPI(openapi_url=None)  # /openapi.json is one of the endpoints.
+    # /openapi.json is one of the endpoints. Traces and metrics are ours, and FastAPI's cost each request.
+    app = FastAPI(openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
     app.openapi = endpoints.openapi  # type: ignore[method-assign]
     # Not endpoints.routes: FastAPI goes through the routes of an included router twice for each request.
     app.router.routes.extend(endpoints.state.flat_routes)
@@ -48,6 +53,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         app.mount(mount.path, mount.app, mount.name)
     errors.install(app)
     app.state.cors = Cors(services.settings.allow_origins)
+    app.add_middleware(DirectEndpoints, routes=endpoints.state.direct_routes)
     app.add_middleware(
         Door,
         authenticator=Authenticator(services.owner_key, services.keys),
@@ -60,6 +66,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         cors=app.state.cors,
         log=services.request_log,
         mounted=[mount.path for mount in mounts],
+        open_mounts=[mount.path for mount in mounts if mount.asks_visitors],
     )
     return app
 
@@ -86,6 +93,7 @@ def _endpoints(modules: tuple[ModuleType, ...]) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
+    app.state.direct_routes = direct_routes(app.state.flat_routes)
     app.state.path_methods = PathMethods(app.state.flat_routes)
     openapi.install(app)
     return app

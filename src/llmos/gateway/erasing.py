@@ -7,18 +7,23 @@ command removes what is left.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from llmos.billing.ledger import Ledger
 from llmos.core.clock import Clock, utc_now
 from llmos.core.encryption import queries as key_queries
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.ids import new_id
 from llmos.core.schemas.erasures import ErasedDocuments, ErasedFile, ErasedInProject, ErasedRows, ErasureCertificate
 from llmos.core.versioning import project_queries
+from llmos.core.webhooks import queries as webhook_queries
 from llmos.data import queries
+from llmos.data.answers import Answers
 from llmos.data.apps import queries as app_queries
+from llmos.data.conversations import queries as conversation_queries
 from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.forgetting import forget_rows
 from llmos.data.datasets.tables import DATASETS
 from llmos.data.erased_contents import ErasedContents, digest_of
+from llmos.data.feedback import queries as feedback_queries
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.knowledge.forgetting import forget_documents
 from llmos.data.knowledge.knowledge import Knowledge
@@ -32,9 +37,9 @@ from llmos.security.signing_key import SigningKey
 MAX_SUBJECT_LENGTH = 512
 
 _BACKUPS = (
-    "Stored responses, sessions and runs were encrypted under keys of the person, which are destroyed: they can't be"
-    " read in any backup of the data. Lines of batch files were encrypted under the key of the whole file: backups from"
-    " before have them until they are deleted."
+    "Stored responses, sessions, runs, handoffs, conversations and feedback were encrypted under keys of the person,"
+    " which are destroyed: they can't be read in any backup of the data. Lines of batch files were encrypted under the"
+    " key of the whole file: backups from before have them until they are deleted."
 )
 
 
@@ -47,6 +52,8 @@ class Erasing:
         self._datasets, self._knowledge = datasets, knowledge
         self._files, self._database, self._ring = files, files.database, files.encryption.ring
         self._key, self._clock = key, clock
+        self._ledger = Ledger(files.database)
+        self._answers = Answers(files.database, days=0)
         self._contents = ErasedContents(files.database, self._ring)
 
     def forget(self, subject: str, *, project: str | None = None, actor: str | None = None) -> ErasureCertificate:
@@ -60,7 +67,7 @@ class Erasing:
                 param="subject",
             )
         self._files.encryption.start()
-        projects = [project] if project is not None else self._projects()
+        projects = [project] if project is not None else self._projects(subject)
         found = {each: self._personal_files(each, subject) for each in projects}
         erased = [self._forget_in(each, subject, found[each], actor) for each in projects]
         certificate = ErasureCertificate(
@@ -71,10 +78,11 @@ class Erasing:
         )
         return sign_certificate(self._key, certificate)
 
-    def _projects(self) -> Sequence[str]:
+    def _projects(self, subject: str) -> Sequence[str]:
+        metered = {*self._ledger.projects_of(subject), *self._answers.projects_of(subject)}
         with self._database.session() as session:
             versioned = project_queries.projects(session, DATASETS) | project_queries.projects(session, KNOWLEDGE)
-            return sorted({*queries.tenants(session), *self._ring.projects(), *versioned})
+            return sorted({*queries.tenants(session), *self._ring.projects(), *versioned, *metered})
 
     def _personal_files(self, project: str, subject: str) -> dict[str, PersonalLines]:
         """Return the person's lines in each input file of the project. Raises Conflict while a batch reads one."""
@@ -110,7 +118,10 @@ class Erasing:
         with self._database.transaction(frees_space=True) as session:
             objects = key_queries.objects_of(session, project, name)
             responses = queries.remove_responses(session, project, objects)
-            sessions, runs = app_queries.remove_objects(session, project, objects)
+            sessions, runs, handoffs = app_queries.remove_objects(session, project, objects)
+            conversations = conversation_queries.remove_objects(session, project, objects)
+            feedback = feedback_queries.remove_objects(session, project, objects)
+            messages = webhook_queries.remove_objects(session, project, objects)
             key_queries.remove_object_keys(session, objects)
             blocked -= queries.blocked(session, blocked)
             session.add_all(
@@ -121,9 +132,11 @@ class Erasing:
             session.add(row)
         num_keys = len(self._ring.destroy_subject(project, name))
         files = [*self._cut_inputs(inputs), *self._cut_answers(project, inputs)]
+        num_entries, num_answers = self._ledger.forget(project, subject), self._answers.forget(project, subject)
         rows = forget_rows(self._datasets, project, name)
         documents = forget_documents(self._knowledge, project, name)
-        if not (responses or sessions or runs or num_keys or files or rows or documents):
+        kept = responses or sessions or runs or handoffs or conversations or feedback or messages or num_keys
+        if not (kept or files or rows or documents or num_entries or num_answers):
             return None
         return ErasedInProject(
             project=project,
@@ -131,9 +144,15 @@ class Erasing:
             responses=sorted(responses),
             sessions=sorted(sessions),
             runs=sorted(runs),
+            handoffs=sorted(handoffs),
+            conversations=sorted(conversations),
+            feedback=sorted(feedback),
+            messages=sorted(messages),
             files=files,
             datasets=[ErasedRows(version=version, num_rows=number) for version, number in rows.items()],
             knowledge=[ErasedDocuments(version=each, num_documents=number) for each, number in documents.items()],
+            num_ledger_entries=num_entries,
+            num_answers=num_answers,
             num_keys_destroyed=num_keys,
             num_contents_blocked=len(blocked),
         )

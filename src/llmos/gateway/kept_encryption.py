@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmos.billing.exporters import queries as exporter_queries
 from llmos.core.encryption import queries as key_queries
 from llmos.core.schemas.encryption import EncryptionDescription, RotationDescription
 from llmos.core.store.blobs_in_use import blob_users
+from llmos.core.webhooks import queries as webhook_queries
 from llmos.data import queries
 from llmos.data.apps import queries as app_queries
+from llmos.data.conversations import queries as conversation_queries
 from llmos.data.datasets.datasets import Datasets
+from llmos.data.evals import queries as eval_queries
+from llmos.data.feedback import queries as feedback_queries
 from llmos.data.files import Files
 from llmos.data.plain_data import PlainData
 from llmos.deployments.providers.providers import Providers
@@ -18,7 +23,7 @@ from llmos.security.projects import Projects
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """What was encrypted under lost keys."""
+    """The objects, providers and versions that were encrypted under lost keys."""
 
     num_objects: int
     providers: Sequence[str]
@@ -92,6 +97,11 @@ class KeptEncryption:
             num_objects = key_queries.num_objects(session)
             ids = queries.remove_encrypted(session)
             app_queries.remove_all(session)
+            conversation_queries.remove_all(session)
+            eval_queries.remove_all(session)
+            feedback_queries.remove_all(session)
+            webhook_queries.remove_all(session)
+            exporter_queries.discard_keys(session)
             key_queries.remove_all_object_keys(session)
         for id in ids:
             self._files.path(id).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from llmos.core.schemas.knowledge import SearchDescription
 from llmos.core.schemas.knowledge_eval import KnowledgeEvalDescription
 from llmos.data.knowledge.descriptions import describe_search
 from llmos.data.knowledge.embedder import Vectors, unit
-from llmos.data.knowledge.evaluations import answer_probability, find_evaluation
+from llmos.data.knowledge.evaluations import answer_probability, find_applicable_evaluation
 from llmos.data.knowledge.hits import Hit
 from llmos.data.knowledge.index import Mode
 from llmos.data.knowledge.knowledge import ProjectKnowledge
@@ -42,7 +42,7 @@ RERANKED = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is searched for, and how."""
+    """A search: its query and its options."""
 
     query: str
     limit: int = 10
@@ -98,6 +98,7 @@ class KnowledgeSearch:
             answerable=measure >= threshold.threshold,
             threshold=threshold.threshold,
             measure=measure,
+            evaluated=report.knowledge,
         )
 
     async def _search(
@@ -136,6 +137,8 @@ class KnowledgeSearch:
     async def _vector(self, embedding: Version, query: str, caller: Caller) -> tuple[Vectors, list[str]]:
         """Return the vector of the query, and a note if the model doesn't take all of it."""
         notes = []
+        # A key's list of models is of those that it asks for. Here the knowledge asks, which its permission covers.
+        caller = replace(caller, models=frozenset())
         request = TextsToEmbed(
             model=embedding.ref, digest=embedding.digest, texts=[query], role="query", may_be_cut=False
         )
@@ -182,7 +185,7 @@ class KnowledgeSearch:
 
 
 async def _report_of(knowledge: ProjectKnowledge, version: KnowledgeVersion) -> KnowledgeEvalDescription | None:
-    return await asyncio.to_thread(find_evaluation, knowledge, version)
+    return await asyncio.to_thread(find_applicable_evaluation, knowledge, version)
 
 
 def _mode_of(search: Search, report: KnowledgeEvalDescription | None) -> Mode:

@@ -3,6 +3,7 @@
 import errno
 import resource
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
@@ -52,6 +53,17 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketK
     except OSError as error:
         raise BadRequest(f"{host}:{port} is not an address of this machine ({error}). Try --host 127.0.0.1.") from None
     return family, kind, protocol, address  # type: ignore[return-value]
+
+
+def loopback_address(sockets: Sequence[socket.socket]) -> str | None:
+    """Return the URL at which programs of this machine reach one of these sockets without TLS; None for others."""
+    for listener in sockets:
+        if listener.family in (socket.AF_INET, socket.AF_INET6):
+            host, port = listener.getsockname()[:2]
+            host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+            if ip_address(host.partition("%")[0]).is_loopback:
+                return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return None
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -13,11 +13,13 @@ and the next line says how many.
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TextIO
@@ -25,12 +27,11 @@ from typing import Any, TextIO
 from llmos.core.clock import Clock, utc_now
 from llmos.core.config import LogFormat
 from llmos.core.errors import find_error_class
+from llmos.core.log_files import LogFiles
+from llmos.core.log_lines import Event, render_text
 from llmos.deployments.desired.deployment import DeploymentEvent
 from llmos.gateway.calls.record import Record, Sink
 from llmos.security.users.sign_in import SignInEvent
-
-Event = Mapping[str, Any]
-"""The fields of one line, in the order of the JSON."""
 
 CLIENT_GONE = 499
 """The status of a call whose caller hung up, as in nginx's log."""
@@ -41,25 +42,29 @@ _PROBES = ("/health/", "/v2/health/", "/metrics")
 _MAX_WAITING = 10_000
 _MAX_PATH = 200
 _FLUSH_SECONDS = 1.0
+_GROUP_SECONDS = 0.02
+"""A line is written at once, and those that come within this time after it together."""
+_MAX_MESSAGE = 8000
 
 
 class Log:
     """Writes events, and what the server says to its user, to a stream. Any thread may use it; nothing waits for the
     stream, so that a server whose output nobody reads goes on, and ends."""
 
-    def __init__(self, format: LogFormat, stream: TextIO | None = None) -> None:
-        """`stream`: None for the standard output."""
-        self._is_off = format == "off"
-        self._render: Callable[[Event], str] = _render_json if format == "json" else _render_text
+    def __init__(self, format: LogFormat, stream: TextIO | None = None, files: LogFiles | None = None) -> None:
+        """`stream`: None for the standard output. `files`: get the events, too, also if the stream doesn't."""
+        self._is_off, self._files = format == "off", files
+        self._render: Callable[[Event], str] = _render_json if format == "json" else render_text
         self._stream = stream
-        self._waiting: queue.Queue[Event | str | None] = queue.Queue(_MAX_WAITING)
+        self._waiting: queue.SimpleQueue[Event | str | None] = queue.SimpleQueue()
         self._num_lost = 0
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
     def write(self, event: Event) -> None:
-        if not self._is_off:
-            self._put(event)
+        if not self._is_off or self._files is not None:
+            self._put({"time": event["time"], "level": _level_of(event), **event})
 
     def print(self, text: str) -> None:
         """Write a text for people, also if the log is off."""
@@ -69,8 +74,8 @@ class Log:
         """Return when everything is written, at the latest after a second. Nothing is written afterwards."""
         self._is_closed = True
         if self._thread is not None:
-            with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(None)
+            self._waiting.put(None)
+            self._closing.set()
             self._thread.join(_FLUSH_SECONDS)
 
     def _put(self, line: Event | str) -> None:
@@ -79,10 +84,10 @@ class Log:
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
             self._thread.start()
-        try:
-            self._waiting.put_nowait(line)
-        except queue.Full:
+        if self._waiting.qsize() >= _MAX_WAITING:
             self._num_lost += 1
+        else:
+            self._waiting.put(line)
 
     def _write_all(self) -> None:
         with contextlib.nullcontext(self._stream) if self._stream is not None else _own_stdout() as stream:
@@ -90,10 +95,28 @@ class Log:
                 if self._num_lost and not isinstance(line, str):
                     num_lost, self._num_lost = self._num_lost, 0
                     line = {**line, "lost_lines": num_lost}
-                # Serving continues if nobody reads the output.
-                with contextlib.suppress(OSError, ValueError):
-                    stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
-                    stream.flush()
+                self._write(line, stream)
+                if self._waiting.empty():
+                    self._flush(stream)
+                    # To wake this thread for each line would cost each call.
+                    self._closing.wait(_GROUP_SECONDS)
+            self._flush(stream)
+        if self._files is not None:
+            self._files.close()
+
+    def _write(self, line: Event | str, stream: TextIO) -> None:
+        if not isinstance(line, str):
+            if self._files is not None:
+                self._files.write(line)
+            if self._is_off:
+                return
+        # Serving continues if nobody reads the output.
+        with contextlib.suppress(OSError, ValueError):
+            stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
+
+    def _flush(self, stream: TextIO) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
 
 
 @contextlib.contextmanager
@@ -109,6 +132,33 @@ def _own_stdout() -> Iterator[TextIO]:
         open(descriptor, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors) as stream,
     ):
         yield stream
+
+
+class MessageHandler(logging.Handler):
+    """Writes what the code logs from warnings on, each with the id of the request that it was about."""
+
+    def __init__(self, log: Log, clock: Clock = utc_now) -> None:
+        super().__init__(logging.WARNING)
+        self._log, self._clock = log, clock
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        self._log.write(
+            {
+                "time": _render_time(self._clock()),
+                "event": "message",
+                "level": "warning" if record.levelno < logging.ERROR else "error",
+                "request": current_request.get() or None,
+                "logger": record.name,
+                "message": text[:_MAX_MESSAGE],
+            }
+        )
+
+
+current_request: ContextVar[str] = ContextVar("llmos_request", default="")
+"""The id of the request that this task works for. The log alone reads it: code that logs knows no request."""
 
 
 class RequestLog:
@@ -132,7 +182,7 @@ class RequestLog:
         if state["request_id"] in self._calls:
             self._calls.discard(state["request_id"])
             return
-        if status < 400 and scope["path"].startswith(_PROBES):
+        if status < 400 and (scope["path"].startswith(_PROBES) or state.get("is_part")):
             return
         caller = state.get("caller")
         self._log.write(
@@ -231,6 +281,18 @@ def log_sign_in(log: Log, event: SignInEvent) -> None:
     )
 
 
+def _level_of(event: Event) -> str:
+    """Return info, warning (the caller is wrong, or a limit was reached) or error (the server is)."""
+    if "level" in event:
+        return str(event["level"])
+    status = event.get("status") or 0
+    if event["event"] == "deployment":
+        return "error" if event["kind"] == "failed" else "info"
+    if status >= 500:
+        return "error"
+    return "warning" if status >= 400 or event.get("outcome") == "refused" else "info"
+
+
 def _status_of(record: Record) -> int:
     """Return the HTTP status that the outcome has in every format. A stream that fails later has sent 200 already."""
     if record.outcome == "cancelled":
@@ -249,35 +311,3 @@ def _render_time(time: datetime) -> str:
 
 def _render_json(event: Event) -> str:
     return json.dumps(event, default=str)
-
-
-def _render_finding(found: Mapping[str, str]) -> str:
-    return f"{found['verdict']}={found['policy']}/{found['guardrail']}:{found['rule']}:{found['side']}"
-
-
-def _render_text(event: Event) -> str:
-    words = [event["time"], event["event"]]
-    if event["event"] == "request":
-        who = event["key"] if event["user"] is None else f"{event['key']}/{event['user']}"
-        tokens = f"{event['prompt_tokens']}+{event['completion_tokens']} tokens"
-        words += [event["id"], who, event["model"], "->", event["version"] or "nothing", event["operation"], tokens]
-        words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
-        words += [f"invalid-tool-calls={event['warnings']}"] if event["warnings"] else []
-        words += [_render_finding(found) for found in event["guardrails"]]
-    elif event["event"] == "http":
-        who = event["key"] or f"nobody@{event['address'] or 'unknown'}"
-        words += [event["id"], who, event["method"], event["path"]]
-        words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
-    elif event["event"] == "sign-in":
-        words += [event["id"], event["user"] or "nobody", event["method"], event["outcome"]]
-        words += [event["address"] or "", event["error"] or ""]
-    else:
-        words += [event["deployment"], event["kind"], f"{event['actor'] or 'unknown'}:", event["reason"]]
-    if "lost_lines" in event:
-        words.append(f"({event['lost_lines']} lines before this one are lost)")
-    return " ".join(_printable(str(word)) for word in words if word != "")
-
-
-def _printable(text: str) -> str:
-    """Escape what could look like another line: names and users come from callers."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

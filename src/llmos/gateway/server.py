@@ -7,6 +7,8 @@ SIGHUP              with TLS: the certificate is read again, for new connections
 
 import asyncio
 import contextlib
+import ctypes
+import gc
 import logging
 import shlex
 import signal
@@ -28,18 +30,25 @@ from llmos.deployments.rollouts.kept_evidence import KeptEvidence
 from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fit_together, check_fits
-from llmos.gateway.app import create_app
+from llmos.gateway.app import Mount, create_app
+from llmos.gateway.hosted_apps.release_runner import ReleaseRunner
+from llmos.gateway.hosted_apps.retention import AppRetention
 from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
 from llmos.gateway.jobs.background_callers import BackgroundCallers
+from llmos.gateway.jobs.background_calls import BackgroundCalls
 from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.exporter_runner import ExporterRunner
+from llmos.gateway.jobs.job_asking import JobAsking
 from llmos.gateway.jobs.job_embedding import JobEmbedding
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.periodic import Periodic
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
+from llmos.gateway.jobs.webhook_runner import WebhookRunner
 from llmos.gateway.kept_encryption import KeptEncryption
-from llmos.gateway.listening import allow_open_files, check_exposure, listen
+from llmos.gateway.listening import allow_open_files, check_exposure, listen, loopback_address
+from llmos.gateway.log import MessageHandler
 from llmos.gateway.opening import open_services
 from llmos.gateway.services import Services
 from llmos.gateway.tls import Tls, open_tls
@@ -50,13 +59,21 @@ from llmos.security.tls_certificates import Certificate
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
+def run(
+    settings: Settings,
+    models: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    mounts: Sequence[Mount] = (),
+) -> None:
     """Serve `models`, or the default model, until a signal. Port 0 chooses a free port.
 
     Raises LLMOSError before it listens: for a model that is missing or too large for this machine, for an address that
     is in use or that others reach without TLS, and for a certificate that can't be used. Raises LLMOSError later if a
     model can't be loaded, and SystemExit(1) if a second signal cut running answers short.
     """
+    _share_arenas()
     has_tls = settings.tls_self_signed or settings.tls_cert is not None
     warning = check_exposure(host, has_tls=has_tls, is_allowed=settings.allow_insecure_network)
     services = open_services(settings)
@@ -70,7 +87,9 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     allow_open_files(settings.max_connections)
     if warning is not None:
         services.log.print(f"\n{warning}\n")
-    if uvloop.run(_serve(services, list(wanted.values()), listener, tls)) == "cut short":
+    with _logged_messages(services):
+        ended = uvloop.run(_serve(services, list(wanted.values()), listener, tls, mounts))
+    if ended == "cut short":
         raise SystemExit(1)
 
 
@@ -122,8 +141,15 @@ _CLOSING_SECONDS = 0.005
 _EVIDENCE_SECONDS = 1.0
 """The evidence of so many seconds is lost if a server is killed."""
 
+_ALERT_SECONDS = 2.0
 _CHECKPOINT_SECONDS = 30.0
 """The server looks this often whether a checkpoint of the audit log is due."""
+
+_M_ARENA_MAX, _NUM_ARENAS = -8, 2
+"""mallopt's name for the number of arenas, in malloc.h."""
+
+_GARBAGE_THRESHOLDS = 20_000, 20, 100
+"""Objects between two collections of the youngest, and how many of those come between two of the older ones."""
 
 _UPKEEP_SECONDS = 600.0
 """What an earlier version kept is encrypted, rotations end and old data is deleted this often."""
@@ -143,6 +169,9 @@ class Server(uvicorn.Server):
             app, services.batches, services.files, services.admission, services.keys, services.users
         )
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
+        self._releases = ReleaseRunner(services.app_releases, services.supervisor, services.evidence)
+        self._webhooks = WebhookRunner(services.outbox)
+        self._exporters = ExporterRunner(services.export_batches)
         self._evidence = Periodic(
             KeptEvidence(services.registry.database, services.evidence).sync,
             seconds=_EVIDENCE_SECONDS,
@@ -150,7 +179,15 @@ class Server(uvicorn.Server):
         )
         callers = BackgroundCallers(services.keys, services.users)
         embedding = JobEmbedding(services.pipeline, callers)
-        self._jobs = JobRunner(services.jobs, services.registry, services.settings, embed=embedding.embed)
+        asking = JobAsking(BackgroundCalls(app, services.admission, callers))
+        self._jobs = JobRunner(
+            services.jobs,
+            services.registry,
+            services.settings,
+            embed=embedding.embed,
+            ask=asking.ask,
+            evals=services.evals,
+        )
         kept = KeptEncryption(
             services.files, services.datasets, services.providers, services.projects, services.registry
         )
@@ -158,8 +195,17 @@ class Server(uvicorn.Server):
             kept.encrypt_plain,
             kept.finish_rotations,
             Sweep(services.files).run,
+            AppRetention(services.app_deployments, services.supervisor.manifest).run,
+            services.app_versions.sweep,
+            services.credit_returns.add,
+            services.receipt_recovery.run,
             seconds=_UPKEEP_SECONDS,
             failure="The upkeep of what is kept failed",
+        )
+        self._alerts = Periodic(
+            services.alert_messages.add,
+            seconds=_ALERT_SECONDS,
+            failure="Alerts can't be told to webhooks; trying again",
         )
         self._checkpoints = Periodic(
             services.audit.checkpoints.make_if_due,
@@ -167,56 +213,92 @@ class Server(uvicorn.Server):
             failure="A checkpoint of the audit log can't be made; trying again",
         )
         self._background_tasks: list[asyncio.Task[None]] = []
+        self._internal: asyncio.Server | None = None
+        """Serves the processes of applications where nothing else does on this machine without TLS."""
+        self._draining: asyncio.Task[None] | None = None
         self._are_tasks_cancelled = False
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._services.ledger_writer.start()
+        self._services.reservations.start()
         self._background_tasks = [
             asyncio.create_task(self._batches.run(), name="batches"),
             asyncio.create_task(self._services.reconciler.run(), name="deployments"),
             asyncio.create_task(self._evidence.run(), name="evidence"),
+            asyncio.create_task(self._releases.run(), name="releases"),
             asyncio.create_task(self._rollouts.run(), name="rollouts"),
             asyncio.create_task(self._jobs.run(), name="jobs"),
+            asyncio.create_task(self._webhooks.run(), name="webhooks"),
+            asyncio.create_task(self._exporters.run(), name="exporters"),
+            asyncio.create_task(self._alerts.run(), name="alerts"),
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
             asyncio.create_task(self._checkpoints.run(), name="checkpoints"),
         ]
+        supervising = asyncio.create_task(self._supervise(sockets or []), name="apps")
+        supervising.add_done_callback(_log_error)
         for task in self._background_tasks:
             task.add_done_callback(_log_error)
         try:
             await super().serve(sockets)
         finally:
             self._stop_background_tasks()
-            await asyncio.wait(self._background_tasks)
+            supervising.cancel()
+            await asyncio.wait([*self._background_tasks, supervising])
+            await self._services.supervisor.close()
             await self._services.pipeline.shadows.close()
             await self._services.limits.finish()
             await self._evidence.run_once()  # With the evidence of the last call.
             await self._services.provider_clients.close()
-            await asyncio.to_thread(self._services.receipt_sink.close)
+            await asyncio.to_thread(self._services.answer_sink.close)
+            if self._services.tracing is not None:
+                await asyncio.to_thread(self._services.tracing.close)
+            await asyncio.to_thread(self._services.ledger_writer.close)
+            await asyncio.to_thread(self._services.reservations.close)
             await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
 
+    async def _supervise(self, sockets: Sequence[socket.socket]) -> None:
+        """Run the deployed applications, which reach this server on this machine without TLS."""
+        endpoint = None if self.config.ssl is not None else loopback_address(sockets)
+        if endpoint is None:
+            internal = listen("127.0.0.1", 0)
+            endpoint = loopback_address([internal])
+            self._internal = await asyncio.get_running_loop().create_server(self._protocol, sock=internal)
+        assert endpoint is not None, "the socket above has one"
+        await self._services.supervisor.run(endpoint)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections. uvicorn's own gives a TLS handshake a minute, in which it counts for no limit."""
-        create = partial(
-            HttpProtocol, limits=self._limits, config=self.config, server_state=self.server_state, app_state={}
-        )
         seconds = None if self.config.ssl is None else self._limits.handshake_seconds
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                create, sock=each, ssl=self.config.ssl, ssl_handshake_timeout=seconds, backlog=self.config.backlog
+                self._protocol,
+                sock=each,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=seconds,
+                backlog=self.config.backlog,
             )
             for each in sockets or ()
         ]
         self.started = True
 
+    def _protocol(self) -> HttpProtocol:
+        return HttpProtocol(limits=self._limits, config=self.config, server_state=self.server_state, app_state={})
+
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""
         self._services.readiness.is_draining = True
         self._stop_background_tasks()
-        self.stop()
+        if not self._services.supervisor.has_processes:
+            self.stop()
+            return
+        # Applications ask this server until their last run has ended.
+        self._draining = asyncio.create_task(self._services.supervisor.drain(), name="drain the apps")
+        self._draining.add_done_callback(lambda _: self.stop())
 
     def stop(self) -> None:
         """Stop after the last answer. Any thread may call this, also before the server has started."""
@@ -233,12 +315,18 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        if self._internal is not None:
+            self._internal.close()
         for listener in sockets or []:
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         while self.server_state.connections or self.server_state.tasks:
             await asyncio.sleep(_CLOSING_SECONDS)
+
+    @property
+    def is_draining(self) -> bool:
+        return self.should_exit or self._services.readiness.is_draining
 
     def _stop_background_tasks(self) -> None:
         self._services.jobs.close()
@@ -253,17 +341,38 @@ class Server(uvicorn.Server):
         yield
 
 
+@contextlib.contextmanager
+def _logged_messages(services: Services) -> Iterator[None]:
+    """Write what the code logs into the server's log, too, and still to stderr."""
+    loggers = [logging.getLogger(name) for name in ("llmos", "uvicorn.error")]
+    handler, plain = MessageHandler(services.log), logging.StreamHandler()
+    plain.setLevel(logging.WARNING)
+    for logger in loggers:
+        logger.addHandler(handler)
+    loggers[0].addHandler(plain)  # Without a handler, Python writes warnings there by itself.
+    try:
+        yield
+    finally:
+        loggers[0].removeHandler(plain)
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
 async def _serve(
-    services: Services, loadables: Sequence[Loadable], listener: socket.socket, tls: Tls | None
+    services: Services,
+    loadables: Sequence[Loadable],
+    listener: socket.socket,
+    tls: Tls | None,
+    mounts: Sequence[Mount],
 ) -> Literal["finished", "cut short"]:
-    server = Server(create_app(services), services, tls)
+    server = Server(create_app(services, mounts), services, tls)
     # Deployments are in place before the first request.
     await services.reconciler.reconcile()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(_load(services, loadables, server))
 
     def on_signal() -> None:
-        if server.should_exit:
+        if server.is_draining:
             serving.cancel()
         else:
             server.drain()
@@ -297,7 +406,26 @@ async def _load(services: Services, loadables: Sequence[Loadable], server: Serve
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error
         services.log.print(f"Loaded {version.ref} in {time.perf_counter() - began:.1f} s.")
+    _spare_garbage_collection()
     services.log.print("Ready. Press Ctrl-C to stop.")
+
+
+def _spare_garbage_collection() -> None:
+    """Let collections pass over what the server keeps for as long as it runs, and come less often.
+
+    A request leaves a few hundred objects behind, nearly all without cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _share_arenas() -> None:
+    """Let all threads share few areas of memory. By default each of many threads has one, which is never given back."""
+    with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _NUM_ARENAS)
 
 
 def _log_error(task: "asyncio.Task[None]") -> None:

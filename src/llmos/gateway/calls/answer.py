@@ -9,6 +9,7 @@ import msgspec
 from llmos.core.errors import ReplicaFailed
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Rated, Started, TokenLogprob
+from llmos.gateway.calls.applications import ApplicationRun
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.record import Attempt, Timings
 from llmos.gateway.calls.tool_calls import ArgumentChecker, CallWarning, ToolCall, add_tool_call
@@ -38,6 +39,8 @@ class Answer:
         """The part of the call's record that this answer keeps up to date."""
         self.has_receipt = False
         """A receipt will be found by the answer's id."""
+        self.application: ApplicationRun | None = None
+        """The run of the application that answers; its result is there when the deltas are read."""
         self.created = int(time.time())
         self.deltas: AsyncIterator[Delta]
         """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""
@@ -47,6 +50,8 @@ class Answer:
         """The caller's fields that had no effect; see messages.Started."""
         self.warnings: list[CallWarning] = []
         """Faults of the answer. Complete before the last delta is read."""
+        self.warnings_of: dict[int, list[CallWarning]] = {}
+        """The same by choice, for those that have any."""
         self._prompt_scores: dict[int, Rated] = {}
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
@@ -84,7 +89,7 @@ class Answer:
         no_fields = set() if "max_tokens" in self.call.sampling.given else {"max_tokens"}
         ignored = [name for prompt in prompts for name in prompt.ignored if name not in no_fields]
         self.ignored = [self.call.field_names.name(name) for name in ignored]
-        self.attempt.is_accepted = True
+        self.attempt.is_accepted, self.attempt.accepted_at = True, time.perf_counter()
         self.attempt.num_prompt_tokens = self.num_prompt_tokens
 
     def prompt_scores(self, index: int) -> Rated:
@@ -142,12 +147,19 @@ class Answer:
             assert isinstance(event, Delta), "a backend yields Started once, and then deltas"
             delta = self._count(prompt_index, event)
             if checker is not None:
-                self.warnings += checker.push(delta)
-                self.attempt.num_warnings = len(self.warnings)
+                faults = checker.push(delta)
+                self.warn(delta.index, faults)
+                self.attempt.num_warnings += len(faults)
             yield delta
             num_running -= event.finish_reason is not None
         if num_running:
             raise ReplicaFailed("The model's process stopped sending before the answer was complete. Try again.")
+
+    def warn(self, index: int, warnings: Sequence[CallWarning]) -> None:
+        """Add warnings about a choice, before the delta that ends it."""
+        if warnings:
+            self.warnings += warnings
+            self.warnings_of.setdefault(index, []).extend(warnings)
 
     def _count(self, prompt_index: int, delta: Delta) -> Delta:
         """Count the delta's tokens, and return it with the index of its choice among those of all prompts."""
@@ -156,6 +168,7 @@ class Answer:
         attempt.num_completion_tokens += delta.num_output_tokens - self.num_completion_tokens_of[index]
         attempt.longest_completion = max(attempt.longest_completion, delta.num_output_tokens)
         attempt.num_cached_tokens += delta.num_cached_tokens
+        attempt.queued_seconds = max(attempt.queued_seconds, delta.queued_micros / 1e6)
         attempt.last_token_at = now
         if attempt.first_token_at is None:
             attempt.first_token_at = now

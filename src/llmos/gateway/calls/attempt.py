@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt, PromptedCall
 from llmos.gateway.calls.carried_tools import carryable_tools
+from llmos.gateway.calls.closing import closed_with
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.limits_hold import estimated_tokens
 from llmos.gateway.calls.merging import merge
@@ -67,13 +68,14 @@ class Attempts:
         with self._recorder.attempt(record, target) as attempt:
             backend = resolution.backend(target)
             answer = Answer(record.id, call, backend.served, attempt)
+            answer.application = resolution.application
             async with AsyncExitStack() as stack:
                 try:
                     async with asyncio.timeout(policy.seconds):
                         await self._begin(stack, record, resolution, backend, answer)
                         if policy.can_fall_back or policy.seconds is not None:
                             ahead = await answer.read_ahead(until_end=not policy.is_streamed)
-                            answer.deltas = await stack.enter_async_context(aclosing(ahead))
+                            answer.deltas = closed_with(stack, ahead)
                 except TimeoutError:
                     raise _too_slow(resolution.name, backend, policy) from None
                 yield answer
@@ -134,6 +136,14 @@ class Attempts:
                 self._recorder.admitted(record, attempt)
                 return sum([await backend.count(request) for request in requests])
 
+    async def count_prompts(
+        self, record: Record, backend: Backend, call: Call | RateCall, prompts: Sequence[Prompt]
+    ) -> int:
+        """Return the number of tokens in the prompts of a call that hasn't begun. Raises BadRequest if it can't."""
+        await backend.check_counts()
+        requests = [self._request(call, each, f"{record.id}-count", backend, SamplingParams()) for each in prompts]
+        return sum([await backend.count(request) for request in requests])
+
     async def tokenize(
         self, record: Record, resolution: Resolution, call: Call, *, adds_bos: bool, adds_generation_prompt: bool
     ) -> Tokenized:
@@ -170,18 +180,18 @@ class Attempts:
         self._recorder.admitted(record, attempt)
         await backend.ensure()
         attempt.loading_seconds = time.perf_counter() - began
-        streams = [
-            await stack.enter_async_context(aclosing(backend.generate(request, call.sampling.given)))
-            for request in requests
-        ]
+        # Another version of an application may have come meanwhile.
+        _record_backend(attempt, backend)
+        answer.served = backend.served
+        streams = [closed_with(stack, backend.generate(request, call.sampling.given)) for request in requests]
         started = await _start(streams)
         answer.accept(started)
-        events = await stack.enter_async_context(aclosing(merge(streams)))
+        events = closed_with(stack, merge(streams))
         if cache is not None and key is not None and call.cache_control.may_write:
             project, num_choices = call.caller.project, call.num_choices
             recording = cache.recording(key, project, started, events, num_choices=num_choices)
-            events = await stack.enter_async_context(aclosing(recording))
-        answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
+            events = closed_with(stack, recording)
+        answer.deltas = closed_with(stack, answer.read(events))
 
     def _requests(self, call: Call, call_id: str, backend: Backend) -> list[Generate]:
         """Return one request for each prompt."""
@@ -223,8 +233,8 @@ async def _take(stack: AsyncExitStack, hit: Hit, answer: Answer) -> None:
     answer.accept(hit.started)
     answer.cache_age_seconds = hit.age_seconds
     answer.attempt.num_cached_tokens = answer.num_prompt_tokens
-    events = await stack.enter_async_context(aclosing(hit.replay()))
-    answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
+    events = closed_with(stack, hit.replay())
+    answer.deltas = closed_with(stack, answer.read(events))
 
 
 def _record_backend(attempt: Attempt, backend: Backend) -> str:
@@ -258,7 +268,10 @@ async def _rate(backend: Backend, command: Rate, call: RateCall, attempt: Attemp
 
 async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[Started]:
     """Wait until every prompt is accepted; return what is known of each."""
-    firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
+    if len(streams) == 1:  # The usual case needs no tasks.
+        firsts: Sequence[Event | BaseException] = [await anext(streams[0])]
+    else:
+        firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
     started = []
     for first in firsts:
         if isinstance(first, BaseException):

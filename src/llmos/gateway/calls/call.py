@@ -10,6 +10,7 @@ import msgspec
 from llmos.core.errors import LLMOSError, PromptTooLong
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
+from llmos.gateway.calls.applications import AppOptions
 from llmos.gateway.calls.cache_control import DEFAULT_CONTROL, CacheControl
 from llmos.gateway.calls.field_names import OPENAI, FieldNames
 from llmos.security.callers import Caller
@@ -73,6 +74,8 @@ class PromptedCall(ModelCall):
     template_options: Mapping[str, Any] = field(default_factory=dict)
     max_prompt_tokens: int | None = None
     """The limit of the caller's key or project for each prompt."""
+    app: AppOptions | None = None
+    """How an application answers it; None where nobody said so. Models don't see it."""
     cache_salt: str = ""
     """Calls of one project share cached prompt prefixes and answers only where their salts are equal."""
 

@@ -4,7 +4,7 @@ accepted = answered + failed + cancelled + running, at any moment.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llmos.core.errors import Overloaded
 from llmos.gateway.calls.record import Attempt, Record, Sink
@@ -50,4 +50,11 @@ class CallCounts(Sink):
     def _add(self, version: str, **changes: int) -> None:
         calls = self.of(version)
         # Replaced as a whole, so that readers in other threads see one moment.
-        self._calls[version] = replace(calls, **{name: getattr(calls, name) + num for name, num in changes.items()})
+        self._calls[version] = Calls(
+            calls.accepted + changes.get("accepted", 0),
+            calls.answered + changes.get("answered", 0),
+            calls.failed + changes.get("failed", 0),
+            calls.cancelled + changes.get("cancelled", 0),
+            calls.running + changes.get("running", 0),
+            calls.rejected + changes.get("rejected", 0),
+        )

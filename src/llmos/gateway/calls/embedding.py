@@ -152,6 +152,8 @@ class Embeddings:
         """Add the vectors of one chunk."""
         self._chunks[index] = embedded
         self.attempt.num_prompt_tokens += embedded.num_tokens
+        if index == 0:  # While later chunks wait, the earlier ones are computed.
+            self.attempt.queued_seconds = embedded.queued_micros / 1e6
         self.attempt.num_vectors += len(embedded.vectors) // (4 * embedded.size)
 
     def scores(self) -> list[float]:

@@ -1,5 +1,6 @@
-"""EvidenceSink: the outcomes of a route's calls, for the rollouts that judge its targets."""
+"""EvidenceSink: the outcomes of calls, for the rollouts of routes and the releases of applications that they judge."""
 
+from llmos.deployments.releases.evidence import evidence_key
 from llmos.deployments.rollouts.evidence import CallOutcome, Evidence
 from llmos.gateway.calls.record import Attempt, Record, Sink
 
@@ -9,7 +10,13 @@ class EvidenceSink(Sink):
         self._evidence = evidence
 
     def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
-        if record.route is None or record.shadow_of is not None or record.operation == "count":
+        if record.shadow_of is not None or record.operation == "count":
+            return
+        if record.application is not None:
+            key, target = evidence_key(record.caller.project, record.application), attempt.version
+        elif record.route is not None:
+            key, target = record.route, attempt.target
+        else:
             return
         if attempt.is_from_cache:
             return  # It says nothing about the target.
@@ -25,4 +32,4 @@ class EvidenceSink(Sink):
             later_seconds=0.0 if pace is None else pace.later_seconds,
             num_tokens=attempt.num_completion_tokens,
         )
-        self._evidence.record(record.route, attempt.target, outcome)
+        self._evidence.record(key, target, outcome)

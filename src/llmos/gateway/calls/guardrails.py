@@ -37,7 +37,7 @@ class GuardrailStages:
 
     async def check(self, call: C, record: Record) -> C:
         """Return the call as the model may see it. Raises PromptBlocked."""
-        policies = await self._policies.of_call(project=call.caller.project, route=record.route)
+        policies = await self._policies.of_call(project=call.caller.project, route=record.route or record.application)
         if not policies:
             return call
         num_choices = call.num_choices if isinstance(call, Call) else 1
@@ -59,7 +59,8 @@ class GuardrailStages:
                 if is_long or screening.waits_for_prompt
                 else screening.screen_prompt(texts.found, texts.sources)
             )
-            call = rebuild(iter(screened).__next__)
+            if screened != texts.found:
+                call = rebuild(iter(screened).__next__)
         return call
 
     async def _ask_model(self, screening: Screening, texts: "_Texts", call: ModelCall, record: Record) -> None:
@@ -76,13 +77,12 @@ class GuardrailStages:
             else:
                 screening.judge(step, surprises)
 
-    async def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncGenerator[Delta, None]:
-        """Yield the deltas as the caller may see them. A choice that is blocked ends with content_filter."""
+    def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncIterator[Delta]:
+        """Return the deltas as the caller may see them. A choice that is blocked ends with content_filter."""
         screening = record.screening
-        if screening is None or not screening.screens_output:
-            async for delta in deltas:
-                yield delta
-            return
+        return deltas if screening is None or not screening.screens_output else self._screened(deltas, screening)
+
+    async def _screened(self, deltas: AsyncIterator[Delta], screening: Screening) -> AsyncGenerator[Delta, None]:
         choices: dict[int, _Choice] = {}
         async for delta in deltas:
             choice = choices.get(delta.index) or choices.setdefault(delta.index, _Choice(screening))
@@ -122,6 +122,12 @@ class _Choice:
         if self.has_ended:
             return []  # The model goes on until the other choices have ended; its tokens are counted.
         parts: list[dict[str, Any]] = []
+        if _is_text_alone(delta):
+            self._enter("text", parts)
+            if not self._is_blocked and self._channel is not None:
+                is_last = delta.finish_reason is not None
+                parts.append(self._part(self._channel.end(delta.text) if is_last else self._channel.push(delta.text)))
+            return self._deltas(delta, _merged(parts))
         if delta.reasoning:
             self._enter("reasoning", parts)
             self._push(delta.reasoning, parts)
@@ -167,6 +173,10 @@ class _Choice:
 
     def _deltas(self, delta: Delta, parts: Sequence[dict[str, Any]]) -> list[Delta]:
         self.has_ended = self._is_blocked or delta.finish_reason is not None
+        if _is_text_alone(delta) and not self._is_blocked and len(parts) <= 1 and parts[:1] != [{}]:
+            text = parts[0].get("text") if parts else ""
+            if text is not None:
+                return [msgspec.structs.replace(delta, text=text, token_ids=[])]
         empty = msgspec.structs.replace(
             delta, text="", reasoning="", tool_calls=[], token_ids=[], logprobs=[], finish_reason=None, stop_reason=None
         )
@@ -178,6 +188,11 @@ class _Choice:
             stop_reason=None if self._is_blocked else delta.stop_reason,
         )
         return [*earlier, last]
+
+
+def _is_text_alone(delta: Delta) -> bool:
+    """Return whether the delta is what most are."""
+    return bool(delta.text) and not delta.reasoning and not delta.tool_calls
 
 
 def _merged(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

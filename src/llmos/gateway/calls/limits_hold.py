@@ -54,6 +54,9 @@ class LimitsHold:
     def __call__(self, call: C, record: Record) -> AbstractAsyncContextManager[C]:
         """Raises RateLimited, which names the limit."""
         allowances = call.caller.allowances
+        if record.application is not None:
+            # What its models compute counts for the project as the application's calls.
+            allowances = tuple(each for each in allowances if not each.scope.startswith("project:"))
         return self._hold(call, record, allowances) if allowances else nullcontext(call)
 
     async def finish(self) -> None:
@@ -148,7 +151,8 @@ def within_lengths(call: C, allowances: tuple[Allowance, ...]) -> C:
     if not isinstance(call, PromptedCall):
         return call
     prompt_limits = [each.limits.prompt_tokens for each in allowances if each.limits.prompt_tokens is not None]
-    call = replace(call, max_prompt_tokens=min(prompt_limits, default=None))
+    if prompt_limits:
+        call = replace(call, max_prompt_tokens=min(prompt_limits))
     if not isinstance(call, Call):
         return call
     params = call.sampling.params
@@ -156,6 +160,8 @@ def within_lengths(call: C, allowances: tuple[Allowance, ...]) -> C:
         limit = allowance.limits.output_tokens
         if limit is not None and (params.max_tokens is None or params.max_tokens > limit):
             params = msgspec.structs.replace(params, max_tokens=limit, may_exceed_context=True)
+    if params is call.sampling.params:
+        return call
     return replace(call, sampling=replace(call.sampling, params=params))
 
 

@@ -6,18 +6,20 @@ that runs a model takes it, and so does everything that loads or unloads one.
 stages.py describes the stages, attempt.py what happens on one target. On exit everything is released in reverse order.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol, TypeVar
 
 from llmos.core.errors import LLMOSError
 from llmos.deployments.backend import Backend
 from llmos.engine.messages import Tokenized
 from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.applications import Applications, app_of, check_is_model
 from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
-from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.closing import closed_with
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
 from llmos.gateway.calls.output import Output
 from llmos.gateway.calls.rating import RateCall, Ratings
@@ -51,11 +53,13 @@ class Pipeline:
         shadows: Shadows,
         replicas: Replicas,
         stages: Stages | None = None,
+        applications: Applications | None = None,
     ) -> None:
-        """`counts` is one of the recorder's sinks; it knows which models are busy."""
+        """`counts` is one of the recorder's sinks; it knows which models are busy. `applications`: None where none is
+        hosted."""
         self._resolver, self._attempts, self._recorder = resolver, attempts, recorder
         self._counts, self._stages = counts, stages or Stages()
-        self._replicas = replicas
+        self._replicas, self._applications = replicas, applications
         self.shadows = shadows
 
     @asynccontextmanager
@@ -67,6 +71,7 @@ class Pipeline:
         Raises the LLMOSError that says why there is no answer, on entry or out of the answer's deltas.
         """
         async with self._accepted(call, "generate") as (call, record, resolution), AsyncExitStack() as stack:
+            record.is_streamed = is_streamed
 
             async def run(target: str, policy: AttemptPolicy) -> Answer:
                 return await stack.enter_async_context(
@@ -77,13 +82,16 @@ class Pipeline:
             is_computed = answer.cache_age_seconds is None
             comparison = self.shadows.choose(resolution, record, answer, target) if is_computed else None
             if comparison is not None:
-                answer.deltas = await stack.enter_async_context(aclosing(comparison.observe(answer.deltas)))
+                answer.deltas = closed_with(stack, comparison.observe(answer.deltas))
+            record.warn = answer.warn
             for stage in self._stages.filters:
-                answer.deltas = await stack.enter_async_context(aclosing(stage(answer.deltas, record)))
+                filtered = stage(answer.deltas, record)
+                if filtered is not answer.deltas:
+                    answer.deltas = closed_with(stack, filtered)
             if self._stages.makes_receipts:
                 # The last one, so that it sees what the caller gets.
                 record.output, answer.has_receipt = Output(call.num_choices), True
-                answer.deltas = await stack.enter_async_context(aclosing(record.output.observe(answer.deltas)))
+                answer.deltas = closed_with(stack, record.output.observe(answer.deltas))
             yield answer
         # An answer that a guardrail cut can't be compared.
         if comparison is not None and (record.screening is None or not record.screening.has_blocked):
@@ -124,6 +132,7 @@ class Pipeline:
 
     async def backend(self, name: str) -> Backend:
         """Return the backend that gets most of the calls to a name. Raises ModelNotFound, UntrustedModel."""
+        check_is_model(name)
         resolution = await self._resolver.resolve(name)
         return resolution.backend(resolution.main)
 
@@ -163,14 +172,23 @@ class Pipeline:
         """
         with call.naming_fields(), self._recorder.open(call, operation) as record:
             call.caller.check_model(call.model)
-            resolution = await self._resolver.resolve(call.model)
+            resolution = await self._resolution(call)
+            record.application = None if resolution.application is None else resolution.application.app
             record.route = None if resolution.route is None else resolution.route.name
+            record.resolution = resolution
             async with AsyncExitStack() as stack:
                 for hold in self._stages.holds:
                     call = await stack.enter_async_context(hold(call, record))
+                record.held_at = time.perf_counter()
                 for check in self._stages.checks:
                     call = await check(call, record)
+                record.checked_at = time.perf_counter()
                 yield call, record, resolution
+
+    async def _resolution(self, call: ModelCall) -> Resolution:
+        if app_of(call.model) is None or self._applications is None:
+            return await self._resolver.resolve(call.model)
+        return self._applications.resolve(call)
 
     async def _first_to_answer(
         self,
@@ -187,12 +205,12 @@ class Pipeline:
         # Background calls wait for others, however long that takes.
         route, caller = resolution.route, record.caller
         seconds = None if route is None or caller.is_background else route.timeout_seconds
-        policy = AttemptPolicy(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
         *others, last = resolution.order(caller, record.id)
         for target in others:
+            policy = AttemptPolicy(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
             try:
                 return await run(target, policy), target
             except LLMOSError as error:
                 if not is_target_fault(error):
                     raise
-        return await run(last, replace(policy, can_fall_back=False)), last
+        return await run(last, AttemptPolicy(seconds=seconds, is_streamed=is_streamed)), last

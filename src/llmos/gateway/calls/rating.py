@@ -68,6 +68,7 @@ class Ratings:
         self.attempt.is_accepted = True
         self.attempt.num_prompt_tokens = self.num_tokens
         self.attempt.num_cached_tokens = self.rated.num_cached_tokens
+        self.attempt.queued_seconds = self.rated.queued_micros / 1e6
 
     @property
     def num_tokens(self) -> int:

@@ -3,21 +3,24 @@
     Recorder.open(call)   ──▶  Record   ──▶  closed once, however the call ends
         Recorder.attempt  ──▶  Attempt       one for each target that was tried
 
-Sinks today: call counts, metrics, rollout evidence, the log, the audit log and receipts. A ledger would be another.
+Sinks today: call counts, metrics, traces, rollout evidence, the log, the audit log and receipts. The ledger is a stage
+(ledger_stages.py): answers wait for it.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from llmos.billing.entries import Charge, Charges, Entry, total
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import BadModelFile, InsufficientMemory, LLMOSError, ModelNotFound, UnsupportedModel
-from llmos.core.ids import new_id
+from llmos.core.errors import AppFailed, BadModelFile, InsufficientMemory, LLMOSError, ModelNotFound, UnsupportedModel
+from llmos.core.ids import new_id, stable_id
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import ModelCall
@@ -25,9 +28,13 @@ from llmos.security.callers import Caller
 from llmos.security.guardrails.screening import Screening
 
 if TYPE_CHECKING:
+    from llmos.billing.limits import Limit
+    from llmos.billing.reservations import Grant
     from llmos.gateway.calls.embedding import Embeddings
     from llmos.gateway.calls.output import Output
     from llmos.gateway.calls.rating import Ratings
+    from llmos.gateway.calls.resolve import Resolution
+    from llmos.gateway.calls.tool_calls import CallWarning
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +45,12 @@ Operation = Literal["generate", "embed", "rate", "count"]
 """rate: score texts that are given."""
 
 
+_FAULTS_OF_MODELS = (AppFailed, BadModelFile, InsufficientMemory, ModelNotFound, UnsupportedModel)
+
+
 def is_target_fault(error: LLMOSError) -> bool:
     """Return whether another target may well answer the same call. A faulty request is faulty everywhere."""
-    is_fault_of_model = isinstance(error, BadModelFile | UnsupportedModel | ModelNotFound | InsufficientMemory)
+    is_fault_of_model = isinstance(error, _FAULTS_OF_MODELS)
     return error.status >= 500 or error.status == 429 or is_fault_of_model
 
 
@@ -104,8 +114,13 @@ class Attempt:
     """The tool calls whose arguments don't follow their schema."""
     is_from_cache: bool | None = None
     """Whether the answer comes out of the response cache, where nothing is computed; None if it wasn't asked."""
+    charge: Charge | None = None
+    """What it costs, once its entry in the ledger is stored. None if no price applies."""
     loading_seconds: float = 0.0
     began: float = field(default_factory=time.perf_counter)
+    queued_seconds: float = 0.0
+    """The time that it waited for room in the replica's batch, as the replica says."""
+    accepted_at: float | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
     """Moments on the clock of time.perf_counter."""
@@ -136,6 +151,26 @@ class Attempt:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """The entries of one call in the ledger."""
+
+    entries: Sequence[Entry]
+    """One for each attempt that is counted; their lines are the indexes of the attempts."""
+    stored: "Future[Charges] | None" = None
+    """Done when they are stored. None where there are no entries."""
+
+    def charge(self, wait_seconds: float = 0.0) -> Charge | None:
+        """Return what the call costs. None if it costs nothing, no price applies, or it isn't known in this time."""
+        if self.stored is None:
+            return None
+        try:
+            charges = self.stored.result(wait_seconds)
+        except TimeoutError:
+            return None
+        return total(charges[each.key] for each in self.entries if each.key in charges)
+
+
 @dataclass(slots=True)
 class Record:
     """One call."""
@@ -150,6 +185,11 @@ class Record:
     """The id of the call that this one repeats on another target, for comparison. Its answer is discarded."""
     route: str | None = None
     """The route that the name stands for, once it is resolved."""
+    resolution: "Resolution | None" = None
+    """All that the name stands for."""
+    application: str | None = None
+    """The application that answers, such as app:support. What its models compute for it are calls with records of their
+    own, which have the tokens: whoever adds up tokens leaves this call out."""
     attempts: list[Attempt] = field(default_factory=list)
     screening: Screening | None = None
     """The guardrails of the call, and what they found. None if no policy applies to it."""
@@ -159,9 +199,26 @@ class Record:
     """The same for a call that embeds."""
     ratings: "Ratings | None" = None
     """The same for a call that scores given texts."""
+    is_streamed: bool = False
+    """The caller gets the answer in pieces."""
+    warn: "Callable[[int, Sequence[CallWarning]], None] | None" = None
+    """Adds warnings about a choice to the answer; None before there is one."""
+    is_reserved: bool = False
+    """Limits hold something for it."""
+    grant: "Grant | None" = None
+    """What the limits allow it to use; None if none applies."""
+    stopped_by: "Limit | None" = None
+    """The limit that ended the answer."""
+    metered: Metered | None = None
+    """What it consumed, which is in the ledger or on the way there. None until that is known."""
     outcome: Outcome | None = None
     """None while it runs."""
     error_code: str | None = None
+    began: float = field(default_factory=time.perf_counter)
+    held_at: float | None = None
+    """When it passed the holds, such as limits."""
+    checked_at: float | None = None
+    """When it passed the checks, which screen the prompt. Moments on the clock of time.perf_counter."""
 
 
 class Sink:
@@ -177,17 +234,26 @@ class Sink:
         """The call has ended."""
 
 
+_EVENTS = ("on_admitted", "on_attempt_closed", "on_closed")
+
+
+def _overrides(sink: Sink, name: str) -> bool:
+    return getattr(type(sink), name, None) is not getattr(Sink, name)
+
+
 class Recorder:
     """Opens records, closes them, and hands them to the sinks. A sink that fails is logged and fails no call."""
 
     def __init__(self, sinks: Sequence[Sink] = (), *, clock: Clock = utc_now) -> None:
-        self._sinks, self._clock = sinks, clock
+        self._clock = clock
+        self._takers = {name: [sink for sink in sinks if _overrides(sink, name)] for name in _EVENTS}
+        """The sinks that take each kind of event."""
 
     @contextmanager
     def open(self, call: ModelCall, operation: Operation, *, shadow_of: str | None = None) -> Iterator[Record]:
         """Open a record for as long as the body runs. How the body ends is the record's outcome."""
         record = Record(
-            new_id("shadow" if shadow_of else call.id_prefix),
+            _id(call, shadow_of),
             operation,
             call.model,
             call.caller,
@@ -217,11 +283,18 @@ class Recorder:
         self._deliver("on_admitted", record, attempt)
 
     def _deliver(self, method: str, *event: Any) -> None:
-        for sink in self._sinks:
+        for sink in self._takers[method]:
             try:
                 getattr(sink, method)(*event)
             except Exception:
                 _log.exception("%s could not take a record", type(sink).__name__)
+
+
+def _id(call: ModelCall, shadow_of: str | None) -> str:
+    if shadow_of is not None:
+        return new_id("shadow")
+    key = call.caller.call_key
+    return stable_id(call.id_prefix, key) if key else new_id(call.id_prefix)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Every call needs it, and it changes a few times a day: resolutions are cached un
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llmos.core.database import Database
@@ -12,6 +12,8 @@ from llmos.core.errors import LLMOSError, UntrustedModel
 from llmos.deployments.backend import Backend, Backends, Target
 from llmos.deployments.routing.route import Route
 from llmos.deployments.routing.routes import Routes
+from llmos.deployments.served_model import ServedModel
+from llmos.gateway.calls.applications import ApplicationRun
 from llmos.security.callers import Caller
 
 MAX_NAMES = 1024
@@ -27,11 +29,21 @@ class Resolution:
     """None for the name of a model."""
     backends: Mapping[str, Backend | LLMOSError]
     """The backend of each target, or why there is none. For a model's name: one backend, under that name."""
+    application: ApplicationRun | None = None
+    """The run of an application that answers this call; None for models."""
 
     @property
     def main(self) -> str:
         """The target that gets most of the calls."""
         return self.name if self.route is None else self.route.target
+
+    def served(self) -> Sequence[ServedModel]:
+        """Return the models that may answer."""
+        return [each.served for each in self.backends.values() if not isinstance(each, LLMOSError)]
+
+    def versions(self) -> Sequence[str]:
+        """Return their references, each once."""
+        return list(dict.fromkeys(each.ref for each in self.served()))
 
     def backend(self, target: str) -> Backend:
         """Raises the error that explains why the target has no backend."""

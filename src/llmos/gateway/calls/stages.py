@@ -11,7 +11,7 @@ On exit everything is released in reverse order, however the call ended. Holds a
 rate and count alike; filters apply to generate. A new stage is a class and one entry in opening.py.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -43,8 +43,8 @@ class Check(Protocol):
 class Filter(Protocol):
     """Sits between the model and the caller."""
 
-    def __call__(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncGenerator[Delta, None]:
-        """Yield the deltas as the caller may see them."""
+    def __call__(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncIterator[Delta]:
+        """Return the deltas as the caller may see them; the same where it has nothing to do. Closed afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,15 +27,16 @@ class ToolCall:
     """A JSON object."""
 
 
-class CallWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """A call whose arguments don't follow the schema of its function. Every format's answer lists it as `warnings`."""
+class CallWarning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fault of an answer: a call whose arguments don't follow the schema of its function, or an end that a budget
+    forced. Every format's answer lists it as `warnings`."""
 
-    code: Literal["invalid_tool_arguments"] = "invalid_tool_arguments"
+    code: Literal["invalid_tool_arguments", "budget_exceeded"]
     message: str
-    """The faults, with the path of each value in the arguments."""
-    param: str
+    """The faults, with the path of each value in the arguments; or the budget."""
+    param: str = ""
     """The field of the request that has the schema."""
-    tool_call_id: str
+    tool_call_id: str = ""
 
 
 class ArgumentChecker:
@@ -74,6 +75,7 @@ class ArgumentChecker:
             return None
         more = ["and more"] if len(violations) > _MAX_VIOLATIONS else []
         return CallWarning(
+            code="invalid_tool_arguments",
             message=f"The arguments of {call.name} don't follow its schema: "
             + "; ".join([*violations[:_MAX_VIOLATIONS], *more])
             + ".",

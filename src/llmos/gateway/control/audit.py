@@ -62,7 +62,7 @@ async def list_audit_entries(request: Request) -> Response:
     await asyncio.to_thread(audit.recorder.flush)
     read = partial(
         audit.log.list,
-        project=None if caller.is_of_installation else caller.project,
+        project=caller.only_project,
         since=None if query.since is None else _instant(query.since),
         actor=query.actor,
         action=query.action,
@@ -102,7 +102,7 @@ async def verify_audit_log(request: Request) -> Response:
 @router.post("/checkpoint", summary="Sign a checkpoint", responses=openapi.answers(CheckpointDescription))
 @requires(Permission.AUDIT_WRITE, "audit.checkpoint")
 async def make_checkpoint(request: Request) -> Response:
-    """Of the newest entry. Keep it elsewhere: it shows later whether the log was changed or cut."""
+    """Sign a checkpoint of the newest entry. Keep it elsewhere: it shows later whether the log was changed or cut."""
     audit = services_of(request).audit
     await asyncio.to_thread(audit.recorder.flush)
     checkpoint = await asyncio.to_thread(audit.checkpoints.make)

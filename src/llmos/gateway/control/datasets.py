@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -24,16 +24,17 @@ from llmos.data.datasets.comparing import compare
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.exporting import export_shape, record_lines
 from llmos.data.datasets.querying import QueryLimits, run_query
+from llmos.gateway.answer_rows import MAX_ANSWERS, add_answers
+from llmos.gateway.control.answers import answer_reader
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.pieces import joined
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/datasets", tags=["datasets"])
-
-_SENT_BYTES = 256 * 1024
 
 
 class DatasetDescriptions(msgspec.Struct):
@@ -62,6 +63,13 @@ class DiffQuery(RequestObject, kw_only=True):
     """The newer Version."""
     limit: Annotated[int, Meta(ge=0, le=1000)] = 20
     """The most rows to name in each direction."""
+
+
+class AnswersToAdd(RequestObject, kw_only=True):
+    answers: Annotated[list[str], Meta(min_length=1, max_length=MAX_ANSWERS)]
+    """The ids of answers, or of their requests."""
+    consent: Literal["train", "eval", "none"] | None = None
+    """The use that is allowed of the rows."""
 
 
 class ExportQuery(RequestObject, kw_only=True):
@@ -143,6 +151,37 @@ async def query_dataset(request: Request, name: str) -> Response:
     return json_response(await asyncio.to_thread(query))
 
 
+@router.post(
+    "/{name}/answers",
+    summary="Add answers to a dataset",
+    openapi_extra=openapi.body(AnswersToAdd, {"answers": ["resp_1234"], "consent": "train"}),
+    responses=openapi.answers(DatasetDescription),
+)
+@requires(Permission.DATASETS_WRITE, "dataset.add_answers")
+async def add_answers_to_dataset(request: Request, name: str) -> Response:
+    """The next Version, with the conversations of stored responses of the project as rows of the kind `chat`; the first
+    one of a new dataset. 409 where the newest Version has them already. Needs the permission `inference`, too, by which
+    texts are read."""
+    body = await parse_body(request, AnswersToAdd)
+    services, caller = services_of(request), caller_of(request)
+    caller.check(Permission.INFERENCE)
+
+    def add() -> DatasetDescription:
+        datasets, reader = datasets_of(request), answer_reader(services)
+        made = add_answers(
+            datasets,
+            name,
+            [reader.get(id, project=caller.project, text_of=caller.project) for id in body.answers],
+            hash_subject=lambda user: services.encryption.ring.index("subject", caller.project, user),
+            consent=body.consent,
+            actor=caller.actor,
+        )
+        return describe.describe_version(made, datasets.labels_of([made]))
+
+    await asyncio.to_thread(services.answer_sink.flush)
+    return json_response(await asyncio.to_thread(add))
+
+
 @router.get(
     "/{name}/diff",
     summary="Compare two Versions of a dataset",
@@ -178,7 +217,7 @@ async def export_dataset(request: Request, name: str) -> Response:
     version = await asyncio.to_thread(datasets.resolve, name)
     shape = export_shape(version.kind, query.shape)
     lines = record_lines(datasets.rows(version), shape, has_columns=query.columns)
-    pieces = _joined(lines)
+    pieces = joined(lines)
     first = await asyncio.to_thread(next, pieces, b"")  # An error of the first rows is an answer of its own.
     filename = f"{version.dataset}-{version.number}.jsonl"
     return StreamingResponse(
@@ -186,18 +225,6 @@ async def export_dataset(request: Request, name: str) -> Response:
         media_type="application/jsonl",
         headers={"Content-Disposition": f'attachment; filename="{filename}"'},
     )
-
-
-def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines in pieces that are worth sending."""
-    buffer = bytearray()
-    for line in lines:
-        buffer += line
-        if len(buffer) >= _SENT_BYTES:
-            yield bytes(buffer)
-            buffer.clear()
-    if buffer:
-        yield bytes(buffer)
 
 
 def _continued(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.core.schemas.guardrails import GuardrailPolicyDescription
+from llmos.core.schemas.guardrails import GuardrailPolicyDescription, GuardrailTrial
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import services_of
 from llmos.security.descriptions import describe_guardrail_policy
+from llmos.security.guardrails.files import Case
+from llmos.security.guardrails.policy import open_policy
+from llmos.security.guardrails.trial import try_case
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/guardrails", tags=["guardrails"])
@@ -28,6 +31,14 @@ class GuardrailPolicyRequest(RequestObject, kw_only=True):
     """The guardrails that screen the answer."""
     both: list[dict[str, Any]] = msgspec.field(default_factory=list)
     """The guardrails that screen both, after those."""
+
+
+class TrialRequest(RequestObject, kw_only=True):
+    text: Annotated[str, msgspec.Meta(max_length=100_000)]
+    side: Literal["input", "output"] = "input"
+    """Screen the text as a prompt or as an answer."""
+    document: dict[str, Any] | None = None
+    """A policy that isn't stored, with `input`, `output` and `both`. Default: the last version of the stored one."""
 
 
 class PlaceRequest(RequestObject, kw_only=True):
@@ -93,6 +104,35 @@ async def set_guardrail_policy(request: Request, name: str) -> Response:
     guardrails = services_of(request).guardrails
     policy = await asyncio.to_thread(lambda: guardrails.set(name, document, actor=actor))
     return json_response(describe_guardrail_policy(policy))
+
+
+@router.post(
+    "/{name}/try",
+    summary="Try a guardrail policy on a text",
+    openapi_extra=openapi.body(TrialRequest, {"text": "Mail me at ann@example.com", "side": "input"}),
+    responses=openapi.answers(GuardrailTrial),
+)
+@requires(Permission.GUARDRAILS_READ)
+async def try_guardrail_policy(request: Request, name: str) -> Response:
+    """The verdict, what was found, and the text that is let pass. Nothing is asked of a model, and nothing is kept."""
+    body, guardrails = await parse_body(request, TrialRequest), services_of(request).guardrails
+
+    def try_out() -> GuardrailTrial:
+        if body.document is None:
+            stored = guardrails.get(name)
+            policy = open_policy(stored.name, stored.version, stored.document)
+        else:
+            policy = open_policy(name, 0, body.document)
+        result = try_case(policy, Case(number=1, text=body.text, side=body.side, expect=None))
+        return GuardrailTrial(
+            policy=policy.ref,
+            side=result.side,
+            verdict=result.verdict,
+            found=result.found,
+            text=result.text,
+        )
+
+    return json_response(await asyncio.to_thread(try_out))
 
 
 @router.post(

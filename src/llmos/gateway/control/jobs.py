@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 from starlette.types import Receive, Scope, Send
 
+from llmos.core.connected import while_connected
 from llmos.core.errors import LLMOSError
 from llmos.core.jobs.descriptions import describe_job
 from llmos.core.jobs.jobs import Job, Jobs
@@ -19,7 +20,7 @@ from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, convert, decode_object, parse_query, read_body
-from llmos.gateway.http.sse import event, while_connected
+from llmos.gateway.http.sse import event
 from llmos.gateway.jobs.following import follow
 from llmos.gateway.jobs.kinds import job_kinds, kind_named, to_stored
 from llmos.gateway.services import services_of
@@ -80,7 +81,7 @@ async def list_jobs(request: Request) -> Response:
     found = await asyncio.to_thread(
         partial(
             services_of(request).jobs.list,
-            project=_project(request),
+            project=caller_of(request).only_project,
             kind=query.kind,
             state=query.state,
             after=query.after,
@@ -100,7 +101,7 @@ async def get_job(request: Request, id: str) -> Response:
 @requires(Permission.JOBS_WRITE, "job.cancel")
 async def cancel_job(request: Request, id: str) -> Response:
     """The bytes that a pull has received are kept for the next attempt. 409 for a job that has ended otherwise."""
-    cancel = partial(services_of(request).jobs.cancel, id, project=_project(request))
+    cancel = partial(services_of(request).jobs.cancel, id, project=caller_of(request).only_project)
     return json_response(describe_job(await asyncio.to_thread(cancel)))
 
 
@@ -117,13 +118,7 @@ async def follow_job(request: Request, id: str) -> Response:
 
 
 async def _get(request: Request, id: str) -> Job:
-    return await asyncio.to_thread(partial(services_of(request).jobs.get, id, project=_project(request)))
-
-
-def _project(request: Request) -> str | None:
-    """Return the project whose jobs the caller may see; None: all."""
-    caller = caller_of(request)
-    return None if caller.is_of_installation else caller.project
+    return await asyncio.to_thread(partial(services_of(request).jobs.get, id, project=caller_of(request).only_project))
 
 
 class JobEvents(Response):

@@ -137,7 +137,7 @@ async def get_evaluation(request: Request, name: str) -> Response:
 )
 @requires(Permission.KNOWLEDGE_WRITE, "knowledge.remove_documents")
 async def remove_from_knowledge(request: Request, name: str) -> Response:
-    """Of the newest Version. The Versions before keep the documents."""
+    """Remove documents from the newest Version. The Versions before keep the documents."""
     body = await parse_body(request, DocumentsRemoval)
     knowledge, actor = knowledge_of(request), caller_of(request).actor
 

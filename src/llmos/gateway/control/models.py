@@ -74,8 +74,11 @@ async def get_details(request: Request, name: str) -> Response:
 )
 @requires(Permission.MODELS_READ)
 async def get_version(request: Request, name: str) -> Response:
-    """`name` is a Route or a reference: NAME, NAME:ALIAS, NAME@NUMBER, NAME@sha256:DIGEST."""
+    """`name` is a Route, an application (app:NAME) or a reference: NAME, NAME:ALIAS, NAME@NUMBER,
+    NAME@sha256:DIGEST."""
     services = services_of(request)
+    if (app := services.applications.served(caller_of(request)).get(name)) is not None:
+        return json_response(describe_remote_model(name, app))
 
     def read() -> ModelDescription:
         served = services.routes.resolve_primary(name)

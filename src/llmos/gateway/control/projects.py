@@ -99,7 +99,7 @@ async def limit_project(request: Request, name: str) -> Response:
 )
 @requires(Permission.PROJECTS_WRITE, "project.set_retention")
 async def set_project_retention(request: Request, name: str) -> Response:
-    """What is older is deleted at once; with `nothing`, all of it."""
+    """Set how long a project's content is kept. What is older is deleted at once; with `nothing`, all of it."""
     body, actor = await parse_body(request, RetentionRequest), caller_of(request).actor
     projects = services_of(request).projects
     project = await asyncio.to_thread(lambda: projects.set_retention(name, body.retention, actor=actor))

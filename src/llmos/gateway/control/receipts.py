@@ -22,10 +22,10 @@ async def get_receipt(request: Request, id: str) -> Response:
     """`id` is that of the answer, or of its request (the header x-request-id). A receipt is there when the answer has
     ended. Keys of the project `owner` see every receipt, others those of their own project."""
     services, caller = services_of(request), caller_of(request)
-    get = partial(services.receipts.get, id, project=None if caller.is_of_installation else caller.project)
+    get = partial(services.receipts.get, id, project=caller.only_project)
     try:
         found = await asyncio.to_thread(get)
     except NotFound:
-        await asyncio.to_thread(services.receipt_sink.flush)  # It may not be stored yet.
+        await asyncio.to_thread(services.answer_sink.flush)  # It may not be stored yet.
         found = await asyncio.to_thread(get)
     return json_response(found.raw)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
-from llmos.core.schemas.runs import RunDescription, RunFailure, RunUsage, StepDescription
+from llmos.core.schemas.runs import RunCount, RunDescription, RunFailure, RunUsage, StepDescription
 from llmos.data.apps.journal import Entry
 from llmos.data.apps.runs import AppRuns, End, Lease, NewRun
 from llmos.gateway.erasing import MAX_SUBJECT_LENGTH
@@ -38,8 +38,12 @@ class RunDescriptions(msgspec.Struct):
     data: list[RunDescription]
 
 
+class RunCounts(msgspec.Struct):
+    data: list[RunCount]
+
+
 class Written(msgspec.Struct):
-    """What the process must know after it wrote."""
+    """The facts that a process must know after it wrote."""
 
     run: RunDescription
     """Without its steps."""
@@ -102,6 +106,9 @@ class Consumed(RequestObject, kw_only=True):
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
     cached_tokens: _Count = 0
+    cost: _Count | None = None
+    """In billionths of the currency."""
+    currency: Annotated[str, Meta(max_length=3)] = ""
 
 
 class RunEnd(RequestObject, kw_only=True):
@@ -164,6 +171,15 @@ class RunsQuery(RequestObject, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
+class RunQuery(RequestObject, kw_only=True):
+    first_step: _Count = 0
+    """The number of the first step of the answer."""
+    max_steps: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    """So many steps at most; by default all."""
+    step_state: Literal["begun", "done", "failed", "in_doubt", "cleared"] | None = None
+    """Only steps in this state."""
+
+
 def runs_of(request: Request) -> AppRuns:
     return services_of(request).app_runs
 
@@ -215,10 +231,32 @@ async def list_runs(request: Request) -> Response:
     return json_response(RunDescriptions(await asyncio.to_thread(listed)))
 
 
-@router.get("/{run}", summary="Describe a run", responses=openapi.answers(RunDescription))
+@router.get("/counts", summary="Count the runs", responses=openapi.answers(RunCounts))
+@requires(Permission.APPS_READ)
+async def count_runs(request: Request) -> Response:
+    """Count the runs of each application in each state."""
+    return json_response(RunCounts([*await asyncio.to_thread(runs_of(request).count, caller_of(request).project)]))
+
+
+@router.get(
+    "/{run}",
+    summary="Describe a run",
+    openapi_extra=openapi.query(RunQuery),
+    responses=openapi.answers(RunDescription),
+)
 @requires(Permission.APPS_READ)
 async def get_run(request: Request, run: str) -> Response:
-    return json_response(await asyncio.to_thread(runs_of(request).get, caller_of(request).project, run))
+    """With its steps, or a part of them: a run may have very many."""
+    query = parse_query(request, RunQuery)
+    get = partial(
+        runs_of(request).get_part,
+        caller_of(request).project,
+        run,
+        first_step=query.first_step,
+        max_steps=query.max_steps,
+        step_state=query.step_state,
+    )
+    return json_response(await asyncio.to_thread(get))
 
 
 @router.delete("/{run}", summary="Remove a run", status_code=204, responses={204: {"description": "Removed"}})
@@ -280,7 +318,7 @@ async def signal_run(request: Request, run: str, name: str) -> Response:
     if not (0 < len(name) <= 192 and name.isascii() and name.isprintable()):
         raise BadRequest("The name of a signal has 1 to 192 printable characters of ASCII.", param="name")
     signal = partial(runs_of(request).signal, caller.project, run, name, body.value, actor=caller.actor)
-    return json_response(await asyncio.to_thread(signal))
+    return await _continued(request, await asyncio.to_thread(signal))
 
 
 @router.post(
@@ -302,7 +340,7 @@ async def resolve_step(request: Request, run: str) -> Response:
         has_happened=body.has_happened,
         result=body.result,
     )
-    return json_response(await asyncio.to_thread(resolve))
+    return await _continued(request, await asyncio.to_thread(resolve))
 
 
 @router.post("/{run}/cancel", summary="Cancel a run", responses=openapi.answers(RunDescription))
@@ -310,6 +348,13 @@ async def resolve_step(request: Request, run: str) -> Response:
 async def cancel_run(request: Request, run: str) -> Response:
     """Its process notices when it writes the next time. 409 for a run that has ended."""
     return json_response(await asyncio.to_thread(runs_of(request).cancel, caller_of(request).project, run))
+
+
+async def _continued(request: Request, run: RunDescription) -> Response:
+    """Return the run as it stands; if it is ready, the process of a deployed application continues it."""
+    if run.state == "ready":
+        await services_of(request).supervisor.continue_runs(caller_of(request).project, run.app)
+    return json_response(run)
 
 
 def _check_question(input: Any) -> None:

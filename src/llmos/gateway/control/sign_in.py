@@ -4,9 +4,11 @@ These paths need no key: they look for the session themselves. A form gets pages
 """
 
 import asyncio
+from functools import partial
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
@@ -23,7 +25,7 @@ from llmos.gateway.http.session_cookies import (
     session_token,
     set_session_cookie,
 )
-from llmos.gateway.http.sign_in_page import DEFAULT_NEXT, safe_next, sign_in_page, signed_in_page
+from llmos.gateway.http.sign_in_page import DEFAULT_NEXT, onward_page, safe_next, sign_in_page, signed_in_page
 from llmos.gateway.services import services_of
 from llmos.security.users.descriptions import describe_session
 from llmos.security.users.sessions import SignedIn, csrf_token
@@ -50,6 +52,12 @@ class ChangeRequest(RequestObject, kw_only=True):
 
 class SignOutForm(RequestObject, kw_only=True):
     csrf_token: str | None = None
+
+
+class SignInWays(msgspec.Struct):
+    password: bool
+    oidc: bool
+    """Through an OpenID provider, from /llmos/v1/sign-in/oidc."""
 
 
 R = TypeVar("R", bound=RequestObject)
@@ -96,9 +104,34 @@ async def sign_in(request: Request) -> Response:
     return response
 
 
+@router.get("/sign-in/ways", summary="How a person can sign in", responses=openapi.answers(SignInWays))
+async def list_sign_in_ways(request: Request) -> Response:
+    return json_response(SignInWays(password=True, oidc=services_of(request).oidc is not None))
+
+
+@router.get("/sign-in/link", include_in_schema=False)
+async def open_sign_in_link(request: Request) -> Response:
+    """Sign the user in that `token` is for. `?next=`: the path that the browser goes to afterwards."""
+    services, query = services_of(request), request.query_params
+    next = safe_next(query.get("next"))
+    try:
+        token = await asyncio.get_running_loop().run_in_executor(
+            services.sign_in.threads, services.sign_in.with_link, query.get("token", ""), visitor_of(request)
+        )
+    except LLMOSError as error:
+        has_oidc = services.oidc is not None
+        return sign_in_page(next, has_oidc=has_oidc, problem=error.message, status=error.status)
+    await _end_session_before(request)
+    # Not a redirect: a browser that comes from another site's page, such as a mail, would go on without the cookie.
+    response = onward_page(next)
+    set_session_cookie(response, request, token, services.settings.public_url)
+    return response
+
+
 @router.post("/sign-out", summary="End the session of this browser", status_code=204)
 async def sign_out(request: Request) -> Response:
-    """Needs the CSRF token, in the header X-CSRF-Token or in a form's `csrf_token`."""
+    """Needs the CSRF token, in the header X-CSRF-Token or in a form's `csrf_token`. `?everywhere=true` ends the user's
+    sessions in other browsers, too."""
     services, token = services_of(request), session_token(request.scope, services_of(request).settings.public_url)
     if token is None:
         raise Unauthenticated("This browser has no session, so there is nothing to end.")
@@ -106,7 +139,8 @@ async def sign_out(request: Request) -> Response:
     if presented is None and _is_form(request):
         presented = (await _body(request, SignOutForm)).csrf_token
     check_csrf(request.method, presented, token)
-    await asyncio.to_thread(services.sign_in.sign_out, token, visitor_of(request))
+    everywhere = request.query_params.get("everywhere") == "true"
+    await asyncio.to_thread(partial(services.sign_in.sign_out, token, visitor_of(request), everywhere=everywhere))
     response = RedirectResponse(DEFAULT_NEXT, 303) if _is_form(request) else Response(status_code=204)
     remove_session_cookie(response, request, services.settings.public_url)
     return response
@@ -161,7 +195,8 @@ def _nobody() -> Unauthenticated:
 
 async def _session_response(request: Request, token: str) -> Response:
     """Describe the session with this token. Raises Unauthenticated if it has ended."""
-    found = await asyncio.to_thread(services_of(request).sessions.find, token)
+    is_use = not request.scope["state"].get("is_poll", False)
+    found = await asyncio.to_thread(partial(services_of(request).sessions.find, token, is_use=is_use))
     if found is None:
         raise _nobody()
     response = json_response(describe_session(found, csrf_token(token)))

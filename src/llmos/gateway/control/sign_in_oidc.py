@@ -33,7 +33,7 @@ async def begin_sign_in(request: Request) -> Response:
 
 @router.get("/callback", include_in_schema=False)
 async def finish_sign_in(request: Request) -> Response:
-    """Where the provider sends the browser back to."""
+    """Finish a sign-in: the provider sends the browser back here."""
     services, query = services_of(request), request.query_params
     flow, visitor = _flow(services), visitor_of(request)
     pending = read_pending(request.cookies.get(_cookie_name(request)))

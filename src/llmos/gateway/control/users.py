@@ -7,8 +7,9 @@ from functools import partial
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.core.schemas.users import SignedOutDescription, UserDescription
+from llmos.core.schemas.users import SignedOutDescription, SignInLinkDescription, UserDescription
 from llmos.gateway.http import openapi
+from llmos.gateway.http.open_paths import LINK_PATH
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
@@ -146,6 +147,24 @@ async def sign_user_out(request: Request, name: str) -> Response:
     user = await asyncio.to_thread(services.users.get, name)
     num_ended = await asyncio.to_thread(services.sessions.end_all, user.name)
     return json_response(SignedOutDescription(name=user.name, num_sessions=num_ended))
+
+
+@router.post(
+    "/{name}/sign-in-link",
+    summary="Make a link that signs a user in, once",
+    responses=openapi.answers(SignInLinkDescription),
+)
+@requires(Permission.USERS_WRITE, "user.link")
+async def create_sign_in_link(request: Request, name: str) -> Response:
+    """Create a link for one sign-in. The first who opens it within five minutes is signed in as the user."""
+    services = services_of(request)
+
+    def create() -> SignInLinkDescription:
+        user = services.users.get(name)
+        token, expires_at = services.sessions.begin_link(user)
+        return SignInLinkDescription(user=user.name, path=f"{LINK_PATH}?token={token}", expires_at=expires_at)
+
+    return json_response(await asyncio.to_thread(create))
 
 
 @router.delete("/{name}", summary="Remove a user", status_code=204)

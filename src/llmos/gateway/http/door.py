@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -28,7 +29,7 @@ from llmos.gateway.http.paths import PathMethods, normalize
 from llmos.gateway.http.security_headers import headers_of_content
 from llmos.gateway.http.session_cookies import CSRF_HEADER, check_csrf, session_token
 from llmos.gateway.http.trusted_proxies import TrustedProxies
-from llmos.gateway.log import RequestLog
+from llmos.gateway.log import RequestLog, current_request
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.security.audit.entries import Event
@@ -37,6 +38,8 @@ from llmos.security.auth import presented_key
 from llmos.security.authenticator import Authenticator
 from llmos.security.callers import Caller
 from llmos.security.users.sessions import Sessions
+
+MAX_TRACEPARENT_LENGTH = 256
 
 _log = logging.getLogger(__name__)
 
@@ -59,13 +62,17 @@ class Door:
         cors: Cors,
         log: RequestLog,
         mounted: Sequence[str] = (),
+        open_mounts: Sequence[str] = (),
     ) -> None:
-        """Open for `app`. `mounted`: the paths of other applications below it."""
+        """Open for `app`. `mounted`: the paths of other applications below it; `open_mounts`: of those among them that
+        need no key."""
         self._app = app
         self._authenticator, self._readiness, self._metrics = authenticator, readiness, metrics
         self._sessions, self._settings = sessions, settings
         self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
         self._audit = audit
+        self._open_mounts = frozenset(open_mounts)
+        self._open_below = tuple(f"{each}/" for each in open_mounts)
         self._proxies = TrustedProxies(settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +83,7 @@ class Door:
         scope = normalize(scope, self._mounted)
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
+        current_request.set(request_id)
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows the real method, and leaves the body out.
         header_names = {"x-request-id", error_format_of(scope).id_header}
@@ -140,7 +148,7 @@ class Door:
         return response
 
     async def _refusal(self, scope: Scope, headers: Headers) -> LLMOSError | None:
-        if is_open(scope["path"]):
+        if is_open(scope["path"]) or self._is_in_open_mount(scope["path"]):
             return None
         try:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
@@ -149,10 +157,19 @@ class Door:
                 scope["state"]["caller"] = await self._signed_in(headers, scope)
         except LLMOSError as error:
             return error
-        scope["state"]["caller"] = replace(scope["state"]["caller"], request_id=scope["state"]["request_id"])
-        if self._readiness.is_draining:
+        caller: Caller = replace(
+            scope["state"]["caller"],
+            request_id=scope["state"]["request_id"],
+            traceparent=headers.get("traceparent", "")[:MAX_TRACEPARENT_LENGTH],
+        )
+        scope["state"]["caller"] = caller
+        # Runs of applications end before the server does, and ask models until then.
+        if self._readiness.is_draining and caller.app is None:
             return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
         return None
+
+    def _is_in_open_mount(self, path: str) -> bool:
+        return path in self._open_mounts or path.startswith(self._open_below)
 
     async def _signed_in(self, headers: Headers, scope: Scope) -> Caller:
         """Return who sends the request, and record that, or that nobody may with this key."""
@@ -210,7 +227,9 @@ class Door:
 
     async def _user(self, token: str, scope: Scope, headers: Headers) -> Caller:
         """Return the caller in the session with this token. Raises Unauthenticated and PermissionDenied."""
-        found = await asyncio.to_thread(self._sessions.find, token)
+        # A page that is open asks for news by itself, which keeps no session from ending.
+        is_use = not scope["state"].get("is_poll", False)
+        found = await asyncio.to_thread(partial(self._sessions.find, token, is_use=is_use))
         if found is None:
             raise Unauthenticated("Your session has ended. Sign in again: GET /llmos/v1/sign-in")
         check_csrf(scope["method"], headers.get(CSRF_HEADER), token)
@@ -219,5 +238,5 @@ class Door:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: a label must not grow with what callers send.
         route = getattr(scope.get("route"), "path_format", "other")
-        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+        self._metrics.child(self._metrics.requests, scope["method"], route, str(status)).inc()
+        self._metrics.child(self._metrics.request_seconds, route).observe(seconds)

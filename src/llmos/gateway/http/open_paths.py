@@ -2,10 +2,15 @@
 
 OPEN_PATHS = ("/health/", "/v2/health/")
 
+LINK_PATH = "/llmos/v1/sign-in/link"
+"""Where a link that signs a user in leads to."""
+
 SIGN_IN_PATHS = (
     "/llmos/v1/session",
     "/llmos/v1/session/password",
     "/llmos/v1/sign-in",
+    LINK_PATH,
+    "/llmos/v1/sign-in/ways",
     "/llmos/v1/sign-in/oidc",
     "/llmos/v1/sign-in/oidc/callback",
     "/llmos/v1/sign-out",

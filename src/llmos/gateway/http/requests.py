@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from llmos.core.errors import BadRequest, TooLarge
 from llmos.core.json_text import read_json
@@ -18,6 +18,7 @@ from llmos.gateway.http.ignored import IgnoredFields, ignored_fields
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_DISCARDED_BYTES = 128 * 2**20
+_MAX_PACKET_BYTES = 2**18
 
 Int64 = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 """The integers that msgpack can carry to the replica."""
@@ -101,9 +102,29 @@ def parse_query(request: Request, kind: type[R]) -> R:
 
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body. Raises TooLarge for one over the limit, with or without a Content-Length."""
+    if (whole := await _whole_body(request, limit_bytes)) is not None:
+        request.state.body = whole
+        return whole
     body = b"".join([chunk async for chunk in body_chunks(request, limit_bytes)])
     request.state.body = body  # For the receipt of an answer; see caller_of() in replies.py.
     return body
+
+
+async def _whole_body(request: Request, limit_bytes: int) -> bytes | None:
+    """Return a body that has arrived in one piece, as most do; None for one that body_chunks() must read."""
+    headers = request.headers
+    declared = headers.get("content-length", "")
+    is_plain = declared.isdecimal() and "content-encoding" not in headers and "expect" not in headers
+    if not is_plain or int(declared) > min(limit_bytes, _MAX_PACKET_BYTES):
+        return None
+    pieces = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
 
 
 async def body_chunks(request: Request, limit_bytes: int, what: str = "request") -> AsyncIterator[bytes]:
@@ -204,7 +225,7 @@ def _parse(body: bytes) -> Any:
 
 def _clean(fields: Mapping[str, Any], kind: type[RequestObject], where: str, ignored: IgnoredFields) -> dict[str, Any]:
     """Drop nulls and ignored fields. Raises BadRequest for an unknown or unsupported field."""
-    known = kind.__struct_fields__
+    known = kind.__struct_encode_fields__
     cleaned: dict[str, Any] = {}
     for name, value in fields.items():
         if value is None or name in kind.harmless:

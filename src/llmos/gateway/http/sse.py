@@ -1,8 +1,7 @@
 """Responses that run a call: one JSON document or a stream of events, for as long as the caller stays connected."""
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -12,7 +11,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from llmos.core.connected import while_connected
 from llmos.core.errors import LLMOSError
+from llmos.core.money import format_nanos
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.cache_control import parse_cache_control
 from llmos.gateway.calls.call import Call
@@ -27,6 +28,9 @@ VERSION_HEADER = "llmos-version"
 
 CACHE_HEADER = "llmos-cache"
 """The response header of routes with a response cache: hit or miss."""
+
+COST_HEADER = "llmos-cost"
+"""The response header of whole answers with what they cost, such as "0.000012 EUR", where a price applies."""
 
 RECEIPT_HEADER = "x-llmos-receipt"
 """The response header with the path of the answer's receipt, which is there when the answer has ended."""
@@ -77,7 +81,7 @@ def event(value: Any, name: str | None = None) -> bytes:
 
 
 class Generator(Protocol):
-    """What runs a call: the pipeline, or something that runs several through it."""
+    """The object that runs a call: the pipeline, or something that runs several through it."""
 
     def generate(self, call: Call, *, is_streamed: bool = True) -> AbstractAsyncContextManager[Answer]: ...
 
@@ -99,7 +103,8 @@ class AnswerResponse(Response):
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             body = await self._renderer.complete(answer)
         ignored_fields(scope).extend(answer.ignored)
-        headers = {VERSION_HEADER: answer.served.ref, **cache_headers(answer), **receipt_headers(answer)}
+        more = cache_headers(answer) | receipt_headers(answer) | cost_headers(answer)
+        headers = {VERSION_HEADER: answer.served.ref, **more}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
@@ -144,6 +149,12 @@ def receipt_headers(answer: Answer | Embeddings | Ratings) -> dict[str, str]:
     return {RECEIPT_HEADER: receipt_path(answer)} if answer.has_receipt else {}
 
 
+def cost_headers(answer: Answer | Embeddings | Ratings) -> dict[str, str]:
+    """Return the header that says what an answer costs, which is known when it has ended."""
+    charge = answer.attempt.charge
+    return {} if charge is None else {COST_HEADER: f"{format_nanos(charge.cost_nanos)} {charge.currency}"}
+
+
 def receipt_path(answer: Answer | Embeddings | Ratings) -> str:
     return f"/llmos/v1/answers/{answer.id}/receipt"
 
@@ -158,7 +169,7 @@ class Work:
 
 def embedded(embeddings: Embeddings, value: Any) -> Work:
     """Return `value`, which tells what the embeddings are, as JSON, with the headers of embeddings."""
-    return Work(encode(value), receipt_headers(embeddings))
+    return Work(encode(value), receipt_headers(embeddings) | cost_headers(embeddings))
 
 
 class WorkResponse(Response):
@@ -190,30 +201,6 @@ def cache_headers(answer: Answer) -> dict[str, str]:
     if answer.cache_age_seconds is None:
         return {CACHE_HEADER: "miss"}
     return {CACHE_HEADER: "hit", "age": str(int(answer.cache_age_seconds))}
-
-
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`, and cancel it as soon as the client hangs up. The body of the request must have been read."""
-    task = asyncio.current_task()
-    assert task is not None
-    is_gone = False
-
-    async def watch() -> None:
-        nonlocal is_gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        is_gone = True
-        task.cancel()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        await work
-    except asyncio.CancelledError:
-        # Only the cancellation by watch() ends here; any other one continues.
-        if not is_gone or task.uncancel():
-            raise
-    finally:
-        watcher.cancel()
 
 
 async def _nothing() -> Any:

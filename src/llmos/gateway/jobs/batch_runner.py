@@ -10,7 +10,6 @@ continues with the lines that aren't in it. One process at a time runs the batch
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -18,17 +17,20 @@ from itertools import islice
 
 from starlette.types import ASGIApp
 
+from llmos.core.changes import Changes
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import LLMOSError
+from llmos.core.group_writer import GroupWriter
 from llmos.data.batches import Batch, Batches, Problem
 from llmos.data.erased_contents import ErasedContents
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.jobs import batch_lines, internal_requests
+from llmos.gateway.jobs import batch_lines
 from llmos.gateway.jobs.background_callers import BackgroundCallers
+from llmos.gateway.jobs.background_calls import NUM_RUNNING_ALONE, BackgroundCall, BackgroundCalls
 from llmos.gateway.jobs.batch_lines import Line, read_lines
-from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
+from llmos.gateway.jobs.waking import Pause, lock_folder
 from llmos.security.keys import Keys
 from llmos.security.users.users import Users
 
@@ -39,15 +41,6 @@ MAX_LINES = 50_000
 
 MAX_PROBLEMS = 100
 """The limit of reasons that a failed batch lists."""
-
-NUM_RUNNING_ALONE = 16
-"""Lines that are answered at the same time while there are no live calls."""
-
-NUM_RUNNING_BESIDE = 8
-"""The same while there are live calls. In most steps of the engine these lines only wait; their prompts don't."""
-
-MAX_FAILURES = 3
-"""A line fails after the model's process has died this many times while answering it."""
 
 POLL_SECONDS = 5
 """The delay until a batch that another process created is noticed."""
@@ -69,11 +62,10 @@ class BatchRunner:
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
     ) -> None:
-        self._app = app
         self._batches = batches
         self._files = files
-        self._slots = _Slots(admission)
-        self._callers = BackgroundCallers(keys, users, clock=clock)
+        callers = BackgroundCallers(keys, users, clock=clock)
+        self._calls = BackgroundCalls(app, admission, callers, pause=pause)
         self._clock = clock
         self._pause = pause
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -168,7 +160,7 @@ class BatchRunner:
         return True
 
     async def _answer_all(self, batch: Batch, journal: Journal) -> None:
-        writer = _Writer(journal)
+        writer = GroupWriter(journal.write)
         lines = (line for line in self._lines(batch) if line.number not in journal.recorded)
         slots = asyncio.Semaphore(NUM_RUNNING_ALONE)
         async with asyncio.TaskGroup() as running:
@@ -180,24 +172,23 @@ class BatchRunner:
                 task = running.create_task(self._answer(batch, line, writer))
                 task.add_done_callback(lambda _: slots.release())
 
-    async def _answer(self, batch: Batch, line: Line, writer: "_Writer") -> None:
+    async def _answer(self, batch: Batch, line: Line, writer: GroupWriter[Entry]) -> None:
         if line.refusal is not None:
             await writer.write(batch_lines.refused_entry(batch.id, line, line.refusal))
             return
-        num_failures = 0
-        while True:
-            async with self._slots:
-                try:
-                    caller = await asyncio.to_thread(self._callers.caller, batch.tenant, batch.key_id, "batch")
-                except LLMOSError as error:
-                    await writer.write(batch_lines.refused_entry(batch.id, line, error))
-                    return
-                reply = await internal_requests.post(self._app, batch.endpoint, line.body, caller)
-            num_failures += reply.status == 502
-            if not (reply.status in (429, 503) or (reply.status == 502 and num_failures < MAX_FAILURES)):
-                break
-            # No caller waits for the answer, so the runner itself retries when a live caller would be told to.
-            await self._pause(float(reply.headers.get("retry-after", 1)))
+        call = BackgroundCall(
+            project=batch.tenant,
+            key_id=batch.key_id,
+            what="batch",
+            path=batch.endpoint,
+            body=line.body,
+            call_key=f"{batch.id}/{line.number}",
+        )
+        try:
+            reply = await self._calls.post(call)
+        except LLMOSError as error:
+            await writer.write(batch_lines.refused_entry(batch.id, line, error))
+            return
         await writer.write(batch_lines.answered_entry(batch.id, line, reply))
 
     def _fail_unanswered(self, batch: Batch, journal: Journal) -> None:
@@ -242,57 +233,3 @@ def _check(lines: Iterator[Line]) -> tuple[int, list[Problem]]:
         return 0, [Problem("empty_file", "The file has no requests: write one JSON object a line.")]
     # An invalid line is only an error among the answers, as long as another line can run.
     return num_lines, duplicates or (refused if num_refused == num_lines else [])
-
-
-class _Writer:
-    """Writes answers to the journal. Those that arrive during a write are written together."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._pending: list[Entry] = []
-        self._writing = asyncio.Lock()
-
-    async def write(self, entry: Entry) -> None:
-        """Returns when the entry is on the disk."""
-        self._pending.append(entry)
-        async with self._writing:
-            if self._pending:
-                entries, self._pending = self._pending, []
-                await asyncio.to_thread(self._journal.write, entries)
-
-
-class _Slots:
-    """Limits the lines of all batches that are answered at the same time. First come, first served."""
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._num_taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def __aenter__(self) -> None:
-        while not self._num_free():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._wake()  # The free slot may have been for this one.
-                raise
-        self._num_taken += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self._num_taken -= 1
-        self._wake()
-
-    def _num_free(self) -> int:
-        # Running lines aren't aborted for a live call: in each step of the engine, the live call comes first anyway.
-        limit = NUM_RUNNING_BESIDE if self._admission.num_open else NUM_RUNNING_ALONE
-        return max(0, limit - self._num_taken)
-
-    def _wake(self) -> None:
-        num_free = self._num_free()
-        while num_free and self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():  # Otherwise it was cancelled.
-                waiter.set_result(None)
-                num_free -= 1

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from llmos.core.changes import Changes
 from llmos.core.errors import Unavailable
 from llmos.core.jobs.jobs import Job, Jobs
-from llmos.gateway.jobs.waking import Changes
 
 POLL_SECONDS = 1
 """The delay until a change that another process made is noticed."""

@@ -9,21 +9,24 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from llmos.core.changes import Changes
 from llmos.core.clock import Clock, utc_now
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError
 from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
+from llmos.data.evals import EvalRuns
 from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors
 from llmos.gateway.jobs.job_process import no_embedding, run_in_process
-from llmos.gateway.jobs.kinds import Context, JobKind, job_kinds
-from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
+from llmos.gateway.jobs.kinds import Context, JobKind, Question, job_kinds
+from llmos.gateway.jobs.waking import Pause, lock_folder
 from llmos.gateway.jobs.worker import Assignment
 from llmos.models.registry import Registry
 
@@ -56,12 +59,14 @@ class JobRunner:
         settings: Settings,
         *,
         embed: "Callable[[Job, TextsToEmbed], Awaitable[Vectors]] | None" = None,
+        ask: "Callable[[Job, Question], Coroutine[Any, Any, dict[str, Any]]] | None" = None,
+        evals: EvalRuns | None = None,
         kinds: Mapping[str, JobKind[Any]] | None = None,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
     ) -> None:
-        """`embed`: makes vectors for heavy jobs."""
-        self._embed = embed
+        """`embed`: makes vectors for heavy jobs. `ask`: asks models for the others. `evals`: where their runs are."""
+        self._embed, self._ask, self._evals = embed, ask, evals
         self._jobs, self._registry, self._settings = jobs, registry, settings
         self._kinds = job_kinds() if kinds is None else kinds
         self._created_at = clock()
@@ -89,12 +94,13 @@ class JobRunner:
 
     def _sweep(self) -> None:
         """Remove what is no longer needed, and the attached jobs of a server that died."""
-        for job in self._jobs.live():
+        live = self._jobs.live()
+        for job in live:
             if job.is_attached and job.created_at < self._created_at:
                 self._release(job)  # Its followers have gone with that server.
         self._jobs.remove_old()
         oldest = time.time() - KEEP_TEXTS_SECONDS
-        needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in self._jobs.live()}
+        needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in live}
         for text in self._settings.jobs_path.glob("*.txt"):
             if text.stem not in needed and text.stat().st_mtime < oldest:
                 text.unlink(missing_ok=True)
@@ -197,6 +203,14 @@ class JobRunner:
     async def _in_thread(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
         loop, is_stopped = asyncio.get_running_loop(), threading.Event()
         outcome: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        questions: set[Future[dict[str, Any]]] = set()
+
+        def ask(question: Question) -> "Future[dict[str, Any]]":
+            assert self._ask is not None, "there are models"
+            future = asyncio.run_coroutine_threadsafe(self._ask(job, question), loop)
+            questions.add(future)
+            future.add_done_callback(questions.discard)
+            return future
 
         def progress(label: str, num_done: int, num_total: int | None) -> None:
             if is_stopped.is_set() or not self._jobs.report(job.id, Step(label, num_done, num_total)):
@@ -209,6 +223,8 @@ class JobRunner:
                 project=job.project,
                 actor=job.actor,
                 progress=progress,
+                evals=self._evals,
+                ask=None if self._ask is None else ask,
             )
             try:
                 result = kind.work(context, msgspec.convert(job.request, kind.request))
@@ -226,6 +242,8 @@ class JobRunner:
             return await outcome
         finally:
             is_stopped.set()
+            for future in [*questions]:
+                future.cancel()
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -6,7 +6,6 @@ stopped. So is the evidence of the current step, but for that of the last second
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,8 +15,9 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.rollouts.cases import Case
+from llmos.deployments.rollouts.decision import decide, has_enough, measure
 from llmos.deployments.rollouts.evidence import Evidence
-from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
+from llmos.deployments.rollouts.gates import Judgement, judge, metrics_of, parse_gate
 from llmos.deployments.rollouts.rollout import Rollout
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.engine.messages import SamplingParams
@@ -98,42 +98,25 @@ class RolloutRunner:
             return
         judgement = _NO_CASES
         if gate.asks_for_score:
-            judgement = judge(gate.of_score, self._measured(rollout), rollout.min_calls)
+            window, before = (self._window(rollout, target) for target in (rollout.target, rollout.main_before))
+            judgement = judge(gate.of_score, measure(rollout, window, before), rollout.min_calls)
         if judgement.verdict == "holds":
             # If the first step leaves no calls to the current target, its earlier calls are compared with.
             remembered = self._evidence.window(rollout.route, rollout.main_before)
-            baseline = metrics_of(remembered) if _has_enough(remembered, rollout) else None
+            baseline = metrics_of(remembered) if has_enough(remembered, rollout) else None
             await asyncio.to_thread(self._rollouts.advance, rollout, judgement, baseline)
         else:
             await asyncio.to_thread(self._rollouts.roll_back, rollout, judgement.reason)
 
     async def _judge(self, rollout: Rollout) -> None:
-        measured = self._measured(rollout)
-        judgement = judge(parse_gate(rollout.gate), measured, rollout.min_calls)
-        if judgement.verdict == "fails":
-            await asyncio.to_thread(self._rollouts.roll_back, rollout, judgement.reason)
-        elif judgement.verdict == "holds":
-            await asyncio.to_thread(self._rollouts.advance, rollout, judgement, measured.before)
-        elif self._held_seconds(rollout) > (rollout.max_hold_seconds or math.inf):
-            reason = (
-                f"not enough is known after {self._held_seconds(rollout):.0f} seconds at {rollout.percent:g} %:"
-                f" {judgement.reason}"
-            )
-            await asyncio.to_thread(self._rollouts.roll_back, rollout, reason)
-        elif rollout.reason != (waits_for := f"waits: {judgement.reason}"):
+        window, before = (self._window(rollout, target) for target in (rollout.target, rollout.main_before))
+        decision = decide(rollout, window, before, self._clock())
+        if decision.verdict == "fails":
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, decision.judgement.reason)
+        elif decision.verdict == "holds":
+            await asyncio.to_thread(self._rollouts.advance, rollout, decision.judgement, decision.before)
+        elif rollout.reason != (waits_for := f"waits: {decision.judgement.reason}"):
             await asyncio.to_thread(self._rollouts.hold, rollout, waits_for)
-
-    def _held_seconds(self, rollout: Rollout) -> float:
-        return (self._clock() - rollout.step_began_at).total_seconds()
-
-    def _measured(self, rollout: Rollout) -> Measured:
-        window = self._window(rollout, rollout.target)
-        before = self._window(rollout, rollout.main_before)
-        # In the last step the former target gets no calls, except some that take long to end. Then the calls of the
-        # step before are compared with.
-        is_shared = rollout.percent < 100
-        baseline = metrics_of(before) if is_shared and _has_enough(before, rollout) else dict(rollout.baseline)
-        return Measured(window=window, before=baseline, scores=rollout.scores)
 
     def _window(self, rollout: Rollout, target: str) -> TargetEvidence:
         return self._evidence.window(rollout.route, target, rollout.step_began_at)
@@ -176,7 +159,3 @@ class RolloutRunner:
         async with self._pipeline.generate(call, is_streamed=False) as answer:
             (choice,) = await answer.read_choices()
         return choice.text
-
-
-def _has_enough(window: TargetEvidence, rollout: Rollout) -> bool:
-    return window.num_answered + window.num_failed >= rollout.min_calls

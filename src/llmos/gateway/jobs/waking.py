@@ -1,9 +1,8 @@
-"""Shared by the runners of batches and of jobs: one runner per home, woken when something changes."""
+"""Shared by the runners of batches and of jobs: one runner per home."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from llmos.core.locks import locked
@@ -12,25 +11,6 @@ _log = logging.getLogger(__name__)
 
 Pause = Callable[[float], Awaitable[None]]
 """asyncio.sleep, or a test's own."""
-
-
-class Changes:
-    """Wakes one task of the event loop in which it was created when something has changed."""
-
-    def __init__(self) -> None:
-        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
-
-    def notify(self) -> None:
-        """Report a change. Any thread may call this."""
-        with suppress(RuntimeError):  # The loop is closed: the server has stopped.
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    async def wait(self, max_seconds: float) -> None:
-        """Return after a change since the last return, or after `max_seconds`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max_seconds):
-                await self._event.wait()
-        self._event.clear()
 
 
 async def lock_folder(held: ExitStack, folder: Path, poll_seconds: float, pause: Pause) -> None:

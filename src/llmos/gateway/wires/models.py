@@ -30,9 +30,11 @@ router = APIRouter(prefix="/v1/models", tags=["inference"])
 )
 @requires(Permission.INFERENCE)
 async def list_models(request: Request) -> Response:
-    """`after_id`, `before_id` and `limit` are for Anthropic's format; OpenAI's lists all."""
+    """The applications of the key's project are among them. `after_id`, `before_id` and `limit` are for Anthropic's
+    format; OpenAI's lists all."""
     services = services_of(request)
     models = await asyncio.to_thread(served_models, services.routes, services.registry, caller_of(request))
+    models |= services.applications.served(caller_of(request))
     if _ANTHROPIC in request.headers:
         rendered = [anthropic_models.render_model(name, model) for name, model in models.items()]
         return json_response(anthropic_models.page(rendered, request.query_params))
@@ -49,7 +51,9 @@ async def list_models(request: Request) -> Response:
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)
     caller_of(request).check_model(model)
-    version = await asyncio.to_thread(services.routes.resolve_primary, model)
+    version = services.applications.served(caller_of(request)).get(model)
+    if version is None:
+        version = await asyncio.to_thread(services.routes.resolve_primary, model)
     return json_response(
         anthropic_models.render_model(model, version) if _ANTHROPIC in request.headers else render_model(model, version)
     )

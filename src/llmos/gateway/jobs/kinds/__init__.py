@@ -14,12 +14,24 @@ from llmos.core.config import Settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
 from llmos.core.suggest import nearest
+from llmos.data.evals import EvalRuns
 from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors
 from llmos.gateway.http.requests import RequestObject
 from llmos.models.registry import Registry
 from llmos.security.permissions import Permission
 
 R = TypeVar("R", bound=RequestObject)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A request of a job to a model."""
+
+    path: str
+    """Such as /v1/chat/completions."""
+    body: bytes
+    key: str = ""
+    """The same for a question that is asked again after a crash: its answer is counted once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +46,10 @@ class Context:
     progress: Progress
     embed: "Callable[[TextsToEmbed], Future[Vectors]] | None" = None
     """Begin to make vectors in the serving process; several calls at once. None for jobs that aren't heavy."""
+    evals: EvalRuns | None = None
+    """None for heavy jobs."""
+    ask: "Callable[[Question], Future[dict[str, Any]]] | None" = None
+    """Begin to ask a model; many calls at once. None for heavy jobs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,7 +39,7 @@ class KnowledgeFile(RequestObject, kw_only=True):
 
 
 class SyncFields(RequestObject, kw_only=True):
-    """Which documents, and how they become knowledge. What is left out stays as it is in the newest Version."""
+    """The documents to take, and how they become knowledge. What is left out stays as it is in the newest Version."""
 
     lists: ClassVar[Mapping[str, type[RequestObject]]] = {"files": KnowledgeFile}
 

@@ -6,7 +6,9 @@ import msgspec
 
 from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.applications import cited_parts
 from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
+from llmos.gateway.http.answers import cost_fields
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded", "refusal"]
 
@@ -21,10 +23,26 @@ class AnthropicUsage(msgspec.Struct):
     output_tokens: int
     cache_creation_input_tokens: int = 0
     """Always 0: caching a prompt costs nothing extra."""
+    cost: str | msgspec.UnsetType = msgspec.UNSET
+    """What the answer costs, as a decimal. Absent where no price applies."""
+    currency: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class CharLocation(msgspec.Struct, tag_field="type", tag="char_location", kw_only=True):
+    """A place in a document that the text rests on. Answers of applications have some."""
+
+    cited_text: str
+    document_index: int
+    """Of the documents that the answer cites, in the order of their first citation."""
+    document_title: str
+    start_char_index: int
+    end_char_index: int
+    file_id: str | None = None
 
 
 class AnswerText(msgspec.Struct, tag_field="type", tag="text"):
     text: str
+    citations: list[CharLocation] | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnswerThinking(msgspec.Struct, tag_field="type", tag="thinking"):
@@ -69,12 +87,28 @@ class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     content_block: AnswerBlock | None = None
     delta: dict[str, Any] | None = None
     """{"type": "text_delta", "text"}, {"type": "thinking_delta", "thinking"}, {"type": "input_json_delta",
-    "partial_json"}; in message_delta, stop_reason and stop_sequence."""
+    "partial_json"}, {"type": "citations_delta", "citation"}; in message_delta, stop_reason and stop_sequence."""
     usage: AnthropicUsage | None = None
     warnings: list[CallWarning] = []
     """In message_delta: the calls whose input doesn't follow its schema."""
     error: dict[str, Any] | None = None
     request_id: str | None = None
+
+
+def render_citations(answer: Answer, text: str) -> list[CharLocation]:
+    """Return what the text of an application's answer rests on."""
+    parts = cited_parts(answer.application, text)
+    documents = [*dict.fromkeys(part.citation.document for part in parts)]
+    return [
+        CharLocation(
+            cited_text=part.citation.quote,
+            document_index=documents.index(part.citation.document),
+            document_title=part.citation.document,
+            start_char_index=part.citation.start,
+            end_char_index=part.citation.end,
+        )
+        for part in parts
+    ]
 
 
 def render_message(
@@ -95,7 +129,14 @@ def render_message(
 def usage(answer: Answer) -> AnthropicUsage:
     """Return the tokens that the answer has used so far."""
     num_cached = answer.num_cached_tokens
-    return AnthropicUsage(answer.num_prompt_tokens - num_cached, num_cached, answer.num_completion_tokens)
+    cost, currency = cost_fields(answer.attempt.charge)
+    return AnthropicUsage(
+        answer.num_prompt_tokens - num_cached,
+        num_cached,
+        answer.num_completion_tokens,
+        cost=cost,
+        currency=currency,
+    )
 
 
 def stop_reason(answer: Answer, reason: FinishReason, stop: str | int | None) -> tuple[StopReason, str | None]:

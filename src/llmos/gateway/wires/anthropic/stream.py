@@ -1,6 +1,9 @@
 """Rendering of an answer as a message, complete or as a stream of events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import msgspec
 
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import Delta
@@ -12,7 +15,9 @@ from llmos.gateway.wires.anthropic.answers import (
     AnswerText,
     AnswerThinking,
     AnswerToolUse,
+    CharLocation,
     call_input,
+    render_citations,
     render_message,
     stop_reason,
     usage,
@@ -32,14 +37,14 @@ class MessageRenderer(AnswerRenderer):
         if choice.reasoning:
             content.append(AnswerThinking(choice.reasoning))
         if choice.text:
-            content.append(AnswerText(choice.text))
+            content.append(AnswerText(choice.text, render_citations(answer, choice.text) or msgspec.UNSET))
         content += [AnswerToolUse(call.id, call.name, call_input(call)) for call in choice.tool_calls]
         reason, sequence = stop_reason(answer, choice.finish_reason, choice.stop_reason)
         return sse.encode(render_message(answer, content, reason, sequence))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         blocks = _BlockEvents()
-        has_begun = False
+        has_begun, text = False, ""
         async for delta in answer.deltas:
             chunk = b""
             if not has_begun:
@@ -48,13 +53,15 @@ class MessageRenderer(AnswerRenderer):
                 chunk = sse.event({"type": "message_start", "message": render_message(answer, [])}, "message_start")
                 chunk += sse.event({"type": "ping"}, "ping")
             chunk += blocks.push(delta)
+            text += delta.text if answer.application is not None else ""
             if delta.finish_reason is not None:
                 reason, sequence = stop_reason(answer, delta.finish_reason, delta.stop_reason)
                 ending = {"stop_reason": reason, "stop_sequence": sequence}
                 event = {"type": "message_delta", "delta": ending, "usage": usage(answer)}
                 if answer.warnings:
                     event["warnings"] = answer.warnings
-                chunk += blocks.close() + sse.event(event, "message_delta")
+                chunk += blocks.cite(render_citations(answer, text)) + blocks.close()
+                chunk += sse.event(event, "message_delta")
             if chunk:
                 yield chunk
 
@@ -88,6 +95,12 @@ class _BlockEvents:
                 chunk += self._delta({"type": "input_json_delta", "partial_json": call.arguments})
         return chunk
 
+    def cite(self, citations: Sequence[CharLocation]) -> bytes:
+        """Return the events with the citations of the open block of text."""
+        if self._open != "text":
+            return b""
+        return b"".join(self._delta({"type": "citations_delta", "citation": each}) for each in citations)
+
     def close(self) -> bytes:
         """Return the event that closes the open block, if there is one."""
         if self._open is None:
@@ -105,6 +118,6 @@ class _BlockEvents:
         self._num_begun += 1
         return chunk + sse.event(event, "content_block_start")
 
-    def _delta(self, delta: dict[str, str]) -> bytes:
+    def _delta(self, delta: dict[str, Any]) -> bytes:
         event = {"type": "content_block_delta", "index": self._num_begun - 1, "delta": delta}
         return sse.event(event, "content_block_delta")

@@ -8,6 +8,7 @@ import msgspec
 
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway.calls.answer import Answer, finite
+from llmos.gateway.calls.tool_calls import CallWarning
 
 DoneReason = Literal["stop", "length", "load", "unload", "content_filter"]
 """An answer that ends with a tool call has the reason stop. content_filter: a guardrail withheld the rest."""
@@ -33,6 +34,8 @@ class OllamaAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The tokens of the answer, including the token that ended it."""
     eval_duration: int | None = None
     """The time from the first token to the last."""
+    warnings: list[CallWarning] = []
+    """In the last line: calls whose arguments don't follow their schema, and a budget that ended the answer."""
 
 
 class OllamaLogprob(msgspec.Struct):
@@ -67,6 +70,7 @@ def final_fields(answer: Answer, finish_reason: FinishReason) -> dict[str, Any]:
         "prompt_eval_duration": _nanoseconds(timings.prompt),
         "eval_count": answer.num_completion_tokens,
         "eval_duration": _nanoseconds(timings.answer),
+        "warnings": answer.warnings,
     }
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.engine.sampling_params import check_sampling
+from llmos.gateway.calls.applications import app_of
 from llmos.gateway.calls.call import Sampling
 from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_object, json_schema
@@ -200,6 +201,8 @@ class GenerateFields(ModelFields, kw_only=True):
 
         `ignored` gets the options that ask for more than the model has.
         """
+        if app_of(self.model) is not None:
+            return  # It has options of its own, and says which of these have no effect.
         backend = await pipeline.backend(strip_latest(self.model))
         if self.options.exceeds_window(backend.served.context_length):
             ignored.add("options.num_ctx")

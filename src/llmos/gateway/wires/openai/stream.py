@@ -1,6 +1,9 @@
 """The frame of a stream's events in OpenAI's chat and completions."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.tool_calls import CallWarning
@@ -22,11 +25,12 @@ class EventFrame:
         self.opening = b"data: " + sse.encode(head)[:-1] + b',"choices":['
         self.closing = b'],"usage":null}\n\n' if wants_usage_event else b"]}\n\n"
 
-    def closing_with(self, warnings: Sequence[CallWarning]) -> bytes:
-        """Return `closing` with warnings about the choice that ends with this event."""
-        if not warnings:
-            return self.closing
-        return self.closing[:-3] + b',"warnings":' + sse.encode(warnings) + b"}\n\n"
+    def closing_with(self, warnings: Sequence[CallWarning], run: Any = msgspec.UNSET) -> bytes:
+        """Return `closing` with warnings about the choice that ends with this event, and an application's run."""
+        closing = self.closing
+        if warnings:
+            closing = closing[:-3] + b',"warnings":' + sse.encode(warnings) + b"}\n\n"
+        return closing if run is msgspec.UNSET else closing[:-3] + b',"run":' + sse.encode(run) + b"}\n\n"
 
     def usage_event(self, answer: Answer) -> bytes:
         """Return the last event, which has the usage and no choice."""

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason
+from llmos.gateway.calls.tool_calls import CallWarning
 from llmos.gateway.http.answers import Usage
 
 
@@ -20,6 +21,8 @@ class GeneratedAnswer(msgspec.Struct, kw_only=True):
     """null for a provider's model."""
     finish_reason: FinishReason
     usage: Usage
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """A budget that ended the answer."""
 
 
 class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -32,3 +35,4 @@ class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
     digest: str | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET

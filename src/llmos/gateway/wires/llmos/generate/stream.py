@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
+
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
@@ -35,4 +37,5 @@ def _fields(answer: Answer) -> dict[str, Any]:
         "version": answer.served.ref,
         "digest": answer.served.digest,
         "usage": usage(answer),
+        "warnings": answer.warnings or msgspec.UNSET,
     }

@@ -14,10 +14,12 @@ from llmos.core.schemas.likelihood import (
 from llmos.engine.messages import TokenScore
 from llmos.gateway.calls.answer import finite
 from llmos.gateway.calls.rating import Normalize, Ratings, probabilities, text_of
+from llmos.gateway.http.answers import cost_fields
 
 
 def render_likelihood(ratings: Ratings, normalize: Normalize) -> LikelihoodDescription:
     normalized = ratings.normalized(normalize)
+    cost, currency = cost_fields(ratings.attempt.charge)
     return LikelihoodDescription(
         id=ratings.id,
         created=ratings.created,
@@ -32,6 +34,8 @@ def render_likelihood(ratings: Ratings, normalize: Normalize) -> LikelihoodDescr
             total_tokens=ratings.num_tokens,
             prompt_tokens_details=CachedTokens(ratings.rated.num_cached_tokens),
             computed_tokens=ratings.rated.num_computed_tokens,
+            cost=cost,
+            currency=currency,
         ),
     )
 

@@ -11,7 +11,7 @@ from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
-from llmos.gateway.http.sse import VERSION_HEADER, Work, WorkResponse, receipt_headers
+from llmos.gateway.http.sse import VERSION_HEADER, Work, WorkResponse, cost_headers, receipt_headers
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.llmos.likelihood.answers import render_likelihood
 from llmos.gateway.wires.llmos.likelihood.fields import LikelihoodRequest
@@ -41,4 +41,4 @@ async def _likelihood(pipeline: Pipeline, body: LikelihoodRequest, call: RateCal
     ratings = await pipeline.rate(call)
     # A thousand options with twenty likely tokens each take a while to render.
     encoded = await asyncio.to_thread(lambda: sse.encode(render_likelihood(ratings, body.normalize)))
-    return Work(encoded, {VERSION_HEADER: ratings.served.ref, **receipt_headers(ratings)})
+    return Work(encoded, {VERSION_HEADER: ratings.served.ref, **receipt_headers(ratings), **cost_headers(ratings)})

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
+from llmos.gateway.calls.tool_calls import ToolCall
 from llmos.gateway.wires.ollama.answers import OllamaAnswer
 
 
@@ -28,8 +28,6 @@ class OllamaAnswerMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class OllamaChatAnswer(OllamaAnswer, kw_only=True, omit_defaults=True):
     message: OllamaAnswerMessage
-    warnings: list[CallWarning] = msgspec.field(default_factory=list)
-    """In the last line: the calls whose arguments don't follow their schema."""
 
 
 def render_message(text: str = "", thinking: str = "", calls: Sequence[ToolCall] = ()) -> OllamaAnswerMessage:

@@ -16,7 +16,7 @@ class OllamaChatRenderer(LineRenderer):
         (choice,) = await answer.read_choices()
         message = render_message(choice.text, choice.reasoning, choice.tool_calls)
         fields = answer_fields(answer, choice.logprobs) | final_fields(answer, choice.finish_reason)
-        return encode_line(OllamaChatAnswer(**fields, message=message, warnings=answer.warnings))
+        return encode_line(OllamaChatAnswer(**fields, message=message))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         calls: list[ToolCall] = []
@@ -32,4 +32,4 @@ class OllamaChatRenderer(LineRenderer):
                 yield encode_line(OllamaChatAnswer(**answer_fields(answer, delta.logprobs), message=message))
             if delta.finish_reason is not None:
                 fields = answer_fields(answer, []) | final_fields(answer, delta.finish_reason)
-                yield encode_line(OllamaChatAnswer(**fields, message=render_message(), warnings=answer.warnings))
+                yield encode_line(OllamaChatAnswer(**fields, message=render_message()))

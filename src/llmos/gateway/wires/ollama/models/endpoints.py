@@ -39,6 +39,7 @@ router = APIRouter(prefix="/api", tags=["ollama"])
 async def ollama_tags(request: Request) -> Response:
     services = services_of(request)
     models = await asyncio.to_thread(served_models, services.routes, services.registry, caller_of(request))
+    models |= services.applications.served(caller_of(request))
     return json_response(OllamaModels([render_model(name, model) for name, model in models.items()]))
 
 

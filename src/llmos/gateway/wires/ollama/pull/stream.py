@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from llmos.core.connected import while_connected
 from llmos.core.errors import Conflict, LLMOSError
 from llmos.core.jobs.jobs import Job, Step
 from llmos.gateway.http import errors
-from llmos.gateway.http.sse import while_connected
 from llmos.gateway.jobs.kinds import to_stored
 from llmos.gateway.jobs.kinds.pull import PULL, PullJob
 from llmos.gateway.services import Services

@@ -3,6 +3,7 @@
 import msgspec
 
 from llmos.engine.messages import FinishReason
+from llmos.gateway.calls.tool_calls import CallWarning
 
 
 class TextAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -15,3 +16,5 @@ class TextAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     finish_reason: FinishReason | None = None
     num_input_tokens: int | None = None
     num_output_tokens: int | None = None
+    warnings: list[CallWarning] = []
+    """A budget that ended the answer."""

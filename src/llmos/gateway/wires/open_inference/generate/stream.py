@@ -42,4 +42,5 @@ class TextRenderer(AnswerRenderer):
             finish_reason=reason,
             num_input_tokens=None if reason is None else answer.num_prompt_tokens,
             num_output_tokens=None if reason is None else answer.num_completion_tokens,
+            warnings=[] if reason is None else answer.warnings,
         )

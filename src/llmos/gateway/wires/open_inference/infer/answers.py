@@ -21,8 +21,9 @@ class InferAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     model_version: str
     """The version that answered."""
     outputs: list[OutputTensor]
-    parameters: dict[str, int]
-    """num_cached_tokens: the tokens of the inputs that were cached from earlier requests."""
+    parameters: dict[str, int | str]
+    """num_cached_tokens: the tokens of the inputs that were cached from earlier requests. warning: the budget that
+    ended the answer."""
 
 
 class InferRenderer:
@@ -48,9 +49,13 @@ class InferRenderer:
                 model_name=answer.served.model,
                 model_version=version_number(answer.served),
                 outputs=outputs,
-                parameters={"num_cached_tokens": answer.num_cached_tokens},
+                parameters={"num_cached_tokens": answer.num_cached_tokens, **_warning(answer)},
             )
         )
         if not self._binary:
             return Response(head, media_type="application/json")
         return Response(head + data, headers={HEADER_LENGTH: str(len(head))}, media_type="application/octet-stream")
+
+
+def _warning(answer: Answer) -> dict[str, str]:
+    return {"warning": answer.warnings[0].message} if answer.warnings else {}

@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from llmos.core.connected import while_connected
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import decode, read_body
-from llmos.gateway.http.sse import cache_headers, receipt_headers, while_connected, with_cache_control
+from llmos.gateway.http.sse import cache_headers, cost_headers, receipt_headers, with_cache_control
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.infer.answers import HEADER_LENGTH, InferAnswer, InferRenderer
 from llmos.gateway.wires.open_inference.infer.fields import InferRequest
@@ -79,5 +80,5 @@ class InferResponse(Response):
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             response = await self._renderer.complete(answer)
             response.headers.update(cache_headers(answer))
-            response.headers.update(receipt_headers(answer))
+            response.headers.update(receipt_headers(answer) | cost_headers(answer))
         await response(scope, receive, send)

@@ -5,8 +5,10 @@ from typing import Literal
 
 import msgspec
 
+from llmos.core.schemas.knowledge import Citation
 from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import CompleteChoice
+from llmos.gateway.calls.applications import ApplicationRun, citation_path, cited_parts
 from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
 from llmos.gateway.http.answers import Usage
 from llmos.gateway.wires.openai.answers import PromptLogprobs, TokenLogprobs
@@ -48,6 +50,37 @@ class ChoiceLogprobs(msgspec.Struct):
     refusal: None = None
 
 
+class UrlCitation(msgspec.Struct, kw_only=True):
+    start_index: int
+    """In characters of the message's text."""
+    end_index: int
+    title: str
+    """The document."""
+    url: str
+    """Where it is read on this server."""
+
+
+class Annotation(msgspec.Struct, kw_only=True):
+    """A place in a document that a part of the text rests on. Answers of applications have some."""
+
+    type: Literal["url_citation"] = "url_citation"
+    url_citation: UrlCitation
+    citation: Citation
+    """The place itself, with the quote."""
+
+
+class AnswerRun(msgspec.Struct, kw_only=True):
+    """The run of an application that gave the answer."""
+
+    id: str
+    state: str
+    """succeeded, or waiting for a person."""
+    abstained: bool
+    """The documents don't answer this."""
+    waits_for: str | None
+    notes: list[str]
+
+
 class AnswerMessage(msgspec.Struct):
     content: str | None
     """null if the answer consists of calls only."""
@@ -56,6 +89,7 @@ class AnswerMessage(msgspec.Struct):
     reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
     """The reasoning before the answer, if the model's format separates it."""
     tool_calls: list[AnswerToolCall] | msgspec.UnsetType = msgspec.UNSET
+    annotations: list[Annotation] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatChoice(msgspec.Struct):
@@ -78,6 +112,8 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     """The calls whose arguments don't follow their schema. Absent without any."""
     prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
     """With `prompt_logprobs` in the request."""
+    run: AnswerRun | msgspec.UnsetType = msgspec.UNSET
+    """Of an application."""
 
 
 class ChunkDelta(msgspec.Struct, omit_defaults=True):
@@ -85,6 +121,8 @@ class ChunkDelta(msgspec.Struct, omit_defaults=True):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ChunkToolCall] = []
+    annotations: list[Annotation] = []
+    """In the last event before the one with the finish_reason."""
 
 
 class ChunkChoice(msgspec.Struct):
@@ -106,10 +144,40 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     """In the event with the finish_reason: the calls whose arguments don't follow their schema."""
 
 
-def render_message(choice: CompleteChoice) -> AnswerMessage:
+def render_annotations(run: ApplicationRun | None, text: str) -> list[Annotation]:
+    """Return what the text of an application's answer rests on."""
+    return [
+        Annotation(
+            url_citation=UrlCitation(
+                start_index=part.start,
+                end_index=part.end,
+                title=part.citation.document,
+                url=citation_path(part.citation),
+            ),
+            citation=part.citation,
+        )
+        for part in cited_parts(run, text)
+    ]
+
+
+def render_run(run: ApplicationRun | None) -> AnswerRun | msgspec.UnsetType:
+    """Return what is known of an application's run that has ended."""
+    if run is None or (result := run.result) is None:
+        return msgspec.UNSET
+    return AnswerRun(
+        id=result.id,
+        state=result.state,
+        abstained=result.abstained,
+        waits_for=result.waits_for,
+        notes=result.notes,
+    )
+
+
+def render_message(choice: CompleteChoice, annotations: list[Annotation]) -> AnswerMessage:
     """Return the message of a complete choice."""
     return AnswerMessage(
         None if choice.tool_calls and not choice.text else choice.text,
         reasoning_content=choice.reasoning or msgspec.UNSET,
         tool_calls=render_calls(choice.tool_calls) if choice.tool_calls else msgspec.UNSET,
+        annotations=annotations or msgspec.UNSET,
     )

@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter, Request
 
+from llmos.gateway.calls.applications import app_of
 from llmos.gateway.http import openapi
+from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
@@ -29,6 +31,8 @@ router = APIRouter()
 async def create_chat_completion(request: Request) -> AnswerResponse:
     body = await parse_body(request, ChatRequest)
     call = body.call(caller_of(request))
+    if body.metadata and app_of(body.model) is None:
+        ignored_fields(request.scope).add("metadata")
     renderer = ChatRenderer(
         wants_logprobs=body.logprobs,
         num_prompt_logprobs=body.prompt_logprobs,

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
+from llmos.gateway.calls.applications import AppOptions
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http.requests import Hint, Int64, Unsupported, described
@@ -54,6 +55,8 @@ class ChatRequest(FormatFields, kw_only=True):
     """Passed to the model's chat template, if it supports reasoning efforts or can turn reasoning off."""
     chat_template_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     """More variables for the model's chat template, such as enable_thinking."""
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    """An application takes what it has a variable for. Models don't see it."""
     continue_final_message: bool = False
     """The last message is the beginning of the answer, which the model continues. `add_generation_prompt` must be
     false."""
@@ -63,7 +66,7 @@ class ChatRequest(FormatFields, kw_only=True):
     lists: ClassVar = {"messages": Message}
     variants: ClassVar = {"tools": TOOLS}
     unsupported: ClassVar = {
-        **HINTS,
+        **{name: hint for name, hint in HINTS.items() if name != "metadata"},
         **OLLAMA_OPTIONS,
         **VLLM_OPTIONS,
         **_OTHER_NAMES,
@@ -115,6 +118,7 @@ class ChatRequest(FormatFields, kw_only=True):
             template_options={**self.chat_template_kwargs, **effort},
             prompt_logprobs=self.prompt_logprobs,
             caller=self.on_behalf_of(caller),
+            app=AppOptions(metadata=self.metadata),
             cache_salt=self.cache_salt,
             id_prefix="chatcmpl",
         )

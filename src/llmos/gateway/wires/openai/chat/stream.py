@@ -17,7 +17,9 @@ from llmos.gateway.wires.openai.chat.answers import (
     ChoiceLogprobs,
     ChunkFunction,
     ChunkToolCall,
+    render_annotations,
     render_message,
+    render_run,
 )
 from llmos.gateway.wires.openai.stream import EventFrame
 
@@ -41,12 +43,18 @@ class ChatRenderer(AnswerRenderer):
             model=answer.served.ref,
             system_fingerprint=answer.fingerprint,
             choices=[
-                ChatChoice(i, render_message(choice), self._logprobs(choice.logprobs), choice.finish_reason)
+                ChatChoice(
+                    i,
+                    render_message(choice, render_annotations(answer.application, choice.text)),
+                    self._logprobs(choice.logprobs),
+                    choice.finish_reason,
+                )
                 for i, choice in enumerate(choices)
             ],
             usage=usage(answer),
             warnings=answer.warnings or msgspec.UNSET,
             prompt_logprobs=await self._prompt_logprobs(answer),
+            run=render_run(answer.application),
         )
         return sse.encode(completion)
 
@@ -55,7 +63,7 @@ class ChatRenderer(AnswerRenderer):
         frame = EventFrame(answer, "chat.completion.chunk", wants_usage_event=self._wants_usage_event)
         opening, closing = frame.opening, frame.closing
         started: set[int] = set()
-        num_warnings = 0
+        text = ""
         async for delta in answer.deltas:
             choice = opening + b'{"index":%d,"delta":' % delta.index
             chunk = b""
@@ -70,11 +78,16 @@ class ChatRenderer(AnswerRenderer):
             for added in self._additions(delta):
                 chunk += b'%b%b,"logprobs":%b,"finish_reason":null}%b' % (choice, added, logprobs, closing)
                 logprobs = b"null"
+            if answer.application is not None:
+                text += delta.text
             if delta.finish_reason is not None:
+                if annotations := render_annotations(answer.application, text):
+                    added = sse.encode({"annotations": annotations})
+                    chunk += b'%b%b,"logprobs":null,"finish_reason":null}%b' % (choice, added, closing)
                 chunk += b'%b{},"logprobs":null,"finish_reason":"%b"}%b' % (
-                    choice, delta.finish_reason.encode(), frame.closing_with(answer.warnings[num_warnings:]),
+                    choice, delta.finish_reason.encode(),
+                    frame.closing_with(answer.warnings_of.get(delta.index, ()), render_run(answer.application)),
                 )  # fmt: skip
-                num_warnings = len(answer.warnings)
             if chunk:  # A token that completes no character adds nothing.
                 yield chunk
         if self._wants_usage_event:

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason
+from llmos.gateway.calls.tool_calls import CallWarning
 from llmos.gateway.http.answers import Usage
 from llmos.gateway.wires.openai.answers import PromptLogprobs
 
@@ -42,3 +43,5 @@ class Completion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """A budget that ended the answer; in a stream, in the event that ends the choice."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
+import msgspec
+
 from llmos.engine.messages import TokenLogprob
 from llmos.gateway.calls.answer import Answer, CompleteChoice
 from llmos.gateway.http import sse
@@ -58,7 +60,7 @@ class CompletionRenderer(AnswerRenderer):
                 sse.encode(delta.text),
                 sse.encode(logprobs) if logprobs is not None and logprobs.tokens else b"null",
                 reason,
-                closing,
+                closing if delta.finish_reason is None else frame.closing_with(answer.warnings_of.get(delta.index, ())),
             )
         if self._wants_usage_event:
             yield frame.usage_event(answer)
@@ -82,6 +84,7 @@ class CompletionRenderer(AnswerRenderer):
                 system_fingerprint=answer.fingerprint,
                 choices=rendered,
                 usage=usage(answer),
+                warnings=answer.warnings or msgspec.UNSET,
             )
         )
 

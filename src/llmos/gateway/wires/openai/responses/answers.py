@@ -23,6 +23,9 @@ class ResponseUsage(msgspec.Struct):
     output_tokens: int
     output_tokens_details: OutputTokensDetails
     total_tokens: int
+    cost: str | msgspec.UnsetType = msgspec.UNSET
+    """What the answer costs, as a decimal. Absent where no price applies."""
+    currency: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class IncompleteDetails(msgspec.Struct):

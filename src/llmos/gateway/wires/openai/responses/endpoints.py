@@ -122,7 +122,7 @@ async def compact_response(request: Request) -> WorkResponse:
                 output=compacted([*history, *items], choice.text.strip()),
                 usage=render_usage(answer, num_reasoning_tokens=0),
             )
-        return sse.Work(sse.encode(compaction), sse.receipt_headers(answer))
+        return sse.Work(sse.encode(compaction), sse.receipt_headers(answer) | sse.cost_headers(answer))
 
     return WorkResponse(compact)
 

@@ -10,6 +10,7 @@ from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
+from llmos.gateway.calls.applications import AppOptions
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
 from llmos.gateway.calls.field_names import FieldNames
@@ -233,6 +234,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
             tools=self._tools(),
             template_options=self._template_options(),
             caller=self.on_behalf_of(caller),
+            app=AppOptions(metadata=self.metadata),
             cache_salt=self.cache_salt,
             field_names=FIELD_NAMES,
             id_prefix="resp_",

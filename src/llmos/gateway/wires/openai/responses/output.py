@@ -68,7 +68,7 @@ class OutputItems:
 
     @property
     def has_calls(self) -> bool:
-        """Whether the caller has functions to run."""
+        """Return whether the caller has functions to run."""
         return any(item["type"] == "function_call" for item in self.items)
 
     def begin_searches(self) -> Iterator[Event]:
@@ -230,7 +230,7 @@ class _FileSearch(_OpenItem):
 
     @property
     def arguments(self) -> str:
-        """What the model called the function with."""
+        """Return the arguments with which the model called the function."""
         return "".join(self._pieces)
 
     def set_results(self, found: Sequence[FoundPassage]) -> None:

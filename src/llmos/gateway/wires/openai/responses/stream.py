@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.applications import ApplicationRun, cited_parts
 from llmos.gateway.http import sse
 from llmos.gateway.http.sse import AnswerRenderer
 from llmos.gateway.wires.openai.responses.answers import (
@@ -18,9 +20,24 @@ from llmos.gateway.wires.openai.responses.answers import (
     ResponseError,
 )
 from llmos.gateway.wires.openai.responses.fields import ResponseRequest
-from llmos.gateway.wires.openai.responses.output import Event, OutputItems
+from llmos.gateway.wires.openai.responses.output import Annotation, Event, OutputItems
 from llmos.gateway.wires.openai.responses.searching import Searching
 from llmos.gateway.wires.openai.responses.usage import render_usage
+
+
+def cite(run: ApplicationRun, text: str) -> list[Annotation]:
+    """Return what the text of an application's answer rests on."""
+    return [
+        {
+            "type": "file_citation",
+            "file_id": part.citation.digest,
+            "filename": part.citation.document,
+            "index": part.end,
+            "citation": msgspec.to_builtins(part.citation),
+        }
+        for part in cited_parts(run, text)
+    ]
+
 
 StoreResponse = Callable[[str, bytes], Awaitable[None]]
 """Stores a complete response, given its id and its JSON."""
@@ -68,6 +85,8 @@ class ResponseRenderer(AnswerRenderer):
     async def _play(self, answer: Answer) -> AsyncGenerator[Iterable[Event], None]:
         """Yield the events of each delta, and of each search. Every iterable must be read to its end."""
         self._answers.append(answer)
+        if answer.application is not None:
+            self._output.cite = partial(cite, answer.application)
         while True:
             async for delta in self._answers[-1].deltas:
                 yield self._output.add(delta)
@@ -158,7 +177,7 @@ class ResponseRenderer(AnswerRenderer):
 
 def _error_code(error: LLMOSError) -> ErrorCode:
     """Return the closest of OpenAI's codes for responses. The error event has the code of LLMOS."""
-    if error.status == 429:
+    if error.status in (402, 429):
         return "rate_limit_exceeded"
     return "server_error" if error.status >= 500 else "invalid_prompt"
 

@@ -21,7 +21,7 @@ _ALIKE = "all files of a vector store are cut alike. Send `chunking_strategy` wh
 
 
 class AutoChunking(RequestObject, kw_only=True, tag_field="type", tag="auto"):
-    """What suits the embedding model: 256 tokens with minilm."""
+    """The chunking that suits the embedding model: 256 tokens with minilm."""
 
 
 class StaticSizes(RequestObject, kw_only=True):

@@ -21,7 +21,7 @@ _PREFIX = "vs_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What is searched: a version, and which of its documents are files, {document: (id, name)}; None: it is knowledge
+    """The source of a search: a version, and its documents that are files, {document: (id, name)}; None: for knowledge
     whose documents are named as they are."""
 
     version: KnowledgeVersion | None
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """How many passages are wanted, and which."""
+    """The number of passages that are wanted, and their filters."""
 
     limit: int
     filters: Mapping[str, Any] | None = None

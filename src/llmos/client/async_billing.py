@@ -1,0 +1,78 @@
+"""Plans, prepaid credit, and the entries of the ledger of asynchronous clients."""
+
+import builtins
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from llmos.client import billing_calls as calls
+from llmos.client.async_control import AsyncNoun
+from llmos.core.schemas.credit import CreditDescription
+from llmos.core.schemas.ledger import LedgerEntryDescription
+from llmos.core.schemas.ledger_verification import LedgerVerification
+from llmos.core.schemas.plans import PlanAssignment, PlanDescription
+
+
+class AsyncPlans(AsyncNoun):
+    """Plans: how projects pay."""
+
+    async def set(self, document: Mapping[str, Any]) -> PlanDescription:
+        """Add a version of a plan: an object with name, kind, currency, and what docs/billing.md lists."""
+        return await self._client._request(calls.set_plan(document))
+
+    async def list(self) -> builtins.list[PlanDescription]:
+        """Return the newest version of each plan."""
+        return await self._client._request(calls.list_plans())
+
+    async def get(self, name: str, version: int | None = None) -> PlanDescription:
+        """Return a version; by default the one that applies now. It has the projects and what they have used."""
+        return await self._client._request(calls.get_plan(name, version))
+
+    async def assign(self, name: str, project: str, *, valid_from: str | None = None) -> PlanAssignment:
+        """Give a project a plan. valid_from: a date, or an instant with its zone; by default now."""
+        return await self._client._request(calls.assign_plan(name, project, valid_from))
+
+    async def unassign(self, project: str, *, valid_from: str | None = None) -> PlanAssignment:
+        return await self._client._request(calls.assign_plan(None, project, valid_from))
+
+
+class AsyncCredit(AsyncNoun):
+    """Credit: what projects have paid in advance."""
+
+    async def list(self) -> builtins.list[CreditDescription]:
+        return await self._client._request(calls.list_credit())
+
+    async def get(self, project: str) -> builtins.list[CreditDescription]:
+        """Return the credit in each currency, with its lines."""
+        return await self._client._request(calls.get_credit(project))
+
+    async def add(
+        self, project: str, amount: str, currency: str, *, note: str = "", key: str = ""
+    ) -> CreditDescription:
+        """Top a project up. amount: a decimal text. key: names the top-up; the same one, sent again, adds nothing."""
+        key = key or uuid4().hex  # So that a request that is sent again counts once.
+        return await self._client._request(calls.add_credit(project, amount, currency, note, key))
+
+    async def reverse(self, project: str, line: str, *, note: str = "") -> CreditDescription:
+        """Take a top-up back by a line with the opposite amount."""
+        return await self._client._request(calls.reverse_credit(project, line, note))
+
+
+class AsyncLedger(AsyncNoun):
+    """The ledger: what single answers consumed and cost."""
+
+    async def entries(self, call_id: str) -> builtins.list[LedgerEntryDescription]:
+        """Return the entries of an answer, by its id."""
+        return await self._client._request(calls.ledger_entries(call_id))
+
+    async def reverse(self, call_id: str, *, note: str, line: int = 0) -> LedgerEntryDescription:
+        """Take an entry back by one with the opposite numbers. note: why; the audit log has it."""
+        return await self._client._request(calls.reverse_entry(call_id, line, note))
+
+    async def verify(self, *, start: datetime | None = None, end: datetime | None = None) -> LedgerVerification:
+        """Compare the entries of a time, by default of the last thirty days, with their sums and receipts.
+
+        Times without a zone are those of this machine.
+        """
+        return await self._client._request(calls.verify_ledger(start, end))

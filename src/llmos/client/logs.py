@@ -1,0 +1,24 @@
+"""The server's log."""
+
+from datetime import datetime
+
+from llmos.client import log_calls as calls
+from llmos.client.control import Noun
+from llmos.core.schemas.logs import LogPage
+
+
+class Logs(Noun):
+    """The lines of the server's log."""
+
+    def list(
+        self,
+        *,
+        request: str | None = None,
+        level: str | None = None,
+        since: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> LogPage:
+        """Return the last lines, oldest first. request: the id of a request or an answer. level: this one and graver
+        ones. after: `next` of the page before, for the lines that came since."""
+        return self._client._request(calls.read_logs(request, level, since, after, limit))

@@ -1,0 +1,45 @@
+"""The calls about releases of applications: what each sends and how its reply is read."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from llmos.client.app_version_calls import ROOT, in_environment
+from llmos.client.call import Call, read_each, read_one
+from llmos.core.app_files import pack_folder
+from llmos.core.schemas.releases import ReleaseDescription, ReleaseEventDescription, ReleasePlan
+
+
+def plan_release(folder: Path | str, environment: str) -> Call[ReleasePlan]:
+    return Call(
+        method="POST",
+        path=in_environment("/llmos/v1/app-plans", environment),
+        content=pack_folder(Path(folder)),
+        headers={"Content-Type": "application/x-tar"},
+        read=read_one(ReleasePlan),
+    )
+
+
+def begin_release(
+    name: str, version: int, environment: str, newest_release: int | None, *, at_once: bool
+) -> Call[ReleaseDescription]:
+    body: dict[str, Any] = {"version": version, "environment": environment, "at_once": at_once}
+    if newest_release is not None:
+        body["newest_release"] = newest_release
+    return Call(method="POST", path=_path(name, "releases"), body=body, read=read_one(ReleaseDescription))
+
+
+def list_releases(name: str) -> Call[list[ReleaseDescription]]:
+    return Call(method="GET", path=_path(name, "releases"), read=read_each(ReleaseDescription))
+
+
+def list_release_events(name: str) -> Call[list[ReleaseEventDescription]]:
+    return Call(method="GET", path=_path(name, "releases/events"), read=read_each(ReleaseEventDescription))
+
+
+def roll_back_release(name: str, reason: str) -> Call[ReleaseDescription]:
+    return Call(method="POST", path=_path(name, "rollback"), body={"reason": reason}, read=read_one(ReleaseDescription))
+
+
+def _path(name: str, what: str) -> str:
+    return f"{ROOT}/{quote(name, safe='')}/{what}"

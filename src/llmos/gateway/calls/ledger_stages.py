@@ -1,0 +1,194 @@
+"""LedgerStages: enters what each call consumed into the ledger. docs/billing.md says what that is.
+
+The last piece of an answer waits until its entry is on the disk, so that an answer that has arrived is in the ledger,
+whatever happens to the server. Callers who hang up and calls that fail wait for nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from llmos.billing.entries import Entry, Outcome
+from llmos.billing.ledger_writer import LedgerWriter
+from llmos.billing.reservation_writer import ReservationWriter
+from llmos.core.errors import Unavailable
+from llmos.engine.messages import Delta
+from llmos.gateway.calls.record import Attempt, Metered, Record
+from llmos.gateway.calls.stages import C
+
+_log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 2.0
+"""An answer waits this long for the database. If that is slower, its entry is written to a file beside it first."""
+
+_MAX_TEXT = 512
+
+
+class LedgerStages:
+    """A check, a hold and a filter. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        writer: LedgerWriter,
+        reservations: ReservationWriter | None = None,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        """`reservations`: releases what ended calls hold of limits."""
+        self._writer, self._reservations, self._wait_seconds = writer, reservations, wait_seconds
+
+    async def check(self, call: C, record: Record) -> C:
+        """Raises Unavailable while entries can be stored nowhere."""
+        if self._writer.is_full:
+            raise Unavailable(
+                "What calls consume can't be recorded: neither the database nor the disk takes it. Free some space.",
+                retry_after_seconds=10,
+            )
+        return call
+
+    @asynccontextmanager
+    async def hold(self, call: C, record: Record) -> AsyncIterator[C]:
+        """Enter the call when it has ended, unless the filter has done so."""
+        try:
+            yield call
+        except BaseException:
+            self._enter(record)
+            raise
+        await self._settle(record)
+
+    async def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncGenerator[Delta, None]:
+        """Yield the deltas; the last one when the call's entry is on the disk."""
+        held: Delta | None = None
+        async for delta in deltas:
+            if held is not None:
+                yield held
+                held = None
+            if delta.finish_reason is None:
+                yield delta
+            else:
+                held = delta  # It may be the last one.
+        if held is not None:
+            await self._settle(record)
+            yield held
+
+    async def _settle(self, record: Record) -> None:
+        """Enter the call, and return when that is on the disk."""
+        metered = self._enter(record)
+        if metered is None or metered.stored is None:
+            return
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                charges = await asyncio.wrap_future(metered.stored)
+        except TimeoutError:
+            _log.error("The ledger's database takes longer than %g seconds", self._wait_seconds)
+            await asyncio.to_thread(self._writer.secure, metered.entries)
+            return
+        for entry in metered.entries:
+            record.attempts[entry.line].charge = charges.get(entry.key)
+
+    def _enter(self, record: Record) -> Metered | None:
+        """Hand the call's entries to the writer, once. None for the second time."""
+        if record.metered is not None:
+            return None
+        entries = list(entries_of(record))
+        if record.is_reserved and self._reservations is not None:
+            self._reservations.end(record.id, is_charged=bool(entries))
+        record.metered = Metered(entries, self._writer.add(entries) if entries else None)
+        return record.metered
+
+
+def draft_of(record: Record) -> Entry | None:
+    """Return the entry of a call that runs, as if its caller hung up now. Any thread may call it."""
+    attempts = record.attempts
+    if record.caller.call_key:  # It is made again.
+        return None
+    if not attempts or attempts[-1].outcome is not None or not _has_computed(record, attempts[-1]):
+        return None
+    return _entry(record, len(attempts) - 1, attempts[-1], "cancelled")
+
+
+def entries_of(record: Record) -> Iterator[Entry]:
+    """Yield an entry for each attempt that computed something for the caller.
+
+    A call belongs to the moment at which it was accepted, and so do its prices and the periods that it counts for.
+    The answer of an application has none: what its models compute for it are calls of their own.
+    """
+    if record.operation == "count" or record.shadow_of is not None or record.application is not None:
+        return
+    for line, attempt in enumerate(record.attempts):
+        outcome = _outcome(record, attempt)
+        if outcome is None:
+            continue
+        yield _entry(record, line, attempt, outcome)
+
+
+def _entry(record: Record, line: int, attempt: Attempt, outcome: Outcome) -> Entry:
+    return Entry(
+        call_id=record.id,
+        line=line,
+        request_id=stored_text(record.caller.request_id, 64),
+        at=int(record.opened_at.timestamp()),
+        project=record.caller.project,
+        key_id=record.caller.key_id,
+        user=stored_text(record.caller.user),
+        route=record.route or "",
+        model=stored_text(record.model),
+        version=stored_text(attempt.version),
+        app=record.caller.app or "",
+        operation=record.operation,
+        outcome=outcome,
+        is_background=record.caller.is_background,
+        replica_micros=replica_micros(attempt),
+        **_tokens(record, attempt),
+    )
+
+
+def _outcome(record: Record, attempt: Attempt) -> Outcome | None:
+    """Return how the attempt ended; None if it costs nothing."""
+    if attempt.outcome in ("failed", "refused") or not attempt.is_accepted:
+        return None
+    if attempt.is_from_cache:
+        return "cached"
+    if attempt.outcome == "cancelled":
+        # What has a key is made again.
+        return "cancelled" if _has_computed(record, attempt) and not record.caller.call_key else None
+    is_blocked = record.screening is not None and record.screening.has_blocked
+    return "blocked" if is_blocked else "answered"
+
+
+def _has_computed(record: Record, attempt: Attempt) -> bool:
+    """Return whether something is known to be computed: the first token shows that the prompt was."""
+    return attempt.first_token_at is not None or (record.operation == "embed" and attempt.num_prompt_tokens > 0)
+
+
+def _tokens(record: Record, attempt: Attempt) -> dict[str, Any]:
+    if attempt.is_from_cache:
+        return {}
+    num_computed = max(0, attempt.num_prompt_tokens - attempt.num_cached_tokens)
+    if record.operation == "embed":
+        return {"embedding_tokens": attempt.num_prompt_tokens}
+    if record.operation == "rate":
+        return {"rated_tokens": num_computed, "cached_input_tokens": attempt.num_cached_tokens}
+    return {
+        "input_tokens": num_computed,
+        "cached_input_tokens": attempt.num_cached_tokens,
+        "output_tokens": attempt.num_completion_tokens,
+    }
+
+
+def replica_micros(attempt: Attempt) -> int:
+    """Return how long a replica of this installation worked: from the prompt's first batch to the last token."""
+    if attempt.is_from_cache or attempt.served is None or attempt.served.number is None:
+        return 0
+    if attempt.accepted_at is not None and attempt.last_token_at is not None:
+        seconds = attempt.last_token_at - attempt.accepted_at
+    else:
+        seconds = attempt.seconds - attempt.loading_seconds
+    return max(0, round((seconds - attempt.queued_seconds) * 1e6))
+
+
+def stored_text(text: str, length: int = _MAX_TEXT) -> str:
+    """Return what every database stores: without halves of characters and without NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "")[:length]

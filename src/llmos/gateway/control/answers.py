@@ -1,0 +1,134 @@
+"""/llmos/v1/answers: the facts of answers: what they were asked of, how long they took, what they cost.
+
+Keys of the project `owner` see those of every project, others those of their own.
+"""
+
+import asyncio
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta
+
+from llmos.core.errors import NotFound, PermissionDenied
+from llmos.core.money import parse_nanos
+from llmos.core.schemas.answers import AnswerDetails, AnswerPage
+from llmos.data.answers import AnswerFilter
+from llmos.data.answers.answers import read_place
+from llmos.data.answers.filters import MAX_LIMIT
+from llmos.gateway.answer_details import AnswerReader
+from llmos.gateway.http import openapi
+from llmos.gateway.http.moments import When, read_moment
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response
+from llmos.gateway.http.requests import RequestObject, parse_query
+from llmos.gateway.services import Services, services_of
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/llmos/v1/answers", tags=["answers"])
+
+Name = Annotated[str, Meta(max_length=512)]
+Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
+Seconds = Annotated[str, Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?$")]
+Place = Annotated[str, Meta(pattern="^[0-9]{1,12}-[0-9]{1,18}$")]
+
+_MAX_COST = 1_000_000
+
+
+class AnswersQuery(RequestObject, kw_only=True):
+    project: Name | None = None
+    key: Name | None = None
+    """The id of a key."""
+    user: Name | None = None
+    """The end user whom the request named."""
+    model: Name | None = None
+    """What answered: a version, such as smollm2@1, or a model, whichever version."""
+    route: Name | None = None
+    app: Name | None = None
+    outcome: Literal["answered", "blocked", "cached", "cancelled", "failed", "refused"] | None = None
+    verdict: Literal["flag", "redact", "block"] | None = None
+    """The strictest verdict of guardrails: flag, redact or block."""
+    since: When | None = None
+    """A date, which is its beginning in UTC, or an instant with its zone."""
+    until: When | None = None
+    """The same; not included."""
+    min_cost: Amount | None = None
+    """A decimal, such as 0.01, whatever the currency."""
+    min_output_tokens: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    """Tokens of the answer."""
+    min_seconds: Seconds | None = None
+    """From the acceptance of the call to its end, as a decimal."""
+    after: Place | None = None
+    """`next` of the page before."""
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
+
+
+@router.get(
+    "",
+    summary="List answers",
+    openapi_extra=openapi.query(AnswersQuery),
+    responses=openapi.answers(AnswerPage),
+)
+@requires(Permission.ANSWERS_READ)
+async def list_answers(request: Request) -> Response:
+    """Newest first. All that is given must hold."""
+    services, wanted = services_of(request), _filter(request)
+    await asyncio.to_thread(services.answer_sink.flush)
+    return json_response(await asyncio.to_thread(services.answers.list, wanted))
+
+
+@router.get("/{id}", summary="Describe an answer", responses=openapi.answers(AnswerDetails))
+@requires(Permission.ANSWERS_READ)
+async def get_answer(request: Request, id: str) -> Response:
+    """Times by stage, tokens, the entries of the ledger, the receipt and whether it verifies, and the text of a stored
+    response for callers of its project that may run models. `id` is that of the answer or of its request."""
+    services, caller = services_of(request), caller_of(request)
+    get = partial(
+        answer_reader(services).get,
+        id,
+        project=caller.only_project,
+        text_of=caller.project if Permission.INFERENCE in caller.permissions else None,
+        feedback_of=caller.project if Permission.FEEDBACK_READ in caller.permissions else None,
+    )
+    try:
+        found = await asyncio.to_thread(get)
+    except NotFound:
+        await asyncio.to_thread(services.answer_sink.flush)  # It may not be stored yet.
+        found = await asyncio.to_thread(get)
+    return json_response(found)
+
+
+def answer_reader(services: Services) -> AnswerReader:
+    return AnswerReader(
+        answers=services.answers,
+        ledger=services.ledger,
+        receipts=services.receipts,
+        responses=services.responses,
+        signing_key=services.signing_key,
+        feedback=services.feedback,
+    )
+
+
+def _filter(request: Request) -> AnswerFilter:
+    query, caller = parse_query(request, AnswersQuery), caller_of(request)
+    if query.project not in (None, caller.project) and not caller.is_of_installation:
+        raise PermissionDenied(f"{caller.title} sees answers for the project {caller.project} only.", param="project")
+    model, is_version = query.model, query.model is not None and "@" in query.model
+    return AnswerFilter(
+        project=query.project if caller.is_of_installation else caller.project,
+        key_id=query.key,
+        user=query.user,
+        model=model.partition("@")[0] if model is not None else None,
+        version=model if is_version else None,
+        route=query.route,
+        app=query.app,
+        outcome=query.outcome,
+        verdict=query.verdict,
+        since=read_moment(query.since, "since"),
+        until=read_moment(query.until, "until"),
+        min_cost_nanos=None if query.min_cost is None else parse_nanos(query.min_cost, "min_cost", limit=_MAX_COST),
+        min_output_tokens=query.min_output_tokens,
+        min_seconds=None if query.min_seconds is None else float(query.min_seconds),
+        after=None if query.after is None else read_place(query.after),
+        limit=query.limit,
+    )

@@ -1,0 +1,156 @@
+"""/llmos/v1/evals: runs of suites of cases: start one, see what it came to, compare two."""
+
+import asyncio
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta
+
+from llmos.core.errors import BadRequest
+from llmos.core.schemas.evals import EvalComparisonDescription, EvalRunDescription, EvalRunDetails
+from llmos.data.evals import NewEvalRun
+from llmos.data.evals.dataset_suites import suite_document
+from llmos.evals.asking import APP_PREFIX, check_model
+from llmos.evals.comparing import compare_runs
+from llmos.evals.suite_reading import MAX_REPEATS, parse_suite
+from llmos.evals.suites import Suite
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response
+from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
+from llmos.gateway.services import Services, services_of
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/llmos/v1/evals", tags=["evals"])
+
+_SUITE = {
+    "name": "capitals",
+    "cases": [{"id": "france", "input": "What is the capital of France?", "expect": {"contains": "Paris"}}],
+}
+_Model = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class EvalRuns(msgspec.Struct):
+    data: list[EvalRunDescription]
+
+
+class NewEval(RequestObject, kw_only=True):
+    suite: dict[str, Any] | None = None
+    """Cases with their checks. Either this or `dataset`."""
+    dataset: Annotated[str, Meta(max_length=256)] | None = None
+    """A dataset of the kind case, whose rows are the cases."""
+    models: Annotated[list[_Model], Meta(max_length=2)] = msgspec.field(default_factory=list)
+    """The route, model or application (app:NAME) that is asked, and one that it is compared with. Default: the suite's
+    `model`."""
+    repeat: Annotated[int, Meta(ge=1, le=MAX_REPEATS)] | None = None
+    """The number of times that each case is asked. Default: the suite's `repeat`, or once."""
+
+
+class EvalsQuery(RequestObject, kw_only=True):
+    suite: Annotated[str, Meta(max_length=128)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class CompareQuery(RequestObject, kw_only=True):
+    to: Annotated[str, Meta(max_length=64)]
+    """The run that it is compared with."""
+    not_worse_by: Annotated[float, Meta(ge=0, lt=1)] = 0.05
+
+
+@router.post(
+    "",
+    summary="Run an eval",
+    status_code=202,
+    openapi_extra=openapi.body(NewEval, {"suite": _SUITE, "models": ["dialogue"]}),
+    responses=openapi.answers(EvalRunDescription, status=202),
+)
+@requires(Permission.EVALS_WRITE, "eval.run")
+async def run_eval(request: Request) -> Response:
+    """Starts a job, which asks in the background of live calls, and never out of the response cache. The same run that
+    hasn't finished goes on, and asks nothing twice. 400 says what is wrong in a suite, 404 which model is missing."""
+    body = await parse_body(request, NewEval)
+    services, caller = services_of(request), caller_of(request)
+    caller.check(Permission.INFERENCE)
+    suite, source = await asyncio.to_thread(_read_suite, services, caller, body)
+    models = body.models or ([suite.model] if suite.model else [])
+    if not models:
+        raise BadRequest("Neither `models` nor the suite's `model` says what is asked.", param="models")
+    await _check_models(services, caller, suite, models)
+    new = NewEvalRun(suite=suite, models=models, num_repeats=body.repeat or suite.repeat, source=source)
+
+    def begin() -> EvalRunDescription:
+        run = services.evals.begin(caller.project, new, actor=caller.actor)
+        job = services.jobs.create("eval", {"kind": "eval", "run": run.id}, project=caller.project, actor=caller.actor)
+        return services.evals.set_job(caller.project, run.id, job.id)
+
+    return json_response(await asyncio.to_thread(begin), 202)
+
+
+@router.get(
+    "", summary="List runs of evals", openapi_extra=openapi.query(EvalsQuery), responses=openapi.answers(EvalRuns)
+)
+@requires(Permission.EVALS_READ)
+async def list_evals(request: Request) -> Response:
+    """Those of the key's project, newest first, without their cases."""
+    query = parse_query(request, EvalsQuery)
+    read = partial(services_of(request).evals.list, caller_of(request).project, suite=query.suite, limit=query.limit)
+    return json_response(EvalRuns(await asyncio.to_thread(read)))
+
+
+@router.get("/{id}", summary="Show a run of an eval", responses=openapi.answers(EvalRunDetails))
+@requires(Permission.EVALS_READ)
+async def get_eval(request: Request, id: str) -> Response:
+    """With every case and every answer, also while it runs."""
+    return json_response(await asyncio.to_thread(services_of(request).evals.get, caller_of(request).project, id))
+
+
+@router.get(
+    "/{id}/comparison",
+    summary="Compare two runs of evals",
+    openapi_extra=openapi.query(CompareQuery),
+    responses=openapi.answers(EvalComparisonDescription),
+)
+@requires(Permission.EVALS_READ)
+async def compare_evals(request: Request, id: str) -> Response:
+    """Their first models, on the cases that both runs have answers to, by the ids of the cases."""
+    query = parse_query(request, CompareQuery)
+    services, project = services_of(request), caller_of(request).project
+
+    def compare() -> EvalComparisonDescription:
+        first, second = services.evals.get(project, id), services.evals.get(project, query.to)
+        return compare_runs(first, second, query.not_worse_by)
+
+    return json_response(await asyncio.to_thread(compare))
+
+
+@router.delete("/{id}", summary="Remove a run of an eval", responses=openapi.answers(EvalRunDescription))
+@requires(Permission.EVALS_WRITE, "eval.remove")
+async def remove_eval(request: Request, id: str) -> Response:
+    """With its answers. Returns what it was."""
+    return json_response(await asyncio.to_thread(services_of(request).evals.remove, caller_of(request).project, id))
+
+
+def _read_suite(services: Services, caller: Caller, body: NewEval) -> tuple[Suite, str]:
+    """Return the suite, and the version of the dataset that it is of."""
+    if (body.suite is None) == (body.dataset is None):
+        raise BadRequest("Send either `suite` or `dataset`.", param="suite")
+    if body.dataset is None:
+        return parse_suite(body.suite, "The suite"), ""
+    caller.check(Permission.DATASETS_READ)
+    datasets = services.datasets.of(caller.project)
+    version = datasets.resolve(body.dataset)
+    return parse_suite(suite_document(datasets.rows(version), version.ref), version.ref), version.ref
+
+
+async def _check_models(services: Services, caller: Caller, suite: Suite, models: list[str]) -> None:
+    """Raise what is wrong with a name before anything is asked."""
+    if len({*models}) < len(models):
+        raise BadRequest(f"{models[0]} can't be compared with itself. Name two different models.", param="models")
+    for model in models:
+        check_model(suite, model)
+        caller.check_model(model)
+        if not model.startswith(APP_PREFIX):
+            await services.pipeline.backend(model)

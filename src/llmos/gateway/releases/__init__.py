@@ -1,0 +1,1 @@
+"""Plans releases of applications: what would change, in words and in money."""
