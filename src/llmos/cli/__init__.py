@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "serve": ("serve",),
         "run": ("run",),
         "chat": ("chat",),
+        "console": ("console",),
     },
     "Models": {
         "models": ("pull", "import", "list", "show", "rm"),
@@ -43,6 +44,8 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "fit": ("fit",),
         "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
         "ps": ("ps", "stop"),
+        "top": ("top",),
+        "logs": ("logs",),
         "jobs": ("job",),
     },
     "Routes": {
@@ -58,9 +61,29 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "encryption": ("encryption",),
         "forget": ("forget",),
     },
+    "Billing": {
+        "usage": ("usage",),
+        "budgets": ("budget",),
+        "prices": ("price",),
+        "plans": ("billing-plan",),
+        "credit": ("credit",),
+        "invoices": ("invoice",),
+        "ledger": ("ledger",),
+        "exporters": ("exporter",),
+    },
+    "Applications": {
+        "apps": ("app",),
+        "app_plan": ("plan", "apply"),
+        "prompts": ("prompt",),
+        "evals": ("eval",),
+        "handoffs": ("handoff",),
+        "webhooks": ("webhook",),
+    },
     "Data": {
         "datasets": ("dataset",),
         "knowledge": ("knowledge",),
+        "conversations": ("conversation",),
+        "feedback": ("feedback",),
     },
     "Projects, users and keys": {
         "projects": ("project",),
@@ -73,6 +96,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Audit": {
         "audit": ("audit",),
         "receipts": ("receipt",),
+        "answers": ("answer",),
     },
 }
 """The commands of each file, by panel of the help, in the order of the help."""

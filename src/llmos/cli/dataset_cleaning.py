@@ -7,7 +7,7 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
-from llmos.cli.output import print_json, print_table, stderr, stdout
+from llmos.cli.output import one_line, print_json, print_table, stderr, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
@@ -69,7 +69,10 @@ def check(dataset: _Dataset, recipe: _Recipe, as_json: options.AsJson = False) -
     for each in found.left_out:
         stdout().print(f"  {_reason(each)}")
         for row in each.examples:
-            stdout().print(f"    {row.id[:12]}  {_shortened(row.text)}" + (f"  ({row.detail})" if row.detail else ""))
+            stdout().print(
+                f"    {row.id[:12]}  {one_line(row.text, _SHOWN_CHARACTERS)}"
+                + (f"  ({row.detail})" if row.detail else "")
+            )
 
 
 def operators(as_json: options.AsJson = False) -> None:
@@ -99,8 +102,3 @@ def _read(path: Path) -> "Operators":
 
 def _reason(each: LeftOutDescription) -> str:
     return f"{each.num_rows:,} by {each.operator}: {each.reason.replace('_', ' ')}"
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from llmos.cli import dataset_cleaning, dataset_reports, options
+from llmos.cli import dataset_answers, dataset_cleaning, dataset_reports, options
 from llmos.cli.aliases import alias_group
 from llmos.cli.confirmation import confirm
 from llmos.cli.control import open_control
 from llmos.cli.labels import add_label_commands
 from llmos.cli.named_nouns import DATASETS
 from llmos.cli.output import (
+    cut,
     fields_of,
-    print_facts,
     print_json,
     print_table,
     readable_size,
@@ -25,9 +25,15 @@ from llmos.cli.output import (
     stdout,
 )
 from llmos.cli.progress import progress_bar
+from llmos.cli.version_output import print_known_facts, print_removed, print_versions
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
-from llmos.core.schemas.datasets import DatasetDescription, PreviewDescription, RowDescription
+from llmos.core.schemas.datasets import (
+    ChangedRowDescription,
+    DatasetDescription,
+    PreviewDescription,
+    RowDescription,
+)
 
 if TYPE_CHECKING:
     from llmos.client.dataset_calls import ImportSettings
@@ -44,6 +50,7 @@ def register(app: typer.Typer) -> None:
     group.command("head")(head)
     group.command("query")(query)
     group.command("diff")(diff)
+    dataset_answers.register(group)
     dataset_cleaning.register(group)
     dataset_reports.register(group)
     group.command("export")(export)
@@ -116,20 +123,21 @@ def list_(as_json: options.AsJson = False) -> None:
     """List the versions of all datasets."""
     with open_control(load_settings()) as control:
         found = control.datasets.list()
-    if as_json:
-        print_json(found)
-    elif not found:
-        stderr().print("No datasets yet. To make one: llmos dataset import FILE --name NAME")
-    else:
-        columns = {
-            "version": "dataset",
-            "kind": "kind",
-            "num_rows": "rows",
-            "content_bytes": "content",
-            "license": "license",
-            "created_at": "since",
-        }
-        print_table([_readable(each) for each in found], columns)
+    columns = {
+        "version": "dataset",
+        "kind": "kind",
+        "num_rows": "rows",
+        "content_bytes": "content",
+        "license": "license",
+        "created_at": "since",
+    }
+    print_versions(
+        found,
+        columns,
+        _readable,
+        none="No datasets yet. To make one: llmos dataset import FILE --name NAME",
+        as_json=as_json,
+    )
 
 
 def show(dataset: _Dataset, as_json: options.AsJson = False) -> None:
@@ -141,7 +149,7 @@ def show(dataset: _Dataset, as_json: options.AsJson = False) -> None:
         return
     facts = _readable(details)
     facts["parents"] = facts.pop("made_from")
-    print_facts({name: value for name, value in facts.items() if value not in ([], {}, "", None)})
+    print_known_facts(facts)
 
 
 def head(
@@ -200,7 +208,7 @@ def diff(
     for sign, rows in (("-", found.removed), ("+", found.added)):
         for row in rows:
             why = f"  ({row.operator}: {row.detail or row.reason})" if row.operator else ""
-            stdout().print(f"{sign} {row.id[:12]} {_cut(json.dumps(row.content, ensure_ascii=False))}{why}")
+            stdout().print(f"{sign} {row.id[:12]} {_shortened(row)}{why}")
 
 
 def export(
@@ -232,11 +240,7 @@ def rm(dataset: _Dataset, as_json: options.AsJson = False) -> None:
     """Remove a dataset (NAME), one version (NAME@3) or an alias (NAME:ALIAS), and files that nothing else uses."""
     with open_control(load_settings()) as control:
         removed = control.datasets.remove(dataset)
-    if as_json:
-        print_json(removed)
-        return
-    aliases = [f"the alias {dataset.partition(':')[0]}:{alias}" for alias in removed.aliases]
-    stdout().print(f"Removed {', '.join([*removed.versions, *aliases])}; {readable_size(removed.freed_bytes)} freed.")
+    print_removed(dataset, removed, as_json=as_json)
 
 
 def _is_location(source: str) -> bool:
@@ -299,12 +303,8 @@ def _print_row(row: RowDescription) -> None:
     stdout().print(f"  {json.dumps(row.content, ensure_ascii=False)}")
 
 
-def _shortened(row: RowDescription) -> str:
-    return _cut(json.dumps(row.content, ensure_ascii=False))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+def _shortened(row: RowDescription | ChangedRowDescription) -> str:
+    return cut(json.dumps(row.content, ensure_ascii=False), _SHOWN_CHARACTERS)
 
 
 def _readable(described: DatasetDescription) -> dict[str, Any]:

@@ -106,6 +106,19 @@ def check_engine(settings: Settings) -> Iterable[Finding]:
         yield Finding("compiler", True, compiler)
 
 
+def check_code_sandbox(settings: Settings) -> Iterable[Finding]:
+    """Test whether code that models write can be run. Only the application `code` needs that."""
+    from llmos.applications.code.sandbox import NoSandbox
+    from llmos.applications.code.sandbox.running import check_sandbox
+
+    try:
+        check_sandbox()
+    except NoSandbox as error:
+        yield Finding("sandbox", True, "none: the application `code` runs nothing", error.message)
+    else:
+        yield Finding("sandbox", True, "bubblewrap keeps in code that models write")
+
+
 def check_port(settings: Settings) -> Iterable[Finding]:
     url = urlsplit(settings.endpoint)
     host, port = url.hostname or "127.0.0.1", url.port or (443 if url.scheme == "https" else 80)
@@ -186,7 +199,7 @@ def check_store(settings: Settings) -> Iterable[Finding]:
             "store",
             False,
             found,
-            "llmos doctor --store --set-aside, then import the same rows, or add the same documents, again.",
+            "llmos doctor --store --set-aside, then make the same again: rows, documents, a prompt or an app.",
         )
     if not problems:
         yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, all digests match")
@@ -276,6 +289,7 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_cpu,
     check_memory,
     check_engine,
+    check_code_sandbox,
     check_port,
     check_home,
     check_tls,

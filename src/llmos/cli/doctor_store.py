@@ -96,7 +96,7 @@ def _lines(
         lines.append(mark(ok=False) + Text(f"{digest} of {', '.join(users)} {inspection.damaged[digest]}"))
         first = "" if is_set_aside else "llmos doctor --store --set-aside, then "
         lines.append(
-            f"     → {first}import the same rows, or add the same documents, again; the version stays the same"
+            f"     → {first}make the same again (rows, documents, a prompt, an app); the version stays the same"
         )
     unneeded = inspection.damaged.keys() & {digest for digest, _ in inspection.orphans}
     lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in unneeded]

@@ -74,10 +74,14 @@ def _counts(erased: ErasedInProject) -> Mapping[str, int]:
         "contents refused from now on": erased.num_contents_blocked,
     }
     others = {
+        "conversations": len(erased.conversations),
+        "feedback": len(erased.feedback),
         "sessions": len(erased.sessions),
         "runs": len(erased.runs),
         "rows of datasets": sum(each.num_rows for each in erased.datasets),
         "documents of knowledge": sum(each.num_documents for each in erased.knowledge),
+        "entries of the ledger, now without a name": erased.num_ledger_entries,
+        "answers, now without a name": erased.num_answers,
     }
     return always | {what: count for what, count in others.items() if count}
 

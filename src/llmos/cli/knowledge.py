@@ -16,7 +16,6 @@ from llmos.cli.labels import add_label_commands
 from llmos.cli.named_nouns import KNOWLEDGE
 from llmos.cli.output import (
     fields_of,
-    print_facts,
     print_json,
     print_table,
     readable_size,
@@ -25,8 +24,10 @@ from llmos.cli.output import (
     stdout,
 )
 from llmos.cli.progress import progress_bar
+from llmos.cli.version_output import print_known_facts, print_removed, print_versions
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
+from llmos.core.plurals import counted
 from llmos.core.schemas.knowledge import DocumentDescription, KnowledgeDescription, MetadataValue
 
 if TYPE_CHECKING:
@@ -123,20 +124,21 @@ def list_(as_json: options.AsJson = False) -> None:
     """List the versions of all knowledge."""
     with open_control(load_settings()) as control:
         found = control.knowledge.list()
-    if as_json:
-        print_json(found)
-    elif not found:
-        stderr().print("No knowledge yet. To make some: llmos knowledge add NAME FILE|FOLDER")
-    else:
-        columns = {
-            "version": "knowledge",
-            "num_documents": "documents",
-            "num_chunks": "passages",
-            "size_bytes": "size",
-            "embedding": "embedding",
-            "created_at": "since",
-        }
-        print_table([_readable(each) for each in found], columns)
+    columns = {
+        "version": "knowledge",
+        "num_documents": "documents",
+        "num_chunks": "passages",
+        "size_bytes": "size",
+        "embedding": "embedding",
+        "created_at": "since",
+    }
+    print_versions(
+        found,
+        columns,
+        _readable,
+        none="No knowledge yet. To make some: llmos knowledge add NAME FILE|FOLDER",
+        as_json=as_json,
+    )
 
 
 def search(
@@ -199,7 +201,7 @@ def show(
     if as_json:
         print_json(details)
         return
-    print_facts({name: value for name, value in _readable(details).items() if value not in ([], {}, "", None)})
+    print_known_facts(_readable(details))
 
 
 def documents(knowledge: _Knowledge, as_json: options.AsJson = False) -> None:
@@ -255,11 +257,7 @@ def rm(knowledge: _Knowledge, as_json: options.AsJson = False) -> None:
     """Remove everything under a name (NAME), one version (NAME@3) or an alias (NAME:ALIAS), and unused files."""
     with open_control(load_settings()) as control:
         removed = control.knowledge.remove(knowledge)
-    if as_json:
-        print_json(removed)
-        return
-    aliases = [f"the alias {knowledge.partition(':')[0]}:{alias}" for alias in removed.aliases]
-    stdout().print(f"Removed {', '.join([*removed.versions, *aliases])}; {readable_size(removed.freed_bytes)} freed.")
+    print_removed(knowledge, removed, as_json=as_json)
 
 
 def _settings(
@@ -320,18 +318,13 @@ def _print_made(made: KnowledgeDescription, as_json: bool, before: str | None = 
         stdout().print(f"Nothing has changed: {made.version} has these documents.")
         return
     stdout().print(
-        f"{made.version} is here: {_counted(made.num_documents, 'document')}, {_counted(made.num_chunks, 'passage')},"
+        f"{made.version} is here: {counted(made.num_documents, 'document')}, {counted(made.num_chunks, 'passage')},"
         f" {readable_size(made.size_bytes)}."
     )
     if skipped := made.report.get("skipped"):
-        stderr().print(f"{_counted(skipped, 'document')} left out, since they can't be read:")
+        stderr().print(f"{counted(skipped, 'document')} left out, since they can't be read:")
         for problem in made.report.get("problems", []):
             stderr().print(f"  {problem}")
-
-
-def _counted(count: int, noun: str) -> str:
-    """Return 1 document, 2 documents."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _readable(described: KnowledgeDescription) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from textwrap import indent
 
 from rich.text import Text
 
-from llmos.cli.output import stderr, stdout
+from llmos.cli.output import cut, stderr, stdout
 from llmos.core.schemas.knowledge import Citation, SearchDescription, SearchHit
 
 _SHOWN_CHARACTERS = 600
@@ -30,8 +30,7 @@ def print_hits(found: SearchDescription, query: str) -> None:
 def _print_hit(number: int, hit: SearchHit, words: set[str]) -> None:
     console = stdout()
     console.print(Text.assemble((f"{number}. ", "dim"), (_place(hit.citation), "bold"), (_figures(hit), "dim")))
-    quote = hit.citation.quote.strip()
-    shown = quote if len(quote) <= _SHOWN_CHARACTERS else f"{quote[:_SHOWN_CHARACTERS]}…"
+    shown = cut(hit.citation.quote.strip(), _SHOWN_CHARACTERS)
     console.print(_highlighted(indent(shown, "   "), words))
     console.print()
 

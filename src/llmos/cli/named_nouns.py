@@ -70,6 +70,22 @@ DATASETS = NamedNoun(
     list_names=lambda control: (each.name for each in control.datasets.list()),
 )
 
+APPS = NamedNoun(
+    word="app",
+    one="an application",
+    alias="support:prod",
+    names_of=lambda control: control.apps,
+    list_names=lambda control: (each.name for each in control.apps.list()),
+)
+
+PROMPTS = NamedNoun(
+    word="prompt",
+    one="a prompt",
+    alias="support:prod",
+    names_of=lambda control: control.prompts,
+    list_names=lambda control: (each.name for each in control.prompts.list()),
+)
+
 KNOWLEDGE = NamedNoun(
     word="knowledge",
     one="knowledge",

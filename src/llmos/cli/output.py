@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +116,18 @@ def _console(*, stderr: bool) -> Console:
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # A datetime is one, too.
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def cut(text: str, max_characters: int) -> str:
+    """Return a text, or its beginning."""
+    return text if len(text) <= max_characters else f"{text[:max_characters]}…"
+
+
+def one_line(text: str, max_characters: int) -> str:
+    """Return a text in one line, or the beginning of that."""
+    return cut(" ".join(text.split()), max_characters)

@@ -49,10 +49,10 @@ _EMBEDDING_AT_ONCE = 4
 
 def open_pipeline_backend(name: str, settings: Settings) -> "PipelineBackend":
     """Start a replica of the model and return its backend. Raises UntrustedModel, and what is wrong with the model."""
-    return PipelineBackend(name, *_open_pipeline(settings, max_running=1))
+    return PipelineBackend(name, *open_pipeline(settings, max_running=1))
 
 
-def _open_pipeline(settings: Settings, *, max_running: int) -> tuple[Pipeline, "Closing"]:
+def open_pipeline(settings: Settings, *, max_running: int) -> tuple[Pipeline, "Closing"]:
     """Return a pipeline for this many requests at once, and what closes it."""
     registry = open_registry(settings)
     config = EngineConfig.from_options({**settings.engine_options, "max_sequences": max_running})
@@ -68,7 +68,7 @@ def _open_pipeline(settings: Settings, *, max_running: int) -> tuple[Pipeline, "
 
 
 class _Providers:
-    """Providers that a route falls back to. httpx is slow to import, and few routes have one."""
+    """Providers that a route falls back to. HTTP clients are slow to import, and few routes have one."""
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry, self._settings = registry, settings
@@ -96,7 +96,7 @@ class PipelineBackend:
     def __init__(self, name: str, pipeline: Pipeline, closing: Closing = ()) -> None:
         """`closing`: called, in this order, when the backend is closed."""
         self._name, self._pipeline, self._closing = name, pipeline, closing
-        self._loop = _LoopThread()
+        self._loop = LoopThread()
         try:
             loading = self._loop.start(pipeline.load(name, owner(), wait=True))
             import_module("llmos.engine.architectures")  # takes 0.1 s, and the first call needs it
@@ -143,7 +143,7 @@ class PipelineEmbedding:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loop = _LoopThread()
+        self._loop = LoopThread()
 
     def embed(self, request: TextsToEmbed) -> "Future[Vectors]":
         """Begin to embed texts; several calls at once."""
@@ -171,7 +171,7 @@ class PipelineEmbedding:
 
     @cached_property
     def _opened(self) -> tuple[Pipeline, Closing]:
-        return _open_pipeline(self._settings, max_running=_EMBEDDING_AT_ONCE)
+        return open_pipeline(self._settings, max_running=_EMBEDDING_AT_ONCE)
 
     async def _close(self) -> None:
         for close in self._opened[1]:
@@ -187,7 +187,7 @@ class PipelineEmbedding:
 class PipelineStream:
     """The pieces of one answer. Leaving the context stops the model."""
 
-    def __init__(self, loop: "_LoopThread", pipeline: Pipeline, call: Call) -> None:
+    def __init__(self, loop: "LoopThread", pipeline: Pipeline, call: Call) -> None:
         self.finish_reason: str | None = None
         self._deltas: SimpleQueue[Delta | BaseException | None] = SimpleQueue()
         self._reading = loop.start(self._read(pipeline, call))
@@ -218,7 +218,7 @@ class PipelineStream:
         self._reading.cancel()
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a thread of its own, so that replicas are served while this process waits for the user."""
 
     def __init__(self) -> None:

@@ -65,6 +65,7 @@ def serve(
             "repeatable.  [env var: LLMOS_TRUSTED_PROXIES]",
         ),
     ] = None,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Leave out the web pages below /console.")] = False,
     log: Annotated[
         LogFormat | None,
         typer.Option(help="Log of calls and of deployments' events. By default LLMOS_LOG, or text."),
@@ -78,8 +79,10 @@ def serve(
     Models of the catalog that aren't stored yet are downloaded first. Other models are loaded at their first request.
     """
     from llmos.cli.backends import find_or_pull
+    from llmos.console import CONSOLE_PATH, open_console
     from llmos.core.config import load_settings, parse_networks, parse_origins
     from llmos.deployments.routing.resolution import DEFAULT_ROUTE
+    from llmos.gateway.app import Mount
     from llmos.gateway.server import run
 
     settings = load_settings()
@@ -99,4 +102,5 @@ def serve(
     wanted = models or [DEFAULT_ROUTE]
     for name in wanted:
         find_or_pull(name, settings)
-    run(settings, wanted, host, settings.port if port is None else port)
+    mounts = [] if no_console else [Mount(CONSOLE_PATH, open_console(), "console", asks_visitors=True)]
+    run(settings, wanted, host, settings.port if port is None else port, mounts=mounts)

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from llmos.cli.control import (
+    local_answers,
+    local_app_versions,
+    local_apps,
     local_audit,
+    local_billing,
     local_datasets,
     local_deployments,
+    local_evals,
+    local_exporters,
+    local_feedback,
     local_knowledge,
+    local_logs,
     local_models,
+    local_prompts,
     local_security,
 )
 from llmos.cli.control.recording import recorded
@@ -38,6 +47,9 @@ class LocalControl:
         self.users = recorded("users", local_security.LocalUsers(self), self)
         self.datasets = recorded("datasets", local_datasets.LocalDatasets(self), self)
         self.knowledge = recorded("knowledge", local_knowledge.LocalKnowledge(self), self)
+        self.prompts = recorded("prompts", local_prompts.LocalPrompts(self), self)
+        self.evals = recorded("evals", local_evals.LocalEvals(self), self)
+        self.apps = recorded("apps", local_app_versions.LocalApps(self), self)
         self.policies = recorded("policies", local_models.LocalPolicies(self), self)
         self.signing = recorded("signing", local_models.LocalSigning(self), self)
         self.routes = recorded("routes", local_deployments.LocalRoutes(self), self)
@@ -46,10 +58,24 @@ class LocalControl:
         self.encryption = recorded("encryption", local_security.LocalEncryption(self), self)
         self.erasures = recorded("erasures", local_security.LocalErasures(self), self)
         self.providers = recorded("providers", local_deployments.LocalProviders(self), self)
+        self.handoffs = recorded("handoffs", local_apps.LocalHandoffs(self), self)
+        self.conversations = recorded("conversations", local_feedback.LocalConversations(self), self)
+        self.feedback = recorded("feedback", local_feedback.LocalFeedback(self), self)
+        self.webhooks = recorded("webhooks", local_apps.LocalWebhooks(self), self)
         self.rollouts = recorded("rollouts", local_deployments.LocalRollouts(self), self)
         self.deployments = recorded("deployments", local_deployments.LocalDeployments(self), self)
         self.audit = recorded("audit", local_audit.LocalAudit(self), self)
+        self.answers = recorded("answers", local_answers.LocalAnswers(self), self)
+        self.logs = recorded("logs", local_logs.LocalLogs(self), self)
         self.receipts = recorded("receipts", local_audit.LocalReceipts(self), self)
+        self.prices = recorded("prices", local_billing.LocalPrices(self), self)
+        self.budgets = recorded("budgets", local_billing.LocalBudgets(self), self)
+        self.plans = recorded("plans", local_billing.LocalPlans(self), self)
+        self.invoices = recorded("invoices", local_billing.LocalInvoices(self), self)
+        self.credit = recorded("credit", local_billing.LocalCredit(self), self)
+        self.ledger = recorded("ledger", local_billing.LocalLedger(self), self)
+        self.exporters = recorded("exporters", local_exporters.LocalExporters(self), self)
+        self.usage = recorded("usage", local_billing.LocalUsage(self), self)
 
     @cached_property
     def registry(self) -> "Registry":

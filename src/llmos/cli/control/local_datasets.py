@@ -79,6 +79,20 @@ class LocalDatasets(LocalNames):
         first, second = self._datasets.resolve(older), self._datasets.resolve(newer)
         return describe_difference(first, second, compare(self._control.registry.store, first, second, limit))
 
+    def add_answers(self, name: str, answers: Sequence[str], *, consent: str | None = None) -> DatasetDescription:
+        from llmos.data.datasets.descriptions import describe_version
+        from llmos.gateway.answer_rows import add_answers
+
+        made = add_answers(
+            self._datasets,
+            name,
+            [self._control.answers.get(id, project=self._datasets.project) for id in answers],
+            hash_subject=self._hash_subject,
+            consent=consent,  # type: ignore[arg-type]
+            actor=this_user(),
+        )
+        return describe_version(made, self._datasets.labels_of([made]))
+
     def report(
         self, name: str, *, tokens: str | None = None, samples: int = 5, mask: bool = False
     ) -> DatasetReportDescription:

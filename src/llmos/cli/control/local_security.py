@@ -59,13 +59,25 @@ class LocalProjects:
 
     @property
     def projects(self) -> "Projects":
+        from llmos.billing.budgets import Budgets
+        from llmos.data.app_versions.app_versions import AppVersions
+        from llmos.data.apps.deployments import AppDeployments
         from llmos.data.datasets import open_datasets
         from llmos.data.knowledge import open_knowledge
         from llmos.data.project_data import ProjectData, Room
+        from llmos.data.prompts.prompts import Prompts
+        from llmos.deployments.releases.releases import AppReleases
         from llmos.security.projects import Projects
 
         database, store = self._control.registry.database, self._control.registry.store
-        rooms: list[Room] = [open_datasets(self._control.settings, database), open_knowledge(database, store)]
+        rooms: list[Room] = [
+            open_datasets(self._control.settings, database),
+            open_knowledge(database, store),
+            Prompts(database, store),
+            AppVersions(database, store, self._control.settings.apps_path),
+            Budgets(database),
+            AppReleases(database, AppDeployments(database)),
+        ]
         return Projects(database, ProjectData(database, self._control.files, rooms))
 
 

@@ -15,7 +15,7 @@ def open_control(settings: Settings) -> "ControlPort":
     For a server on this machine that is its database, unless LLMOS_API_KEY is set: the server then says what the key
     may do, as it does to every other caller.
     """
-    if _is_remote(settings) or (settings.endpoint_is_set and settings.api_key):
+    if is_remote(settings) or (settings.endpoint_is_set and settings.api_key):
         # httpx is slow to import, and most commands are about this machine.
         from llmos.cli.control.server import ServerControl
 
@@ -27,14 +27,15 @@ def open_control(settings: Settings) -> "ControlPort":
 
 def check_local(settings: Settings, command: str) -> None:
     """Raise BadRequest if LLMOS_ENDPOINT names another machine and the command can only work on this one."""
-    if _is_remote(settings):
+    if is_remote(settings):
         raise BadRequest(
             f"`llmos {command}` works on this machine only, but LLMOS_ENDPOINT is {settings.endpoint}."
             " Run it on that machine, or unset LLMOS_ENDPOINT."
         )
 
 
-def _is_remote(settings: Settings) -> bool:
+def is_remote(settings: Settings) -> bool:
+    """Return whether LLMOS_ENDPOINT names another machine."""
     if not settings.endpoint_is_set:
         return False
     from llmos.client.endpoint import resolve_endpoint

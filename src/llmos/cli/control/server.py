@@ -19,6 +19,7 @@ from llmos.client.call import Call
 from llmos.client.control import Guardrails
 from llmos.client.datasets import Datasets
 from llmos.client.knowledge import Knowledge
+from llmos.client.prompts import Prompts
 from llmos.client.upload_calls import OnBytes
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
@@ -29,6 +30,7 @@ from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.datasets import DatasetExportDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.encryption import EncryptedModelsDescription
+from llmos.core.schemas.evals import EvalRunDetails
 from llmos.core.schemas.guardrails import GuardrailReplayDescription
 from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.models import (
@@ -38,6 +40,7 @@ from llmos.core.schemas.models import (
     RemovalDescription,
     VersionDetails,
 )
+from llmos.core.schemas.prompts import PromptDetails
 from llmos.core.schemas.signatures import SignedDescription
 from llmos.core.schemas.transfers import ExportDescription, PushDescription
 
@@ -71,6 +74,9 @@ class ServerControl:
         self.deployments = ServerDeployments(self._client)
         self.datasets = ServerDatasets(self._client)
         self.knowledge = ServerKnowledge(self._client)
+        self.apps = self._client.apps
+        self.prompts = ServerPrompts(self._client)
+        self.evals = ServerEvals(self._client)
         self.jobs = self._client.jobs
         self.keys = self._client.keys
         self.policies = self._client.policies
@@ -82,7 +88,21 @@ class ServerControl:
         self.guardrails = ServerGuardrails(self._client)
         self.audit = ServerAudit(self._client)
         self.receipts = self._client.receipts
+        self.usage = self._client.usage
+        self.answers = self._client.answers
+        self.logs = self._client.logs
+        self.prices = self._client.prices
+        self.budgets = self._client.budgets
+        self.plans = self._client.plans
+        self.credit = self._client.credit
+        self.invoices = self._client.invoices
+        self.ledger = self._client.ledger
+        self.exporters = self._client.exporters
         self.providers = self._client.providers
+        self.handoffs = self._client.handoffs
+        self.conversations = self._client.conversations
+        self.feedback = self._client.feedback
+        self.webhooks = self._client.webhooks
         self.rollouts = self._client.rollouts
 
     @property
@@ -242,6 +262,15 @@ class ServerKnowledge(Knowledge):
         return _follow(self._client, self._client._request(call), on_progress)
 
 
+class ServerPrompts(Prompts):
+    def create_from(self, name: str, file: Path) -> PromptDetails:
+        """Errors name the file, so it is read here, too."""
+        from llmos.core.prompt_text import PromptText, read_prompt_file
+
+        prompt = PromptText.parse(read_prompt_file(file), str(file)).as_json()
+        return self.create(name, prompt["text"], variables=prompt["variables"])
+
+
 class ServerDatasets(Datasets):
     def _follow(self, call: Call[JobDescription], on_progress: OnBytes | None) -> JobDescription:
         return _follow(self._client, self._client._request(call), on_progress)
@@ -353,6 +382,29 @@ class ServerGuardrails(Guardrails):
     ) -> GuardrailReplayDescription:
         fields = {"policy": name, "since": since.isoformat(), "document": document, "project": project}
         return _run_job(self._client, GuardrailReplayDescription, progress, "replay", **fields)
+
+
+class ServerEvals:
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client.evals, name)  # The client has the port's other calls.
+
+    def run(
+        self, suite: Path | str, progress: Progress, *, models: Sequence[str] = (), repeat: int | None = None
+    ) -> EvalRunDetails:
+        from llmos.cli.suite_files import read_suite_file
+
+        settings: dict[str, Any] = {"models": models, "repeat": repeat}
+        if isinstance(suite, Path):
+            # It is read here, too: errors then name the line.
+            started = self._client.evals.start(read_suite_file(suite).document, **settings)
+        else:
+            started = self._client.evals.start(dataset=suite, **settings)
+        if started.job is not None:
+            result_of(_follow(self._client, self._client.jobs.get(started.job), progress))
+        return self._client.evals.get(started.id)
 
 
 @contextmanager

@@ -1,0 +1,29 @@
+"""Files of suites on this machine's disk."""
+
+import re
+from pathlib import Path
+
+from llmos.core.errors import BadRequest
+from llmos.evals.suite_reading import read_suite
+from llmos.evals.suites import Suite
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def read_suite_file(path: Path) -> Suite:
+    """Return the suite in a file, whose errors name it and the line. Raises BadRequest."""
+    return read_suite(read_text(path), str(path), _name_of(path))
+
+
+def _name_of(path: Path) -> str:
+    """Return a name that a suite may have, of the name of its file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "suite"
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadRequest(f"{path} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"{path} isn't text in UTF-8.") from None

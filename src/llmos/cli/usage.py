@@ -1,0 +1,64 @@
+"""llmos usage: what was consumed."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import fields_of, print_json, print_table, stderr
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+from llmos.core.schemas.usage import UsageDescription
+from llmos.core.usage_csv import shown_costs, write_usage
+
+_HEADINGS = {
+    "num_calls": "calls",
+    "input_tokens": "input",
+    "cached_input_tokens": "cached input",
+    "output_tokens": "output",
+    "embedding_tokens": "embedding",
+    "rated_tokens": "rated",
+    "replica_seconds": "replica seconds",
+    "costs": "cost",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("usage")(usage)
+
+
+def usage(
+    by: Annotated[str, typer.Option(help="project, key, user, route, model, app or day.")] = "model",
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="WHEN", help="24h or 7d ago, or a date.", show_default="30d")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="WHEN", help="The same. Not included.", show_default="now")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what was consumed: calls, tokens and the time of replicas. Times are widened to whole hours."""
+    from llmos.cli.keys import parse_past
+
+    if as_csv and as_json:
+        raise BadRequest("--csv and --json exclude each other. Leave one of them out.")
+    first, last = (None if text is None else parse_past(text) for text in (start, end))
+    with open_control(load_settings()) as control:
+        report = control.usage.report(by, start=first, end=last)
+    if as_json:
+        print_json(report)
+    elif as_csv:
+        sys.stdout.write(write_usage(report))
+    elif report.data:
+        rows = [_shown(row) for row in report.data]
+        print_table(rows, {"value": by, **_HEADINGS})
+    else:
+        stderr().print("Nothing was consumed in this time.")
+
+
+def _shown(row: UsageDescription) -> dict[str, Any]:
+    seconds = f"{row.replica_seconds:.1f}"
+    return {**fields_of(row), "replica_seconds": seconds, "costs": shown_costs(row) or None}
