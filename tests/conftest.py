@@ -28,6 +28,8 @@ from support.query_coverage import QueryCoverage
 if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
+    from llmos.core.encryption.encryption import Encryption
+
 # No deadline for an example: on a busy machine it says nothing about the code. The same examples in every run: a test
 # that fails must fail again. `--random-examples` looks for others.
 settings.register_profile("llmos", deadline=None, derandomize=True)
@@ -47,6 +49,11 @@ _MISSING = pytest.StashKey[list[str]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="run only what needs no torch, process or database server")
     parser.addoption("--forks", type=int, default=1, help="run a fast run in so many processes")
+    parser.addoption(
+        "--screenshots",
+        choices=["take", "compare"],
+        help="take the screenshots of docs/images/console again, or compare the console with them",
+    )
     parser.addoption("--random-examples", action="store_true", help="let hypothesis choose other examples in each run")
 
 
@@ -56,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("random")
     if config.getoption("fast"):
         examples.is_fast = True
+        examples.try_no_constants_of_ours()
         settings.load_profile("fast")
         config.pluginmanager.register(FastRun())
         config.pluginmanager.register(ForkedWorkers(config.getoption("forks")))
@@ -67,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection() -> Iterator[None]:
     """Collect garbage rarely, and never look at what the test modules import: that took a third of the tests' time."""
     gc.disable()
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(50_000, 20, 20)
     try:
         return (yield)
     finally:
@@ -122,6 +130,7 @@ def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_certificate(certificate_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the HTTP clients that a test makes trust a single authority: to read all of them takes each client 20 ms."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_path))
+    monkeypatch.setattr("certifi.where", lambda: str(certificate_path))  # for clients that ignore the environment
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -129,6 +138,16 @@ def _migrations_by_copy() -> Iterator[None]:
     """Run the migrations once, not for each new database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("llmos.core.database._migrate", migrations.migrate_by_copy)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_disks() -> Iterator[None]:
+    """Let no file wait until it is on the disk, and keep little of the disk in reserve."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: None)
+        patch.setattr("os.fdatasync", lambda handle: None, raising=False)  # missing on macOS
+        patch.setattr("llmos.core.reserve.MAX_BYTES", 1 << 16)
         yield
 
 
@@ -164,6 +183,13 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def encryption(database: Database, tmp_path: Path) -> "Encryption":
+    from support.encryption import open_test_encryption
+
+    return open_test_encryption(database, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,10 @@ def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
         ),
         (client.ToolCall, ["id", "name", "arguments"]),
         (client.Embeddings, ["vectors", "model", "version", "usage"]),
-        (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]),
+        (
+            client.Usage,
+            ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cost", "currency"],
+        ),
     ],
 )
 def test_results_have_these_fields_and_cannot_be_changed(kind: Any, fields: list[str]) -> None:

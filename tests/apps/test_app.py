@@ -79,7 +79,7 @@ def test_an_answer_is_an_object_of_its_type() -> None:
     app = App("support", output=Reply)
     with Script('{"mood": "happy", "stars": 5}', '{"mood": "happy"').plays(app) as script:
         assert app.run("Hi").output == Reply(mood="happy", stars=5)
-        with pytest.raises(WrongOutput, match="doesn't fit the app's output") as wrong:
+        with pytest.raises(WrongOutput, match="doesn't fit the output") as wrong:
             app.run("Hi")
     assert wrong.value.run_id.startswith("run-")
     assert script.prompts[0].options["format"]["required"] == ["mood", "stars"]

@@ -1,13 +1,17 @@
 """Cassettes: answers that were recorded once, and are replayed exactly."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmos.apps import App, TextEvent
+from llmos.apps import ask as ask_model
 from llmos.apps.memory import MemoryServer
+from llmos.apps.server import OnText, Prompt
 from llmos.apps.testing import Call, Cassette, PromptChanged, Script
+from llmos.client.answers import Answer
 
 
 def app_of(prompt: str = "You help.", *, script: Script | None = None) -> App:
@@ -45,6 +49,33 @@ def test_a_run_is_replayed_exactly_without_a_server(path: Path) -> None:
     with Cassette(path).plays(app := app_of()):
         assert ask(app)[0] == "You are welcome."
     assert path.read_bytes() == before
+
+
+class Slow(Script):
+    """A model that answers `first` only when it has answered `second`."""
+
+    async def answer(self, prompt: Prompt, on_text: OnText) -> Answer:
+        if prompt.messages[-1]["content"] == "first":
+            await self.has_answered.wait()
+        answer = await super().answer(prompt, on_text)
+        self.has_answered.set()
+        return answer
+
+    def __init__(self) -> None:
+        super().__init__(lambda prompt: f"To {prompt.messages[-1]['content']}")
+        self.has_answered = asyncio.Event()
+
+
+def test_calls_at_once_are_replayed_in_whatever_order_they_were_answered(tmp_path: Path) -> None:
+    async def brain(text: str) -> str:
+        return " ".join(each.text for each in await asyncio.gather(ask_model("first"), ask_model("second")))
+
+    app = App("pair", brain=brain)
+    server = MemoryServer(Slow())
+    app.real_server = lambda: server  # type: ignore[method-assign]
+    for _ in ("recorded", "replayed"):
+        with Cassette(tmp_path / "pair.json").plays(app):
+            assert app.run("Go").text == "To first To second"
 
 
 def test_a_changed_prompt_fails_with_the_difference(path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from llmos.apps import App, Knowledge, TextEvent
-from llmos.apps.grounding import ground
 from llmos.apps.knowledge import PASSAGES_RULE, passages_text
 from llmos.apps.server import Prompt, RealServer, Scores
 from llmos.apps.testing import Call, Cassette, Script
 from llmos.client import AsyncClient
+from llmos.client.grounding import ground
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.knowledge import Citation, SearchDescription, SearchHit
 

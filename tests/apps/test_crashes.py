@@ -165,6 +165,7 @@ def points(total: int) -> range:
     return range(0, total, 3 if examples_module.is_fast else 1)
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_at_any_point_is_finished_by_another_process(world_in: Callable[[], World]) -> None:
     total = num_points(world_in())
     assert total >= 30
@@ -205,6 +206,7 @@ def test_a_run_that_is_killed_at_any_two_points_does_each_effect_once(world_in: 
     assert num_deaths > 1000
 
 
+@pytest.mark.thorough
 def test_an_effect_in_doubt_waits_for_a_person_if_nobody_else_knows(world_in: Callable[[], World]) -> None:
     total, num_asked = num_points(world_in()), 0
     for first in points(total):
@@ -244,6 +246,7 @@ FAULTS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=examples(150))
 @given(plan=PLANS, faults=FAULTS)
 def test_after_a_crash_an_error_or_a_hang_up_at_any_event_the_history_is_valid_and_goes_on(

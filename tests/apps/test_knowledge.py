@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.apps import App, Knowledge, TextEvent
-from llmos.apps.quoting import quote, sentences_of
 from llmos.apps.testing import Call, Script
+from llmos.client.quoting import quote, sentences_of
 from llmos.core.errors import BadRequest, NotFound
 from llmos.core.schemas.knowledge import Citation, SearchDescription, SearchHit
 

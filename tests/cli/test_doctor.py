@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmos.applications.code.sandbox import NoSandbox, running
 from llmos.cli import doctor
 from llmos.core.hardware import Hardware
 
@@ -24,6 +25,7 @@ def free_port(monkeypatch, cli):
 @pytest.fixture
 def machine(monkeypatch):
     """A machine that has everything; a test takes something away."""
+    monkeypatch.setattr(running, "check_sandbox", lambda: None)
 
     def machine(**changes):
         facts = {
@@ -99,6 +101,16 @@ def test_an_engine_that_was_never_built_says_how(examine, monkeypatch):
     findings = examine(status=1)
     assert "make setup" in findings["engine"]["advice"]
     assert "apt-get install g++" in findings["compiler"]["advice"]
+
+
+def test_a_machine_without_a_sandbox_for_code_is_told_what_to_install(examine, monkeypatch):
+    def refuse():
+        raise NoSandbox("This machine has no sandbox. Install bubblewrap.")
+
+    monkeypatch.setattr(running, "check_sandbox", refuse)
+    finding = examine()["sandbox"]
+    assert finding["ok"]
+    assert finding["advice"] == "This machine has no sandbox. Install bubblewrap."
 
 
 def test_a_port_that_another_program_holds_is_told(examine, monkeypatch, server_of):

@@ -40,6 +40,7 @@ def test_a_rotation_is_said_and_loses_nothing(home: Path, capsys: pytest.Capture
     assert responses_in(home).get("owner", "resp_1") == KEPT
 
 
+@pytest.mark.process
 def test_a_lost_master_key_is_named_and_what_it_encrypted_can_be_discarded(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

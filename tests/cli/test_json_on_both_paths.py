@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,17 +16,32 @@ import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from llmos.billing.ledger import Ledger
+from llmos.billing.price_books import PriceBooks
 from llmos.cli import build_app, main
+from llmos.cli.control.local import LocalControl
 from llmos.core import config
+from llmos.core.config import load_settings
+from support.app_folders import write_app
+from support.cli_handoffs import hand_over
+from support.conversations import keep_conversation
+from support.kept_evals import keep_runs
+from support.ledger import entry
 from support.tiny_encoders import make_tiny_encoder
 from support.tiny_folders import write_folder
 from support.tiny_gguf import write_gguf
 
 LOCAL_ONLY = {
+    "app eval": "needs a model that answers; see tests/cli/test_app_eval.py",
     "bench": "measures this machine",
+    "eval run": "needs a model that answers; see tests/cli/test_evals.py",
     "doctor": "checks this machine",
-    "fit": "computes for this machine",
+    "fit": "computes for this machine, and asks a server for another; see test_fit.py",
     "guardrail kinds": "lists what this version has",
+    "exporter test": "needs a receiver; see tests/gateway/test_exporters_page.py",
+    "webhook test": "needs a receiver; see test_handoffs.py",
+    "dataset add-answers": "needs a stored answer; see tests/gateway/test_answer_rows.py",
+    "answer show": "needs a model that answers; see tests/gateway/test_monitoring.py",
     "receipt show": "needs a model that answers; see tests/gateway/test_receipts_page.py",
     "receipt verify": "reads a file",
     "run": "needs a model that answers, and one function prints its answer on both paths",
@@ -33,7 +49,19 @@ LOCAL_ONLY = {
     "trust list": "reads this machine's keys",
 }
 SERVER_ONLY = {
+    "plan": "compares with what a server runs",
+    "apply": "releases an application on a server",
+    "app releases": "shows what was released on a server",
+    "app rollback": "undoes a release on a server",
+    "app deploy": "lets a server run an application",
+    "app deployments": "shows what a server runs",
+    "app resume": "continues a run on a server",
+    "app run": "asks a model, or an application, of a server",
+    "app runs": "shows what a server has",
+    "app stop": "ends what a server runs",
+    "console": "opens the pages of a server",
     "ps": "shows what a server runs",
+    "top": "shows what a server does",
     "job follow": "waits for a server",
     "job cancel": "stops work on a server",
 }
@@ -41,9 +69,21 @@ SERVER_ONLY = {
 LAST_KEY = "the id of the last key"
 """An argument that stands for what the command before printed."""
 
+LAST_LINE = "the id of the last line of credit"
+
+LAST_INVOICE = "the number of the last invoice"
+
+EVALS = ("the newest run of an eval", "the run before it")
+"""Arguments that stand for what `llmos eval list` printed."""
+CONVERSATION = "the first conversation"
+
+HANDOFFS = ("the first handoff", "the second handoff")
+"""Arguments that stand for what `llmos handoff list` printed."""
+
 FREE_FORM = {
-    "after", "baseline", "before", "content", "data", "dataset_tags", "details", "errors", "knowledge_tags",
-    "metadata", "model_tags", "options", "recipe", "report", "request", "result", "sampling", "scores", "tags",
+    "after", "app_tags", "baseline", "before", "content", "data", "dataset_tags", "details", "errors",
+    "knowledge_tags", "manifest", "metadata", "model_tags", "options", "prompt_tags", "recipe", "report", "request",
+    "result", "sampling", "scores", "tags", "types",
 }  # fmt: skip
 """Fields that hold other people's keys."""
 
@@ -89,6 +129,21 @@ class Paths:
     document: Path
     """One of two documents in a folder of their own."""
     cases: Path
+    prompt: Path
+    app: Path
+    """The folder of an application."""
+
+    @property
+    def prices(self) -> Path:
+        return self.prompt.with_name("prices.yaml")
+
+    @property
+    def invoices(self) -> Path:
+        return self.prompt.with_name("invoices.yaml")
+
+    @property
+    def plan(self) -> Path:
+        return self.prompt.with_name("plan.yaml")
 
 
 def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
@@ -147,13 +202,46 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("knowledge", "eval", "faq", "--cases", "questions"), ("knowledge", "alias", "rm", "faq:prod"),
         ("knowledge", "remove", "faq", "returns.md"),
         ("knowledge", "rm", "faq"),
+        ("prompt", "create", "help", str(paths.prompt)), ("prompt", "list"), ("prompt", "show", "help"),
+        ("prompt", "diff", "help@1", "help"), ("prompt", "tag", "help", "good"), ("prompt", "describe", "help", "Ours"),
+        ("prompt", "alias", "set", "help:prod", "help@1"), ("prompt", "alias", "list"),
+        ("prompt", "alias", "history", "help:prod"), ("prompt", "alias", "rm", "help:prod"), ("prompt", "rm", "help"),
+        ("eval", "list"), ("eval", "show", EVALS[0]), ("eval", "rm", EVALS[1]),
+        ("eval", "compare", EVALS[0], EVALS[0], "--not-worse-by", "0.99"),
+        ("app", "create", str(paths.app)), ("app", "list"), ("app", "show", "support"),
+        ("app", "pull", "support", str(paths.app.with_name(f"{run}-pulled"))), ("app", "diff", "support@1", "support"),
+        ("app", "tag", "support", "good"), ("app", "describe", "support", "Ours"),
+        ("app", "alias", "set", "support:prod", "support@1"), ("app", "alias", "list"),
+        ("app", "alias", "history", "support:prod"), ("app", "alias", "rm", "support:prod"), ("app", "rm", "support"),
         ("guardrail", "set", "short", str(paths.policy)), ("guardrail", "apply", "short", "--route", "chat"),
         ("guardrail", "test", "short", str(paths.policy)), ("guardrail", "list"), ("guardrail", "show", "short"),
         ("encryption", "status"), ("encryption", "rotate"), ("encryption", "rotate", "--project", "acme"),
         ("encryption", "encrypt"), ("encryption", "models", "tiny"), ("forget", "--subject", "ann", "--yes"),
         ("guardrail", "replay", "short"), ("guardrail", "history", "short"),
         ("guardrail", "unapply", "short", "--route", "chat"),
+        ("webhook", "add", "crm", f"{paths.server_url}/healthz", "--allow-private"), ("webhook", "list"),
+        ("webhook", "rotate", "crm"), ("webhook", "deliveries"), ("handoff", "list"),
+        ("handoff", "show", HANDOFFS[0]), ("handoff", "take", HANDOFFS[0]),
+        ("handoff", "answer", HANDOFFS[0], "Yes."), ("handoff", "close", HANDOFFS[1]),
+        ("conversation", "list"), ("conversation", "show", CONVERSATION),
+        ("conversation", "rename", CONVERSATION, "Colors"), ("feedback", "list"), ("feedback", "export", "liked"),
         ("audit", "list"), ("audit", "verify"), ("receipt", "key"),
+        ("price", "set", str(paths.prices)), ("price", "list"), ("price", "show", "1"),
+        ("price", "try", "tiny@1", "--input", "9"),
+        ("exporter", "add", "meter", "--kind", "cloudevents", "--url", "https://nowhere.invalid/events"),
+        ("exporter", "list"), ("exporter", "show", "meter"), ("exporter", "pause", "meter"),
+        ("exporter", "retry", "meter"), ("exporter", "resume", "meter"),
+        ("budget", "set", "team", "50 EUR", "--soft"), ("budget", "list"), ("budget", "show", "team"),
+        ("usage", "--from", "2026-01-01", "--to", "2026-02-01"), ("answer", "list", "--outcome", "failed"),
+        ("logs", "--request", "none"),
+        ("billing-plan", "set", str(paths.plan)), ("billing-plan", "list"), ("billing-plan", "assign", "small", "acme"),
+        ("billing-plan", "show", "small"), ("billing-plan", "unassign", "acme"),
+        ("credit", "add", "acme", "5", "--currency", "EUR"), ("credit", "list"), ("credit", "show", "acme"),
+        ("credit", "reverse", "acme", LAST_LINE), ("ledger", "show", "answer-1"),
+        ("invoice", "configure", str(paths.invoices)), ("invoice", "make", "--project", "acme", "--month", "2026-09"),
+        ("invoice", "list"), ("invoice", "show", LAST_INVOICE), ("invoice", "verify", LAST_INVOICE),
+        ("invoice", "entries", LAST_INVOICE), ("invoice", "credit", LAST_INVOICE),
+        ("ledger", "reverse", "answer-1", "--note", "It was empty"), ("ledger", "verify"),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 
@@ -166,15 +254,25 @@ def session(
 
     def run(home: Path, commands: list[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], Any]]:
         monkeypatch.setenv("LLMOS_HOME", str(home))
-        key_id = ""
+        key_id, handoffs = "", dict[str, str]()
         for command in commands:
             capsys.readouterr()
-            status = main([*(key_id if each == LAST_KEY else each for each in command), "--json"])
+            status = main([*(key_id if each == LAST_KEY else handoffs.get(each, each) for each in command), "--json"])
             out, err = capsys.readouterr()
             assert status == 0, f"{command}: {err}"
             printed = json.loads(out)
             if command[:2] == ("key", "create"):
                 key_id = printed["id"]
+            if command == ("handoff", "list"):
+                handoffs = {name: each["id"] for name, each in zip(HANDOFFS, printed, strict=True)}
+            if command == ("eval", "list"):
+                handoffs |= {name: each["id"] for name, each in zip(EVALS, printed, strict=True)}
+            if command == ("conversation", "list"):
+                handoffs[CONVERSATION] = printed[0]["id"]
+            if command[:2] == ("invoice", "make"):
+                handoffs[LAST_INVOICE] = printed["number"]
+            if command[:2] == ("credit", "add"):
+                handoffs[LAST_LINE] = printed["lines"][0]["id"]
             yield command, printed
 
     return run
@@ -193,7 +291,13 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
         files = key_file(folder.parent), policy_file(folder.parent), served.url, data_file(folder.parent)
         paths = Paths(
-            folder, *files, recipe_file(folder.parent), document_file(folder.parent), cases_file(folder.parent)
+            folder,
+            *files,
+            recipe_file(folder.parent),
+            document_file(folder.parent),
+            cases_file(folder.parent),
+            prompt_file(folder.parent),
+            write_app(folder.parent / "app"),
         )
         owner_key = (far / "keys" / "owner").read_text().strip()
         monkeypatch.setenv("FAR_KEY", owner_key)
@@ -201,7 +305,7 @@ def test_every_json_has_the_same_keys_without_a_server_and_with_one(
         monkeypatch.setenv("LLMOS_API_KEY", owner_key)
         local = list(session(home, steps(paths, "local")))
         monkeypatch.setattr(config, "DEFAULT_PORT", urlsplit(served.url).port)
-        monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
+        monkeypatch.setattr("llmos.cli.control.opening.is_remote", lambda settings: True)
         remote = list(session(tmp_path_factory.mktemp("user"), steps(paths, "server")))
         differing = [
             (command, shape_of(one), shape_of(other))
@@ -220,6 +324,8 @@ def test_every_command_with_json_is_compared() -> None:
         Path("recipe.toml"),
         Path("faq.md"),
         Path("cases.jsonl"),
+        Path("prompt.md"),
+        Path("app"),
     )
     paths = Paths(Path("model"), *files)
     compared = {name_of(step) for step in steps(paths, "local")}
@@ -256,6 +362,14 @@ def prepare(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(["card", "tiny", "--measure"]) == 0
     encoder = make_tiny_encoder("bert", folder.with_name("encoder")).folder
     assert main(["import", str(encoder), "--name", "minilm"]) == 0
+    with LocalControl(load_settings()) as control:
+        hand_over(control, "run-1", "run-2")
+        keep_runs(control, 2)
+        keep_conversation(control)
+        september = datetime(2026, 9, 1, tzinfo=UTC)
+        prices = {"currency": "EUR", "prices": {"default": {"per_call": "1"}}}
+        PriceBooks(control.registry.database, clock=lambda: september).set(prices)
+        Ledger(control.registry.database).add([entry("answer-1")])
 
 
 def publish(folder: Path) -> Path:
@@ -305,6 +419,16 @@ def document_file(folder: Path) -> Path:
     (documents / "returns.md").write_text("Within 30 days.")
     path = documents / "guarantee.md"
     path.write_text("# Guarantee\n\nTwo years. Batteries are excluded.")
+    return path
+
+
+def prompt_file(folder: Path) -> Path:
+    """Write a prompt, and beside it prices, a plan, and what invoices say."""
+    (folder / "invoices.yaml").write_text("{seller: {name: Example Ltd}, taxes: [{name: VAT, percent: '20'}]}\n")
+    (folder / "plan.yaml").write_text("{name: small, kind: subscription, currency: EUR, limits: [{calls: 9}]}\n")
+    (folder / "prices.yaml").write_text('currency: EUR\nprices: {default: {per_call: "0.1"}}\n')
+    path = folder / "prompt.md"
+    path.write_text("---\nshop: {type: string, max_length: 40}\n---\nYou help {{shop}}.")
     return path
 
 

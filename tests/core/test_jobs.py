@@ -264,6 +264,7 @@ def test_jobs_that_ended_long_ago_are_removed(jobs, clocks):
 VERBS = st.sampled_from(["start", "succeed", "fail", "interrupt", "requeue", "cancel", "abandon", "report"])
 
 
+@pytest.mark.thorough
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(st.tuples(VERBS, st.integers(0, 1)), max_size=12), is_attached=st.booleans())
 def test_no_order_of_calls_from_two_processes_leads_out_of_an_end(jobs, elsewhere, calls, is_attached):

@@ -11,6 +11,12 @@ from llmos.core.errors import StoreFailed
 from llmos.core.reserve import MAX_BYTES, Reserve
 
 
+@pytest.fixture(autouse=True)
+def _real_size(monkeypatch):
+    """Keep as much as a server does, unlike other tests."""
+    monkeypatch.setattr("llmos.core.reserve.MAX_BYTES", MAX_BYTES)
+
+
 def test_the_space_is_free_while_it_is_lent(tmp_path):
     reserve, path = Reserve(tmp_path / "reserve"), tmp_path / "reserve"
     reserve.keep()

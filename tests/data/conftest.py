@@ -14,7 +14,9 @@ from support.encryption import open_test_encryption
 
 
 @pytest.fixture(scope="module")
-def database(databases: Databases, database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def shared_database(
+    databases: Databases, database_kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
     """One database for all tests in a file; each test has its own tenant."""
     with databases.create(database_kind, tmp_path_factory.mktemp("data")) as url:
         database = Database(url)
@@ -29,18 +31,18 @@ def tenant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def encryption(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Encryption:
-    return open_test_encryption(database, tmp_path_factory.mktemp("keys"))
+def encryption(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Encryption:
+    return open_test_encryption(shared_database, tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture
-def files(database: Database, encryption: Encryption, tmp_path: Path) -> Files:
-    return Files(database, tmp_path / "files", encryption)
+def files(shared_database: Database, encryption: Encryption, tmp_path: Path) -> Files:
+    return Files(shared_database, tmp_path / "files", encryption)
 
 
 @pytest.fixture
-def batches(database: Database, files: Files) -> Batches:
-    return Batches(database, files)
+def batches(shared_database: Database, files: Files) -> Batches:
+    return Batches(shared_database, files)
 
 
 @pytest.fixture

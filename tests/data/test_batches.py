@@ -16,8 +16,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def batches(database: Database, files: Files) -> Batches:
-    return Batches(database, files, clock=lambda: NOW)
+def batches(shared_database: Database, files: Files) -> Batches:
+    return Batches(shared_database, files, clock=lambda: NOW)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Stored responses: for one tenant, for thirty days."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,14 +26,6 @@ class HeldClock:
 @pytest.fixture
 def clock() -> HeldClock:
     return HeldClock()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A database for each test: expired responses are deleted for all tenants."""
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

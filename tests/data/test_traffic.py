@@ -1,7 +1,7 @@
 """Kept traffic: stored responses and the lines of batches, as texts with who they are from."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,6 @@ from llmos.data.traffic import KeptTraffic
 from support.encryption import open_test_encryption
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -75,6 +68,7 @@ def test_a_response_is_its_conversation_and_its_answer(keep: Keep, traffic: Kept
     assert call.answer == [("reasoning", "She is away."), ("text", "In Rome."), ("arguments", "{}")]
 
 
+@pytest.mark.thorough
 def test_only_what_is_asked_for_and_has_not_expired_is_there(
     keep: Keep, database: Database, traffic: KeptTraffic
 ) -> None:

@@ -508,3 +508,17 @@ def test_an_answer_without_a_limit_has_that_of_the_deployment(asked, num_tokens)
 @pytest.mark.parametrize(("asked", "ignored"), [(8, []), (10_000, ["max_tokens"]), (None, [])])
 def test_a_limit_that_is_more_than_fits_is_named_as_ignored(asked, ignored):
     assert make_engine().submit(generate(max_tokens=asked, may_exceed_context=True)).ignored == ignored
+
+
+def test_the_first_delta_says_how_long_the_request_waited_for_room(monkeypatch):
+    engine = make_engine(max_sequences=1)
+    clock = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    engine.submit(generate("first", prompt(4), max_tokens=3))
+    engine.submit(generate("second", prompt(4, 1), max_tokens=3))
+    waited = {}
+    while engine.has_work:
+        for event in engine.step():
+            waited.setdefault(event.id, []).append(event.queued_micros)
+        clock[0] += 1
+    assert waited == {"first": [0, 0, 0], "second": [3_000_000, 0, 0]}

@@ -51,6 +51,7 @@ def test_a_caller_whose_answers_have_no_end_does_not_hold_up_another():
     assert len(last) == 9
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("prefix_cache", [True, False])
 def test_nothing_is_preempted_for_a_caller_that_was_served_more(prefix_cache):
     """It would go behind the preempted one in the queue, so the two would displace each other again and again."""

@@ -167,6 +167,7 @@ def test_many_continuations_run_a_few_at_a_time():
     assert most == live_request.MAX_QUEUED_BRANCHES
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("caller", ["ann", "bob"])
 def test_many_continuations_delay_others_little(caller):
     engine = make_engine(FakeRunner(num_blocks=256), max_sequences=8, max_batched_tokens=64)

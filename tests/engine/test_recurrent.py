@@ -18,6 +18,8 @@ from support.examples import examples
 from support.fakes import VOCAB_SIZE, FakeTokenizer, drain, generate, run, tokens_of
 from support.random_models import CONVOLVED, DELTA, MAMBA, random_model
 
+pytestmark = pytest.mark.combinations
+
 SPECS = {
     name: replace(spec, vocab_size=VOCAB_SIZE)
     for name, spec in {"delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED}.items()
@@ -234,6 +236,7 @@ CONVERSATIONS = st.lists(
 """Tokens of the stem, own tokens, turns, and whether the last turn is aborted."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("room", [(40, 3), (26, 6), (64, 40)], ids=["few snapshots", "few blocks", "room"])
 @given(conversations=CONVERSATIONS, seed=st.integers(0, 3))
 @settings(max_examples=examples(12, fast=6), deadline=None)

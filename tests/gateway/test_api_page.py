@@ -11,7 +11,6 @@ from fastapi import FastAPI
 
 from llmos.core import errors
 from llmos.gateway.http.errors import known_paths
-from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.chat.fields import ChatRequest
 
 pytestmark = pytest.mark.anyio
@@ -41,13 +40,6 @@ def test_the_api_page_lists_existing_error_codes() -> None:
     known = {(str(kind.status), kind.code) for kind in kinds if issubclass(kind, errors.LLMOSError)}
     for status, codes in re.findall(r"^\| (\d+) \| (.+?) \|", table, re.MULTILINE):
         assert {(status, code) for code in re.findall(r"`(\w+)`", codes)} <= known
-
-
-def test_the_api_page_lists_existing_metrics(services: Services) -> None:
-    named = set(re.findall(r"`(llmos_\w+)`", PAGE))
-    assert len(named) > 8
-    exported = services.metrics.render().decode()
-    assert {name for name in named if f"# HELP {name} " not in exported} == set()
 
 
 def test_the_api_page_describes_every_sampling_field() -> None:

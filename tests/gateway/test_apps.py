@@ -53,7 +53,7 @@ def order_status(order_id: OrderId) -> str:
 
 def test_a_conversation_goes_on(make_app: Callable[..., App], client: Client) -> None:
     app = make_app("chat", options={"max_tokens": 12, "temperature": 0})
-    first = app.run("My name is Ada. Say hello.", session="goes-on", user="ada")
+    first = app.run("My name is Ada. Say hello.", session="goes-on", user="ada-goes-on")
     assert first.text
     assert first.usage.completion_tokens <= 12
     second = app.run("What is my name?", session="goes-on")
@@ -64,7 +64,7 @@ def test_a_conversation_goes_on(make_app: Callable[..., App], client: Client) ->
     assert [turn.run for turn in turns] == [first.id, second.id]
     assert session.num_tokens == second.usage.prompt_tokens + second.usage.completion_tokens
     assert client.runs.get(second.id).output == second.text
-    (erased,) = client.erasures.forget("ada").projects
+    (erased,) = client.erasures.forget("ada-goes-on").projects
     assert erased.sessions == [session.id]
     assert set(erased.runs) == {first.id, second.id}
 

@@ -12,6 +12,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from llmos.core.webhooks.webhooks import NewWebhook
+from llmos.data.apps.handoffs import NewHandoff
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponse
 from llmos.gateway import app as app_module
@@ -25,7 +27,7 @@ from llmos.security.users.sessions import csrf_token
 from support.apps import new_run
 from support.scripted import FakePool
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.combinations]
 
 ROUTES = [
     route
@@ -38,7 +40,7 @@ ROUTES = [
 KEYS = [("acme", role) for role in ROLES if role != "operator"] + [("owner", role) for role in ROLES]
 """Every kind of key: (project, role)."""
 
-OVERSEEN = ("/llmos/v1/jobs", "/llmos/v1/keys", "/llmos/v1/projects")
+OVERSEEN = ("/llmos/v1/credit/", "/llmos/v1/jobs", "/llmos/v1/keys", "/llmos/v1/projects")
 """The endpoints where keys of the project `owner` see those of all projects."""
 
 
@@ -57,6 +59,8 @@ def foreign(services: Services, tmp_path: Any) -> dict[str, str]:
     services.responses.keep("rival", KeptResponse(id="resp_rival", body='{"secret": 1}', items="[]"))
     session = services.app_sessions.open("rival", "support", "u42")
     run = services.app_runs.begin("rival", new_run(session.id))
+    handoff = services.handoffs.create("rival", NewHandoff(app="support", key="k", question="secret"))
+    services.webhooks.add("rival", NewWebhook(name="crm", url="https://example.com"))
     job = services.jobs.create("verify", {"model": "rival"}, project="rival")
     key, _ = services.keys.create(NewKey(project="rival"))
     return {
@@ -65,6 +69,8 @@ def foreign(services: Services, tmp_path: Any) -> dict[str, str]:
         "response_id": "resp_rival",
         "session": session.id,
         "run": run.id,
+        "handoff": handoff.id,
+        "webhook": "crm",
         "job": job.id,
         "key": key.id,
         "project": "rival",
@@ -85,6 +91,8 @@ def kept(services: Services, foreign: Mapping[str, str]) -> list[Any]:
         services.responses.get("rival", "resp_rival"),
         services.app_sessions.get("rival", foreign["session"]),
         services.app_runs.get("rival", foreign["run"]),
+        services.handoffs.get("rival", foreign["handoff"]),
+        services.webhooks.get("rival", "crm"),
         services.jobs.get(foreign["job"]),
         services.keys.get(foreign["key"]),
         services.projects.get("rival"),
@@ -142,6 +150,7 @@ async def test_every_endpoint_is_denied_to_a_key_without_its_permission(
             assert f"doesn't have the permission {permission}" in reply.text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("project", "role"), KEYS)
 async def test_what_another_project_keeps_is_not_found_whatever_is_asked(
     app: FastAPI, services: Services, pool: FakePool, foreign: dict[str, str], project: str, role: str
@@ -174,6 +183,7 @@ def without_ids(reply: httpx.Response, ids: Mapping[str, str]) -> str:
     return text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("project", "role"), KEYS)
 async def test_a_session_may_do_what_a_key_of_its_role_may_and_changes_nothing_without_its_csrf_token(
     app: FastAPI, services: Services, pool: FakePool, foreign: dict[str, str], project: str, role: str

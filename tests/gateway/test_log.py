@@ -3,17 +3,21 @@
 import contextlib
 import io
 import json
+import logging
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmos.core.errors import ModelNotFound, PromptBlocked, PromptTooLong
+from llmos.core.log_files import LogFiles, LogFilter
+from llmos.core.log_lines import render_text
 from llmos.deployments.desired.deployment import DeploymentEvent
 from llmos.gateway.calls.call import ModelCall
 from llmos.gateway.calls.record import Recorder
-from llmos.gateway.log import Log, LogSink, log_deployment_event
+from llmos.gateway.log import Log, LogSink, MessageHandler, current_request, log_deployment_event
 from llmos.security.callers import owner
 from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.screening import Screening
@@ -135,3 +139,31 @@ def test_the_line_of_a_call_names_what_guardrails_found_and_not_the_text() -> No
     }  # fmt: skip
     assert "example.com" not in text + line
     assert "AKIA" not in text + line
+
+
+def test_files_get_each_event_also_if_the_stream_is_off(tmp_path: Path) -> None:
+    stream, files = io.StringIO(), LogFiles(tmp_path, max_bytes=100_000)
+    log = Log("off", stream, files)
+    a_call(log, error=PromptTooLong("Too long."))
+    a_call(log, error=RuntimeError("a bug"))
+    an_event(log)
+    log.close()
+    assert [each["level"] for each in files.read(LogFilter()).data] == ["warning", "error", "info"]
+    assert stream.getvalue() == ""
+
+
+def test_a_message_of_the_code_has_the_id_of_the_request_that_it_is_about(tmp_path: Path) -> None:
+    files = LogFiles(tmp_path, max_bytes=100_000)
+    log, logger = Log("text", io.StringIO(), files), logging.getLogger("llmos.test")
+    logger.addHandler(handler := MessageHandler(log, clock))
+    token = current_request.set("req_7")
+    try:
+        logger.info("Nobody needs this")
+        logger.error("It broke %d times", 2)
+    finally:
+        current_request.reset(token)
+        logger.removeHandler(handler)
+        log.close()
+    (line,) = files.read(LogFilter(request="req_7")).data
+    assert (line["event"], line["level"], line["message"]) == ("message", "error", "It broke 2 times")
+    assert render_text(line) == "2026-11-29T14:36:42Z message error req_7 llmos.test It broke 2 times"

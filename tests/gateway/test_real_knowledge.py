@@ -11,6 +11,7 @@ from llmos.core.config import load_settings
 from llmos.data.knowledge import open_knowledge, queries
 from llmos.data.uploads import Uploads
 from llmos.models import open_registry
+from support.looking import pause_thread
 from support.minilm import pull_minilm
 from support.real_server import KEY, Running, serving
 
@@ -73,7 +74,7 @@ def test_a_sync_goes_on_after_the_server_was_killed(home: Path) -> None:
     assert not open_knowledge(registry.database, registry.store).of().list()
     with serving(home, "minilm") as running:
         while (job := running.get(f"/llmos/v1/jobs/{job['id']}").json())["state"] in ("queued", "running"):
-            pass
+            pause_thread()
         assert job["state"] == "succeeded", job
         assert (job["result"]["version"], job["result"]["num_documents"]) == ("faq@1", len(FILES))
         assert 8 <= num_made < len(FILES)

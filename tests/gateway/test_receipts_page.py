@@ -33,7 +33,7 @@ def test_every_command_works(
 ) -> None:
     monkeypatch.setenv("LLMOS_ENDPOINT", served)
     monkeypatch.setenv("LLMOS_API_KEY", KEY)
-    monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
+    monkeypatch.setattr("llmos.cli.control.opening.is_remote", lambda settings: True)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(PAGE.blocks("python")[0], "docs/receipts.md", "exec"), names)

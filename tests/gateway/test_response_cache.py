@@ -254,8 +254,8 @@ async def test_hits_are_counted_apart(client: httpx.AsyncClient, cached: Service
     for _ in range(3):
         await client.post("/v1/chat/completions", json=CHAT)
     metrics = cached.metrics.render().decode()
-    assert 'llmos_response_cache_requests_total{outcome="hit",version="smollm2@1"} 2.0' in metrics
-    assert 'llmos_completion_tokens_total{version="smollm2@1"} 3.0' in metrics, "nothing else was computed"
+    assert 'llmos_response_cache_requests_total{model_name="smollm2@1",outcome="hit"} 2.0' in metrics
+    assert 'llmos_generation_tokens_total{model_name="smollm2@1"} 3.0' in metrics, "nothing else was computed"
 
 
 async def kept(cache: ResponseCache, key: str, text: str, project: str = "acme") -> None:

@@ -16,6 +16,7 @@ from support.scripted import KEY
 PAGE = DocPage("security.md")
 
 
+@pytest.mark.thorough
 def test_every_command_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from llmos.core.errors import BadRequest, Conflict
 from llmos.gateway.listening import listen
 from llmos.gateway.server import Server
 from llmos.gateway.services import Services
+from support.looking import pause
 from support.scripted import KEY, FakePool
 
 
@@ -65,7 +66,7 @@ def test_a_task_whose_wait_times_out_while_the_server_stops_is_cancelled(
 
     async def wait_and_continue() -> None:
         while not server.started:
-            await asyncio.sleep(0)
+            await pause()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as timeout:
                 server.stop()

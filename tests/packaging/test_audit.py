@@ -67,6 +67,7 @@ def test_every_exception_says_why(policy: Any) -> None:
     assert all(each["reason"] for each in policy.exceptions.values())
 
 
+@pytest.mark.thorough
 def test_what_a_release_needs_is_allowed_and_all_of_it_is_in_the_bill(audit: ModuleType, policy: Any) -> None:
     packages = audit.release_packages(policy)
     assert audit.license_problems(packages, policy) == []
@@ -82,6 +83,7 @@ def test_what_a_release_needs_is_allowed_and_all_of_it_is_in_the_bill(audit: Mod
     assert not any(each.startswith("pkg:pypi/starlette@") for each in own["dependsOn"]), "FastAPI needs it"
 
 
+@pytest.mark.thorough
 def test_the_bill_is_valid_cyclonedx(audit: ModuleType, policy: Any) -> None:
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator, MissingOptionalDependencyException

@@ -1,4 +1,4 @@
-"""The client's own wheel has every module that the client imports."""
+"""The client's own wheel has every module that the client and the application framework import."""
 
 import subprocess
 import sys
@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 IMPORT_CLIENT = """
 import sys
+import llmos.apps, llmos.apps.testing, yaml
 from llmos import AsyncClient, Client, LLMOSError
+from llmos.core import yaml_text
 print(*(module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "llmos"), sep="\\n")
 """
 

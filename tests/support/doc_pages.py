@@ -17,6 +17,7 @@ class DocPage:
     def text(self) -> str:
         return (DOCS / self.name).read_text()
 
-    def blocks(self, language: str) -> list[str]:
-        """Return the code blocks of a language."""
-        return re.findall(rf"^```{language}\n(.*?)^```", self.text, re.MULTILINE | re.DOTALL)
+    def blocks(self, language: str, section: str = "") -> list[str]:
+        """Return the code blocks of a language, by choice those under one heading of the second level alone."""
+        text = self.text if not section else self.text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

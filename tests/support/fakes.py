@@ -222,6 +222,11 @@ def tokens_of(deltas):
     return [token for delta in deltas for token in delta.token_ids]
 
 
+def num_tokens(events):
+    """Count the tokens of an answer. How many deltas brought them depends on how fast they were read."""
+    return sum(len(event.token_ids) for event in events if isinstance(event, Delta))
+
+
 def text_of(deltas):
     return "".join(delta.text for delta in deltas if isinstance(delta, Delta))
 

@@ -15,4 +15,6 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest asks everything in a test file whether it is a mock or a fixture.
+            raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)

@@ -26,7 +26,7 @@ def pipeline_parts(
     pipeline.
     """
     stages, sinks = given.pop("stages", None), given.pop("sinks", ())
-    others = {name: given.pop(name, None) for name in ("cache", "partitions", "guardrails")}
+    others = {name: given.pop(name, None) for name in ("cache", "partitions", "guardrails", "applications", "limits")}
     parts = {
         "admission": Admission(),
         "call_counts": CallCounts(),
@@ -46,17 +46,18 @@ def pipeline_parts(
         stages=stages,
         **others,
     )
-    return {"pipeline": pipeline, **parts}
+    return {"pipeline": pipeline, "resolver": resolver, **parts}
 
 
 def with_parts(services: Services, **changes: Any) -> Services:
     """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
     stages = changes.pop("stages", None) or Stages(makes_receipts=True)
-    names = ("admission", "call_counts", "evidence", "metrics", "log", "cache", "partitions")
+    names = ("admission", "call_counts", "evidence", "metrics", "log", "cache", "partitions", "sinks", "limits")
     counted = {name: changes.pop(name) for name in names if name in changes}
     changed = replace(services, **changes)
     rooms = changed.routes, changed.registry, changed.pool, changed.provider_clients
-    parts = pipeline_parts(*rooms, stages=stages, guardrails=changed.guardrails, **counted)
+    applications = changed.applications
+    parts = pipeline_parts(*rooms, stages=stages, guardrails=changed.guardrails, applications=applications, **counted)
     services = replace(changed, **parts)
     watch(services)
     return services

@@ -13,7 +13,8 @@ import llmos
 _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
 _ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning"))
-_TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
+_PLAIN = str(Path(_CORE) / "statements.py")
+_TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "PRAGMA", "SELECT pg_advisory_xact_lock")
 
 
 class QueryCoverage:
@@ -50,6 +51,8 @@ class QueryCoverage:
         frame = sys._getframe()
         while frame is not None:
             code = frame.f_code
+            if code.co_filename == _PLAIN:
+                return  # On SQLite, it goes to the driver itself, where nothing can listen.
             if _is_recorded(code.co_filename):
                 function = code.co_filename.removeprefix(_PACKAGE).lstrip("/"), code.co_qualname
                 self._functions_by_kind.setdefault(connection.dialect.name, set()).add(function)

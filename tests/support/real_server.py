@@ -15,6 +15,7 @@ import httpx
 import openai
 
 from support import ONE_THREAD
+from support.looking import pause_thread
 
 KEY = "the-owners-key-for-tests"
 
@@ -41,7 +42,7 @@ class Running:
     def wait_until_idle(self) -> None:
         """Ask until nothing runs; the test's own patience is pytest's."""
         while (load := self.replica()["load"]) is None or load["num_running"] or load["num_waiting"]:
-            pass
+            pause_thread()
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -79,7 +80,17 @@ def serving(home: Path, *models: str, **variables: str) -> Iterator[Running]:
         said = lines_until(process, "Ready")
         address = re.search(r"http://127\.0\.0\.1:\d+", said)
         assert address, said
-        yield Running(process, address[0], home)
+        running = Running(process, address[0], home)
+        yield running
+        process = running.process  # A test may have started another one in its place.
     finally:
         process.kill()
         process.communicate()
+
+
+def ask(server: Running, method: str, path: str, body: Any = None) -> Any:
+    """Send the owner's request, and return the JSON of the reply; None for an empty one."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    reply = httpx.request(method, server.url + path, headers=headers, json=body, timeout=60)
+    assert reply.status_code < 300, reply.text
+    return reply.json() if reply.content else None

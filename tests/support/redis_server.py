@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from support.databases import end_with_parent
+from support.postgresql import end_with_parent
 
 
 class RedisServer:

@@ -23,6 +23,14 @@ FIRST = (
     "tests/cli/test_json_on_both_paths.py",
     "tests/data/datasets/test_fetching.py",
     "tests/models/sources/test_s3.py",
+    "tests/billing/test_kills.py",
+    "tests/gateway/hosted_apps/test_hosting.py",
+    "tests/gateway/test_datasets_page.py",
+    "tests/gateway/test_encrypted_models.py",
+    "tests/gateway/test_apps_knowledge.py",
+    "tests/cli/test_fit.py",
+    "tests/models/test_crashes.py",
+    "tests/apps/test_crashes.py",
 )
 """What takes long with few tests. At the end of a run, the other workers would wait for it."""
 

@@ -12,16 +12,41 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from llmos.billing.alerts.messages import AlertMessages
+from llmos.billing.budgets import Budgets, Subjects
+from llmos.billing.credit.credit import Credit
+from llmos.billing.credit.returns import CreditReturns
+from llmos.billing.exporters.batches import ExportBatches
+from llmos.billing.exporters.exporters import Exporters
+from llmos.billing.invoices.invoices import Invoices
+from llmos.billing.invoices.settings import InvoiceSettingsBook
+from llmos.billing.ledger import Ledger
+from llmos.billing.ledger_writer import LedgerWriter
+from llmos.billing.opening import open_limits
+from llmos.billing.plans.plans import Plans
+from llmos.billing.price_books import PriceBooks
+from llmos.billing.reservation_writer import ReservationWriter
+from llmos.billing.usage import Usage
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
+from llmos.core.webhooks.outbox import Outbox
+from llmos.core.webhooks.webhooks import Webhooks
+from llmos.data.answers import Answers
+from llmos.data.app_versions.app_versions import AppVersions
+from llmos.data.apps.deployments import AppDeployments
+from llmos.data.apps.handoffs import Handoffs
 from llmos.data.apps.runs import AppRuns
 from llmos.data.apps.sessions import AppSessions
 from llmos.data.batches import Batches
+from llmos.data.conversations.conversations import Conversations
 from llmos.data.datasets.datasets import Datasets
+from llmos.data.evals import EvalRuns
+from llmos.data.feedback.feedback import Feedback
 from llmos.data.files import Files
 from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
+from llmos.data.prompts.prompts import Prompts
 from llmos.data.responses import KeptResponses
 from llmos.data.uploads import Uploads
 from llmos.data.vector_stores.vector_stores import VectorStores
@@ -30,16 +55,25 @@ from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
+from llmos.deployments.releases.releases import AppReleases
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
+from llmos.gateway.calls.answer_sink import AnswerSink
 from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_backends
+from llmos.gateway.calls.ledger_stages import LedgerStages
 from llmos.gateway.calls.limits_hold import LimitsHold
-from llmos.gateway.calls.receipts import ReceiptSink
 from llmos.gateway.calls.stages import Stages
+from llmos.gateway.hosted_apps.backend import HostedApplications
+from llmos.gateway.hosted_apps.supervisor import AppSupervisor
+from llmos.gateway.jobs.background_callers import BackgroundCallers
+from llmos.gateway.jobs.background_calls import BackgroundCalls
 from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.jobs.job_asking import JobAsking
 from llmos.gateway.jobs.job_runner import JobRunner
+from llmos.gateway.ledger_check import LedgerCheck
 from llmos.gateway.listening import listen
+from llmos.gateway.receipt_recovery import ReceiptRecovery
 from llmos.gateway.server import Server
 from llmos.gateway.services import Services
 from llmos.security.audit.audit import open_audit
@@ -143,9 +177,26 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
     signing_key = SigningKey(folder / "keys" / "signing")
     audit = open_audit(database, signing_key, folder / "audit" / "checkpoints.jsonl")
     receipts = Receipts(database, signing_key, days=30)
-    receipt_sink = ReceiptSink(receipts)
+    answers = Answers(database, days=30)
+    answer_sink = AnswerSink(database, receipts, answers)
+    keys = Keys(database, Pepper(folder / "keys" / "pepper"))
+    app_deployments = AppDeployments(database)
+    app_releases = AppReleases(database, app_deployments)
+    files = Files(database, folder / "files", encryption)
+    app_versions = AppVersions(database, store := store_beside(files), settings.apps_path)
+    supervisor = AppSupervisor(app_deployments, app_versions, keys, settings)
+    applications = HostedApplications(supervisor, wait_seconds=10)
+    held = open_limits(database)
+    limit_book = held.book
+    ledger_writer = LedgerWriter(ledger := Ledger(database, held), settings.ledger_spill_path)
+    reservations = ReservationWriter(database, held, ledger, ledger_writer, settings.ledger_spill_path)
+    metering = LedgerStages(ledger_writer, reservations)
     services = Services(
         settings=settings,
+        app_deployments=app_deployments,
+        app_releases=app_releases,
+        supervisor=supervisor,
+        applications=applications,
         encryption=encryption,
         registry=registry,
         routes=routes,
@@ -160,18 +211,33 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
             pool,
             clients,
             backends=scripted.backends,
-            stages=Stages(holds=(limits,), makes_receipts=True),
+            stages=Stages(
+                holds=(limits, metering.hold),
+                checks=(metering.check,),
+                filters=(metering.filter,),
+                makes_receipts=True,
+            ),
             guardrails=guardrails,
-            sinks=[AuditSink(audit.recorder), receipt_sink],
+            sinks=[AuditSink(audit.recorder), answer_sink],
+            applications=applications,
+            limits=(limit_book, reservations),
         ),
         guardrails=guardrails,
-        files=(files := Files(database, folder / "files", encryption)),
+        files=files,
         batches=Batches(database, files),
         responses=KeptResponses(database, encryption),
         app_sessions=AppSessions(database, encryption),
         app_runs=AppRuns(database, encryption),
-        datasets=(datasets := Datasets(database, store := store_beside(files))),
+        webhooks=(webhooks := Webhooks(database, encryption)),
+        outbox=(outbox := Outbox(database, encryption, webhooks)),
+        conversations=Conversations(database, encryption),
+        feedback=Feedback(database, encryption),
+        handoffs=Handoffs(database, encryption, outbox),
+        datasets=(datasets := Datasets(database, store)),
         knowledge=(knowledge := Knowledge(database, store)),
+        prompts=(prompts := Prompts(database, store)),
+        evals=EvalRuns(database, encryption),
+        app_versions=app_versions,
         vector_stores=(vector_stores := VectorStores(database, knowledge)),
         uploads=Uploads(folder / "uploads", store),
         jobs=(jobs := Jobs(database)),
@@ -190,22 +256,60 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
         signing_key=signing_key,
         audit=audit,
         receipts=receipts,
-        receipt_sink=receipt_sink,
-        keys=Keys(database, Pepper(folder / "keys" / "pepper")),
-        projects=Projects(database, ProjectData(database, files, [datasets, vector_stores, knowledge])),
+        answers=answers,
+        answer_sink=answer_sink,
+        keys=keys,
+        ledger=ledger,
+        ledger_writer=ledger_writer,
+        ledger_check=LedgerCheck(database, receipts, settings.ledger_spill_path),
+        receipt_recovery=ReceiptRecovery(database, receipts),
+        reservations=reservations,
+        budgets=(
+            budgets := Budgets(
+                database,
+                limit_book,
+                Subjects(
+                    check_project=lambda name: services.projects.get(name),
+                    project_of_key=lambda id: keys.get(id).project,
+                ),
+            )
+        ),
+        usage=Usage(database),
+        price_books=PriceBooks(database),
+        plans=Plans(database, limit_book, check_project=lambda name: services.projects.get(name)),
+        credit=(credit := Credit(database, limit_book, check_project=lambda name: services.projects.get(name))),
+        credit_returns=CreditReturns(database, credit),
+        alert_messages=AlertMessages(database, encryption, outbox),
+        exporters=(exporters := Exporters(database, encryption)),
+        export_batches=ExportBatches(database, exporters),
+        invoices=Invoices(database),
+        invoice_settings=InvoiceSettingsBook(database, check_project=lambda name: services.projects.get(name)),
+        projects=Projects(
+            database,
+            ProjectData(
+                database,
+                files,
+                [app_deployments, app_releases, datasets, vector_stores, knowledge, prompts, app_versions, budgets],
+            ),
+        ),
     )
     watch(services)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
         yield services
-    receipt_sink.close()
+    answer_sink.close()
+    ledger_writer.close()
+    reservations.close()
     audit.recorder.close()
 
 
 @asynccontextmanager
 async def joined(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the key, joined to the app without a socket; jobs run."""
-    jobs = asyncio.create_task(JobRunner(services.jobs, services.registry, services.settings).run())
+    calls = BackgroundCalls(app, services.admission, BackgroundCallers(services.keys, services.users))
+    ask = JobAsking(calls).ask
+    runner = JobRunner(services.jobs, services.registry, services.settings, ask=ask, evals=services.evals)
+    jobs = asyncio.create_task(runner.run())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:

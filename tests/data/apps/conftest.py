@@ -1,6 +1,5 @@
 """Sessions and runs in a database of each kind."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from support.encryption import open_test_encryption
 @pytest.fixture
 def clock() -> MovedClock:
     return MovedClock()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A database for each test."""
-    database = Database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ def test_the_digest_depends_neither_on_the_cut_nor_on_the_database(datasets, wri
     assert whole.digest == "sha256:1062546ffeeefe65cf232b752d276c5010928654b914f6c80d84d21ed763e91a"
 
 
+@pytest.mark.thorough
 def test_the_digest_and_the_files_are_the_same_on_any_number_of_threads(all_datasets, monkeypatch):
     monkeypatch.setattr(segments, "TARGET_BYTES", 500)
     made = set()

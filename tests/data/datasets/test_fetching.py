@@ -19,6 +19,8 @@ from llmos.data.datasets.records import ImportOptions
 from support.file_server import server, serving
 from support.s3_server import bucket, endpoint
 
+pytestmark = pytest.mark.usefixtures("one_certificate")
+
 __all__ = ["bucket", "endpoint", "server"]  # fixtures
 
 COMMIT = "c0ffee" * 6 + "c0ff"

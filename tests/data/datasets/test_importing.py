@@ -130,6 +130,7 @@ def test_rows_name_their_file_and_line(load, datasets, tmp_path):
 IN_A_PROCESS = [pytest.param(name, marks=pytest.mark.process) for name in ("feather", "arrows")]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("format", ["jsonl", "json", "csv", "tsv", "parquet", *IN_A_PROCESS])
 def test_every_format_gives_the_same_contents(load, contents, tmp_path, format, suffix):
@@ -410,6 +411,7 @@ ROWS = {
 }
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.zst", "/"])
 @pytest.mark.parametrize("kind", ROWS)
 def test_an_export_that_is_imported_has_the_same_digest(load, datasets, tmp_path, kind, suffix):
@@ -465,6 +467,7 @@ COLUMNS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", CONTENTS)
 @given(data=st.data())
 @settings(max_examples=examples.examples(12, fast=3), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -485,6 +488,7 @@ def test_any_export_that_is_imported_has_the_same_digest(datasets, tmp_path, kin
     datasets.remove("again")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", ["messages", "sharegpt", "alpaca", "prompt-completion", "chatml"])
 @given(texts=st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=5))
 @settings(max_examples=examples.examples(15, fast=4), suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,6 +1,6 @@
 """Knowledge in an empty store, on each kind of database."""
 
-from support.dataset_fixtures import database, store
+from support.dataset_fixtures import store
 from support.knowledge_fixtures import all_knowledge, embedder, knowledge, sources, sync
 
-__all__ = ["all_knowledge", "database", "embedder", "knowledge", "sources", "store", "sync"]
+__all__ = ["all_knowledge", "embedder", "knowledge", "sources", "store", "sync"]

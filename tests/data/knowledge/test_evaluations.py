@@ -1,5 +1,6 @@
 """Evaluations of versions: what is searched for, what is kept, and what a later search makes of it."""
 
+import dataclasses
 from concurrent.futures import Future
 
 import msgspec
@@ -9,7 +10,12 @@ import pytest
 from llmos.core.errors import Conflict
 from llmos.data.knowledge.adding import sync_documents
 from llmos.data.knowledge.evaluation.cases import Expected, KnowledgeCase
-from llmos.data.knowledge.evaluations import answer_probability, evaluate_version, find_evaluation
+from llmos.data.knowledge.evaluations import (
+    answer_probability,
+    evaluate_version,
+    find_applicable_evaluation,
+    find_evaluation,
+)
 from support.knowledge_fixtures import FakeEmbedder, vector_of
 
 pytestmark = pytest.mark.process
@@ -57,6 +63,20 @@ def test_the_report_is_kept_beside_the_version_and_replaced_by_the_next(knowledg
     assert [each.question for each in again.misses] == ["x?"]
     assert find_evaluation(knowledge, version) == msgspec.structs.replace(again, misses=[])
     assert knowledge.resolve("faq").digest == version.digest
+
+
+def test_a_version_without_an_evaluation_goes_by_that_of_the_version_before(knowledge, sync, embedder):
+    first = sync(DOCUMENTS)
+    assert find_applicable_evaluation(knowledge, first) is None
+    report = msgspec.structs.replace(evaluate(knowledge, first, embedder), misses=[])
+    second = sync({**DOCUMENTS, "cacao.md": "# Storage\n\nKeep cacao on shelf 50.\n"})
+    assert find_evaluation(knowledge, second) is None
+    assert find_applicable_evaluation(knowledge, second) == report
+    own = msgspec.structs.replace(evaluate(knowledge, second, embedder), misses=[])
+    assert find_applicable_evaluation(knowledge, second) == own
+    assert find_applicable_evaluation(knowledge, first) == report
+    other = dataclasses.replace(second, embedding_digest="sha256:" + "0" * 64)
+    assert find_applicable_evaluation(knowledge, other) is None
 
 
 def test_the_threshold_tells_what_is_not_in_the_documents(knowledge, sync, embedder):

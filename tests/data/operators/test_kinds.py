@@ -103,10 +103,12 @@ class TestLanguage:
         "12345 67890",
     )
 
+    @pytest.mark.thorough
     def test_rows_get_their_language(self):
         kept, _ = operate("language", self.TEXTS)
         assert [row.language for row in kept] == ["en", "de", "zh", None]
 
+    @pytest.mark.thorough
     def test_other_languages_go(self):
         kept, dropped = operate("language", self.TEXTS, keep=["en", "zh"])
         assert [row.language for row in kept] == ["en", "zh"]

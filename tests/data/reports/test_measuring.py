@@ -79,6 +79,7 @@ def test_lengths_are_measured_in_characters_and_in_tokens_of_a_model(datasets):
     assert (tokens.unit, tokens.model, tokens.least, tokens.most) == ("tokens", "smollm2", 1, 7)
 
 
+@pytest.mark.thorough
 def test_a_large_version_is_measured_by_a_random_part_the_same_each_time(datasets, write, monkeypatch):
     monkeypatch.setattr(segments, "TARGET_BYTES", 500)
     monkeypatch.setattr(measuring, "MAX_MEASURED", 100)

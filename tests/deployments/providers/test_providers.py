@@ -1,11 +1,13 @@
 """Providers and their keys."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
 from llmos.core.encryption.masters import Masters, MasterSettings, make_master_file
 from llmos.core.errors import BadRequest, Conflict, NotFound, StoreFailed
-from llmos.deployments.providers.providers import Providers
+from llmos.deployments.providers.providers import KEEP_SECONDS, Providers
 from llmos.deployments.routing.routes import Routes
 from llmos.deployments.tables import ProviderRow
 from support.encryption import open_test_encryption
@@ -135,6 +137,23 @@ def test_a_provider_that_a_route_leads_to_stays(providers, openai, registry):
     providers.remove("openai")
     with pytest.raises(NotFound, match="no provider 'openai'"):
         providers.remove("openai")
+
+
+def test_an_opened_key_is_remembered_until_the_database_changes_or_a_minute_has_passed(registry, tmp_path):
+    now = [0.0]
+    encryption = open_test_encryption(registry.database, tmp_path)
+    providers = Providers(registry.database, encryption, monotonic=lambda: now[0])
+    openai = providers.add("openai", kind="openai", base_url="https://api.openai.com/v1", key=KEY)
+    assert providers.remembered_key(openai) is None
+    assert (providers.key_of(openai), providers.remembered_key(openai)) == (KEY, KEY)
+    assert KEY not in repr(providers._known)
+    moved = replace(openai, base_url="https://elsewhere.example/v1")
+    assert providers.remembered_key(moved) is None
+    now[0] = KEEP_SECONDS
+    assert providers.remembered_key(openai) is None
+    assert (providers.key_of(openai), providers.remembered_key(openai)) == (KEY, KEY)
+    providers.add("other", kind="openai", base_url="http://127.0.0.1:8001/v1", key=None)
+    assert providers.remembered_key(openai) is None
 
 
 def test_a_near_miss_names_the_provider(providers, openai):

@@ -85,6 +85,7 @@ def test_a_damaged_header_is_a_clear_error(sound: tuple[bytes, int], tmp_path: P
     check()
 
 
+@pytest.mark.thorough
 def test_every_word_of_the_header_may_have_any_value(sound: tuple[bytes, int], tmp_path: Path):
     """Replaces 8 bytes at every position, so that every count, length and offset is covered."""
     data, header_end = sound

@@ -36,6 +36,8 @@ from support.random_models import (
     typical_error,
 )
 
+pytestmark = pytest.mark.combinations
+
 
 @pytest.mark.parametrize("dtype", ["F32", *BLOCK_TYPES])
 @pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "portable"])

@@ -26,6 +26,8 @@ from support.random_models import (
     typical_error,
 )
 
+pytestmark = pytest.mark.combinations
+
 
 def fit(values: np.ndarray) -> np.ndarray:
     blocks = _native.fit_q4_1(pool(), values)

@@ -35,6 +35,8 @@ from support.random_models import (
 from support.recurrent_batches import with_states
 from support.reference_scores import assert_close, scores_of
 
+pytestmark = pytest.mark.combinations
+
 MANY = replace(LLAMA, vocab_size=2083)
 """Three blocks of the vocabulary, and a group of rows that is not full."""
 
@@ -264,6 +266,7 @@ def test_scores_are_the_samplers_logprobs_to_the_bit(spec, isa, temperature):
         assert scores.ranks_Q.tolist() == [1] * 40
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("isa", ISAS)
 def test_answers_that_are_scored_as_prompts_have_the_logprobs_of_their_generation(isa):
     """The engine's sampler runs on the runner's kernel path: another one rounds one sum of some hundreds otherwise."""

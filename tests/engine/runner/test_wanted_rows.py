@@ -9,6 +9,8 @@ from llmos.engine.checkpoint.adapters import LowRankUpdate
 from llmos.engine.runner.native import NativeRunner
 from support.random_models import ISAS, SHARED, SPECS, STREAMS, batch_of, prompt_of, random_model
 
+pytestmark = pytest.mark.combinations
+
 SHARING = {"shared": SHARED, "streams": STREAMS}
 OTHERS = {name: SPECS[name] for name in ("llama", "mixed", "delta")}
 

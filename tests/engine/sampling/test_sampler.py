@@ -16,6 +16,8 @@ from support import run_script
 from support.examples import examples
 from support.native_pool import pool
 
+pytestmark = pytest.mark.combinations
+
 ISAS = _native.available_isas()
 
 

@@ -70,6 +70,7 @@ SAMPLING = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=examples(150), deadline=None)
 @given(
     model=st.fixed_dictionaries({"seed": st.integers(0, 999), "order": st.integers(1, 3)}),
@@ -135,9 +136,10 @@ def test_no_more_is_drafted_than_the_answer_has_room_for():
     assert runner.num_positions == 64 - 1 + engine.load().num_draft_tokens - engine.load().num_accepted_tokens
 
 
+@pytest.mark.thorough
 def test_drafts_do_not_change_the_sampling_distribution():
     """Pearson's chi-square over the answers of three tokens to many seeds, with drafts right and wrong."""
-    num_draws, letters = examples(6000, fast=2000), [*b"abcd"]
+    num_draws, letters = examples(6000, fast=1000), [*b"abcd"]
     runner = MarkovRunner(seed=4)
     prompt = [*b"abcdabcdacbdab"]
     expected = {}
@@ -169,6 +171,7 @@ def test_drafts_do_not_change_the_sampling_distribution():
     assert statistic <= degrees + 4 * np.sqrt(2 * degrees)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("num_streams", [1, 2, 4, 8, 16, 32, 64])
 def test_drafts_that_are_never_accepted_cost_less_than_3_percent(num_streams):
     """Every step of every sequence finds a match of some length, and its draft is always rejected."""

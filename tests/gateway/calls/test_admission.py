@@ -225,13 +225,13 @@ async def test_answered_failed_cancelled_and_running_calls_are_counted_apart(
     assert rejected.status_code == 429
     counted = (await http.get("/metrics")).text.splitlines()
     for line in [
-        'llmos_calls_accepted_total{version="smollm2@1"} 6.0',
-        'llmos_calls_ended_total{outcome="answered",version="smollm2@1"} 2.0',
-        'llmos_calls_ended_total{outcome="failed",version="smollm2@1"} 2.0',
-        'llmos_calls_ended_total{outcome="cancelled",version="smollm2@1"} 1.0',
-        'llmos_calls_running{version="smollm2@1"} 1.0',
-        'llmos_calls_rejected_total{version="smollm2@1"} 1.0',
-        'llmos_queued_choices{version="smollm2@1"} 0.0',
+        'llmos_calls_accepted_total{model_name="smollm2@1"} 6.0',
+        'llmos_calls_ended_total{model_name="smollm2@1",outcome="answered"} 2.0',
+        'llmos_calls_ended_total{model_name="smollm2@1",outcome="failed"} 2.0',
+        'llmos_calls_ended_total{model_name="smollm2@1",outcome="cancelled"} 1.0',
+        'llmos_calls_running{model_name="smollm2@1"} 1.0',
+        'llmos_calls_rejected_total{model_name="smollm2@1"} 1.0',
+        'llmos_queued_choices{model_name="smollm2@1"} 0.0',
     ]:
         assert line in counted
     staying.hang_up()

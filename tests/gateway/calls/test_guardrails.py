@@ -14,6 +14,7 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from support.http_services import Answer, as_json, serving
+from support.looking import pause
 from support.scripted import FakePool, FakeVersion
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +71,7 @@ async def test_a_denied_prompt_reaches_no_model_in_any_format(
     assert pool.requests == []
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("format", FORMATS)
 async def test_an_answer_ends_before_a_denied_text_in_every_format(
@@ -95,7 +97,7 @@ async def test_tokens_that_were_computed_are_counted_though_they_are_withheld(
     reply = await http.post("/v1/chat/completions", json=chat("What is it?"))
     assert reply.json()["usage"]["completion_tokens"] == 5
     metrics = services.metrics.render().decode()
-    assert 'llmos_completion_tokens_total{version="smollm2@1"} 5.0' in metrics
+    assert 'llmos_generation_tokens_total{model_name="smollm2@1"} 5.0' in metrics
     found = 'guardrail="denied_topics",policy="strict",rule="zanzibar",side="output",verdict="block"'
     assert f"llmos_guardrail_findings_total{{{found}}} 1.0" in metrics
 
@@ -251,7 +253,7 @@ async def test_the_lines_of_a_batch_are_screened(
     runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
     running = asyncio.create_task(runner.run())
     while (done := (await http.get(f"/v1/batches/{batch['id']}")).json())["status"] not in ("completed", "failed"):
-        await asyncio.sleep(0)
+        await pause()
     running.cancel()
     await asyncio.wait([running])
     output = (await http.get(f"/v1/files/{done['output_file_id']}/content")).text

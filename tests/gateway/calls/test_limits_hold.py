@@ -22,6 +22,7 @@ from llmos.security.callers import Caller
 from llmos.security.keys import NewKey
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.limits import Allowance, Limits
+from support.looking import pause
 from support.scripted import FakePool
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,7 @@ async def test_of_200_requests_at_once_exactly_10_are_answered(
     pool.gate = asyncio.Event()  # No call ends before all have asked, so that nothing refills.
     asked = [asyncio.create_task(http.post("/v1/chat/completions", json=CHAT, headers=headers)) for _ in range(200)]
     while sum(task.done() for task in asked) < 190:
-        await asyncio.sleep(0)
+        await pause()
     pool.gate.set()
     replies = await asyncio.gather(*asked)
     assert sorted(reply.status_code for reply in replies) == [200] * 10 + [429] * 190
@@ -133,7 +134,7 @@ async def test_a_call_that_ends_or_whose_caller_goes_away_makes_room(
     pool.gate = asyncio.Event()
     running = asyncio.create_task(http.post("/v1/chat/completions", json=CHAT, headers=headers))
     while len(pool.requests) < 4:
-        await asyncio.sleep(0)
+        await pause()
     refused = await http.post("/v1/chat/completions", json=CHAT, headers=headers)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert "may have 1 request running at the same time" in refused.json()["error"]["message"]

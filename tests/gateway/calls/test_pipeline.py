@@ -29,12 +29,16 @@ from support.scripted import KEY, Connection, FakePool, FakeStatus
 pytestmark = pytest.mark.anyio
 
 NO_BODY = {
+    "/llmos/v1/apps/{name}/stop",
     "/llmos/v1/audit/checkpoint",
     "/llmos/v1/encryption/encrypt",
+    "/llmos/v1/handoffs/{handoff}/take",
     "/llmos/v1/sign-out",
     "/llmos/v1/users/{name}/disable",
     "/llmos/v1/users/{name}/enable",
+    "/llmos/v1/users/{name}/sign-in-link",
     "/llmos/v1/users/{name}/sign-out",
+    "/llmos/v1/webhooks/{webhook}/test",
     "/v1/responses/{response_id}/cancel",
     "/v1/batches/{batch_id}/cancel",
     "/llmos/v1/deployments/{name}/sleep",
@@ -45,9 +49,10 @@ NO_BODY = {
     "/v1/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel",
 }
 UPLOADS = {
-    "/llmos/v1/blobs/{digest}",
-    "/llmos/v1/dataset-uploads/{digest}",
-    "/llmos/v1/knowledge-uploads/{digest}",
+    ("post", "/llmos/v1/apps"),
+    ("put", "/llmos/v1/blobs/{digest}"),
+    ("put", "/llmos/v1/dataset-uploads/{digest}"),
+    ("put", "/llmos/v1/knowledge-uploads/{digest}"),
 }
 PACKAGE = Path(llmos.gateway.__file__).parent
 
@@ -115,7 +120,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
             if method == "post" and path == "/v1/files":
                 continue  # It takes a form, and asks no model.
-            if method == "put" and path in UPLOADS:
+            if (method, path) in UPLOADS:
                 continue  # They take bytes, and ask no model.
             has_body = (method in ("post", "put", "patch") and path not in NO_BODY) or path == "/api/delete"
             assert (body is not None) == has_body, f"{method} {path} needs an example"

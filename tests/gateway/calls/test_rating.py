@@ -66,9 +66,9 @@ async def test_its_tokens_are_counted_once_and_nothing_is_generated(
     model.num_cached_tokens = 4
     assert (await http.post(PATH, json=ASKED)).status_code == 200
     metrics = services.metrics.render().decode()
-    assert 'llmos_prompt_tokens_total{version="smollm2@1"} 12.0' in metrics
-    assert 'llmos_cached_prompt_tokens_total{version="smollm2@1"} 4.0' in metrics
-    assert 'llmos_completion_tokens_total{version="smollm2@1"}' not in metrics
+    assert 'llmos_prompt_tokens_total{model_name="smollm2@1"} 12.0' in metrics
+    assert 'llmos_prompt_tokens_cached_total{model_name="smollm2@1"} 4.0' in metrics
+    assert 'llmos_generation_tokens_total{model_name="smollm2@1"}' not in metrics
     calls = services.call_counts.of("smollm2@1")
     assert (calls.accepted, calls.answered, calls.running) == (1, 1, 0)
     assert services.evidence.window("dialogue", "smollm2").num_answered == 1

@@ -16,9 +16,10 @@ from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from llmos.security.receipts.verification import verify_receipt
+from support.looking import pause
 from support.scripted import Connection, FakePool, FakeVersion
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 HEADER = "x-llmos-receipt"
 CHAT: dict[str, Any] = {"model": "dialogue", "messages": [{"role": "user", "content": "Grüß Gott"}]}
@@ -204,7 +205,7 @@ async def test_a_line_of_a_batch_has_a_receipt(app: FastAPI, http: httpx.AsyncCl
     runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
     running = asyncio.create_task(runner.run())
     while (done := (await http.get(f"/v1/batches/{batch['id']}")).json())["status"] not in ("completed", "failed"):
-        await asyncio.sleep(0)
+        await pause()
     running.cancel()
     await asyncio.wait([running])
     answered = json.loads((await http.get(f"/v1/files/{done['output_file_id']}/content")).text)["response"]

@@ -41,6 +41,7 @@ def route(services: Services) -> Any:
     return route
 
 
+@pytest.mark.thorough
 async def test_calls_are_shared_out_by_weight(route: Any, http: httpx.AsyncClient, services: Services) -> None:
     route({"smollm2": 50, "other": 50})
     models = [(await http.post(PATH, json=CHAT)).json()["model"] for _ in range(60)]
@@ -49,6 +50,7 @@ async def test_calls_are_shared_out_by_weight(route: Any, http: httpx.AsyncClien
     assert [window.num_answered for window in windows] == [60 - models.count("other@1"), models.count("other@1")]
 
 
+@pytest.mark.thorough
 async def test_a_user_always_gets_the_same_target(route: Any, http: httpx.AsyncClient) -> None:
     route({"smollm2": 50, "other": 50})
     for user in ("ada", "bob", "eve"):
@@ -62,6 +64,7 @@ async def test_a_sticky_route_sends_a_caller_to_one_target(route: Any, http: htt
     assert len(answered) == 1
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     "error",
@@ -267,6 +270,7 @@ async def test_an_answer_that_was_not_read_completely_has_no_shadow(
     assert len(pool.requests) == 1
 
 
+@pytest.mark.thorough
 async def test_a_shadow_gets_its_share(route: Any, http: httpx.AsyncClient, services: Services) -> None:
     route("smollm2", shadow=Shadow("other", 30))
     for _ in range(60):

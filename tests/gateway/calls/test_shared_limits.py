@@ -16,6 +16,7 @@ from llmos.security.keys import Keys, NewKey
 from llmos.security.limit_counts import LimitCounts
 from llmos.security.limits import Limits
 from support.databases import KINDS
+from support.looking import pause
 from support.pipelines import with_parts
 from support.scripted import FakePool
 
@@ -45,6 +46,7 @@ def client_of(services: Services, text: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://llmos", headers={"x-api-key": text})
 
 
+@pytest.mark.thorough
 async def test_of_200_requests_to_two_gateways_exactly_10_are_answered(
     services: Services, second: Services, pool: FakePool
 ) -> None:
@@ -58,7 +60,7 @@ async def test_of_200_requests_to_two_gateways_exactly_10_are_answered(
             for client in (one, other)
         ]
         while sum(task.done() for task in asked) < 190:
-            await asyncio.sleep(0)
+            await pause()
         pool.gate.set()
         replies = await asyncio.gather(*asked)
         assert sorted(reply.status_code for reply in replies) == [200] * 10 + [429] * 190

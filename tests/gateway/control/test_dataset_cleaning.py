@@ -2,21 +2,12 @@
 
 import pytest
 
-from gateway.control.test_datasets import acme, imported  # noqa: F401
 from llmos.data.operators.kinds import kinds
+from support.datasets_over_http import run_job
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 RECIPE = [{"name": "sample", "count": 10}]
-
-
-async def run_job(http, **fields):
-    job = (await http.post("/llmos/v1/jobs", json=fields)).json()
-    assert "id" in job, job
-    async with http.stream("GET", f"/llmos/v1/jobs/{job['id']}/events") as events:
-        async for _ in events.aiter_lines():
-            pass
-    return (await http.get(f"/llmos/v1/jobs/{job['id']}")).json()
 
 
 @pytest.mark.usefixtures("imported")
@@ -44,7 +35,7 @@ async def test_a_wrong_recipe_starts_no_job(http):
 
 
 @pytest.mark.usefixtures("imported")
-async def test_another_projects_dataset_is_not_found(acme):  # noqa: F811
+async def test_another_projects_dataset_is_not_found(acme):
     job = await run_job(acme, kind="dataset_clean", dataset="support", operators=RECIPE)
     assert (job["state"], job["error"]["code"]) == ("failed", "not_found")
 

@@ -2,8 +2,6 @@
 
 import pytest
 
-from gateway.control.test_datasets import acme, imported  # noqa: F401
-
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
@@ -28,6 +26,6 @@ async def test_a_wrong_question_gets_an_error(http):
 
 
 @pytest.mark.usefixtures("imported")
-async def test_another_projects_dataset_has_no_report(acme):  # noqa: F811
+async def test_another_projects_dataset_has_no_report(acme):
     assert (await acme.get("/llmos/v1/datasets/support/report")).status_code == 404
     assert (await acme.get("/llmos/v1/datasets/support/report.html")).status_code == 404

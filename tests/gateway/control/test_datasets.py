@@ -1,52 +1,12 @@
 """/llmos/v1/datasets over HTTP: imports by a job, uploads that break off, queries, exports, and projects apart."""
 
-import hashlib
 import json
 
 import pytest
-from httpx import ASGITransport, AsyncClient
+
+from support.datasets_over_http import LINES, digest_of, run_job, upload
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
-
-LINES = b"".join(json.dumps({"text": f"Ticket {number}", "who": "ann"}).encode() + b"\n" for number in range(30))
-
-
-def digest_of(content):
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-async def upload(http, content, first=0, end=None, size=None):
-    end, size = len(content) if end is None else end, len(content) if size is None else size
-    span = {"content-range": f"bytes {first}-{end - 1}/{size}"}
-    return await http.put(f"/llmos/v1/dataset-uploads/{digest_of(content)}", content=content[first:end], headers=span)
-
-
-async def run_job(http, **fields):
-    job = (await http.post("/llmos/v1/jobs", json={"kind": "dataset_import", **fields})).json()
-    assert "id" in job, job
-    async with http.stream("GET", f"/llmos/v1/jobs/{job['id']}/events") as events:
-        async for _ in events.aiter_lines():
-            pass
-    return (await http.get(f"/llmos/v1/jobs/{job['id']}")).json()
-
-
-@pytest.fixture
-async def imported(http):
-    assert (await upload(http, LINES)).status_code == 200
-    files = [{"name": "tickets.jsonl", "digest": digest_of(LINES)}]
-    job = await run_job(http, name="support", files=files, mapping={"text": "text", "subject": "who"})
-    assert job["state"] == "succeeded", job
-    return job["result"]
-
-
-@pytest.fixture
-async def acme(http, app):
-    """A client with the key of another project."""
-    await http.post("/llmos/v1/projects", json={"name": "acme"})
-    key = (await http.post("/llmos/v1/keys", json={"project": "acme", "role": "developer"})).json()["key"]
-    headers = {"Authorization": f"Bearer {key}"}
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://llmos", headers=headers) as client:
-        yield client
 
 
 async def test_an_upload_goes_on_after_a_break_and_a_job_imports_it(http, services):

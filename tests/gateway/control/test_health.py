@@ -84,10 +84,12 @@ async def test_tokens_and_waits_are_counted_by_version(http: httpx.AsyncClient, 
     await http.post("/v1/chat/completions", json=CHAT)
     counted = (await http.get("/metrics")).text.splitlines()
     for line in [
-        'llmos_prompt_tokens_total{version="smollm2@1"} 10.0',
-        'llmos_completion_tokens_total{version="smollm2@1"} 9.0',
-        'llmos_time_to_first_token_seconds_count{version="smollm2@1"} 2.0',
-        'llmos_time_per_output_token_seconds_count{version="smollm2@1"} 2.0',
+        'llmos_prompt_tokens_total{model_name="smollm2@1"} 10.0',
+        'llmos_generation_tokens_total{model_name="smollm2@1"} 9.0',
+        'llmos_time_to_first_token_seconds_count{model_name="smollm2@1"} 2.0',
+        'llmos_request_time_per_output_token_seconds_count{model_name="smollm2@1"} 2.0',
+        'llmos_e2e_request_latency_seconds_count{model_name="smollm2@1"} 2.0',
+        'llmos_request_errors_total{code="context_length_exceeded",model_name="smollm2@1"} 1.0',
     ]:
         assert line in counted
 
@@ -97,16 +99,17 @@ async def test_metrics_include_the_statistics_of_replicas(http: httpx.AsyncClien
     reply = await http.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain")
     for line in [
-        'llmos_replica_up{version="smollm2@1"} 1.0',
-        'llmos_replica_up{version="other@1"} 0.0',
-        'llmos_running_sequences{version="smollm2@1"} 2.0',
-        'llmos_waiting_sequences{version="smollm2@1"} 1.0',
-        'llmos_free_kv_blocks{version="smollm2@1"} 60.0',
-        'llmos_cached_kv_blocks{version="smollm2@1"} 4.0',
-        'llmos_preemptions_total{version="smollm2@1"} 3.0',
-        'llmos_draft_tokens_total{version="smollm2@1"} 8.0',
-        'llmos_accepted_draft_tokens_total{version="smollm2@1"} 6.0',
-        'llmos_replica_restarts_total{version="smollm2@1"} 2.0',
+        'llmos_replica_up{model_name="smollm2@1"} 1.0',
+        'llmos_replica_up{model_name="other@1"} 0.0',
+        'llmos_num_requests_running{model_name="smollm2@1"} 2.0',
+        'llmos_num_requests_waiting{model_name="smollm2@1"} 1.0',
+        'llmos_engine_steps_total{model_name="smollm2@1"} 9.0',
+        'llmos_free_kv_blocks{model_name="smollm2@1"} 60.0',
+        'llmos_cached_kv_blocks{model_name="smollm2@1"} 4.0',
+        'llmos_num_preemptions_total{model_name="smollm2@1"} 3.0',
+        'llmos_spec_decode_num_draft_tokens_total{model_name="smollm2@1"} 8.0',
+        'llmos_spec_decode_num_accepted_tokens_total{model_name="smollm2@1"} 6.0',
+        'llmos_replica_restarts_total{model_name="smollm2@1"} 2.0',
     ]:
         assert line in reply.text.splitlines()
 

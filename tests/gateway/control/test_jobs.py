@@ -28,6 +28,7 @@ from llmos.models import open_registry
 from llmos.models.signing.signing import Signing
 from llmos.models.signing.trusted_keys import TrustedKeys
 from llmos.models.transfer.transfers import Transfers
+from support.looking import pause_thread
 from support.real_server import KEY, serving
 from support.tiny_folders import write_folder
 
@@ -329,7 +330,7 @@ def test_a_server_that_was_killed_finds_its_jobs_again(settings: Settings, hub: 
         server.process.wait()
     for worker in workers:
         while is_alive(worker):
-            pass
+            pause_thread()
     hub.goes_on.set()
     with serving(settings.home, "tiny", **variables) as server, client_of(server.url) as client:
         assert end_of(client, pull["id"])["result"]["version"] == "tinier@1"

@@ -62,6 +62,22 @@ async def test_a_conversation_is_kept_and_found_again(client: AsyncClient) -> No
         await client.sessions.get(session.id)
 
 
+async def test_a_long_run_is_read_in_parts_and_runs_are_counted(client: AsyncClient, http: httpx.AsyncClient) -> None:
+    run = await client.runs.begin(**run_of(app="counted"))
+    steps = [step("step", {}, f"s{number}") for number in range(7)]
+    await client.runs.write(run.id, lease=LEASE, steps=[*steps[:6], steps[6] | {"state": "failed"}])
+    part = await client.runs.get(run.id, first_step=2, max_steps=3)
+    assert (part.num_steps, [each.number for each in part.steps]) == (7, [2, 3, 4])
+    assert [each.key for each in (await client.runs.get(run.id, step_state="failed")).steps] == ["s6"]
+    assert (await client.runs.get(run.id, max_steps=0)).steps == []
+    assert len((await client.runs.get(run.id)).steps) == 7
+    assert (await http.get(f"/llmos/v1/runs/{run.id}?max_steps=-1")).status_code == 400
+    await client.runs.cancel(run.id)
+    await client.runs.begin(**run_of(app="counted"))
+    counts = {each.state: each.num_runs for each in await client.runs.count() if each.app == "counted"}
+    assert counts == {"cancelled": 1, "running": 1}
+
+
 async def test_a_person_decides_what_a_run_waits_for(client: AsyncClient) -> None:
     run = await client.runs.begin(**run_of())
     end = {"state": "waiting", "waits_for": "approval", "waits_with": {"amount": 5}}

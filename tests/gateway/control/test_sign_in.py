@@ -326,3 +326,37 @@ async def test_sign_ins_are_reported_with_request_and_address(services: Services
         reply = await client.post("/llmos/v1/sign-in", json={"user": "ann", "password": PASSWORD})
     (event,) = events
     assert (event.request_id, event.address) == (reply.headers["x-request-id"], "127.0.0.1")
+
+
+async def test_a_link_signs_in_once_and_leads_on(app: FastAPI, http: httpx.AsyncClient, services: Services) -> None:
+    services.users.create("lea", role="viewer")
+    link = (await http.post("/llmos/v1/users/lea/sign-in-link", json={})).json()
+    assert link["user"] == "lea"
+    async with browser_of(app) as client:
+        page = await client.get(f"{link['path']}&next=/console/")
+        assert 'content="0; url=/console/"' in page.text
+        session = (await client.get("/llmos/v1/session")).json()
+        assert (session["user"], session["method"]) == ("lea", "link")
+    async with browser_of(app) as other:
+        for path in (link["path"], "/llmos/v1/sign-in/link?token=", "/llmos/v1/sign-in/link"):
+            reply = await other.get(path)
+            assert (reply.status_code, "llmos console" in reply.text) == (401, True)
+        assert (await other.get("/llmos/v1/session")).status_code == 401
+
+
+async def test_who_may_not_manage_users_makes_no_link(browser: httpx.AsyncClient, services: Services) -> None:
+    services.users.create("dev", role="developer", password=PASSWORD)
+    headers = {"x-csrf-token": (await sign_in(browser, "dev"))["csrf_token"]}
+    assert (await browser.post("/llmos/v1/users/ann/sign-in-link", json={}, headers=headers)).status_code == 403
+
+
+async def test_signing_out_everywhere_ends_the_other_sessions(app: FastAPI, browser: httpx.AsyncClient) -> None:
+    async with browser_of(app) as other:
+        await sign_in(other)
+        headers = {"x-csrf-token": (await sign_in(browser))["csrf_token"]}
+        assert (await browser.post("/llmos/v1/sign-out?everywhere=true", headers=headers)).status_code == 204
+        assert (await other.get("/llmos/v1/session")).status_code == 401
+
+
+async def test_the_ways_to_sign_in_are_listed(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/llmos/v1/sign-in/ways")).json() == {"password": True, "oidc": False}

@@ -177,6 +177,7 @@ async def test_a_provider_that_is_away_is_said_on_the_page(services: Services, d
         assert 'name="password"' in reply.text
 
 
+@pytest.mark.thorough
 async def test_tries_through_a_provider_are_throttled_by_address(
     browser: httpx.AsyncClient, provider: OidcProvider
 ) -> None:

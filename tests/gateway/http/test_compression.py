@@ -19,7 +19,7 @@ from llmos.gateway.http.compression import DECOMPRESSORS, find_encoding, unpack
 from llmos.gateway.http.requests import MAX_BODY_BYTES
 from support.scripted import FakePool
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 
 def raw_deflate(data: bytes) -> bytes:

@@ -9,14 +9,28 @@ from typing import Any
 import pytest
 import uvicorn
 
+from llmos.gateway.http import protocol
 from llmos.gateway.http.connection_limits import ConnectionLimits
+from llmos.gateway.http.slow_clients import SlowClientTimer
 from llmos.gateway.listening import listen
 from llmos.gateway.server import http_config
 from support.http_peer import GET, Peer, echo, post
+from support.manual_timers import ManualTimers
 
-IMPATIENT = ConnectionLimits(head_seconds=0.05, body_seconds=0.05, write_seconds=0.05)
+LIMITS = ConnectionLimits()
 
 Serve = Callable[..., int]
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> ManualTimers:
+    timers = ManualTimers()
+
+    def make(_: asyncio.AbstractEventLoop, *arguments: Any, **options: Any) -> SlowClientTimer:
+        return SlowClientTimer(timers, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(protocol, "SlowClientTimer", make)
+    return timers
 
 
 @pytest.fixture
@@ -24,7 +38,7 @@ def serve() -> Iterator[Serve]:
     """Start a server with these limits; gives its port."""
     with contextlib.ExitStack() as stack:
 
-        def serve(limits: ConnectionLimits, app: Any = echo) -> int:
+        def serve(limits: ConnectionLimits = LIMITS, app: Any = echo) -> int:
             listener = listen("127.0.0.1", 0)
             server = uvicorn.Server(http_config(app, limits=limits))
             thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
@@ -39,86 +53,87 @@ def serve() -> Iterator[Serve]:
 
 @contextlib.contextmanager
 def peer_of(port: int) -> Iterator[Peer]:
-    peer = Peer(port)
-    yield peer
-    peer.close()
+    with contextlib.closing(Peer(port)) as peer:
+        yield peer
 
 
-def test_headers_that_do_not_end_are_answered_with_408(serve: Serve) -> None:
-    with peer_of(serve(IMPATIENT)) as peer:
+def test_headers_that_do_not_end_are_answered_with_408(serve: Serve, timers: ManualTimers) -> None:
+    with peer_of(serve()) as peer:
         peer.send(b"GET /a HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        timers.run_out(LIMITS.head_seconds)
         answer = peer.answer()
         assert (answer.status, answer.heard["error"]["code"]) == (408, "request_timeout")
         assert answer.headers["connection"] == "close"
         assert peer.rest() == b""
 
 
-def test_headers_of_a_second_request_that_do_not_end_are_answered_with_408(serve: Serve) -> None:
-    with peer_of(serve(IMPATIENT)) as peer:
+def test_headers_of_a_second_request_that_do_not_end_are_answered_with_408(serve: Serve, timers: ManualTimers) -> None:
+    with peer_of(serve()) as peer:
         peer.send(GET % b"one")
         assert peer.answer().status == 200
         peer.send(b"GET /two HTTP/1.1\r\n")
+        timers.run_out(LIMITS.head_seconds)
         assert peer.answer().status == 408
 
 
-def test_a_connection_that_says_nothing_is_closed_without_an_answer(serve: Serve) -> None:
-    with peer_of(serve(IMPATIENT)) as peer:
+def test_a_connection_that_says_nothing_is_closed_without_an_answer(serve: Serve, timers: ManualTimers) -> None:
+    with peer_of(serve()) as peer:
+        timers.run_out(LIMITS.head_seconds)
         assert peer.rest() == b""
 
 
-def test_a_connection_that_has_been_answered_may_stay_silent(serve: Serve) -> None:
-    with peer_of(port := serve(IMPATIENT)) as peer:
+def test_a_connection_that_has_been_answered_may_stay_silent(serve: Serve, timers: ManualTimers) -> None:
+    with peer_of(serve()) as peer:
         peer.send(GET % b"one")
         assert peer.answer().status == 200
-        with peer_of(port) as later:
-            assert later.rest() == b"", "head_seconds are over"
+        assert timers.running == []
         peer.send(GET % b"two")
         assert peer.answer().heard["path"] == "/two"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_does_not_come_is_answered_with_408(serve: Serve, chunked: bool) -> None:
+def test_a_body_that_does_not_come_is_answered_with_408(serve: Serve, timers: ManualTimers, chunked: bool) -> None:
     framing = b"Transfer-Encoding: chunked\r\n\r\n4\r\nte" if chunked else b"Content-Length: 9\r\n\r\nte"
-    with peer_of(serve(IMPATIENT)) as peer:
+    with peer_of(serve()) as peer:
         peer.send(b"POST /a HTTP/1.1\r\nHost: x\r\n" + framing)
+        timers.run_out(LIMITS.body_seconds)
         answer = peer.answer()
         assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert "body" in answer.heard["error"]["message"]
 
 
-def test_a_body_that_comes_fast_enough_is_read_for_as_long_as_it_takes(serve: Serve) -> None:
-    port = serve(ConnectionLimits(head_seconds=0.05, body_seconds=0.05, min_body_bytes=1))
-    with peer_of(port) as peer:
+def test_a_body_that_comes_fast_enough_is_read_for_as_long_as_it_takes(serve: Serve, timers: ManualTimers) -> None:
+    with peer_of(serve()) as peer:
         peer.send(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-        for _ in range(3):  # Each third is longer on its way than body_seconds: another client waits so long between.
-            peer.send(bytes(200_000))
-            with peer_of(port) as other:
-                peer.send(b"x")
-                assert other.rest() == b""
-        peer.send(bytes(1_000_000 - 3 * 200_001))
+        for _ in range(5):
+            peer.send(bytes(LIMITS.min_body_bytes))
+            timers.run_out(LIMITS.body_seconds)
+        peer.send(bytes(1_000_000 - 5 * LIMITS.min_body_bytes))
         assert len(peer.answer().heard["body"]) == 1_000_000
 
 
-def test_the_rest_of_a_body_that_was_answered_early_does_not_hold_the_connection(serve: Serve) -> None:
-    with peer_of(serve(IMPATIENT)) as peer:
+def test_the_rest_of_a_body_that_was_answered_early_does_not_hold_the_connection(
+    serve: Serve, timers: ManualTimers
+) -> None:
+    with peer_of(serve()) as peer:
         peer.send(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nte")
         assert peer.answer().status == 200
         peer.send(b"x")
+        timers.run_out(LIMITS.body_seconds)
         assert peer.rest() == b""
 
 
-def test_time_in_which_the_server_did_not_ask_for_the_body_does_not_count(serve: Serve) -> None:
+def test_time_in_which_the_server_did_not_ask_for_the_body_does_not_count(serve: Serve, timers: ManualTimers) -> None:
     went_on = threading.Event()
 
     async def late(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.to_thread(went_on.wait, 30)
         await echo(scope, receive, send)
 
-    port = serve(IMPATIENT, late)
-    with peer_of(port) as peer:
+    with peer_of(serve(LIMITS, late)) as peer:
         peer.send(b"POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
-        with peer_of(port) as other:
-            assert other.rest() == b"", "body_seconds are over"
+        for _ in range(3):
+            timers.run_out(LIMITS.body_seconds)
         went_on.set()
         assert peer.line() == b"HTTP/1.1 100 Continue\r\n"
         assert peer.line() == b"\r\n"
@@ -126,7 +141,7 @@ def test_time_in_which_the_server_did_not_ask_for_the_body_does_not_count(serve:
         assert peer.answer().heard["body"] == "text"
 
 
-def test_a_client_that_takes_nothing_is_cut_off_and_its_request_ends(serve: Serve) -> None:
+def test_a_client_that_takes_nothing_is_cut_off_and_its_request_ends(serve: Serve, timers: ManualTimers) -> None:
     has_ended = threading.Event()
 
     async def endless(scope: Any, receive: Any, send: Any) -> None:
@@ -139,8 +154,9 @@ def test_a_client_that_takes_nothing_is_cut_off_and_its_request_ends(serve: Serv
             await asyncio.sleep(0)
         has_ended.set()
 
-    with peer_of(serve(IMPATIENT, endless)) as peer:
+    with peer_of(serve(LIMITS, endless)) as peer:
         peer.send(GET % b"a")
+        timers.run_out(LIMITS.write_seconds)
         assert has_ended.wait(30)
 
 
@@ -154,7 +170,7 @@ def test_a_client_that_takes_nothing_is_cut_off_and_its_request_ends(serve: Serv
     ids=["url", "number of headers", "bytes of headers"],
 )
 def test_a_head_beyond_its_limits_is_refused(serve: Serve, sent: bytes, status: int, word: str) -> None:
-    with peer_of(serve(ConnectionLimits())) as peer:
+    with peer_of(serve()) as peer:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # It need not wait for the end.
             peer.send(sent)
         answer = peer.answer()
@@ -188,7 +204,7 @@ def test_an_idle_connection_makes_room_for_a_new_one(serve: Serve) -> None:
 
 
 def test_what_the_http_server_answers_itself_has_the_security_headers_and_no_banner(serve: Serve) -> None:
-    with peer_of(serve(ConnectionLimits())) as peer:
+    with peer_of(serve()) as peer:
         peer.send(b"no request\r\n\r\n")
         answer = peer.answer()
     assert answer.status == 400
@@ -200,8 +216,6 @@ def test_what_the_http_server_answers_itself_has_the_security_headers_and_no_ban
 
 
 def test_a_request_in_one_packet_starts_no_timer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    from llmos.gateway.http.slow_clients import SlowClientTimer
-
     parts: list[Any] = []
     original = SlowClientTimer.expect
 
@@ -210,7 +224,7 @@ def test_a_request_in_one_packet_starts_no_timer(serve: Serve, monkeypatch: pyte
         original(self, part)
 
     monkeypatch.setattr(SlowClientTimer, "expect", expect)
-    with peer_of(serve(ConnectionLimits())) as peer:
+    with peer_of(serve()) as peer:
         for _ in range(2):
             peer.send(post(b"text"))
             assert peer.answer().status == 200

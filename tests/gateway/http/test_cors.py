@@ -12,7 +12,7 @@ from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from support.scripted import KEY, FakePool
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
 
 PATH = "/v1/chat/completions"
 CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}

@@ -43,9 +43,8 @@ async def test_hanging_up_during_a_stream_stops_the_call(
     assert "[DONE]" not in caller.text
     assert "response.completed" not in caller.text
     assert "message_stop" not in caller.text
-    assert (
-        f'completion_tokens_total{{version="smollm2@1"}} {len(pool.requests)}.0' in services.metrics.render().decode()
-    )
+    counted = f'generation_tokens_total{{model_name="smollm2@1"}} {len(pool.requests)}.0'
+    assert counted in services.metrics.render().decode()
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
@@ -62,7 +61,8 @@ async def test_hanging_up_before_a_complete_answer_stops_the_call(
     assert sorted(pool.closed_early) == sorted(request.id for request in pool.requests)
     assert caller.sent == []
     assert (
-        f'llmos_requests_total{{method="POST",route="{path}",status="499"}} 1.0' in services.metrics.render().decode()
+        f'llmos_http_requests_total{{method="POST",route="{path}",status="499"}} 1.0'
+        in services.metrics.render().decode()
     )
 
 

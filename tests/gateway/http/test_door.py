@@ -32,6 +32,7 @@ async def test_only_health_endpoints_work_without_a_key(app: FastAPI, http: http
         if path in SIGN_IN_PATHS:
             # They show a page, look for a body with a password, or for a session.
             expected = {("GET", "/llmos/v1/sign-in"): 200, ("POST", "/llmos/v1/sign-in"): 400}
+            expected[("GET", "/llmos/v1/sign-in/ways")] = 200
             assert reply.status_code == expected.get((method.upper(), path), 401), path
             continue
         assert reply.status_code == 401, path
@@ -146,11 +147,11 @@ async def test_requests_are_counted_by_route_and_status(http: httpx.AsyncClient)
     await http.post("/v1/chat/completions", json={})
     counted = (await http.get("/metrics")).text
     for line in [
-        'llmos_requests_total{method="GET",route="/v1/models/{model}",status="200"} 1.0',
-        'llmos_requests_total{method="GET",route="/v1/models/{model}",status="404"} 1.0',
-        'llmos_requests_total{method="GET",route="other",status="404"} 1.0',
-        'llmos_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0',
-        'llmos_requests_total{method="POST",route="/v1/chat/completions",status="400"} 1.0',
+        'llmos_http_requests_total{method="GET",route="/v1/models/{model}",status="200"} 1.0',
+        'llmos_http_requests_total{method="GET",route="/v1/models/{model}",status="404"} 1.0',
+        'llmos_http_requests_total{method="GET",route="other",status="404"} 1.0',
+        'llmos_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0',
+        'llmos_http_requests_total{method="POST",route="/v1/chat/completions",status="400"} 1.0',
     ]:
         assert line in counted.splitlines()
     assert "somewhere" not in counted

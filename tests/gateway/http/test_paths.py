@@ -66,11 +66,24 @@ async def test_a_mounted_application_keeps_its_slashes(services: Services) -> No
     assert (await client.get("/console/models/", headers=headers)).text == "/console/models/"
 
 
+async def test_an_application_that_asks_visitors_itself_gets_those_without_a_key(services: Services) -> None:
+    async def page(scope, receive, send):
+        assert "caller" not in scope["state"]
+        await PlainTextResponse(scope["path"])(scope, receive, send)
+
+    app = create_app(services, mounts=[Mount("/console", page, "console", asks_visitors=True)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://llmos") as client:
+        assert (await client.get("/console/models")).text == "/console/models"
+        for path in ("/consoles", "/console-x/y", "/llmos/v1/models", "/v1/models?x=/console/"):
+            assert (await client.get(path)).status_code == 401
+
+
 def example(pattern: str) -> str:
     """A path that matches the pattern, of things that don't exist."""
     return re.sub(r"\{\w+\}", "nothing", pattern)
 
 
+@pytest.mark.thorough
 async def test_a_path_accepts_the_methods_that_it_advertises_and_no_other(
     app: FastAPI, http: httpx.AsyncClient
 ) -> None:

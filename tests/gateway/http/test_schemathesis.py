@@ -6,6 +6,7 @@ Schemathesis asks a real server of its own, whose models are tiny. schemathesis.
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     make_tiny_home(home, tmp_path)
     with serving(home, LLMOS_CATALOG=str(home / "catalog.toml")) as running:
+        # A pipe that nobody reads would stop the server at its first message behind 64 KB.
+        assert running.process.stdout is not None
+        reader = threading.Thread(target=running.process.stdout.read, daemon=True)
+        reader.start()
         asked = subprocess.run(
             [sys.executable, "-c", PROGRAM, "--config-file", CONFIG, "run", f"{running.url}/openapi.json"],
             env=os.environ | {"LLMOS_TEST_KEY": KEY, "NO_COLOR": "1"},
@@ -33,3 +38,4 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
         )
         assert asked.returncode == 0, asked.stdout
         assert running.end() == 0
+        reader.join()

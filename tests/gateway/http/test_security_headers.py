@@ -15,6 +15,7 @@ from support.scripted import KEY
 ANY_PATH = ["/health/live", "/v1/models", "/nowhere", "/metrics", "/openapi.json"]
 
 
+@pytest.mark.combinations
 @pytest.mark.parametrize("path", ANY_PATH)
 @pytest.mark.parametrize("key", [KEY, "wrong-key"])
 def test_every_response_tells_browsers_to_use_it_for_nothing_else(served: str, path: str, key: str) -> None:

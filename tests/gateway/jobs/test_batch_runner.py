@@ -11,15 +11,22 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 
+from llmos.billing.tables import LedgerRow
 from llmos.core.clock import utc_now
 from llmos.core.errors import Overloaded, ReplicaFailed, StoreFailed, Unavailable
 from llmos.data.batches import Batch
 from llmos.data.journal import Journal
+from llmos.gateway.app import create_app
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.jobs.batch_runner import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE, BatchRunner
+from llmos.gateway.calls.ledger_stages import LedgerStages
+from llmos.gateway.calls.stages import Stages
+from llmos.gateway.jobs.background_calls import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE
+from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from llmos.security.keys import NewKey
+from support import looking
 from support.databases import KINDS
 from support.pipelines import with_parts
 from support.scripted import Connection, FakePool
@@ -88,14 +95,14 @@ def look(services: Services, batch: Batch) -> Batch:
 
 async def ended(services: Services, batch: Batch) -> Batch:
     while look(services, batch).status in ("validating", "in_progress", "finalizing", "cancelling"):
-        await asyncio.sleep(0)
+        await looking.pause()
     return look(services, batch)
 
 
 async def requests(pool: FakePool, number: int) -> None:
     """Return when the model has been asked so often."""
     while len(pool.requests) < number:
-        await asyncio.sleep(0)
+        await looking.pause()
 
 
 def ids(services: Services, file_id: str | None) -> list[str]:
@@ -123,6 +130,7 @@ async def test_lines_go_behind_all_live_calls(
     assert line.cache_salt == live.cache_salt, "they share their prompts' beginnings"
 
 
+@pytest.mark.thorough
 async def test_no_live_call_is_refused_because_of_a_batch(
     app: FastAPI, runner: BatchRunner, services: Services, pool: FakePool, http: httpx.AsyncClient
 ) -> None:
@@ -141,6 +149,7 @@ async def test_no_live_call_is_refused_because_of_a_batch(
         assert (await ended(services, batch)).num_completed == 50, "lines waited, none was refused"
 
 
+@pytest.mark.thorough
 async def test_a_few_lines_run_and_fewer_beside_live_calls(
     app: FastAPI, runner: BatchRunner, services: Services, pool: FakePool
 ) -> None:
@@ -168,6 +177,7 @@ async def test_a_few_lines_run_and_fewer_beside_live_calls(
         assert (await ended(services, batch)).num_completed == NUM_RUNNING_ALONE + 20
 
 
+@pytest.mark.thorough
 async def test_a_short_batch_does_not_wait_for_a_long_one_before_it(
     runner: BatchRunner, services: Services, pool: FakePool
 ) -> None:
@@ -179,7 +189,7 @@ async def test_a_short_batch_does_not_wait_for_a_long_one_before_it(
         await requests(pool, NUM_RUNNING_ALONE)
         short = create(services, 1)
         while look(services, short).status != "in_progress":
-            await asyncio.sleep(0)
+            await looking.pause()
         await settled_loops()
         gate.set()
         await ended(services, short)
@@ -187,6 +197,7 @@ async def test_a_short_batch_does_not_wait_for_a_long_one_before_it(
         assert (await ended(services, long)).num_completed == 60
 
 
+@pytest.mark.thorough
 async def test_the_next_server_runs_only_the_lines_without_an_answer(
     app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
 ) -> None:
@@ -200,12 +211,46 @@ async def test_the_next_server_runs_only_the_lines_without_an_answer(
             pool.enqueue(pool.never)
         async with running(make_runner(app, services, pauses)):
             while look(services, batch).num_completed == num_answers:
-                await asyncio.sleep(0)
+                await looking.pause()
         assert len(pool.requests) <= 10 - num_answers, "an answered line is not asked again"
     async with running(make_runner(app, services, pauses)):
         done = await ended(services, batch)
     assert (done.status, done.num_completed, done.usage["output_tokens"]) == ("completed", 10, 20)
     assert ids(services, done.output_file_id) == [f"line {i}" for i in range(10)]
+
+
+async def test_a_line_that_is_answered_again_after_a_crash_is_counted_once(
+    services: Services, pool: FakePool, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server dies between the line's entry in the ledger and its answer in the journal; before, it was cut off."""
+    metering = LedgerStages(services.ledger_writer)
+    stages = Stages(holds=(metering.hold,), filters=(metering.filter,))
+    app = create_app(services := with_parts(services, stages=stages))
+    batch = create(services)
+    pool.enqueue("Hel", pool.never)
+    async with running(make_runner(app, services, pauses)):
+        await requests(pool, 1)
+        await settled_loops()
+    died = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def die(*_: Any) -> None:
+        loop.call_soon_threadsafe(died.set)
+        raise StoreFailed("The process was killed.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "write", die)
+        async with running(make_runner(app, services, pauses)):
+            await died.wait()
+    async with running(make_runner(app, services, pauses)):
+        done = await ended(services, batch)
+    assert (done.num_completed, len(pool.requests) >= 3) == (1, True)
+    await asyncio.to_thread(services.ledger_writer.flush)
+    with services.receipts._database.session() as session:
+        rows = session.scalars(select(LedgerRow)).all()
+    assert [(row.outcome, row.output_tokens) for row in rows] == [("answered", 3)]
+    answer = json.loads(services.files.open(done.output_file_id or "").read())["response"]["body"]
+    assert rows[0].call_id == answer["id"]
 
 
 async def test_an_end_that_was_cut_off_is_made_good(
@@ -320,7 +365,7 @@ async def test_one_process_at_a_time_carries_out_the_batches_of_a_home(
         await requests(pool, 1)
         async with running(make_runner(app, services, pauses)):
             while len(pauses) < 3:
-                await asyncio.sleep(0)
+                await looking.pause()
             assert len(pool.requests) == 1
     async with running(make_runner(app, services, pauses)):
         assert (await ended(services, batch)).status == "completed"
@@ -343,7 +388,7 @@ async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
     monkeypatch.setattr("llmos.gateway.jobs.batch_runner.POLL_SECONDS", 3600)
     task = asyncio.create_task(runner.run())
     while services.batches.on_change is None:
-        await asyncio.sleep(0)
+        await looking.pause()
     await settled_loops()
     services.batches.on_change()
     for _ in range(num_turns):

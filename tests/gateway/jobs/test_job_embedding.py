@@ -23,6 +23,7 @@ from llmos.gateway.jobs.background_callers import BackgroundCallers
 from llmos.gateway.jobs.job_embedding import MAX_FAILURES, JobEmbedding
 from llmos.gateway.services import Services
 from llmos.security.keys import NewKey
+from support.looking import pause
 from support.scripted import MINILM, FakePool
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +134,6 @@ async def test_several_calls_run_at_once(embedding: JobEmbedding, pool: FakePool
     pool.gate = asyncio.Event()
     calls = [asyncio.create_task(embedding.embed(job(), TEXTS)) for _ in range(3)]
     while len(pool.embedded) < 3:
-        await asyncio.sleep(0)
+        await pause()
     pool.gate.set()
     assert [len(vectors) for vectors in await asyncio.gather(*calls)] == [2, 2, 2]

@@ -52,7 +52,7 @@ def request_of(kind: str, **fields: Any) -> Any:
 
 def test_an_unknown_kind_names_the_nearest() -> None:
     data = {"dataset_import", "dataset_clean", "dataset_check", "knowledge_sync", "knowledge_eval"}
-    data |= {"vector_store_sync"}
+    data |= {"vector_store_sync", "model_import", "eval"}
     assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay", *data}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")

@@ -263,6 +263,7 @@ async def test_a_step_without_calls_rolls_back_at_its_timeout(services):
     assert "not enough is known after 61 seconds at 5 %: 0 of 20 calls" in ended.reason
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_no_call_is_lost_in_any_switch(services, runner, http):
     """Callers never stop while a version goes all the way, and back again: every call is answered."""

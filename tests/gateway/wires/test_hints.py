@@ -49,7 +49,7 @@ SHOWN: list[Any] = [
 @pytest.mark.parametrize(
     ("path", "body", "fields", "ignored"),
     [
-        ("/v1/chat/completions", CHAT, {"metadata": {"a": "b"}, "verbosity": "low"}, "metadata, verbosity"),
+        ("/v1/chat/completions", CHAT, {"metadata": {"a": "b"}, "verbosity": "low"}, "verbosity, metadata"),
         ("/v1/chat/completions", CHAT, {"store": True, "service_tier": "flex"}, "store, service_tier"),
         ("/v1/chat/completions", CHAT, {"prompt_cache_key": "x", "prediction": {}}, "prompt_cache_key, prediction"),
         ("/v1/chat/completions", CHAT, {"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools.custom"),

@@ -181,6 +181,7 @@ def expected(written: Written, reasoning: str, *, is_cut: bool) -> tuple[str, st
     return texts, reasoning, arguments
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("talk", TALKS, ids=lambda talk: type(talk).__name__)
 @given(written=PIECES, reasoning=st.just("") | WORDS, is_cut=st.booleans())
 @settings(

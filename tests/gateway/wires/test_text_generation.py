@@ -299,6 +299,7 @@ async def test_events_encoded_by_hand_match_their_schemas(
         assert spelled_again == msgspec.json.decode(document)
 
 
+@pytest.mark.thorough
 @given(st.text())
 def test_an_event_is_one_line_for_every_reader(text: str) -> None:
     spelled = sse.event({"text": text})
@@ -422,7 +423,7 @@ async def test_usage_counts_cached_tokens(
     reply = await http.post(path, json=body | options)
     last = events(reply.text)[-1] if stream else reply.json()
     assert last["usage"] == usage(5, 2, 7, cached_tokens=4)
-    assert 'llmos_cached_prompt_tokens_total{version="smollm2@1"} 4.0' in (await http.get("/metrics")).text
+    assert 'llmos_prompt_tokens_cached_total{model_name="smollm2@1"} 4.0' in (await http.get("/metrics")).text
 
 
 async def test_the_cached_tokens_of_all_prompts_are_added(http: httpx.AsyncClient, model: FakeModel) -> None:

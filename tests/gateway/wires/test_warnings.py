@@ -111,4 +111,6 @@ async def test_arguments_that_are_no_json_are_named(http: httpx.AsyncClient, mod
 async def test_warnings_are_counted(http: httpx.AsyncClient, model: FakeModel, services: Services) -> None:
     model.enqueue(*saving("../a", "../b"))
     await ask(http, "/v1/chat/completions", stream=True)
-    assert services.metrics.registry.get_sample_value("llmos_invalid_tool_calls_total", {"version": "smollm2@1"}) == 2
+    assert (
+        services.metrics.registry.get_sample_value("llmos_invalid_tool_calls_total", {"model_name": "smollm2@1"}) == 2
+    )

@@ -11,6 +11,8 @@ from llmos.core.sources._download import HttpDownload
 from llmos.core.sources.hf import fetch_files as fetch_from_hub
 from llmos.models.sources import fetch_files
 
+pytestmark = pytest.mark.usefixtures("one_certificate")
+
 CONTENT = bytes(range(256)) * 40
 PATH = "/acme/tiny/resolve/main/tiny.gguf"
 

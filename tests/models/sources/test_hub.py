@@ -13,6 +13,8 @@ from llmos.core.store.staging import open_staging_area
 from llmos.core.store.store import Store
 from llmos.models.sources import fetch_model
 
+pytestmark = pytest.mark.usefixtures("one_certificate")
+
 COMMIT = "c0ffee" * 6 + "c0ff"
 CONTENT = bytes(range(256)) * 40
 

@@ -31,18 +31,21 @@ def get(tmp_path):
     return get
 
 
+@pytest.mark.thorough
 def test_a_folder_is_downloaded(bucket, get):
     for name in ("config.json", "model.safetensors", "notes.pdf"):
         bucket(f"tiny/{name}", name.encode())
     assert get("s3://models/tiny") == {"config.json": b"config.json", "model.safetensors": b"model.safetensors"}
 
 
+@pytest.mark.thorough
 def test_a_single_file_is_downloaded(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
     bucket("tiny/b.gguf", b"other")
     assert hashlib.sha256(get("s3://models/tiny/a.gguf")["a.gguf"]).digest() == hashlib.sha256(CONTENT).digest()
 
 
+@pytest.mark.thorough
 def test_an_interrupted_download_is_resumed(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
 
@@ -57,6 +60,7 @@ def test_an_interrupted_download_is_resumed(bucket, get):
     assert told[0][1] > 0, "it begins with what is here"
 
 
+@pytest.mark.thorough
 def test_a_replaced_object_is_downloaded_from_the_beginning(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
     get("s3://models/tiny")
@@ -64,6 +68,7 @@ def test_a_replaced_object_is_downloaded_from_the_beginning(bucket, get):
     assert get("s3://models/tiny")["a.gguf"] == CONTENT[::-1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("location", ["s3://models/nothing", "s3://no-such-bucket/tiny"])
 def test_a_missing_object_is_named(bucket, get, location):
     with pytest.raises(DownloadFailed, match=location):

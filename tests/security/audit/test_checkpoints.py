@@ -33,6 +33,7 @@ def test_a_checkpoint_is_signed_once_for_an_entry(audit: Audit, signing_key: Sig
     assert audit.checkpoints.verify().covered == 2
 
 
+@pytest.mark.thorough
 def test_checkpoints_are_made_after_many_entries_and_after_some_time(audit: Audit, clock: Clock) -> None:
     assert audit.checkpoints.make_if_due() is None
     audit.log.record([EVENT])

@@ -66,6 +66,7 @@ def test_a_sign_in_is_recorded_once_a_day_for_each_address(audit: Audit, clock: 
     ]
 
 
+@pytest.mark.thorough
 def test_a_hundred_thousand_wrong_keys_are_a_few_entries(audit: Audit, clock: Clock) -> None:
     for i in range(100_000):
         audit.recorder.add(refused(f"2001:db8::{i:x}", f"req-{i}"))
@@ -95,6 +96,7 @@ def test_equal_events_share_an_entry_when_the_window_ends(clock: Clock) -> None:
     assert tally.add(refused(request_id="req-9")) == [refused(request_id="req-9")]
 
 
+@pytest.mark.thorough
 def test_windows_become_longer_while_there_are_too_many_kinds(clock: Clock) -> None:
     tally, entries, seconds = Tally(clock.monotonic), 0, 0.0
     while seconds < 24 * 3600:

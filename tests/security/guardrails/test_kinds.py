@@ -52,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.torch if name == "presidio" else ()) for name in kinds()]
 )
+@pytest.mark.combinations
 @pytest.mark.parametrize("fail_closed", [True, False])
 def test_every_kind_has_a_budget_and_blocks_or_passes_what_it_could_not_screen_in_it(
     monkeypatch: pytest.MonkeyPatch, name: str, fail_closed: bool
@@ -60,7 +61,8 @@ def test_every_kind_has_a_budget_and_blocks_or_passes_what_it_could_not_screen_i
     entry = {"guardrail": name, "action": "flag", "budget_ms": 50, "fail_closed": fail_closed, **OPTIONS.get(name, {})}
     sides = load_kind(name).GUARDRAIL.sides
     policy = open_policy("p", 1, {sides[0]: [entry]})
-    monkeypatch.setattr("llmos.security.guardrails.screening._thread_clock", lambda: next(now))
+    for clock in ("_thread_clock", "_wall_clock"):
+        monkeypatch.setattr(f"llmos.security.guardrails.screening.{clock}", lambda: next(now))
     rules = {FAILED, OUT_OF_TIME}  # The webhook has no service.
     text = "A text that says nothing. " * 40
     screening = Screening([policy])
@@ -214,7 +216,8 @@ def test_what_cannot_be_screened_is_blocked_or_passes_as_the_policy_says(
     monkeypatch: pytest.MonkeyPatch, rule: str, fail_closed: bool
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("llmos.security.guardrails.screening._thread_clock", lambda: now[0])
+    for clock in ("_thread_clock", "_wall_clock"):
+        monkeypatch.setattr(f"llmos.security.guardrails.screening.{clock}", lambda: now[0])
 
     def take_long() -> None:
         now[0] += 60

@@ -33,6 +33,11 @@ def rules() -> RuleSet:
     )
 
 
+@cache
+def rules_without_ends() -> RuleSet:
+    return RuleSet([rule for rule in rules().rules if not rule.pattern.is_at_end])
+
+
 def merged(pieces: Sequence[Piece]) -> list[Piece]:
     """The pieces without the borders of chunks."""
     result: list[Piece] = []
@@ -63,6 +68,14 @@ def test_chunks_give_the_pieces_of_the_whole_text(text: str, borders: list[int])
     whole = merged(list(pieces_of(Scanner(rules()), text)))
     assert merged(streamed(Scanner(rules()), cut(text, borders))) == whole
     assert "".join(piece.text if isinstance(piece, Hit) else piece for piece in whole) == text
+
+
+@given(found=st.lists(texts, max_size=4), has_ends=st.booleans())
+@settings(max_examples=examples(200), deadline=None)
+def test_several_texts_are_searched_together_and_no_match_is_missed(found: list[str], has_ends: bool) -> None:
+    searched = rules() if has_ends else rules_without_ends()
+    hits = [piece for text in found for piece in pieces_of(Scanner(searched), text) if isinstance(piece, Hit)]
+    assert not (hits and searched.match_none_of(found))
 
 
 @given(text=texts)

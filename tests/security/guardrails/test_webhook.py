@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from llmos.core.addresses import refusal
 from llmos.core.errors import BadRequest, PromptBlocked
-from llmos.security.guardrails.addresses import refusal
 from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.screening import Screening
 from support.http_services import Answer, as_json, serving
+
+pytestmark = pytest.mark.usefixtures("one_certificate")
 
 
 @pytest.fixture(scope="module", autouse=True)

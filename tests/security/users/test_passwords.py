@@ -8,6 +8,7 @@ from llmos.security.users.passwords import Passwords, check_password
 from support.passwords import CountingPasswords
 
 
+@pytest.mark.thorough
 def test_the_hash_is_argon2id_with_the_parameters_of_rfc_9106() -> None:
     hashed = Passwords().hash("correct horse battery staple")
     assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=1$")

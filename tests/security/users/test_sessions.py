@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import text
 
 from llmos.core.database import Database
-from llmos.security.users.sessions import IDLE, LONGEST, MAX_SESSIONS, Sessions, csrf_token, is_csrf_token
+from llmos.security.users.sessions import (
+    IDLE,
+    LINK_LIFETIME,
+    LONGEST,
+    MAX_SESSIONS,
+    Sessions,
+    csrf_token,
+    is_csrf_token,
+)
 from llmos.security.users.users import User, Users
 
 
@@ -110,3 +118,37 @@ def test_a_csrf_token_belongs_to_one_session(sessions: Sessions, ann: User) -> N
     assert not is_csrf_token(csrf_token(one), other)
     for wrong in ("", one, csrf_token(one)[:-1], "\ud800"):
         assert not is_csrf_token(wrong, one)
+
+
+def test_a_link_begins_one_session_and_is_none_itself(sessions: Sessions, ann: User) -> None:
+    link, _ = sessions.begin_link(ann)
+    assert sessions.find(link) is None
+    assert sessions.counts() == {}
+    opened = sessions.open_link(link)
+    assert opened is not None
+    user, token = opened
+    assert user == ann
+    assert (found := sessions.find(token)) is not None
+    assert found.method == "link"
+    for wrong in (link, token, "", "x", "\ud800"):
+        assert sessions.open_link(wrong) is None
+    assert sessions.counts() == {"ann": 1}
+
+
+def test_a_link_ends_by_itself_and_with_its_user(sessions: Sessions, users: Users, ann: User, clock: Any) -> None:
+    link, ends_at = sessions.begin_link(ann)
+    assert ends_at == clock.now + LINK_LIFETIME
+    clock.now += LINK_LIFETIME
+    assert sessions.open_link(link) is None
+    link, _ = sessions.begin_link(ann)
+    users.disable("ann")
+    assert sessions.open_link(link) is None
+
+
+def test_a_page_that_asks_for_news_keeps_no_session_from_ending(sessions: Sessions, ann: User, clock: Any) -> None:
+    token = sessions.begin(ann, "password")
+    clock.now += IDLE - timedelta(seconds=1)
+    assert (found := sessions.find(token, is_use=False)) is not None
+    assert found.idle_ends_at == clock.now + timedelta(seconds=1)
+    clock.now += timedelta(seconds=1)
+    assert sessions.find(token) is None

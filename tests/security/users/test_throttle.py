@@ -28,6 +28,7 @@ def elsewhere(database_url: str, database: Database, clock: Any) -> Iterator[Thr
     other.close()
 
 
+@pytest.mark.thorough
 def test_of_200_tries_at_once_on_two_servers_exactly_as_many_pass_as_may(
     throttle: Throttle, elsewhere: Throttle
 ) -> None:

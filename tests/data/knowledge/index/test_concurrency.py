@@ -11,6 +11,7 @@ from support.search_indexes import build_files, chunks_of, unit_vectors
 TEXTS = [f"tea number {number} of {number % 7} and 茶{number % 11}号" for number in range(2000)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("with_graph", [False, True])
 def test_threads_find_what_one_thread_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_graph: bool) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 1000 if with_graph else 10_000)

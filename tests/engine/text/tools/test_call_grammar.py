@@ -17,6 +17,8 @@ from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
 from llmos.engine.text.tools.mistral import MISTRAL
 
+pytestmark = pytest.mark.combinations
+
 FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC, "gemma4": GEMMA4}
 WEATHER = {
     "name": "weather",

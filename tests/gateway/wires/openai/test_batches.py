@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from openai.types import Batch
 
 from llmos.gateway.jobs import batch_runner
+from llmos.gateway.services import Services
 from support.databases import KINDS
 from support.fake_backend import FakeModel
+from support.looking import pause, pause_thread
 from support.scripted import KEY
 
 CHAT = "/v1/chat/completions"
@@ -57,18 +60,38 @@ def begin(client: openai.OpenAI) -> Carry:
 
 
 @pytest.fixture
-def carry_out(client: openai.OpenAI, begin: Carry) -> Carry:
+def ended(client: openai.OpenAI, services: Services, monkeypatch: pytest.MonkeyPatch) -> Carry:
+    """Waits until a batch has ended, and returns it."""
+    has_ended = threading.Condition()
+    ids: set[str] = set()
+
+    def watched(end: Callable[..., Any]) -> Callable[..., Any]:
+        def end_and_tell(id: str, *rest: Any) -> Any:
+            found = end(id, *rest)
+            with has_ended:
+                ids.add(id)
+                has_ended.notify_all()
+            return found
+
+        return end_and_tell
+
+    for name in ("end", "fail"):
+        monkeypatch.setattr(services.batches, name, watched(getattr(services.batches, name)))
+
+    def ended(batch: Batch) -> Batch:
+        with has_ended:
+            has_ended.wait_for(lambda: batch.id in ids)
+        return client.batches.retrieve(batch.id)
+
+    return ended
+
+
+@pytest.fixture
+def carry_out(begin: Carry, ended: Carry) -> Carry:
     def carry_out(*lines: Any, **more: Any) -> Batch:
-        return ended(client, begin(*lines, **more))
+        return ended(begin(*lines, **more))
 
     return carry_out
-
-
-def ended(client: openai.OpenAI, batch: Batch) -> Batch:
-    """Ask until it has ended; the test's own patience is pytest's."""
-    while batch.status in ("validating", "in_progress", "finalizing", "cancelling"):
-        batch = client.batches.retrieve(batch.id)
-    return batch
 
 
 def lines_of(client: openai.OpenAI, file_id: str | None) -> dict[Any, Any]:
@@ -111,7 +134,7 @@ def test_the_documented_example_works(client: openai.OpenAI, capsys: pytest.Capt
 def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmos.core.ids.os.urandom", bytes)
+    monkeypatch.setattr("llmos.core.ids._joined", lambda prefix, _: f"{prefix}-{0:024}")
     monkeypatch.setattr("llmos.gateway.calls.answer.time.time", lambda: 1_700_000_000)
     asked = hello(logprobs=True, temperature=0.123456789012345678)
     live = client.chat.completions.with_raw_response.create(**asked)
@@ -175,6 +198,7 @@ def test_the_asynchronous_client_does_the_same(served: str) -> None:
             file = await client.files.create(file=("lines.jsonl", written(line("a"))), purpose="batch")
             batch = await client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
             while batch.status != "completed":
+                await pause()
                 batch = await client.batches.retrieve(batch.id)
             assert [each.id async for each in client.batches.list()] == [batch.id]
             return (await client.files.content(batch.output_file_id or "")).text
@@ -326,14 +350,17 @@ def test_the_client_pages_through_a_list(client: openai.OpenAI, carry_out: Carry
         client.batches.retrieve("batch-gone")
 
 
-def test_a_cancelled_batch_returns_the_answers_it_has(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
+def test_a_cancelled_batch_returns_the_answers_it_has(
+    client: openai.OpenAI, begin: Carry, ended: Carry, model: FakeModel
+) -> None:
     model.enqueue("Hello")
     model.enqueue("Hel", model.never)
     batch = begin(line("a"), line("b"), *(line(f"more {i}", hello(model="nowhere")) for i in range(40)))
     while not batch.request_counts or batch.request_counts.completed < 1 or len(model.requests) < 2:
+        pause_thread()
         batch = client.batches.retrieve(batch.id)
     assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
-    batch = ended(client, batch)
+    batch = ended(batch)
     assert (batch.status, batch.cancelled_at is not None) == ("cancelled", True)
     # The lines run at the same time, and either may reach the model first.
     (answered,) = lines_of(client, batch.output_file_id)
@@ -351,14 +378,14 @@ def test_a_completed_batch_cannot_be_cancelled(client: openai.OpenAI, carry_out:
 
 
 def test_the_input_file_of_a_running_batch_cannot_be_deleted(
-    client: openai.OpenAI, begin: Carry, model: FakeModel
+    client: openai.OpenAI, begin: Carry, ended: Carry, model: FakeModel
 ) -> None:
     model.enqueue("Hel", model.never)
     batch = begin(line("a"))
     with pytest.raises(openai.ConflictError, match=f"{batch.id} is reading"):
         client.files.delete(batch.input_file_id)
     client.batches.cancel(batch.id)
-    ended(client, batch)
+    ended(batch)
     assert client.files.delete(batch.input_file_id).deleted
 
 
@@ -368,10 +395,10 @@ def test_batches_and_their_lines_are_in_the_metrics(client: openai.OpenAI, carry
     for each in [
         'llmos_batches{status="completed"} 1.0',
         'llmos_batches{status="in_progress"} 0.0',
-        'llmos_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0',
-        'llmos_requests_total{method="POST",route="/v1/chat/completions",status="400"} 1.0',
-        'llmos_calls_ended_total{outcome="answered",version="smollm2@1"} 1.0',
-        'llmos_completion_tokens_total{version="smollm2@1"} 3.0',
+        'llmos_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0',
+        'llmos_http_requests_total{method="POST",route="/v1/chat/completions",status="400"} 1.0',
+        'llmos_calls_ended_total{model_name="smollm2@1",outcome="answered"} 1.0',
+        'llmos_generation_tokens_total{model_name="smollm2@1"} 3.0',
     ]:
         assert each in counted
 

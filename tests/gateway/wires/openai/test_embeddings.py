@@ -15,6 +15,7 @@ from llmos.core.errors import PromptTooLong, ReplicaFailed
 from llmos.deployments.backend import Backends
 from llmos.gateway.calls.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
 from llmos.gateway.services import Services
+from support.looking import pause
 from support.scripted import KEY, MINILM, Connection, FakePool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shared_gateway]
@@ -87,7 +88,7 @@ async def test_the_number_of_concurrent_chunks_is_limited(app: FastAPI, pool: Fa
     caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 1000})
     call = caller.start()
     while len(pool.embedded) < CHUNKS_AT_ONCE:
-        await asyncio.sleep(0)
+        await pause()
     for _ in range(100):
         await asyncio.sleep(0)
     assert len(pool.embedded) == CHUNKS_AT_ONCE
@@ -123,9 +124,9 @@ async def test_an_error_ends_the_call_and_its_other_chunks(http: httpx.AsyncClie
 async def test_computed_tokens_and_vectors_are_counted(http: httpx.AsyncClient, services: Services) -> None:
     await http.post("/v1/embeddings", json=ASKED)
     metrics = services.metrics.render().decode()
-    assert 'llmos_prompt_tokens_total{version="minilm@1"} 6.0' in metrics
-    assert 'llmos_vectors_total{version="minilm@1"} 3.0' in metrics
-    assert 'llmos_calls_ended_total{outcome="answered",version="minilm@1"} 1.0' in metrics
+    assert 'llmos_prompt_tokens_total{model_name="minilm@1"} 6.0' in metrics
+    assert 'llmos_vectors_total{model_name="minilm@1"} 3.0' in metrics
+    assert 'llmos_calls_ended_total{model_name="minilm@1",outcome="answered"} 1.0' in metrics
 
 
 @pytest.mark.parametrize(

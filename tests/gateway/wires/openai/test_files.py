@@ -201,6 +201,7 @@ def test_an_invalid_form_is_rejected_with_the_reason(
     assert on_disk(services) == set()
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_a_large_file_is_never_held_in_memory(http: httpx.AsyncClient, services: Services) -> None:
     num_pieces, piece = 64, b"x" * 2**20

@@ -55,7 +55,6 @@ def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     "fields",
     [
-        {"metadata": {"a": "b"}},
         {"store": False},
         {"service_tier": "auto"},
         {"safety_identifier": "x"},

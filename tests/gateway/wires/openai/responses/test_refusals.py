@@ -117,6 +117,7 @@ async def test_an_invalid_query_parameter_is_rejected_by_name(http: httpx.AsyncC
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 async def test_ten_thousand_items_are_accepted_and_listed(http: httpx.AsyncClient, model: FakeModel) -> None:
     items = [{"role": "user", "content": "x"}] * 10_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmos.apps.sentences import sentences_in
+from llmos.core.sentences import sentences_in
 
 
 @pytest.mark.parametrize(

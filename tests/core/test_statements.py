@@ -1,0 +1,71 @@
+"""Statements for the driver do what they say on both kinds of databases, and fail as all others do."""
+
+from contextlib import suppress
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Table, bindparam, select
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+from llmos.core.database import Database
+from llmos.core.statements import PlainTransaction, Statement, insert_into
+from llmos.security.receipts.tables import ReceiptRow
+
+_TABLE = cast(Table, ReceiptRow.__table__)
+ADD = Statement(lambda dialect: insert_into(dialect, _TABLE))
+ADD_RETURNING = Statement(lambda dialect: insert_into(dialect, _TABLE).returning(ReceiptRow.id))
+FIND = Statement(lambda _: select(ReceiptRow.id, ReceiptRow.at).where(ReceiptRow.project == bindparam("project")))
+
+
+def row(id: str, **changed: Any) -> dict[str, Any]:
+    return {"id": id, "request_id": "req-1", "project": "acme", "at": 7, "document": "{}"} | changed
+
+
+def found(database: Database) -> list[tuple[Any, ...]]:
+    with database.session() as session:
+        return sorted(PlainTransaction.of(session).rows(FIND, project="acme"))
+
+
+def test_rows_are_stored_and_found(database: Database) -> None:
+    with database.plain_counting() as transaction:
+        transaction.run(ADD, [row("a"), row("b", project="other")])
+        assert transaction.run_returning(ADD_RETURNING, [row("c"), row("d", at=8)]) == [("c",), ("d",)]
+        transaction.run(ADD, [])
+    assert found(database) == [("a", 7), ("c", 7), ("d", 8)]
+
+
+def add(database: Database, *rows: dict[str, Any]) -> None:
+    with database.plain_counting() as transaction:
+        for each in rows:
+            transaction.run(ADD, [each])
+
+
+def run(database: Database, sql: str) -> None:
+    with database.plain_counting() as transaction:
+        transaction.run_sql(sql)
+
+
+def test_an_error_takes_all_back_and_is_one_of_sqlalchemy(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        add(database, row("a"), row("b", project=None))
+    with pytest.raises((OperationalError, ProgrammingError)):
+        run(database, "SELECT nothing FROM nowhere")
+    assert found(database) == []
+
+
+def test_a_statement_of_a_session_is_part_of_its_transaction(database: Database) -> None:
+    with suppress(KeyError), database.counting() as session:
+        PlainTransaction.of(session).run(ADD, [row("a")])
+        raise KeyError
+    assert found(database) == []
+
+
+def test_a_session_has_one_that_sees_what_was_added_before(database: Database) -> None:
+    with database.counting() as session:
+        session.add(ReceiptRow(**row("a")))
+        first = PlainTransaction.of(session)
+        assert first.rows(FIND, project="acme") == [("a", 7)]
+        session.add(ReceiptRow(**row("b")))
+        assert PlainTransaction.of(session) is first
+        assert sorted(first.rows(FIND, project="acme")) == [("a", 7), ("b", 7)]
+    assert found(database) == [("a", 7), ("b", 7)]

@@ -1,0 +1,87 @@
+"""Evals of a folder: its cases run in this process, with the gates and verdicts of every eval."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from llmos.apps import App
+from llmos.apps.testing import Script
+from llmos.core.errors import BadRequest
+from llmos.core.schemas.evals import EvalRunDetails
+from llmos.evals.suites import Suite
+from llmos.hosting.evals import evaluate, read_folder
+
+CASES = """
+- {id: greets, input: Hello, expect: {contains: [good, day], not_contains: rain}}
+- {id: echoes, input: Hi, expect: {matches: "^Hi"}}
+- {id: exact, input: {topic: x}, expect: {equals: Good day.}}
+- {id: cites, input: Hello, variables: {}, expect: {cites: faq.md}}
+- {id: answers, input: Hello, expect: {abstains: false, cites: false}}
+"""
+
+
+def suite(folder: Path, text: str = CASES, name: str = "cases.yaml") -> Suite:
+    (folder / "evals").mkdir(exist_ok=True)
+    (folder / "evals" / name).write_text(text)
+    return read_folder(folder)
+
+
+def report(found: Suite, answer: str) -> EvalRunDetails:
+    app = App("greeter")
+    with Script(lambda prompt: answer).plays(app):
+        return asyncio.run(evaluate(app, found))
+
+
+def test_the_share_that_passes_has_an_interval_and_a_trivial_answer_beside_it(tmp_path: Path) -> None:
+    found = report(suite(tmp_path), "Good day.")
+    [result] = found.results
+    assert (found.num_cases, result.num_passed, result.num_failed, found.models) == (5, 3, 2, ["app:greeter"])
+    assert 0.2 < result.low < 0.6 < result.high < 0.9
+    assert (result.baseline.name, result.baseline.num_passed) == ("always the same answer", 3)
+    assert [(case.id, case.reason) for case in found.cases if case.state != "passed"] == [
+        ("echoes", "it does not match '^Hi'"),
+        ("cites", "it does not cite faq.md"),
+    ]
+    assert found.cases[1].answers[0].text == "Good day."
+    assert (found.verdict, found.exit_status) == ("failed", 4)
+
+
+def test_a_run_that_fails_is_an_error_of_its_case(tmp_path: Path) -> None:
+    app = App("greeter", prompt="You work for {{shop}}.")
+    with Script("Hi").plays(app):
+        found = asyncio.run(evaluate(app, suite(tmp_path)))
+    assert {case.state for case in found.cases} == {"error"}
+    assert "'shop'" in found.cases[0].reason
+    assert found.verdict == "could_not_run"
+
+
+def test_always_abstaining_is_a_trivial_answer_too(tmp_path: Path) -> None:
+    found = report(suite(tmp_path, "- {id: a, input: Why, expect: {abstains: true}}"), "Because.")
+    baseline = found.results[0].baseline
+    assert (baseline.name, baseline.num_passed) == ("always abstaining", 1)
+
+
+def test_all_files_are_one_suite_with_the_gates_of_the_one_that_has_some(tmp_path: Path) -> None:
+    suite(tmp_path, "cases: [{id: a, input: x, expect: {contains: day}}]\ngates: {pass_rate: 0.1}", "a.yaml")
+    found = report(suite(tmp_path, "- {id: b, input: x, expect: {contains: night}}", "b.yaml"), "Good day.")
+    assert [(case.id, case.state) for case in found.cases] == [("a", "passed"), ("b", "failed")]
+    assert [gate.name for gate in found.gates] == ["pass_rate"]
+    with pytest.raises(BadRequest, match=r"c.yaml: the id 'a' is taken by a case in .*a.yaml"):
+        suite(tmp_path, "- {id: a, input: x, expect: {contains: night}}", "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id: a", "there is no field `id` here"),
+        ("- {id: a, input: x}", "line 1: the case 'a' checks nothing"),
+        ("- {id: a, input: x, expect: {contain: y}}", "Did you mean `contains`"),
+        ("- {id: a, input: x, expect: {matches: '('}}", "is no regular expression"),
+        ("[]", "there are no cases"),
+        ("- {id: a", "line 1"),
+    ],
+)
+def test_wrong_cases_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        suite(tmp_path, text)

@@ -1,0 +1,101 @@
+"""A browser before the console: Debian's Chromium, which tells whatever a page should not do."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+
+from support.real_server import KEY, Running
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+_PATIENCE_MS = 30_000
+"""A test fails if something isn't there after this long: on a busy machine, a second is nothing."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium. Without one, the tests are skipped: apt-get install chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("There is no Chromium here. To install it: apt-get install chromium")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=_PATIENCE_MS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS])
+        yield browser
+        browser.close()
+
+
+HOSTILE = '"><img src=https://evil.example/x onerror=alert(1)><script>alert(2)</script>{{7*7}} ‮txt 🦙'
+"""A text that runs, loads or breaks something wherever it isn't escaped."""
+
+
+class Visit:
+    """A browser window in which a user has signed in, and what went wrong in it.
+
+    Example:
+        with Visit.begin(browser, server, "ann") as visit:
+            visit.open("/models")
+    """
+
+    def __init__(self, context: BrowserContext, server: Running) -> None:
+        self.page: Page = context.new_page()
+        self._url = server.url
+        self.complaints: list[str] = []
+        """What the browser's console has: errors of scripts, and what the content security policy forbids."""
+        self.other_hosts: list[str] = []
+        """The requests to anywhere else."""
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._on_request)
+
+    @classmethod
+    @contextmanager
+    def begin(cls, browser: Browser, server: Running, user: str, **options: Any) -> Iterator["Visit"]:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options})
+        context.set_default_timeout(_PATIENCE_MS)
+        visit = cls(context, server)
+        visit.sign_in(user)
+        yield visit
+        context.close()
+        assert visit.complaints == []
+        assert visit.other_hosts == []
+
+    def sign_in(self, user: str) -> None:
+        """Open a link that signs the user in, as `llmos console` does."""
+        import httpx
+
+        headers = {"Authorization": f"Bearer {KEY}"}
+        reply = httpx.post(f"{self._url}/llmos/v1/users/{user}/sign-in-link", headers=headers, json={})
+        self.page.goto(f"{self._url}{reply.json()['path']}&next=/console/")
+        self.page.wait_for_url(f"{self._url}/console/")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(f"{self._url}/console{path}")
+        return self.page
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the server as the user who has signed in, and return its JSON."""
+        token = self.page.request.get(f"{self._url}/llmos/v1/session").json()["csrf_token"]
+        reply = self.page.request.fetch(
+            f"{self._url}{path}", method=method, data=body, headers={"X-CSRF-Token": token, "Origin": self._url}
+        )
+        assert reply.ok, reply.text()
+        return reply.json() if reply.body() else None
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith("data:") and urlsplit(request.url).netloc != urlsplit(self._url).netloc:
+            self.other_hosts.append(request.url)
