@@ -16,7 +16,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check test test-fast wheel audit fuzz sanitize bench bench-peers clean
+.PHONY: setup serve check types types-elsewhere lint test test-fast wheel audit fuzz sanitize bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -30,15 +30,20 @@ $(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable .
 	@touch $@
 
+# With the extras whose types mypy checks our code against.
 $(VENV)/.check: $(VENV)/.llmos
-	@$(PIP) install --quiet --constraint constraints.txt clang-format import-linter mypy pre-commit ruff
+	@$(PIP) install --quiet --constraint constraints.txt clang-format import-linter mypy pre-commit ruff \
+		mcp opentelemetry-exporter-otlp-proto-http opentelemetry-sdk
 	@touch $@
 
 # torch comes from the wheel that the machine's pip finds for this exact version; see CONTRIBUTING.md.
+# pip would compile 20,000 files on one core. What some packages ship as templates can't be compiled.
 $(VENV)/.test: $(VENV)/.llmos
 	@echo "Installing what the tests need, torch among it …"
-	@$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[test]"
+	@$(PIP) install --quiet --no-compile --constraint constraints.txt torch==2.13.0
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --no-compile --constraint constraints.txt \
+	  --no-build-isolation --editable ".[test]"
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.llmos
@@ -56,13 +61,21 @@ setup: $(VENV)/.llmos
 serve: setup
 	@$(BIN)/llmos serve $(if $(PORT),--port $(PORT))
 
-# The second mypy finds what only Linux has and nothing guards.
+# The types first: they take longest. Three at once, since the rest takes a core a few seconds.
 check: $(VENV)/.check
+	@$(MAKE) --no-print-directory --jobs 3 types types-elsewhere lint
+
+types: $(VENV)/.check
+	$(BIN)/mypy
+
+# Finds what only Linux has and nothing guards. One platform's results are no use to the other.
+types-elsewhere: $(VENV)/.check
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+
+lint: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
-	$(BIN)/mypy
-	$(BIN)/mypy --platform darwin
 	$(BIN)/lint-imports
 
 # More workers than two cores have room for: a fifth of the time, a test waits for a process or a disk.

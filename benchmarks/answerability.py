@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-import yaml
 
+from corpus import Pair, read_pairs
 from llmos.cli.pipeline_backend import PipelineEmbedding
 from llmos.core.config import load_settings
 from llmos.data.knowledge.embedder import Embedder, Vectors, unit
@@ -26,10 +26,7 @@ from llmos.data.knowledge.index import IndexedChunk, build_index, open_index
 from llmos.gateway.knowledge_embedder import embedder_opener
 from llmos.models import open_registry
 
-SMALL_TALK = {"conversations", "greetings", "botprofile", "gossip", "emotion", "humor", "health"}
 DIVISIONS = 4
-Pair = tuple[str, str, str]
-"""Topic, question, answer."""
 
 
 def main(corpus: Path) -> None:
@@ -42,17 +39,6 @@ def main(corpus: Path) -> None:
             for has_questions in (False, True):
                 for by_topic in (True, False):
                     measure(language, pairs, embedder, has_questions=has_questions, by_topic=by_topic)
-
-
-def read_pairs(folder: Path) -> list[Pair]:
-    pairs: dict[str, Pair] = {}
-    for path in sorted(folder.glob("*.yml")):
-        if path.stem in SMALL_TALK:
-            continue
-        for turns in yaml.safe_load(path.read_text())["conversations"]:
-            if len(turns) >= 2 and all(isinstance(each, str) for each in turns) and len(turns[0]) >= 4:
-                pairs.setdefault(turns[0].strip().lower(), (path.stem, turns[0].strip(), " ".join(turns[1:])))
-    return list(pairs.values())
 
 
 def measure(language: str, pairs: Sequence[Pair], embedder: Embedder, *, has_questions: bool, by_topic: bool) -> None:

@@ -17,21 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from corpus import Pair, as_written, read_pairs
 from llmos.apps import grounding
 from llmos.apps.knowledge import PASSAGES_RULE, passages_text
-from llmos.apps.quoting import quote, sentences_of
 from llmos.apps.server import Scores
 from llmos.client import Client, Model
+from llmos.client.quoting import quote, sentences_of
 from llmos.core.schemas.knowledge import Citation, SearchHit
 
-SMALL_TALK = {"conversations", "greetings", "botprofile", "gossip", "emotion", "humor", "health"}
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 NUM_PASSAGES = 5
 FORMS = {"headings": "## {}\n\n{}\n\n", "lines": "{}\n{}\n\n", "answers alone": "{1}\n\n"}
-Pair = tuple[str, str, str]
-"""Topic, question, answer."""
 Logprobs = list[tuple[int, float]]
 
 
@@ -41,22 +38,11 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    pairs = read_pairs(given.corpus / "english")
+    pairs = read_pairs(given.corpus / "english", first_answer=True, written=as_written)
     with Client() as client:
         measure_citations(client, pairs, given.cases, given.seed)
         for form in FORMS:
             measure_quotes(client, pairs, form)
-
-
-def read_pairs(folder: Path) -> list[Pair]:
-    pairs: dict[str, Pair] = {}
-    for path in sorted(folder.glob("*.yml")):
-        if path.stem in SMALL_TALK:
-            continue
-        for turns in yaml.safe_load(path.read_text())["conversations"]:
-            if len(turns) >= 2 and all(isinstance(each, str) for each in turns) and len(turns[0]) >= 4:
-                pairs.setdefault(turns[0].lower(), (path.stem, _written(turns[0], "?"), _written(turns[1], ".")))
-    return list(pairs.values())
 
 
 def measure_citations(client: Client, pairs: Sequence[Pair], num_cases: int, seed: int) -> None:
@@ -155,12 +141,6 @@ def measure_quotes(client: Client, pairs: Sequence[Pair], form: str) -> None:
 def _hit(pair: Pair) -> SearchHit:
     text = f"{pair[1]}\n{pair[2]}"
     return SearchHit(text=text, citation=Citation(document=f"{pair[0]}.md", quote=text))
-
-
-def _written(text: str, end: str) -> str:
-    """Return a text with a capital letter and a full stop, as documents have it."""
-    text = " ".join(text.split())
-    return text[:1].upper() + text[1:] + ("" if text[-1:] in "?!." else end)
 
 
 if __name__ == "__main__":

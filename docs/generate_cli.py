@@ -43,6 +43,9 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_STUCK_SECONDS` | a model silent for so long is started again | 10; while it computes, 20 of its steps |
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
+| `LLMOS_PROJECT_APPS` | `on`: owners of all projects may [deploy](hosting.md#what-a-process-may-do) programs | `off` |
+| `LLMOS_OTLP_ENDPOINT` | the OpenTelemetry collector that gets [traces](monitoring.md#traces) | none |
+| `LLMOS_TRACE_PERCENT` | the share of calls that begin a trace | 100 |
 | `LLMOS_LIMITS_URL` | Redis that counts the use of [limits](security.md#in-redis) | the database counts it |
 | `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the [proxy](operations.md#reverse-proxy) in front | none |
 | `LLMOS_SESSION_IDLE_SECONDS` | when a [session](sign-in.md#sessions) ends that isn't used | 3600 |
@@ -52,7 +55,9 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_TLS_SELF_SIGNED` | `on`: `llmos serve` makes its certificate itself | `off` |
 | `LLMOS_ALLOW_INSECURE_NETWORK` | `on`: serve other machines without TLS | `off` |
 | `LLMOS_MAX_CONNECTIONS` | open connections of `llmos serve`; more are refused | 1000 |
+| `LLMOS_LOG_MB` | megabytes of the [log](monitoring.md#the-log) in `LLMOS_HOME/logs`; 0: none | 50 |
 | `LLMOS_RECEIPT_DAYS` | how many days receipts of answers are kept; 0 makes none | 30 |
+| `LLMOS_ANSWER_DAYS` | how many days the [facts of answers](monitoring.md#answers) are kept; 0 keeps none | 30 |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
 | `LLMOS_LOG` | the server's log of calls and deployments: `text`, `json`, `off` | `text` |
 | `LLMOS_ISA` | a kernel path: `avx2`, `portable`, or another of [Platforms](platforms.md) | the best that the CPU has |

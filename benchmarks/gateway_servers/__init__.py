@@ -1,0 +1,1 @@
+"""The servers of benchmarks/gateway.py, each a process of its own."""
