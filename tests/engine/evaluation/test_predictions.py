@@ -76,3 +76,10 @@ def test_the_increase_and_its_error_come_from_the_differences():
     more = increase(losses, reference)
     assert more.share == pytest.approx(np.exp(0.1) - 1)
     assert more.standard_error == pytest.approx(0, abs=1e-9)  # the text's own spread is in both
+
+
+@pytest.mark.parametrize("logit", [np.inf, -np.inf, np.nan])
+def test_logits_that_are_not_finite_give_losses_that_are_not(windows_WL, logit):
+    broken, sound = Said(np.full((50, 50), logit)), Said(np.zeros((50, 50)))
+    assert not np.isfinite(predict(broken, windows_WL, sound).losses_N).any()
+    assert not np.isfinite(predict(sound, windows_WL, broken).divergences_N).any()

@@ -65,6 +65,7 @@ ACTIONS: Mapping[str, Mapping[str, str]] = {
     "datasets": {
         "import_path": "dataset.import",
         "import_location": "dataset.import",
+        "add_answers": "dataset.add_answers",
         "clean": "dataset.clean",
         "remove": "dataset.remove",
         **_actions_on_names("dataset_"),

@@ -115,6 +115,9 @@ def increase(losses: Doubles, reference: Doubles) -> Increase:
     return Increase(float(np.expm1(more.mean())), float(more.std() / more.size**0.5))
 
 
+# Infinite logits give losses that are NaN, which the caller looks for. Whether a broken model's logits are infinite or
+# NaN differs between processors, and only the former make numpy warn.
+@np.errstate(invalid="ignore")
 def _compare(logits_RV: Floats, reference_RV: Floats | None, next_R: Ints) -> Predictions:
     shifted_RV, weights_RV, log_sums_R = _softmax(logits_RV)
     rows_R = np.arange(len(next_R))
