@@ -76,7 +76,7 @@ def measure_sessions(num_rounds: int) -> None:
     """Print what a turn costs in a short session and in a long one."""
     with tempfile.TemporaryDirectory(prefix="llmos-benchmark-") as home:
         services = open_services(load_settings({"LLMOS_HOME": home}))
-        runs, sessions = services.app_runs, services.app_sessions
+        runs, sessions = services.data.app_runs, services.data.app_sessions
         ids = {num: sessions.open("owner", "bench", f"of {num}").id for num in (10, 1000)}
         for num, id in ids.items():
             for _ in range(num):

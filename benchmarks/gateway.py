@@ -246,12 +246,12 @@ def prepare(home: Path, folder: Path, upstream: Target) -> str:
     services = open_services(load_settings({"LLMOS_HOME": str(home)}))
     Transfers(services.registry).import_path(write_gguf(folder / "instant.gguf"), "instant")
     services.providers.add("upstream", kind="openai", base_url=f"{upstream.url}/v1", key=None)
-    services.price_books.set(PRICES)
+    services.billing.price_books.set(PRICES)
     entries = GUARDRAILS["default"]
     services.guardrails.set("default", {"input": entries, "output": entries})
     services.guardrails.apply("default", "installation")
     services.routes.set("forwarded", "remote:upstream/instant", actor="benchmark")
-    services.budgets.set("benchmark", BUDGET)
+    services.billing.budgets.set("benchmark", BUDGET)
     _, key = services.keys.create(NewKey(limits=LIMITS))
     services.registry.database.close()
     return key

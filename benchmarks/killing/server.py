@@ -78,8 +78,8 @@ def serve(listener: socket.socket, home: Home, *, failing: float = 0.0, turns_cl
     if turns_clock:
         llmos.core.clock.datetime = _TurnedBack  # type: ignore[attr-defined]
     with scripted_services(Scripted.over(Pool(), None), home.folder, Database(home.url)) as services:
-        services.ledger.add = _failing(services.ledger.add, failing)  # type: ignore[method-assign]
-        services.ledger_writer._retry_seconds = _RETRY_SECONDS
+        services.billing.ledger.add = _failing(services.billing.ledger.add, failing)  # type: ignore[method-assign]
+        services.billing.ledger_writer._retry_seconds = _RETRY_SECONDS
         sys.stderr = open(home.folder / "log", "a")  # noqa: SIM115
         server = Server(create_app(services), services)
         uvloop.run(_run(server, listener))

@@ -30,9 +30,9 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     services = open_services(settings)
     services.users.passwords = quick_passwords()
     services.users.create("ann", role="owner", password=PASSWORD)
-    services.ledger_writer.start()
+    services.billing.ledger_writer.start()
     yield services
-    services.ledger_writer.close()
+    services.billing.ledger_writer.close()
     services.answer_sink.close()
     services.audit.recorder.close()
     services.log.close()

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 
 def add(services: Services, *many: Mapping[str, Any]) -> None:
-    with services.answers._database.plain_counting() as transaction:
-        services.answers.add(transaction, many)
+    with services.data.answers._database.plain_counting() as transaction:
+        services.data.answers.add(transaction, many)
 
 
 @pytest.fixture(scope="module", autouse=True)

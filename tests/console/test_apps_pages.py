@@ -135,7 +135,7 @@ async def test_an_effect_in_doubt_is_resolved(
     pay = step(0, name="pay", state="begun", is_effect=True, attempt="aa", arguments={"cents": 500}, result=None)
     await owner.runs.write(run.id, lease=LEASE, steps=[pay])
     with monkeypatch.context() as patch:  # An hour later, another process finds the run without its process.
-        patch.setattr(services.app_runs, "_clock", lambda: utc_now() + timedelta(hours=1))
+        patch.setattr(services.data.app_runs, "_clock", lambda: utc_now() + timedelta(hours=1))
         claimed = await owner.runs.claim(run.id, OTHER_LEASE)
     assert claimed.steps[0].state == "in_doubt"
     await owner.runs.write(run.id, lease=OTHER_LEASE, end={"state": "waiting", "waits_for": "in_doubt:s0"})

@@ -26,7 +26,7 @@ def _consumed(services: Services) -> None:
     """The projects acme and beta have used something in September 2026."""
     prices = {"currency": "EUR", "prices": {"default": {"per_call": "1.25"}}}
     PriceBooks(services.registry.database, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC)).set(prices)
-    services.ledger.add([entry("a"), entry("=b"), entry("c", project="beta")])
+    services.billing.ledger.add([entry("a"), entry("=b"), entry("c", project="beta")])
     for project in ("acme", "beta"):
         services.projects.create(project)
     services.users.create("bea", role="developer", project="beta", password=PASSWORD)

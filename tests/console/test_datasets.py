@@ -24,7 +24,7 @@ LONG = "word " * 20_000
 @pytest.fixture(scope="module", autouse=True)
 def given(services: Services) -> None:
     """A dataset of 120 conversations, cleaned to one of 118; and one of cases with foreign texts."""
-    datasets = services.datasets.of()
+    datasets = services.data.datasets.of()
     with datasets.writing("talks", "chat", source="import:talks.jsonl") as writer:
         for n in range(120):
             text = HOSTILE if n == 0 else LONG if n == 1 else "the same" if n in (60, 61, 62) else f"question {n}"
@@ -155,4 +155,4 @@ async def test_an_answer_becomes_a_row(ann: httpx.AsyncClient, services: Service
     assert "There is no answer" in reply.text
     reply = await post(ann, "/answers/never/dataset", dataset=" ")
     assert "The field is empty." in reply.text
-    assert json.dumps([each.dataset for each in services.datasets.of().list()]) == '["talks"]'
+    assert json.dumps([each.dataset for each in services.data.datasets.of().list()]) == '["talks"]'

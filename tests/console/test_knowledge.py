@@ -35,7 +35,7 @@ def given(services: Services, tmp_path_factory: pytest.TempPathFactory) -> None:
         path = folder / f"{number}.md"
         path.write_text(content)
         sources.append(SourceDocument(name=name, path=path, metadata={"note": HOSTILE[:60]}))
-    knowledge = services.knowledge.of()
+    knowledge = services.data.knowledge.of()
     version = sync_documents(knowledge, "faq", sources, lambda ref: FakeEmbedder())
     baselines = {"vector_part": 0.5}
     figure = FigureDescription(name="recall@3", value=0.9, low=0.812, high=0.954, baselines=baselines)
@@ -45,7 +45,7 @@ def given(services: Services, tmp_path_factory: pytest.TempPathFactory) -> None:
         mode="text", threshold=weights,
     )  # fmt: skip
     keep_report(knowledge, version, report)
-    with services.datasets.of().writing("cases", "case", source="test") as writer:
+    with services.data.datasets.of().writing("cases", "case", source="test") as writer:
         writer.add(make_row("case", {"input": "How long?"}))
         writer.finish()
     services.projects.create("acme")

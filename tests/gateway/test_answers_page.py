@@ -69,7 +69,7 @@ def test_the_page_has_every_time() -> None:
 
 
 def test_an_application_knows_what_its_run_costs(served: str, services: Services) -> None:
-    services.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.25"}}})
+    services.billing.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.25"}}})
     with App("writer", model="dialogue", connect=lambda: AsyncClient(served, api_key=KEY)) as app:
         run = app.run("Hi")
     assert (run.cost, run.currency) == (250_000_000, "EUR")
@@ -108,10 +108,10 @@ def _record(request_id: str) -> Record:
 def test_the_live_view_shows_what_the_server_does(
     asked: str, services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    services.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.25"}}})
+    services.billing.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.25"}}})
     with Client() as client:
         client.models.get("dialogue").chat([{"role": "user", "content": "Hi"}])
-        services.ledger_writer.flush()
+        services.billing.ledger_writer.flush()
         activity = client.activity()
     assert activity.num_answered >= 2
     assert activity.spend.hour == activity.spend.day == {"EUR": "0.25"}

@@ -24,7 +24,7 @@ def test_budgets_are_set_shown_and_removed(
         program, *arguments = shlex.split(command)
         assert program == "llmos"
         assert main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
-    assert {each.name for each in services.budgets.list()} == {"team", "everybody", "ann"}
+    assert {each.name for each in services.billing.budgets.list()} == {"team", "everybody", "ann"}
     capsys.readouterr()
     (example,) = PAGE.blocks("python", "Budgets")
     exec(compile(example, "docs/billing.md", "exec"), {})

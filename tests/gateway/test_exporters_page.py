@@ -34,11 +34,11 @@ def test_the_commands_and_the_program_work(
         assert main(shlex.split(command)[1:]) == 0, f"{command}: {capsys.readouterr().err}"
     printed = capsys.readouterr()
     assert "om-secret" not in printed.out + printed.err
-    assert services.exporters.list() == []
+    assert services.billing.exporters.list() == []
     (program,) = PAGE.blocks("python")
     exec(compile(program, "docs/exporters.md", "exec"), {})
     assert capsys.readouterr().out == "0\n"
-    assert services.exporters.list() == []
+    assert services.billing.exporters.list() == []
 
 
 def test_the_page_says_what_is_sent() -> None:

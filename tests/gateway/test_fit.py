@@ -29,9 +29,9 @@ def services(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> It
     settings = load_settings({"LLMOS_HOME": str(tmp_path_factory.mktemp("fit")), "LLMOS_LOG": "off"})
     services = open_services(settings)
     pull_stored(services.registry, smollm2_path)
-    services.ledger_writer.start()
+    services.billing.ledger_writer.start()
     yield services
-    services.ledger_writer.close()
+    services.billing.ledger_writer.close()
     services.answer_sink.close()
     services.audit.recorder.close()
     services.log.close()

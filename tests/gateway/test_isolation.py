@@ -54,12 +54,12 @@ def foreign(services: Services, tmp_path: Any) -> dict[str, str]:
     """What the project `rival` keeps: parameters of paths and their values."""
     for project in ("acme", "rival"):
         services.projects.create(project)
-    file = upload(services.files)
-    batch = services.batches.create("rival", endpoint="/v1/chat/completions", input_file_id=file)
-    services.responses.keep("rival", KeptResponse(id="resp_rival", body='{"secret": 1}', items="[]"))
-    session = services.app_sessions.open("rival", "support", "u42")
-    run = services.app_runs.begin("rival", new_run(session.id))
-    handoff = services.handoffs.create("rival", NewHandoff(app="support", key="k", question="secret"))
+    file = upload(services.data.files)
+    batch = services.data.batches.create("rival", endpoint="/v1/chat/completions", input_file_id=file)
+    services.data.responses.keep("rival", KeptResponse(id="resp_rival", body='{"secret": 1}', items="[]"))
+    session = services.data.app_sessions.open("rival", "support", "u42")
+    run = services.data.app_runs.begin("rival", new_run(session.id))
+    handoff = services.data.handoffs.create("rival", NewHandoff(app="support", key="k", question="secret"))
     services.webhooks.add("rival", NewWebhook(name="crm", url="https://example.com"))
     job = services.jobs.create("verify", {"model": "rival"}, project="rival")
     key, _ = services.keys.create(NewKey(project="rival"))
@@ -85,13 +85,13 @@ def upload(files: Files) -> str:
 
 def kept(services: Services, foreign: Mapping[str, str]) -> list[Any]:
     return [
-        services.files.get("rival", foreign["file_id"]),
-        services.files.open(foreign["file_id"]).read(),
-        services.batches.get("rival", foreign["batch_id"]),
-        services.responses.get("rival", "resp_rival"),
-        services.app_sessions.get("rival", foreign["session"]),
-        services.app_runs.get("rival", foreign["run"]),
-        services.handoffs.get("rival", foreign["handoff"]),
+        services.data.files.get("rival", foreign["file_id"]),
+        services.data.files.open(foreign["file_id"]).read(),
+        services.data.batches.get("rival", foreign["batch_id"]),
+        services.data.responses.get("rival", "resp_rival"),
+        services.data.app_sessions.get("rival", foreign["session"]),
+        services.data.app_runs.get("rival", foreign["run"]),
+        services.data.handoffs.get("rival", foreign["handoff"]),
         services.webhooks.get("rival", "crm"),
         services.jobs.get(foreign["job"]),
         services.keys.get(foreign["key"]),

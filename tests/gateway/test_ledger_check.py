@@ -43,7 +43,7 @@ async def answers(http: httpx.AsyncClient, services: Services, pool: FakePool, d
         ("/llmos/v1/likelihood", {"model": "dialogue", "prompt": "hello", "continuations": ["abc"]}),
     ]
     replies = [await http.post(path, json=body) for path, body in calls]
-    services.ledger_writer.flush()
+    services.billing.ledger_writer.flush()
     services.answer_sink.flush()
     with database.transaction() as session:  # As if there were older ones, too.
         session.execute(update(ReceiptRow).values(at=ReceiptRow.at - 10))
@@ -65,7 +65,7 @@ async def test_what_the_server_wrote_is_sound(answers: list[str], services: Serv
     receipt = services.receipts.get(answers[1])
     assert receipt.metered["output_tokens"] == 6
     assert not receipt.is_recovered
-    services.ledger.reverse(answers[0], note="It was empty.")
+    services.billing.ledger.reverse(answers[0], note="It was empty.")
     assert check(services, database).is_sound
 
 

@@ -243,9 +243,10 @@ async def test_an_erasure_empties_the_cache_of_its_project(
 ) -> None:
     await client.post("/v1/chat/completions", json=CHAT)
     before = pool.requests[-1].cache_salt
-    cached.responses.keep("owner", KeptResponse(id="resp_1", body="{}", items="[]", users=["ann"]))
+    cached.data.responses.keep("owner", KeptResponse(id="resp_1", body="{}", items="[]", users=["ann"]))
     assert (await client.post("/v1/chat/completions", json=CHAT)).headers["llmos-cache"] == "hit"
-    Erasing(cached.files, cached.datasets, cached.knowledge, SigningKey(tmp_path / "keys" / "signing")).forget("ann")
+    data, signing_key = cached.data, SigningKey(tmp_path / "keys" / "signing")
+    Erasing(data.files, data.datasets, data.knowledge, signing_key).forget("ann")
     assert (await client.post("/v1/chat/completions", json=CHAT)).headers["llmos-cache"] == "miss"
     assert pool.requests[-1].cache_salt != before, "nor is the prefix cache found again"
 

@@ -30,7 +30,7 @@ class LengthEmbedder(FakeEmbedder):
 
 def make_faq(services: Services, folder: Path) -> ProjectKnowledge:
     """Make faq@1 of FILES in the project `owner`. Each has its name as metadata."""
-    knowledge, sources = services.knowledge.of("owner"), []
+    knowledge, sources = services.data.knowledge.of("owner"), []
     for name, text in FILES.items():
         (folder / name).write_text(text)
         sources.append(SourceDocument(name=name, path=folder / name, metadata={"name": name}))

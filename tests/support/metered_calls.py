@@ -33,7 +33,7 @@ WIRES = {
 
 
 def entries(services: Services) -> Sequence[LedgerRow]:
-    services.ledger_writer.flush()
+    services.billing.ledger_writer.flush()
     with services.receipts._database.session() as session:
         return session.scalars(select(LedgerRow).order_by(LedgerRow.number)).all()
 

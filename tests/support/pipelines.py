@@ -68,5 +68,5 @@ def watch(services: Services) -> None:
         services.pool.status,
         services.call_counts.by_version,
         services.admission.num_queued,
-        services.batches.by_status,
+        services.data.batches.by_status,
     )

@@ -12,44 +12,17 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from llmos.billing.alerts.messages import AlertMessages
-from llmos.billing.budgets import Budgets, Subjects
-from llmos.billing.credit.credit import Credit
-from llmos.billing.credit.returns import CreditReturns
-from llmos.billing.exporters.batches import ExportBatches
-from llmos.billing.exporters.exporters import Exporters
-from llmos.billing.invoices.invoices import Invoices
-from llmos.billing.invoices.settings import InvoiceSettingsBook
-from llmos.billing.ledger import Ledger
-from llmos.billing.ledger_writer import LedgerWriter
-from llmos.billing.opening import open_limits
-from llmos.billing.plans.plans import Plans
-from llmos.billing.price_books import PriceBooks
-from llmos.billing.reservation_writer import ReservationWriter
-from llmos.billing.usage import Usage
+from llmos.billing.budgets import Subjects
+from llmos.billing.services import open_billing
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
+from llmos.core.store.blob_keys import BlobKeys
+from llmos.core.store.store import Store
 from llmos.core.webhooks.outbox import Outbox
 from llmos.core.webhooks.webhooks import Webhooks
-from llmos.data.answers import Answers
-from llmos.data.app_versions.app_versions import AppVersions
-from llmos.data.apps.deployments import AppDeployments
-from llmos.data.apps.handoffs import Handoffs
-from llmos.data.apps.runs import AppRuns
-from llmos.data.apps.sessions import AppSessions
-from llmos.data.batches import Batches
-from llmos.data.conversations.conversations import Conversations
-from llmos.data.datasets.datasets import Datasets
-from llmos.data.evals import EvalRuns
-from llmos.data.feedback.feedback import Feedback
-from llmos.data.files import Files
-from llmos.data.knowledge.knowledge import Knowledge
 from llmos.data.project_data import ProjectData
-from llmos.data.prompts.prompts import Prompts
-from llmos.data.responses import KeptResponses
-from llmos.data.uploads import Uploads
-from llmos.data.vector_stores.vector_stores import VectorStores
+from llmos.data.services import open_data
 from llmos.deployments.backend import Backends
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
@@ -90,7 +63,6 @@ from llmos.security.users.sessions import Sessions
 from llmos.security.users.sign_in import SignIn
 from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Users
-from support.datasets import store_beside
 from support.encryption import open_test_encryption
 from support.passwords import quick_passwords
 from support.pipelines import pipeline_parts, watch
@@ -169,31 +141,31 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
     url = database.url.render_as_string(hide_password=False)
     settings = load_settings({"LLMOS_HOME": str(folder), "LLMOS_DATABASE_URL": url})
     encryption = open_test_encryption(database, folder)
-    providers = Providers(database, encryption)
-    clients = ProviderClients(providers)
+    webhooks = Webhooks(database, encryption)
+    outbox = Outbox(database, encryption, webhooks)
+    store = Store(folder / "store", BlobKeys(database, lambda: encryption))
+    data = open_data(settings, database, store, encryption, outbox)
+    keys = Keys(database, Pepper(folder / "keys" / "pepper"))
+    subjects = Subjects(check_project=lambda name: projects.get(name), project_of_key=lambda id: keys.get(id).project)
+    billing = open_billing(settings, database, encryption, outbox, subjects)
+    app_releases = AppReleases(database, data.app_deployments)
+    rooms = [*data.rooms(), app_releases, billing.budgets]
+    projects = Projects(database, ProjectData(database, data.files, rooms))
+    clients = ProviderClients(providers := Providers(database, encryption))
     limits = LimitsHold(LimitCounts(database))
     guardrails = GuardrailPolicies(database, routes=lambda: [route.name for route in routes.list()])
     users, sessions = Users(database, quick_passwords()), Sessions(database)
     signing_key = SigningKey(folder / "keys" / "signing")
     audit = open_audit(database, signing_key, folder / "audit" / "checkpoints.jsonl")
     receipts = Receipts(database, signing_key, days=30)
-    answers = Answers(database, days=30)
-    answer_sink = AnswerSink(database, receipts, answers)
-    keys = Keys(database, Pepper(folder / "keys" / "pepper"))
-    app_deployments = AppDeployments(database)
-    app_releases = AppReleases(database, app_deployments)
-    files = Files(database, folder / "files", encryption)
-    app_versions = AppVersions(database, store := store_beside(files), settings.apps_path)
-    supervisor = AppSupervisor(app_deployments, app_versions, keys, settings)
+    answer_sink = AnswerSink(database, receipts, data.answers)
+    supervisor = AppSupervisor(data.app_deployments, data.app_versions, keys, settings)
     applications = HostedApplications(supervisor, wait_seconds=10)
-    held = open_limits(database)
-    limit_book = held.book
-    ledger_writer = LedgerWriter(ledger := Ledger(database, held), settings.ledger_spill_path)
-    reservations = ReservationWriter(database, held, ledger, ledger_writer, settings.ledger_spill_path)
-    metering = LedgerStages(ledger_writer, reservations)
+    metering = LedgerStages(billing.ledger_writer, billing.reservations)
     services = Services(
         settings=settings,
-        app_deployments=app_deployments,
+        data=data,
+        billing=billing,
         app_releases=app_releases,
         supervisor=supervisor,
         applications=applications,
@@ -220,26 +192,11 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
             guardrails=guardrails,
             sinks=[AuditSink(audit.recorder), answer_sink],
             applications=applications,
-            limits=(limit_book, reservations),
+            limits=(billing.limit_book, billing.reservations),
         ),
         guardrails=guardrails,
-        files=files,
-        batches=Batches(database, files),
-        responses=KeptResponses(database, encryption),
-        app_sessions=AppSessions(database, encryption),
-        app_runs=AppRuns(database, encryption),
-        webhooks=(webhooks := Webhooks(database, encryption)),
-        outbox=(outbox := Outbox(database, encryption, webhooks)),
-        conversations=Conversations(database, encryption),
-        feedback=Feedback(database, encryption),
-        handoffs=Handoffs(database, encryption, outbox),
-        datasets=(datasets := Datasets(database, store)),
-        knowledge=(knowledge := Knowledge(database, store)),
-        prompts=(prompts := Prompts(database, store)),
-        evals=EvalRuns(database, encryption),
-        app_versions=app_versions,
-        vector_stores=(vector_stores := VectorStores(database, knowledge)),
-        uploads=Uploads(folder / "uploads", store),
+        webhooks=webhooks,
+        outbox=outbox,
         jobs=(jobs := Jobs(database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,
@@ -256,50 +213,18 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
         signing_key=signing_key,
         audit=audit,
         receipts=receipts,
-        answers=answers,
         answer_sink=answer_sink,
         keys=keys,
-        ledger=ledger,
-        ledger_writer=ledger_writer,
         ledger_check=LedgerCheck(database, receipts, settings.ledger_spill_path),
         receipt_recovery=ReceiptRecovery(database, receipts),
-        reservations=reservations,
-        budgets=(
-            budgets := Budgets(
-                database,
-                limit_book,
-                Subjects(
-                    check_project=lambda name: services.projects.get(name),
-                    project_of_key=lambda id: keys.get(id).project,
-                ),
-            )
-        ),
-        usage=Usage(database),
-        price_books=PriceBooks(database),
-        plans=Plans(database, limit_book, check_project=lambda name: services.projects.get(name)),
-        credit=(credit := Credit(database, limit_book, check_project=lambda name: services.projects.get(name))),
-        credit_returns=CreditReturns(database, credit),
-        alert_messages=AlertMessages(database, encryption, outbox),
-        exporters=(exporters := Exporters(database, encryption)),
-        export_batches=ExportBatches(database, exporters),
-        invoices=Invoices(database),
-        invoice_settings=InvoiceSettingsBook(database, check_project=lambda name: services.projects.get(name)),
-        projects=Projects(
-            database,
-            ProjectData(
-                database,
-                files,
-                [app_deployments, app_releases, datasets, vector_stores, knowledge, prompts, app_versions, budgets],
-            ),
-        ),
+        projects=projects,
     )
     watch(services)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
         yield services
     answer_sink.close()
-    ledger_writer.close()
-    reservations.close()
+    billing.close()
     audit.recorder.close()
 
 
@@ -308,7 +233,7 @@ async def joined(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncC
     """A client with the key, joined to the app without a socket; jobs run."""
     calls = BackgroundCalls(app, services.admission, BackgroundCallers(services.keys, services.users))
     ask = JobAsking(calls).ask
-    runner = JobRunner(services.jobs, services.registry, services.settings, ask=ask, evals=services.evals)
+    runner = JobRunner(services.jobs, services.registry, services.settings, ask=ask, evals=services.data.evals)
     jobs = asyncio.create_task(runner.run())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}

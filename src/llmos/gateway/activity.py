@@ -33,7 +33,7 @@ async def describe_activity(services: Services, clock: Clock = utc_now) -> Activ
         cache_hits=cache["hit"],
         cache_misses=cache["miss"],
         errors=dict(sorted(_sums(metrics.errors, "code").items())),
-        spend=await asyncio.to_thread(_spend, services.usage, clock),
+        spend=await asyncio.to_thread(_spend, services.billing.usage, clock),
     )
 
 

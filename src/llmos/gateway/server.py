@@ -166,12 +166,12 @@ class Server(uvicorn.Server):
         super().__init__(http_config(app, tls, self._limits))
         self._services = services
         self._batches = BatchRunner(
-            app, services.batches, services.files, services.admission, services.keys, services.users
+            app, services.data.batches, services.data.files, services.admission, services.keys, services.users
         )
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
         self._releases = ReleaseRunner(services.app_releases, services.supervisor, services.evidence)
         self._webhooks = WebhookRunner(services.outbox)
-        self._exporters = ExporterRunner(services.export_batches)
+        self._exporters = ExporterRunner(services.billing.export_batches)
         self._evidence = Periodic(
             KeptEvidence(services.registry.database, services.evidence).sync,
             seconds=_EVIDENCE_SECONDS,
@@ -186,24 +186,24 @@ class Server(uvicorn.Server):
             services.settings,
             embed=embedding.embed,
             ask=asking.ask,
-            evals=services.evals,
+            evals=services.data.evals,
         )
         kept = KeptEncryption(
-            services.files, services.datasets, services.providers, services.projects, services.registry
+            services.data.files, services.data.datasets, services.providers, services.projects, services.registry
         )
         self._upkeep = Periodic(
             kept.encrypt_plain,
             kept.finish_rotations,
-            Sweep(services.files).run,
-            AppRetention(services.app_deployments, services.supervisor.manifest).run,
-            services.app_versions.sweep,
-            services.credit_returns.add,
+            Sweep(services.data.files).run,
+            AppRetention(services.data.app_deployments, services.supervisor.manifest).run,
+            services.data.app_versions.sweep,
+            services.billing.credit_returns.add,
             services.receipt_recovery.run,
             seconds=_UPKEEP_SECONDS,
             failure="The upkeep of what is kept failed",
         )
         self._alerts = Periodic(
-            services.alert_messages.add,
+            services.billing.alert_messages.add,
             seconds=_ALERT_SECONDS,
             failure="Alerts can't be told to webhooks; trying again",
         )
@@ -222,8 +222,8 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._services.ledger_writer.start()
-        self._services.reservations.start()
+        self._services.billing.ledger_writer.start()
+        self._services.billing.reservations.start()
         self._background_tasks = [
             asyncio.create_task(self._batches.run(), name="batches"),
             asyncio.create_task(self._services.reconciler.run(), name="deployments"),
@@ -255,8 +255,8 @@ class Server(uvicorn.Server):
             await asyncio.to_thread(self._services.answer_sink.close)
             if self._services.tracing is not None:
                 await asyncio.to_thread(self._services.tracing.close)
-            await asyncio.to_thread(self._services.ledger_writer.close)
-            await asyncio.to_thread(self._services.reservations.close)
+            await asyncio.to_thread(self._services.billing.ledger_writer.close)
+            await asyncio.to_thread(self._services.billing.reservations.close)
             await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
 

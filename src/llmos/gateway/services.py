@@ -7,42 +7,13 @@ from functools import partial
 
 from starlette.requests import Request
 
-from llmos.billing.alerts.messages import AlertMessages
-from llmos.billing.budgets import Budgets
-from llmos.billing.credit.credit import Credit
-from llmos.billing.credit.returns import CreditReturns
-from llmos.billing.exporters.batches import ExportBatches
-from llmos.billing.exporters.exporters import Exporters
-from llmos.billing.invoices.invoices import Invoices
-from llmos.billing.invoices.settings import InvoiceSettingsBook
-from llmos.billing.ledger import Ledger
-from llmos.billing.ledger_writer import LedgerWriter
-from llmos.billing.plans.plans import Plans
-from llmos.billing.price_books import PriceBooks
-from llmos.billing.reservation_writer import ReservationWriter
-from llmos.billing.usage import Usage
+from llmos.billing.services import BillingServices
 from llmos.core.config import Settings
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.core.webhooks.outbox import Outbox
 from llmos.core.webhooks.webhooks import Webhooks
-from llmos.data.answers import Answers
-from llmos.data.app_versions.app_versions import AppVersions
-from llmos.data.apps.deployments import AppDeployments
-from llmos.data.apps.handoffs import Handoffs
-from llmos.data.apps.runs import AppRuns
-from llmos.data.apps.sessions import AppSessions
-from llmos.data.batches import Batches
-from llmos.data.conversations.conversations import Conversations
-from llmos.data.datasets.datasets import Datasets
-from llmos.data.evals import EvalRuns
-from llmos.data.feedback.feedback import Feedback
-from llmos.data.files import Files
-from llmos.data.knowledge.knowledge import Knowledge
-from llmos.data.prompts.prompts import Prompts
-from llmos.data.responses import KeptResponses
-from llmos.data.uploads import Uploads
-from llmos.data.vector_stores.vector_stores import VectorStores
+from llmos.data.services import DataServices
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
@@ -100,55 +71,26 @@ class Services:
     signing_key: SigningKey
     audit: Audit
     receipts: Receipts
-    answers: Answers
+    data: DataServices
+    billing: BillingServices
     answer_sink: AnswerSink
     tracing: TracingSink | None = None
     """None unless a collector gets traces."""
-    ledger: Ledger
-    ledger_writer: LedgerWriter
     ledger_check: LedgerCheck
     receipt_recovery: ReceiptRecovery
-    reservations: ReservationWriter
-    budgets: Budgets
-    usage: Usage
-    price_books: PriceBooks
-    plans: Plans
-    credit: Credit
-    credit_returns: CreditReturns
-    alert_messages: AlertMessages
-    exporters: Exporters
-    export_batches: ExportBatches
-    invoices: Invoices
-    invoice_settings: InvoiceSettingsBook
     projects: Projects
     users: Users
     sessions: Sessions
     sign_in: SignIn
     guardrails: GuardrailPolicies
     pipeline: Pipeline
-    files: Files
-    batches: Batches
-    responses: KeptResponses
-    conversations: Conversations
-    feedback: Feedback
-    app_sessions: AppSessions
-    app_runs: AppRuns
-    handoffs: Handoffs
     webhooks: Webhooks
     outbox: Outbox
-    app_deployments: AppDeployments
     app_releases: AppReleases
     resolver: Resolver
     supervisor: AppSupervisor
     applications: HostedApplications
     encryption: Encryption
-    datasets: Datasets
-    knowledge: Knowledge
-    prompts: Prompts
-    evals: EvalRuns
-    app_versions: AppVersions
-    vector_stores: VectorStores
-    uploads: Uploads
     jobs: Jobs
     attached_jobs: AttachedJobs
     oidc: OidcFlow | None = None

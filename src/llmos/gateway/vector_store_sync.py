@@ -25,7 +25,7 @@ async def end_abandoned(services: Services, project: str, store: str) -> None:
         except NotFound:
             return None
 
-    await asyncio.to_thread(services.vector_stores.end_abandoned, project, store, state_of)
+    await asyncio.to_thread(services.data.vector_stores.end_abandoned, project, store, state_of)
 
 
 def _start(services: Services, caller: Caller, store: str) -> None:
@@ -33,7 +33,7 @@ def _start(services: Services, caller: Caller, store: str) -> None:
     if job is None:
         request = VectorStoreSyncJob(vector_store=store, change=new_id("change"))
         job = services.jobs.create(NAME, to_stored(request), project=caller.project, actor=caller.actor)
-    services.vector_stores.wait_for(caller.project, store, job.id)
+    services.data.vector_stores.wait_for(caller.project, store, job.id)
 
 
 def _queued(services: Services, project: str, store: str) -> Job | None:

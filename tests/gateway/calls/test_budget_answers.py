@@ -61,7 +61,7 @@ STREAMS = {
 async def test_a_refusal_names_the_budget_its_period_what_is_left_and_when_it_resets(
     wire: str, http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
-    services.budgets.set("team", BudgetSettings(unit="tokens", limit="4", per="day"))
+    services.billing.budgets.set("team", BudgetSettings(unit="tokens", limit="4", per="day"))
     path, body, where = WIRES[wire]
     reply = await http.post(path, json=body)
     assert reply.status_code == 429, reply.text
@@ -73,12 +73,12 @@ async def test_a_refusal_names_the_budget_its_period_what_is_left_and_when_it_re
     assert int(reply.headers["retry-after"]) <= 86_400
     assert pool.requests == pool.embedded == pool.rated == []
     settle(services)
-    assert services.budgets.get("team").left == "4"
+    assert services.billing.budgets.get("team").left == "4"
 
 
 async def test_money_is_refused_with_402(http: httpx.AsyncClient, services: Services) -> None:
     price(services, output="100000")
-    services.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.05", per="total"))
+    services.billing.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.05", per="total"))
     reply = await http.post("/v1/chat/completions", json=CHAT)
     assert reply.status_code == 402
     error = reply.json()["error"]
@@ -94,7 +94,7 @@ async def test_an_answer_ends_at_the_token_that_the_budget_pays_for(
     wire: str, http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
     """The prompt has 5 tokens, which are counted because the budget doesn't pay for as many as it has bytes."""
-    services.budgets.set("team", BudgetSettings(unit="tokens", limit="8", per="day"))
+    services.billing.budgets.set("team", BudgetSettings(unit="tokens", limit="8", per="day"))
     pool.enqueue()  # The prompt is counted.
     pool.enqueue("One ", "two ", "three ", "four ", "five")
     path, body = STREAMS[wire]
@@ -108,7 +108,7 @@ async def test_an_answer_ends_at_the_token_that_the_budget_pays_for(
         reply.text
     )
     settle(services)
-    found = services.budgets.get("team")
+    found = services.billing.budgets.get("team")
     assert (found.spent, found.reserved, found.left) == ("8", "0", "0")
     services.answer_sink.flush()
     receipt = (await http.get(reply.headers["x-llmos-receipt"])).json()
@@ -117,7 +117,7 @@ async def test_an_answer_ends_at_the_token_that_the_budget_pays_for(
 
 @pytest.mark.parametrize("wire", [each for each in WIRES if each in STREAMS])
 async def test_a_whole_answer_warns_too(wire: str, http: httpx.AsyncClient, services: Services, pool: FakePool) -> None:
-    services.budgets.set("team", BudgetSettings(unit="tokens", limit="8", per="day"))
+    services.billing.budgets.set("team", BudgetSettings(unit="tokens", limit="8", per="day"))
     pool.enqueue()
     pool.enqueue("One ", "two ", "three ", "four ", "five")
     path, body, _ = WIRES[wire]
@@ -126,7 +126,7 @@ async def test_a_whole_answer_warns_too(wire: str, http: httpx.AsyncClient, serv
 
 
 async def test_choices_share_what_is_left(http: httpx.AsyncClient, services: Services, pool: FakePool) -> None:
-    services.budgets.set("team", BudgetSettings(unit="tokens", limit="10", per="day"))
+    services.billing.budgets.set("team", BudgetSettings(unit="tokens", limit="10", per="day"))
     pool.enqueue()
     pool.enqueue("One ", "two ", "three ", "four ", "five")
     reply = (await http.post("/v1/chat/completions", json=CHAT | {"n": 2})).json()
@@ -134,37 +134,37 @@ async def test_choices_share_what_is_left(http: httpx.AsyncClient, services: Ser
     assert pool.requests[0].sampling.max_tokens == 2
     assert len(reply["warnings"]) == 1
     settle(services)
-    assert int(services.budgets.get("team").spent) <= 10
+    assert int(services.billing.budgets.get("team").spent) <= 10
 
 
 async def test_a_budget_of_money_pays_for_tokens_at_their_prices(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
     price(services, input="10000", output="20000")
-    services.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.11", per="month"))
+    services.billing.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.11", per="month"))
     pool.enqueue()
     pool.enqueue("One ", "two ", "three ", "four ", "five")
     reply = (await http.post("/v1/chat/completions", json=CHAT)).json()
     assert reply["usage"]["completion_tokens"] == 3
     settle(services)
-    assert services.budgets.get("team").spent == "0.11"
+    assert services.billing.budgets.get("team").spent == "0.11"
 
 
 async def test_the_time_of_replicas_ends_an_answer_too(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
-    services.price_books.set({"currency": "EUR", "prices": {"default": {"per_second": "0.01"}}})
-    services.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.0101", per="month"))
+    services.billing.price_books.set({"currency": "EUR", "prices": {"default": {"per_second": "0.01"}}})
+    services.billing.budgets.set("team", BudgetSettings(unit="money", currency="EUR", limit="0.0101", per="month"))
     await http.post("/v1/chat/completions", json=CHAT)
     settle(services)
-    found = services.budgets.get("team")
+    found = services.billing.budgets.get("team")
     assert found.reserved == "0"
     assert float(found.spent or 0) <= 0.0101
 
 
 async def test_what_is_not_used_is_released(http: httpx.AsyncClient, services: Services, pool: FakePool) -> None:
     """After answers, failures, refusals and callers who hang up."""
-    services.budgets.set("team", BudgetSettings(unit="tokens", limit="100000", per="day"))
+    services.billing.budgets.set("team", BudgetSettings(unit="tokens", limit="100000", per="day"))
     await http.post("/v1/chat/completions", json=CHAT)
     pool.enqueue(ReplicaFailed("It died."))
     await http.post("/v1/chat/completions", json=CHAT)
@@ -175,11 +175,11 @@ async def test_what_is_not_used_is_released(http: httpx.AsyncClient, services: S
     running = connection.start()
     while "One" not in connection.text:
         await asyncio.sleep(0)
-    assert int(services.budgets.get("team").reserved or 0) > 9
+    assert int(services.billing.budgets.get("team").reserved or 0) > 9
     connection.hang_up()
     await asyncio.wait([running])
     settle(services)
-    found = services.budgets.get("team")
+    found = services.billing.budgets.get("team")
     assert (found.spent, found.reserved) == (str(8 + 5 + 6), "0")
 
 
@@ -187,18 +187,18 @@ async def test_no_limit_that_applies_costs_no_transaction(
     http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.projects.create("other")
-    services.budgets.set("other", BudgetSettings(unit="tokens", limit="1", project="other"))
-    services.budgets.set("soft", BudgetSettings(unit="tokens", limit="1", is_hard=False))
-    monkeypatch.setattr(services.reservations, "reserve", None)
+    services.billing.budgets.set("other", BudgetSettings(unit="tokens", limit="1", project="other"))
+    services.billing.budgets.set("soft", BudgetSettings(unit="tokens", limit="1", is_hard=False))
+    monkeypatch.setattr(services.billing.reservations, "reserve", None)
     assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 200
     settle(services)
-    assert services.budgets.get("soft").spent == "8"
+    assert services.billing.budgets.get("soft").spent == "8"
 
 
 async def test_a_database_that_fails_refuses_calls_with_hard_budgets(
     http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.budgets.set("team", BudgetSettings(unit="requests", limit="10"))
+    services.billing.budgets.set("team", BudgetSettings(unit="requests", limit="10"))
     real = Reservations.reserve
 
     def fail(*args: Any) -> Any:
@@ -215,20 +215,20 @@ async def test_a_database_that_fails_refuses_calls_with_hard_budgets(
 
 def price(services: Services, **per_million: str) -> None:
     prices = {"default": {"per_million_tokens": per_million}}
-    services.price_books.set({"currency": "EUR", "prices": prices})
+    services.billing.price_books.set({"currency": "EUR", "prices": prices})
 
 
 def settle(services: Services) -> None:
-    services.ledger_writer.flush()
-    services.reservations.flush()
+    services.billing.ledger_writer.flush()
+    services.billing.reservations.flush()
 
 
 async def test_an_answer_out_of_the_response_cache_is_not_cut(services: Services) -> None:
     routes: Any = services.routes
     routes.routes["dialogue"] = replace(routes.routes["dialogue"], cache=True)
-    metering = LedgerStages(services.ledger_writer, services.reservations)
+    metering = LedgerStages(services.billing.ledger_writer, services.billing.reservations)
     stages = Stages(holds=(metering.hold,), filters=(metering.filter,))
-    limits = (LimitBook(services.budgets._database, [BudgetSource()]), services.reservations)
+    limits = (LimitBook(services.billing.budgets._database, [BudgetSource()]), services.billing.reservations)
     cached = with_parts(services, stages=stages, cache=ResponseCache(1 << 20), limits=limits)
     transport = httpx.ASGITransport(create_app(cached))
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -236,8 +236,8 @@ async def test_an_answer_out_of_the_response_cache_is_not_cut(services: Services
         await http.post("/v1/chat/completions", json=CHAT | {"temperature": 0})
         settle(services)
         prices = {"default": {"per_second": "0.0000001"}}
-        services.price_books.set({"currency": "EUR", "prices": prices})
-        services.budgets.set("eur", BudgetSettings(unit="money", currency="EUR", limit="0.000001"))
+        services.billing.price_books.set({"currency": "EUR", "prices": prices})
+        services.billing.budgets.set("eur", BudgetSettings(unit="money", currency="EUR", limit="0.000001"))
         limits[0].forget()
         reply = await http.post("/v1/chat/completions", json=CHAT | {"temperature": 0})
     assert reply.headers["llmos-cache"] == "hit"
@@ -247,14 +247,16 @@ async def test_an_answer_out_of_the_response_cache_is_not_cut(services: Services
 async def test_a_line_of_a_batch_that_no_budget_will_ever_pay_for_is_refused(
     http: httpx.AsyncClient, services: Services
 ) -> None:
-    services.budgets.set("trial", BudgetSettings(unit="tokens", limit="1", per="total"))
+    services.billing.budgets.set("trial", BudgetSettings(unit="tokens", limit="1", per="total"))
     line = {"custom_id": "one", "method": "POST", "url": "/v1/chat/completions", "body": CHAT}
     upload = {"file": ("in.jsonl", json.dumps(line).encode())}
     file = (await http.post("/v1/files", data={"purpose": "batch"}, files=upload)).json()
     created = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     batch = (await http.post("/v1/batches", json=created)).json()
     app = create_app(services)
-    runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
+    runner = BatchRunner(
+        app, services.data.batches, services.data.files, services.admission, services.keys, services.users
+    )
     running = asyncio.create_task(runner.run())
     while (ended := (await http.get(f"/v1/batches/{batch['id']}")).json())["status"] != "completed":
         await pause()

@@ -46,7 +46,9 @@ def second(services: Services, database_url: str) -> Iterator[Services]:
     writer = LedgerWriter(ledger := Ledger(database, held), folder)
     reservations = ReservationWriter(database, held, ledger, writer, folder)
     metering = LedgerStages(writer, reservations)
-    changed = replace(services, ledger=ledger, ledger_writer=writer, reservations=reservations)
+    changed = replace(
+        services, billing=replace(services.billing, ledger=ledger, ledger_writer=writer, reservations=reservations)
+    )
     stages = Stages(holds=(metering.hold,), filters=(metering.filter,))
     yield with_parts(changed, stages=stages, limits=(book, reservations))
     writer.close()
@@ -69,7 +71,7 @@ async def test_of_200_calls_on_a_budget_that_pays_for_10_exactly_10_are_answered
     services: Services, second: Services, pool: FakePool
 ) -> None:
     """On two gateways, two wire formats, plain and streamed."""
-    budgets: Budgets = services.budgets
+    budgets: Budgets = services.billing.budgets
     budgets.set("ten", BudgetSettings(unit="requests", limit="10", per="day"))
     pool.gate = asyncio.Event()  # No call ends before all have asked.
     async with client_of(services) as one, client_of(second) as other:

@@ -40,7 +40,7 @@ OTHERS = {
 
 @pytest.fixture(autouse=True)
 def prices(services: Services) -> None:
-    services.price_books.set({"currency": "EUR", "prices": PRICES})
+    services.billing.price_books.set({"currency": "EUR", "prices": PRICES})
 
 
 def usages(value: Any) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ async def test_the_receipt_has_the_price_of_the_ledger(http: httpx.AsyncClient, 
 
 
 async def test_where_nothing_has_a_price_nothing_costs_zero(http: httpx.AsyncClient, services: Services) -> None:
-    services.price_books.set({"currency": "EUR", "prices": {"route:other": {"per_call": "1"}}})
+    services.billing.price_books.set({"currency": "EUR", "prices": {"route:other": {"per_call": "1"}}})
     reply = await http.post("/v1/chat/completions", json=CHAT)
     assert "llmos-cost" not in reply.headers
     assert "cost" not in reply.json()["usage"]
@@ -103,7 +103,7 @@ def test_a_receipt_of_before_there_were_prices_verifies(services: Services) -> N
 def test_the_cost_of_a_call_is_that_of_all_its_entries(services: Services) -> None:
     now = int(utc_now().timestamp())
     entries = [entry("a", at=now), entry("a", at=now, line=1), entry("a", at=now, line=2, outcome="cancelled")]
-    charge = Metered(entries, services.ledger_writer.add(entries)).charge(5)
+    charge = Metered(entries, services.billing.ledger_writer.add(entries)).charge(5)
     assert charge is not None
     assert format_nanos(charge.cost_nanos) == "1.5033"
     assert Metered([]).charge() is None

@@ -250,7 +250,9 @@ async def test_the_lines_of_a_batch_are_screened(
     file = (await http.post("/v1/files", data={"purpose": "batch"}, files={"file": ("b.jsonl", content)})).json()
     created = {"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     batch = (await http.post("/v1/batches", json=created)).json()
-    runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
+    runner = BatchRunner(
+        app, services.data.batches, services.data.files, services.admission, services.keys, services.users
+    )
     running = asyncio.create_task(runner.run())
     while (done := (await http.get(f"/v1/batches/{batch['id']}")).json())["status"] not in ("completed", "failed"):
         await pause()

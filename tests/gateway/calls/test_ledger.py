@@ -100,7 +100,7 @@ async def test_counting_tokens_costs_nothing(http: httpx.AsyncClient, services: 
 async def test_an_answer_out_of_the_response_cache_is_a_call_without_tokens(services: Services) -> None:
     routes: Any = services.routes
     routes.routes["dialogue"] = replace(routes.routes["dialogue"], cache=True)
-    metering = LedgerStages(services.ledger_writer)
+    metering = LedgerStages(services.billing.ledger_writer)
     stages = Stages(holds=(metering.hold,), filters=(metering.filter,))
     cached = with_parts(services, stages=stages, cache=ResponseCache(1 << 20))
     transport = httpx.ASGITransport(create_app(cached))
@@ -199,7 +199,9 @@ async def test_the_lines_of_a_batch_are_background_calls(
     file = (await http.post("/v1/files", data={"purpose": "batch"}, files=upload)).json()
     created = {"input_file_id": file["id"], "endpoint": PATH, "completion_window": "24h"}
     batch = (await http.post("/v1/batches", json=created)).json()
-    runner = BatchRunner(app, services.batches, services.files, services.admission, services.keys, services.users)
+    runner = BatchRunner(
+        app, services.data.batches, services.data.files, services.admission, services.keys, services.users
+    )
     running = asyncio.create_task(runner.run())
     while (await http.get(f"/v1/batches/{batch['id']}")).json()["status"] not in ("completed", "failed"):
         await pause()
@@ -213,7 +215,7 @@ async def test_the_last_piece_of_an_answer_waits_for_the_disk(
     app: FastAPI, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored: asyncio.Event = asyncio.Event()
-    loop, add = asyncio.get_running_loop(), services.ledger.add
+    loop, add = asyncio.get_running_loop(), services.billing.ledger.add
     may_go = asyncio.Event()
 
     def slow(entries: Any) -> Any:
@@ -221,7 +223,7 @@ async def test_the_last_piece_of_an_answer_waits_for_the_disk(
         asyncio.run_coroutine_threadsafe(may_go.wait(), loop).result()
         return add(entries)
 
-    monkeypatch.setattr(services.ledger, "add", slow)
+    monkeypatch.setattr(services.billing.ledger, "add", slow)
     connection = Connection(app, PATH, CHAT | {"stream": True})
     running = connection.start()
     await stored.wait()
@@ -236,8 +238,8 @@ async def test_an_entry_is_in_a_file_before_the_last_piece_if_the_database_hangs
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go = threading.Event()
-    monkeypatch.setattr(services.ledger, "add", lambda _: may_go.wait() and Stored(0, {}))
-    writer = LedgerWriter(services.ledger, tmp_path)
+    monkeypatch.setattr(services.billing.ledger, "add", lambda _: may_go.wait() and Stored(0, {}))
+    writer = LedgerWriter(services.billing.ledger, tmp_path)
     attempt = Attempt("dialogue", is_accepted=True, num_prompt_tokens=5, num_completion_tokens=3, outcome="answered")
     record = Record("answer", "generate", "dialogue", owner(), AT, attempts=[attempt])
 
@@ -254,7 +256,7 @@ async def test_an_entry_is_in_a_file_before_the_last_piece_if_the_database_hangs
 async def test_calls_are_refused_while_entries_can_be_stored_nowhere(
     http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services.ledger_writer, "_max_kept", 0)
+    monkeypatch.setattr(services.billing.ledger_writer, "_max_kept", 0)
     reply = await http.post(PATH, json=CHAT)
     assert reply.status_code == 503
     assert "can't be recorded" in reply.json()["error"]["message"]

@@ -25,7 +25,7 @@ async def outcomes(http: httpx.AsyncClient, **params: Any) -> list[str]:
 
 
 async def test_an_answer_has_a_page_of_facts(http: httpx.AsyncClient, services: Services) -> None:
-    services.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.5"}}})
+    services.billing.price_books.set({"currency": "EUR", "prices": {"default": {"per_call": "0.5"}}})
     reply = await http.post(PATH, json=CHAT | {"user": "ann"})
     id = reply.json()["id"]
     page = (await http.get(f"{ANSWERS}/{id}")).json()

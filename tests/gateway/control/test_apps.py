@@ -83,11 +83,11 @@ async def test_only_owners_make_and_remove_versions(connect, http):
 async def test_nothing_is_left_of_a_removed_project(connect, http, services):
     async with await connect("owner") as owner:
         await create(owner)
-    folder = services.app_versions.unpack("acme", "support")
+    folder = services.data.app_versions.unpack("acme", "support")
     await http.delete("/llmos/v1/projects/acme")
     assert not folder.exists()
-    assert services.app_versions.of("acme").list() == []
-    assert services.prompts.of("acme").list() == []
+    assert services.data.app_versions.of("acme").list() == []
+    assert services.data.prompts.of("acme").list() == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ async def status(http: httpx.AsyncClient) -> dict[str, Any]:
 
 async def test_rotations_keep_what_is_kept_readable(http: httpx.AsyncClient, services: Services) -> None:
     kept = KeptResponse(id="resp_1", body="{}", items="[]")
-    services.responses.keep("owner", kept)
+    services.data.responses.keep("owner", kept)
     before = await status(http)
     assert (before["num_objects"], before["num_project_keys"], before["num_plain"]) == (1, 1, 0)
     rotated = (await http.post("/llmos/v1/encryption/rotate", json={})).json()
@@ -28,7 +28,7 @@ async def test_rotations_keep_what_is_kept_readable(http: httpx.AsyncClient, ser
     assert rotated["master_key_id"] == (await status(http))["master_key_id"] != before["master_key_id"]
     of_project = (await http.post("/llmos/v1/encryption/rotate", json={"project": "owner"})).json()
     assert (of_project["project"], of_project["num_keys"]) == ("owner", 1)
-    assert services.responses.get("owner", "resp_1") == kept
+    assert services.data.responses.get("owner", "resp_1") == kept
     assert (await http.post("/llmos/v1/encryption/encrypt")).json()["num_objects"] == 1
 
 

@@ -85,7 +85,7 @@ async def test_a_dataset_is_a_suite(client: AsyncClient, http: httpx.AsyncClient
 
     from llmos.data.datasets.rows import make_row
 
-    datasets = services.datasets.of("owner")
+    datasets = services.data.datasets.of("owner")
     with datasets.writing("questions", "case", recipe={}) as writer:
         writer.add(make_row("case", {"input": "Hi", "expected": {"contains": "hello"}}))
         writer.add(make_row("case", {"input": "Say hello", "expected": "Hello"}))

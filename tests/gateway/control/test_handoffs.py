@@ -77,7 +77,7 @@ async def test_a_removed_project_takes_its_handoffs_and_webhooks_along(client: A
     await client.projects.remove("acme")
     services = app.state.services
     assert services.webhooks.list("acme") == []
-    assert services.handoffs.list("acme") == []
+    assert services.data.handoffs.list("acme") == []
 
 
 async def test_a_webhook_is_tested_and_its_secret_replaced(client: AsyncClient) -> None:

@@ -41,7 +41,7 @@ async def client(app: FastAPI, services: Services, database: Database) -> AsyncI
     """The owner's. The projects acme and beta have used something in September 2026."""
     prices = {"currency": "EUR", "prices": {"default": {"per_call": "1.25"}}}
     PriceBooks(database, clock=lambda: datetime(2026, 9, 1, tzinfo=UTC)).set(prices)
-    services.ledger.add([entry("a"), entry("=b"), entry("c", project="beta")])
+    services.billing.ledger.add([entry("a"), entry("=b"), entry("c", project="beta")])
     async with client_with(app, KEY) as client:
         for project in ("acme", "beta"):
             await client.projects.create(project)

@@ -34,7 +34,7 @@ def faq(services: Services, tmp_path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         sources.append(SourceDocument(name=name, path=path, metadata={"year": 2026}))
-    return sync_documents(services.knowledge.of(), "faq", sources, lambda ref: FakeEmbedder()).ref
+    return sync_documents(services.data.knowledge.of(), "faq", sources, lambda ref: FakeEmbedder()).ref
 
 
 async def search(http: httpx.AsyncClient, query: str, name: str = "faq", **fields: object) -> dict:

@@ -113,8 +113,8 @@ async def test_a_receiver_that_fails_first_is_told_of_each_share_once(
         await client.credit.add("acme", "4", "EUR")
         async with client_of(app, client, "developer") as acme:
             await ask(acme)
-            services.ledger_writer.flush()
-            assert (services.alert_messages.add(), services.alert_messages.add()) == (1, 0)
+            services.billing.ledger_writer.flush()
+            assert (services.billing.alert_messages.add(), services.billing.alert_messages.add()) == (1, 0)
             states = [await deliver(services), await deliver(services, again=True)]
         assert states == ["pending", "delivered"]
         assert len(set(receiver.ids)) == 1

@@ -162,7 +162,7 @@ async def test_a_removed_project_takes_its_sessions_and_runs_along(
         run = await acme.runs.begin(**run_of(session.id))
     await client.projects.remove("acme")
     services = app.state.services
-    for find, id in ((services.app_sessions.get, session.id), (services.app_runs.get, run.id)):
+    for find, id in ((services.data.app_sessions.get, session.id), (services.data.app_runs.get, run.id)):
         with pytest.raises(NotFound):
             await asyncio.to_thread(find, "acme", id)
 

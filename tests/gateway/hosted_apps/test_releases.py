@@ -197,7 +197,7 @@ def test_documents_that_would_become_knowledge_are_named(
         (folder / "faq" / document).write_text("# Hours\n\nWe open at nine.\n")
     texts = [change.text for change in client.apps.plan(folder).changes]
     assert texts[1] == "The knowledge faq: 2 documents are new (a.md, b.md)."
-    assert services.knowledge.of("owner").newest("faq") is None
+    assert services.data.knowledge.of("owner").newest("faq") is None
 
 
 def test_another_model_is_named_with_what_the_last_calls_would_cost(

@@ -65,7 +65,14 @@ def make_runner(app: FastAPI, services: Services, pauses: list[float], **more: A
         await asyncio.sleep(0)
 
     return BatchRunner(
-        app, services.batches, services.files, services.admission, services.keys, services.users, pause=pause, **more
+        app,
+        services.data.batches,
+        services.data.files,
+        services.admission,
+        services.keys,
+        services.users,
+        pause=pause,
+        **more,
     )
 
 
@@ -81,16 +88,16 @@ async def running(runner: BatchRunner) -> AsyncIterator[None]:
 
 
 def create(services: Services, num_lines: int = 1, **body: Any) -> Batch:
-    incoming = services.files.begin()
+    incoming = services.data.files.begin()
     for i in range(num_lines):
         line = {"custom_id": f"line {i}", "method": "POST", "url": "/v1/chat/completions", "body": CHAT | body}
         incoming.write(json.dumps(line).encode() + b"\n")
-    file = services.files.finish(incoming, tenant="owner", purpose="batch", filename="lines.jsonl")
-    return services.batches.create("owner", endpoint="/v1/chat/completions", input_file_id=file.id)
+    file = services.data.files.finish(incoming, tenant="owner", purpose="batch", filename="lines.jsonl")
+    return services.data.batches.create("owner", endpoint="/v1/chat/completions", input_file_id=file.id)
 
 
 def look(services: Services, batch: Batch) -> Batch:
-    return services.batches.get(batch.tenant, batch.id)
+    return services.data.batches.get(batch.tenant, batch.id)
 
 
 async def ended(services: Services, batch: Batch) -> Batch:
@@ -108,7 +115,7 @@ async def requests(pool: FakePool, number: int) -> None:
 def ids(services: Services, file_id: str | None) -> list[str]:
     if file_id is None:
         return []
-    lines = services.files.open(file_id).read().decode().splitlines()
+    lines = services.data.files.open(file_id).read().decode().splitlines()
     return sorted((json.loads(line)["custom_id"] for line in lines), key=lambda id: int(id.split()[1]))
 
 
@@ -223,7 +230,7 @@ async def test_a_line_that_is_answered_again_after_a_crash_is_counted_once(
     services: Services, pool: FakePool, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server dies between the line's entry in the ledger and its answer in the journal; before, it was cut off."""
-    metering = LedgerStages(services.ledger_writer)
+    metering = LedgerStages(services.billing.ledger_writer)
     stages = Stages(holds=(metering.hold,), filters=(metering.filter,))
     app = create_app(services := with_parts(services, stages=stages))
     batch = create(services)
@@ -245,11 +252,11 @@ async def test_a_line_that_is_answered_again_after_a_crash_is_counted_once(
     async with running(make_runner(app, services, pauses)):
         done = await ended(services, batch)
     assert (done.num_completed, len(pool.requests) >= 3) == (1, True)
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     with services.receipts._database.session() as session:
         rows = session.scalars(select(LedgerRow)).all()
     assert [(row.outcome, row.output_tokens) for row in rows] == [("answered", 3)]
-    answer = json.loads(services.files.open(done.output_file_id or "").read())["response"]["body"]
+    answer = json.loads(services.data.files.open(done.output_file_id or "").read())["response"]["body"]
     assert rows[0].call_id == answer["id"]
 
 
@@ -262,7 +269,7 @@ async def test_an_end_that_was_cut_off_is_made_good(
     loop = asyncio.get_running_loop()
 
     with monkeypatch.context() as patched:
-        patched.setattr(services.batches, "end", lambda *_: loop.call_soon_threadsafe(is_at_the_end.set))
+        patched.setattr(services.data.batches, "end", lambda *_: loop.call_soon_threadsafe(is_at_the_end.set))
         async with running(make_runner(app, services, pauses)):
             await is_at_the_end.wait()
     assert look(services, batch).status == "finalizing"
@@ -304,7 +311,7 @@ async def test_a_bug_is_that_lines_error(
     await runner.run_batch(batch)
     done = look(services, batch)
     assert (done.num_completed, done.num_failed) == (2, 1)
-    error = json.loads(services.files.open(done.error_file_id or "").read().decode())
+    error = json.loads(services.data.files.open(done.error_file_id or "").read().decode())
     assert error["response"]["status_code"] == 500
     assert "a bug" not in json.dumps(error)
 
@@ -318,14 +325,14 @@ async def test_lines_without_an_answer_in_time_expire(
     done = look(services, batch)
     assert (done.status, done.num_failed, done.output_file_id) == ("expired", 5, None)
     assert ids(services, done.error_file_id) == [f"line {i}" for i in range(5)]
-    assert "batch_expired" in services.files.open(done.error_file_id or "").read().decode()
+    assert "batch_expired" in services.data.files.open(done.error_file_id or "").read().decode()
 
 
 async def test_a_batch_cancelled_before_it_starts_runs_nothing(
     runner: BatchRunner, services: Services, pool: FakePool
 ) -> None:
     batch = create(services, 5)
-    services.batches.cancel("owner", batch.id)
+    services.data.batches.cancel("owner", batch.id)
     async with running(runner):
         done = await ended(services, batch)
     assert (done.status, done.num_failed, pool.requests) == ("cancelled", 5, [])
@@ -387,10 +394,10 @@ async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
     """Which turn of the loop loses it is Python's own affair, so all near ones are tried."""
     monkeypatch.setattr("llmos.gateway.jobs.batch_runner.POLL_SECONDS", 3600)
     task = asyncio.create_task(runner.run())
-    while services.batches.on_change is None:
+    while services.data.batches.on_change is None:
         await looking.pause()
     await settled_loops()
-    services.batches.on_change()
+    services.data.batches.on_change()
     for _ in range(num_turns):
         await asyncio.sleep(0)
     task.cancel()
@@ -400,14 +407,16 @@ async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
 
 async def test_an_input_that_is_gone_fails_the_batch(runner: BatchRunner, services: Services) -> None:
     batch = create(services)
-    services.files.path(batch.input_file_id).unlink()
+    services.data.files.path(batch.input_file_id).unlink()
     await runner.run_batch(batch)
     assert [problem.code for problem in look(services, batch).problems] == ["file_missing"]
 
 
 def create_with(services: Services, key_id: str, num_lines: int = 1) -> Batch:
     batch = create(services, num_lines)
-    return services.batches.create("owner", endpoint=batch.endpoint, input_file_id=batch.input_file_id, key_id=key_id)
+    return services.data.batches.create(
+        "owner", endpoint=batch.endpoint, input_file_id=batch.input_file_id, key_id=key_id
+    )
 
 
 async def test_lines_run_with_the_rights_of_the_key_that_created_the_batch(
@@ -419,7 +428,10 @@ async def test_lines_run_with_the_rights_of_the_key_that_created_the_batch(
     assert look(services, batch).num_completed == 1
     await runner.run_batch(batch := create_with(services, bound.id))
     assert (look(services, batch).num_completed, look(services, batch).num_failed) == (0, 1)
-    assert "may not ask for 'dialogue'" in services.files.open(str(look(services, batch).error_file_id)).read().decode()
+    assert (
+        "may not ask for 'dialogue'"
+        in services.data.files.open(str(look(services, batch).error_file_id)).read().decode()
+    )
     assert len(pool.requests) == 1
 
 
@@ -432,7 +444,7 @@ async def test_a_batch_of_a_user_runs_with_the_rights_that_the_user_has_now(
     services.users.disable("ann")
     await runner.run_batch(batch := create_with(services, "user:ann", 2))
     assert len(pool.requests) == 1
-    errors = services.files.open(str(look(services, batch).error_file_id)).read().decode()
+    errors = services.data.files.open(str(look(services, batch).error_file_id)).read().decode()
     assert "The user ann is disabled" in errors
 
 
@@ -441,7 +453,7 @@ async def test_a_batch_does_not_outlive_its_key(runner: BatchRunner, services: S
     services.keys.revoke(key.id)
     await runner.run_batch(batch := create_with(services, key.id, 2))
     assert look(services, batch).num_failed == 2
-    errors = services.files.open(str(look(services, batch).error_file_id)).read().decode()
+    errors = services.data.files.open(str(look(services, batch).error_file_id)).read().decode()
     assert f"{key.id} was revoked" in errors
     assert "invalid_api_key" in errors
     assert pool.requests == []

@@ -74,7 +74,7 @@ async def list_answers(request: Request) -> Response:
     """Newest first. All that is given must hold."""
     services, wanted = services_of(request), _filter(request)
     await asyncio.to_thread(services.answer_sink.flush)
-    return json_response(await asyncio.to_thread(services.answers.list, wanted))
+    return json_response(await asyncio.to_thread(services.data.answers.list, wanted))
 
 
 @router.get("/{id}", summary="Describe an answer", responses=openapi.answers(AnswerDetails))
@@ -100,12 +100,12 @@ async def get_answer(request: Request, id: str) -> Response:
 
 def answer_reader(services: Services) -> AnswerReader:
     return AnswerReader(
-        answers=services.answers,
-        ledger=services.ledger,
+        answers=services.data.answers,
+        ledger=services.billing.ledger,
         receipts=services.receipts,
-        responses=services.responses,
+        responses=services.data.responses,
         signing_key=services.signing_key,
-        feedback=services.feedback,
+        feedback=services.data.feedback,
     )
 
 

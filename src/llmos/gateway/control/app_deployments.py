@@ -55,7 +55,7 @@ class AppLogsQuery(RequestObject, kw_only=True):
 async def list_app_deployments(request: Request) -> Response:
     """Those of the key's project, and those that were stopped."""
     services, project = services_of(request), caller_of(request).project
-    found = await asyncio.to_thread(services.app_deployments.list, project)
+    found = await asyncio.to_thread(services.data.app_deployments.list, project)
     return json_response(AppDeploymentDescriptions([await services.supervisor.describe(each) for each in found]))
 
 
@@ -84,10 +84,10 @@ async def deploy_app(request: Request, name: str) -> Response:
     ref = _reference(name, body)
 
     def deploy() -> AppDeployment:
-        version = services.app_versions.of(caller.project).resolve(ref)
+        version = services.data.app_versions.of(caller.project).resolve(ref)
         for permission in permissions_of(services.supervisor.manifest(caller.project, version.ref)):
             caller.check(permission)
-        return services.app_deployments.deploy(caller.project, version.app, version.number, actor=caller.actor)
+        return services.data.app_deployments.deploy(caller.project, version.app, version.number, actor=caller.actor)
 
     deployment = await asyncio.to_thread(deploy)
     await services.supervisor.settle(deployment)
@@ -108,7 +108,7 @@ def check_may_deploy(caller: Caller, *, is_open_to_projects: bool) -> None:
 async def stop_app(request: Request, name: str) -> Response:
     """Its process ends with its last run. Its Versions, sessions and runs stay."""
     services, caller = services_of(request), caller_of(request)
-    stop = services.app_deployments.stop
+    stop = services.data.app_deployments.stop
     deployment = await asyncio.to_thread(lambda: stop(caller.project, name, actor=caller.actor))
     await services.supervisor.settle(deployment)
     return await _described(request, deployment)
@@ -164,7 +164,7 @@ def _reference(name: str, body: AppDeploy) -> str:
 
 async def _deployment(request: Request, name: str) -> AppDeployment:
     services = services_of(request)
-    return await asyncio.to_thread(services.app_deployments.get, caller_of(request).project, name)
+    return await asyncio.to_thread(services.data.app_deployments.get, caller_of(request).project, name)
 
 
 async def _described(request: Request, deployment: AppDeployment) -> Response:

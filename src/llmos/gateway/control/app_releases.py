@@ -135,7 +135,8 @@ async def roll_back_app(request: Request, name: str) -> Response:
     check_may_deploy(caller, is_open_to_projects=services.settings.project_apps)
     undo = partial(services.app_releases.roll_back_app, caller.project, name, reason=body.reason, actor=caller.actor)
     release = await asyncio.to_thread(undo)
-    await services.supervisor.settle(await asyncio.to_thread(services.app_deployments.get, caller.project, release.app))
+    deployment = await asyncio.to_thread(services.data.app_deployments.get, caller.project, release.app)
+    await services.supervisor.settle(deployment)
     return json_response(describe_release(release))
 
 
@@ -143,10 +144,10 @@ def _rooms(request: Request) -> Rooms:
     services, project = services_of(request), caller_of(request).project
     return Rooms(
         apps=apps_of(request),
-        knowledge=services.knowledge.of(project),
-        deployments=services.app_deployments,
+        knowledge=services.data.knowledge.of(project),
+        deployments=services.data.app_deployments,
         releases=services.app_releases,
         resolver=services.resolver,
-        usage=services.usage,
-        price_books=services.price_books,
+        usage=services.billing.usage,
+        price_books=services.billing.price_books,
     )

@@ -96,7 +96,7 @@ async def run_app(request: Request, name: str) -> AnswerResponse:
 async def resume_app_run(request: Request, name: str, run: str) -> AnswerResponse:
     """One whose process died, or that has got what it waits for. `value` needs the permission apps:write, as a signal
     does."""
-    body, caller, runs = await parse_body(request, AppResume), caller_of(request), services_of(request).app_runs
+    body, caller, runs = await parse_body(request, AppResume), caller_of(request), services_of(request).data.app_runs
     found: RunDescription = await asyncio.to_thread(runs.get, caller.project, run)
     if found.app != name:
         raise NotFound(f"{run[:64]} is a run of the app {found.app}.", param="run")

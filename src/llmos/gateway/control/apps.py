@@ -46,7 +46,7 @@ class AppDiffQuery(RequestObject, kw_only=True):
 
 def apps_of(request: Request) -> ProjectApps:
     """Return the applications of the caller's project."""
-    return services_of(request).app_versions.of(caller_of(request).project)
+    return services_of(request).data.app_versions.of(caller_of(request).project)
 
 
 class AppArchiveQuery(RequestObject, kw_only=True):

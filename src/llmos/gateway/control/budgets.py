@@ -56,7 +56,7 @@ class BudgetQuery(RequestObject, kw_only=True):
 
 
 def budgets_of(request: Request) -> Budgets:
-    return services_of(request).budgets
+    return services_of(request).billing.budgets
 
 
 @router.put(
@@ -77,7 +77,7 @@ async def set_budget(request: Request, budget: str) -> Response:
 @router.get("", summary="List the budgets", responses=openapi.answers(BudgetDescriptions))
 @requires(Permission.BUDGETS_READ)
 async def list_budgets(request: Request) -> Response:
-    await asyncio.to_thread(services_of(request).ledger_writer.flush)
+    await asyncio.to_thread(services_of(request).billing.ledger_writer.flush)
     found = await asyncio.to_thread(budgets_of(request).list, caller_of(request).only_project)
     return json_response(BudgetDescriptions(list(found)))
 
@@ -92,7 +92,7 @@ async def list_budgets(request: Request) -> Response:
 async def get_budget(request: Request, budget: str) -> Response:
     """With what is spent, reserved and left; of one for each user, those who have used most."""
     query = parse_query(request, BudgetQuery)
-    await asyncio.to_thread(services_of(request).ledger_writer.flush)
+    await asyncio.to_thread(services_of(request).billing.ledger_writer.flush)
     get = partial(budgets_of(request).get, budget, user=query.user, project=caller_of(request).only_project)
     return json_response(await asyncio.to_thread(get))
 

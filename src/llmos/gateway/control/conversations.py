@@ -63,7 +63,7 @@ class ConversationChange(RequestObject, kw_only=True):
 
 
 def conversations_of(request: Request) -> Conversations:
-    return services_of(request).conversations
+    return services_of(request).data.conversations
 
 
 def person_of(request: Request, user: str = "") -> Person:

@@ -41,7 +41,7 @@ class LineReversal(RequestObject, kw_only=True):
 
 
 def credit_of(request: Request) -> Credit:
-    return services_of(request).credit
+    return services_of(request).billing.credit
 
 
 @router.get("", summary="List the credit of projects", responses=openapi.answers(CreditDescriptions))
@@ -49,9 +49,9 @@ def credit_of(request: Request) -> Credit:
 async def list_credit(request: Request) -> Response:
     """Without lines. Keys of the project `owner` see all, others their own."""
     caller, services = caller_of(request), services_of(request)
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     project = caller.only_project
-    return json_response(CreditDescriptions([*await asyncio.to_thread(services.credit.list, project)]))
+    return json_response(CreditDescriptions([*await asyncio.to_thread(services.billing.credit.list, project)]))
 
 
 @router.get("/{project}", summary="Describe the credit of a project", responses=openapi.answers(CreditDescriptions))
@@ -61,8 +61,8 @@ async def get_credit(request: Request, project: str) -> Response:
     caller, services = caller_of(request), services_of(request)
     if not caller.is_of_installation and caller.project != project:
         raise NotFound(f"There is no project {project[:80]!r}. GET /llmos/v1/projects lists them.", param="project")
-    await asyncio.to_thread(services.ledger_writer.flush)
-    return json_response(CreditDescriptions([*await asyncio.to_thread(services.credit.get, project)]))
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
+    return json_response(CreditDescriptions([*await asyncio.to_thread(services.billing.credit.get, project)]))
 
 
 @router.post(

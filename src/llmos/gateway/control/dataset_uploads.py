@@ -36,7 +36,7 @@ async def preview_import(request: Request) -> Response:
     check_import(body)
     if body.location is not None:
         raise BadRequest("Only uploaded files can be shown before they are imported.", param="location")
-    project, uploads = caller_of(request).project, services_of(request).uploads
+    project, uploads = caller_of(request).project, services_of(request).data.uploads
 
     def read() -> PreviewDescription:
         layout = uploaded_layout(uploads, project, body)

@@ -81,7 +81,7 @@ class ExportQuery(RequestObject, kw_only=True):
 
 def datasets_of(request: Request) -> ProjectDatasets:
     """Return the datasets of the caller's project."""
-    return services_of(request).datasets.of(caller_of(request).project)
+    return services_of(request).data.datasets.of(caller_of(request).project)
 
 
 @router.get("", summary="List the datasets", responses=openapi.answers(DatasetDescriptions))
@@ -146,7 +146,7 @@ async def query_dataset(request: Request, name: str) -> Response:
     def query() -> QueryDescription:
         version = datasets_of(request).resolve(name)
         limits = QueryLimits(rows=body.limit)
-        return describe.describe_result(run_query(services_of(request).datasets.store, version, body.sql, limits))
+        return describe.describe_result(run_query(services_of(request).data.datasets.store, version, body.sql, limits))
 
     return json_response(await asyncio.to_thread(query))
 
@@ -196,7 +196,7 @@ async def compare_datasets(request: Request, name: str) -> Response:
     def read() -> DifferenceDescription:
         datasets = datasets_of(request)
         older, newer = datasets.resolve(name), datasets.resolve(query.to)
-        found = compare(services_of(request).datasets.store, older, newer, query.limit)
+        found = compare(services_of(request).data.datasets.store, older, newer, query.limit)
         return describe.describe_difference(older, newer, found)
 
     return json_response(await asyncio.to_thread(read))

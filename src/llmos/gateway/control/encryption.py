@@ -48,4 +48,6 @@ async def encrypt_kept(request: Request) -> Response:
 
 
 def _kept(services: Services) -> KeptEncryption:
-    return KeptEncryption(services.files, services.datasets, services.providers, services.projects, services.registry)
+    return KeptEncryption(
+        services.data.files, services.data.datasets, services.providers, services.projects, services.registry
+    )

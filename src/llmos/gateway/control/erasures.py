@@ -48,7 +48,10 @@ async def create_erasure(request: Request) -> Response:
     if project is not None:
         await asyncio.to_thread(services.projects.get, project)
     erasing = Erasing(
-        services.files, services.datasets, services.knowledge, SigningKey(services.settings.signing_key_path)
+        services.data.files,
+        services.data.datasets,
+        services.data.knowledge,
+        SigningKey(services.settings.signing_key_path),
     )
     return json_response(
         await asyncio.to_thread(lambda: erasing.forget(body.subject, project=project, actor=caller.actor))

@@ -82,9 +82,9 @@ async def run_eval(request: Request) -> Response:
     new = NewEvalRun(suite=suite, models=models, num_repeats=body.repeat or suite.repeat, source=source)
 
     def begin() -> EvalRunDescription:
-        run = services.evals.begin(caller.project, new, actor=caller.actor)
+        run = services.data.evals.begin(caller.project, new, actor=caller.actor)
         job = services.jobs.create("eval", {"kind": "eval", "run": run.id}, project=caller.project, actor=caller.actor)
-        return services.evals.set_job(caller.project, run.id, job.id)
+        return services.data.evals.set_job(caller.project, run.id, job.id)
 
     return json_response(await asyncio.to_thread(begin), 202)
 
@@ -96,7 +96,9 @@ async def run_eval(request: Request) -> Response:
 async def list_evals(request: Request) -> Response:
     """Those of the key's project, newest first, without their cases."""
     query = parse_query(request, EvalsQuery)
-    read = partial(services_of(request).evals.list, caller_of(request).project, suite=query.suite, limit=query.limit)
+    read = partial(
+        services_of(request).data.evals.list, caller_of(request).project, suite=query.suite, limit=query.limit
+    )
     return json_response(EvalRuns(await asyncio.to_thread(read)))
 
 
@@ -104,7 +106,7 @@ async def list_evals(request: Request) -> Response:
 @requires(Permission.EVALS_READ)
 async def get_eval(request: Request, id: str) -> Response:
     """With every case and every answer, also while it runs."""
-    return json_response(await asyncio.to_thread(services_of(request).evals.get, caller_of(request).project, id))
+    return json_response(await asyncio.to_thread(services_of(request).data.evals.get, caller_of(request).project, id))
 
 
 @router.get(
@@ -120,7 +122,7 @@ async def compare_evals(request: Request, id: str) -> Response:
     services, project = services_of(request), caller_of(request).project
 
     def compare() -> EvalComparisonDescription:
-        first, second = services.evals.get(project, id), services.evals.get(project, query.to)
+        first, second = services.data.evals.get(project, id), services.data.evals.get(project, query.to)
         return compare_runs(first, second, query.not_worse_by)
 
     return json_response(await asyncio.to_thread(compare))
@@ -130,7 +132,9 @@ async def compare_evals(request: Request, id: str) -> Response:
 @requires(Permission.EVALS_WRITE, "eval.remove")
 async def remove_eval(request: Request, id: str) -> Response:
     """With its answers. Returns what it was."""
-    return json_response(await asyncio.to_thread(services_of(request).evals.remove, caller_of(request).project, id))
+    return json_response(
+        await asyncio.to_thread(services_of(request).data.evals.remove, caller_of(request).project, id)
+    )
 
 
 def _read_suite(services: Services, caller: Caller, body: NewEval) -> tuple[Suite, str]:
@@ -140,7 +144,7 @@ def _read_suite(services: Services, caller: Caller, body: NewEval) -> tuple[Suit
     if body.dataset is None:
         return parse_suite(body.suite, "The suite"), ""
     caller.check(Permission.DATASETS_READ)
-    datasets = services.datasets.of(caller.project)
+    datasets = services.data.datasets.of(caller.project)
     version = datasets.resolve(body.dataset)
     return parse_suite(suite_document(datasets.rows(version), version.ref), version.ref), version.ref
 

@@ -45,7 +45,7 @@ class ExporterRequest(RequestObject, kw_only=True):
 
 
 def exporters_of(request: Request) -> Exporters:
-    return services_of(request).exporters
+    return services_of(request).billing.exporters
 
 
 @router.post(

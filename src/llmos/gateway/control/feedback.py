@@ -81,7 +81,7 @@ class FeedbackExport(RequestObject, kw_only=True):
 
 
 def feedback_of(request: Request) -> Feedback:
-    return services_of(request).feedback
+    return services_of(request).data.feedback
 
 
 @router.post(
@@ -155,14 +155,14 @@ async def remove_feedback(request: Request, feedback: str) -> Response:
 
 
 def _export(services: Services, caller: Caller, body: FeedbackExport) -> DatasetDescription:
-    datasets = services.datasets.of(caller.project)
+    datasets = services.data.datasets.of(caller.project)
 
     version = make_dataset(
         datasets,
         body.dataset,
-        services.feedback.all(caller.project),
+        services.data.feedback.all(caller.project),
         body.kind,
-        subject_of=services.feedback.subject_of,
+        subject_of=services.data.feedback.subject_of,
         actor=caller.actor,
     )
     return describe_version(version, datasets.labels_of([version]))

@@ -58,7 +58,7 @@ class HandoffClosing(RequestObject, kw_only=True):
 
 
 def handoffs_of(request: Request) -> Handoffs:
-    return services_of(request).handoffs
+    return services_of(request).data.handoffs
 
 
 @router.post(

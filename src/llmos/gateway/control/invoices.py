@@ -110,9 +110,9 @@ class SettingsRequest(RequestObject, kw_only=True):
 async def make_invoice(request: Request) -> Response:
     """Make the invoice of a project and a month that is over. 409, which names it, if there is one already."""
     body, services = await parse_body(request, InvoiceRequest), services_of(request)
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     new = NewInvoice(project=body.project, month=body.month, currency=body.currency)
-    make = partial(services.invoices.make, new, actor=caller_of(request).actor)
+    make = partial(services.billing.invoices.make, new, actor=caller_of(request).actor)
     return json_response(await asyncio.to_thread(make))
 
 
@@ -126,7 +126,7 @@ async def list_invoices(request: Request) -> Response:
     asked = parse_query(request, ProjectQuery).project
     if project is not None and asked not in (None, project):
         return json_response(InvoiceSummaries([]))
-    found = await asyncio.to_thread(services_of(request).invoices.list, project or asked)
+    found = await asyncio.to_thread(services_of(request).billing.invoices.list, project or asked)
     return json_response(InvoiceSummaries([*found]))
 
 
@@ -139,9 +139,9 @@ async def draft_invoice(request: Request) -> Response:
     query, services, own = parse_query(request, DraftQuery), services_of(request), caller_of(request).only_project
     if own is not None and query.project != own:
         raise NotFound(f"There is no project {query.project!r}. GET /llmos/v1/projects lists them.", param="project")
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     new = NewInvoice(project=query.project, month=query.month, currency=query.currency, is_draft=True)
-    return await _invoice_response(request, await asyncio.to_thread(services.invoices.make, new), query.format)
+    return await _invoice_response(request, await asyncio.to_thread(services.billing.invoices.make, new), query.format)
 
 
 @router.get(
@@ -154,7 +154,7 @@ async def draft_invoice(request: Request) -> Response:
 async def get_invoice_settings(request: Request) -> Response:
     """Besides their lines: of the installation, or of a project, whose own take the place of those."""
     project = parse_query(request, ProjectQuery).project or ""
-    return json_response(await asyncio.to_thread(services_of(request).invoice_settings.get, project))
+    return json_response(await asyncio.to_thread(services_of(request).billing.invoice_settings.get, project))
 
 
 @router.put(
@@ -169,7 +169,7 @@ async def set_invoice_settings(request: Request) -> Response:
     project = parse_query(request, ProjectQuery).project or ""
     body, services = await parse_body(request, SettingsRequest), services_of(request)
     document = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not None}
-    change = partial(services.invoice_settings.set, document, project=project, actor=caller_of(request).actor)
+    change = partial(services.billing.invoice_settings.set, document, project=project, actor=caller_of(request).actor)
     return json_response(await asyncio.to_thread(change))
 
 
@@ -177,7 +177,7 @@ async def set_invoice_settings(request: Request) -> Response:
 @requires(Permission.INVOICES_READ)
 async def get_invoice(request: Request, number: str) -> Response:
     """As it was made: as JSON, as a page (`format=html`), or as a PDF."""
-    get = partial(services_of(request).invoices.get, number, project=caller_of(request).only_project)
+    get = partial(services_of(request).billing.invoices.get, number, project=caller_of(request).only_project)
     asked = parse_query(request, FormatQuery).format
     return await _invoice_response(request, await asyncio.to_thread(get), asked)
 
@@ -192,7 +192,9 @@ async def get_invoice(request: Request, number: str) -> Response:
 async def credit_invoice(request: Request, number: str) -> Response:
     """By a credit note, after which its month can have another invoice. 409 for the second time."""
     body = await parse_body(request, CreditRequest)
-    credit = partial(services_of(request).invoices.credit, number, reason=body.reason, actor=caller_of(request).actor)
+    credit = partial(
+        services_of(request).billing.invoices.credit, number, reason=body.reason, actor=caller_of(request).actor
+    )
     return json_response(await asyncio.to_thread(credit))
 
 
@@ -200,7 +202,7 @@ async def credit_invoice(request: Request, number: str) -> Response:
 @requires(Permission.INVOICES_READ)
 async def verify_invoice(request: Request, number: str) -> Response:
     """Derives every line again from the entries of the ledger, and compares."""
-    verifier = InvoiceVerifier(services_of(request).invoices.database)
+    verifier = InvoiceVerifier(services_of(request).billing.invoices.database)
     return json_response(
         await asyncio.to_thread(partial(verifier.verify, number, project=caller_of(request).only_project))
     )
@@ -216,7 +218,7 @@ async def verify_invoice(request: Request, number: str) -> Response:
 @requires(Permission.INVOICES_READ)
 async def get_invoice_entries(request: Request, number: str) -> Response:
     """Every answer that it is about, with its exact cost. A stream without its last chunk has failed."""
-    query, reader = parse_query(request, EntriesQuery), EntryReader(services_of(request).invoices.database)
+    query, reader = parse_query(request, EntriesQuery), EntryReader(services_of(request).billing.invoices.database)
     entries = await asyncio.to_thread(partial(reader.read, number, project=caller_of(request).only_project))
     format = accepted_format(request, _ENTRY_TYPES, asked=query.format)
     lines = entry_lines(entries) if format == "csv" else _json_lines(entries)

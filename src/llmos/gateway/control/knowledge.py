@@ -55,7 +55,7 @@ class DocumentsRemoval(RequestObject, kw_only=True):
 
 def knowledge_of(request: Request) -> ProjectKnowledge:
     """Return the knowledge of the caller's project."""
-    return services_of(request).knowledge.of(caller_of(request).project)
+    return services_of(request).data.knowledge.of(caller_of(request).project)
 
 
 @router.get("", summary="List the knowledge", responses=openapi.answers(KnowledgeDescriptions))

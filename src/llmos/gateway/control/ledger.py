@@ -44,9 +44,9 @@ class EntryReversal(RequestObject, kw_only=True):
 async def get_entries(request: Request, call_id: str) -> Response:
     """With what it cost, and reversals. Keys of the project `owner` see those of every project."""
     caller, services = caller_of(request), services_of(request)
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     project = caller.only_project
-    get = partial(services.ledger.entries, call_id, project=project)
+    get = partial(services.billing.ledger.entries, call_id, project=project)
     return json_response(LedgerEntries([*await asyncio.to_thread(get)]))
 
 
@@ -62,7 +62,7 @@ async def verify_ledger(request: Request) -> Response:
     agree; `problems` has the first hundred that don't."""
     body, services = await parse_body(request, LedgerVerify), services_of(request)
     start, end = read_moment(body.start, "from"), read_moment(body.end, "to")
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     await asyncio.to_thread(services.answer_sink.flush)
     return json_response(await asyncio.to_thread(services.ledger_check.run, start, end))
 
@@ -77,6 +77,6 @@ async def verify_ledger(request: Request) -> Response:
 async def reverse_entry(request: Request, call_id: str) -> Response:
     """Adds an entry with the opposite numbers: no entry ever changes. 409 for the second time."""
     body, services = await parse_body(request, EntryReversal), services_of(request)
-    await asyncio.to_thread(services.ledger_writer.flush)
-    reverse = partial(services.ledger.reverse, call_id, body.line, note=body.note)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
+    reverse = partial(services.billing.ledger.reverse, call_id, body.line, note=body.note)
     return json_response(await asyncio.to_thread(reverse))

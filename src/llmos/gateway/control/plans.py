@@ -54,7 +54,7 @@ class AssignmentRequest(RequestObject, kw_only=True):
 
 
 def plans_of(request: Request) -> Plans:
-    return services_of(request).plans
+    return services_of(request).billing.plans
 
 
 @router.post(
@@ -94,8 +94,8 @@ async def list_plans(request: Request) -> Response:
 async def get_plan(request: Request, name: str) -> Response:
     """With the projects that have it, what they have used of its limits, and the alerts of this period."""
     version, services = parse_query(request, VersionQuery).version, services_of(request)
-    await asyncio.to_thread(services.ledger_writer.flush)
-    get = partial(services.plans.get, name, version, project=caller_of(request).only_project)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
+    get = partial(services.billing.plans.get, name, version, project=caller_of(request).only_project)
     return json_response(await asyncio.to_thread(get))
 
 

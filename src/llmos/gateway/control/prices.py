@@ -51,7 +51,7 @@ class ExampleRequest(RequestObject, kw_only=True):
 
 
 def price_books_of(request: Request) -> PriceBooks:
-    return services_of(request).price_books
+    return services_of(request).billing.price_books
 
 
 @router.post(

@@ -57,7 +57,7 @@ class PromptDiffQuery(RequestObject, kw_only=True):
 
 def prompts_of(request: Request) -> ProjectPrompts:
     """Return the prompts of the caller's project."""
-    return services_of(request).prompts.of(caller_of(request).project)
+    return services_of(request).data.prompts.of(caller_of(request).project)
 
 
 @router.post(

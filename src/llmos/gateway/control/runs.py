@@ -181,7 +181,7 @@ class RunQuery(RequestObject, kw_only=True):
 
 
 def runs_of(request: Request) -> AppRuns:
-    return services_of(request).app_runs
+    return services_of(request).data.app_runs
 
 
 @router.post(

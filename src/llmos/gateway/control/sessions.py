@@ -68,7 +68,7 @@ class SessionWindow(RequestObject, kw_only=True):
 
 
 def sessions_of(request: Request) -> AppSessions:
-    return services_of(request).app_sessions
+    return services_of(request).data.app_sessions
 
 
 @router.post(

@@ -40,7 +40,7 @@ def uploads_router(path: str, prefix: str, write: Permission, *, tag: str) -> AP
 
 async def _get(request: Request, digest: str) -> Response:
     """0 bytes for a file that is unknown. `digest` is sha256: and the 64 hexadecimal digits of the file."""
-    project, uploads = caller_of(request).project, services_of(request).uploads
+    project, uploads = caller_of(request).project, services_of(request).data.uploads
     received = await asyncio.to_thread(uploads.num_received, project, digest)
     return json_response(UploadDescription(digest=digest, received_bytes=received))
 
@@ -50,7 +50,7 @@ async def _put(request: Request, digest: str) -> Response:
     Bytes that arrive before the connection breaks are kept. GET tells how many: continue from there. The job that
     takes the files removes them; those of no job are removed after a week."""
     found = read_range(request, "file")
-    project, uploads = caller_of(request).project, services_of(request).uploads
+    project, uploads = caller_of(request).project, services_of(request).data.uploads
     with ExitStack() as held:
         part = await asyncio.to_thread(held.enter_context, uploads.receiving(project, digest, found.size))
         received = await receive(request, part, found, digest)

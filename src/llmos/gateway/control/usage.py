@@ -46,7 +46,7 @@ async def get_usage(request: Request) -> Response:
     """Calls, tokens and the time of replicas in a time, which is widened to whole hours. With `format=csv` as CSV."""
     query, caller, services = parse_query(request, UsageQuery), caller_of(request), services_of(request)
     start, end = read_moment(query.start, "from"), read_moment(query.end, "to")
-    await asyncio.to_thread(services.ledger_writer.flush)
+    await asyncio.to_thread(services.billing.ledger_writer.flush)
     project = caller.only_project
-    report = await asyncio.to_thread(partial(services.usage.report, query.by, start, end, project=project))
+    report = await asyncio.to_thread(partial(services.billing.usage.report, query.by, start, end, project=project))
     return Response(write_usage(report), media_type="text/csv") if query.format == "csv" else json_response(report)

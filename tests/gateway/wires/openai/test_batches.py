@@ -76,7 +76,7 @@ def ended(client: openai.OpenAI, services: Services, monkeypatch: pytest.MonkeyP
         return end_and_tell
 
     for name in ("end", "fail"):
-        monkeypatch.setattr(services.batches, name, watched(getattr(services.batches, name)))
+        monkeypatch.setattr(services.data.batches, name, watched(getattr(services.data.batches, name)))
 
     def ended(batch: Batch) -> Batch:
         with has_ended:

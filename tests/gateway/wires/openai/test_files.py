@@ -32,7 +32,7 @@ def client(served: str) -> Iterator[openai.OpenAI]:
 
 
 def on_disk(services: Services) -> set[str]:
-    return {path.name for path in services.files.folder.iterdir()} - {"lock"}
+    return {path.name for path in services.data.files.folder.iterdir()} - {"lock"}
 
 
 def test_a_file_is_returned_unchanged(client: openai.OpenAI, services: Services, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_range_of_a_file_is_read(
 
 def test_a_file_that_is_deleted_at_this_moment_is_missing(client: openai.OpenAI, services: Services) -> None:
     file = client.files.create(file=("lines.jsonl", LINES), purpose="batch")
-    services.files.path(file.id).unlink()
+    services.data.files.path(file.id).unlink()
     with pytest.raises(openai.NotFoundError, match="There is no file"):
         client.files.content(file.id)
 
@@ -221,7 +221,7 @@ async def test_a_large_file_is_never_held_in_memory(http: httpx.AsyncClient, ser
         tracemalloc.stop()
     assert reply.json()["bytes"] == num_pieces * len(piece)
     assert peak < 16 * len(piece)
-    with services.files.open(reply.json()["id"]) as content:
+    with services.data.files.open(reply.json()["id"]) as content:
         assert content.seek(0, os.SEEK_END) == num_pieces * len(piece)
 
 

@@ -45,7 +45,8 @@ async def test_a_stored_response_survives_a_restart(
 ) -> None:
     response = (await http.post(PATH, json=ASKED)).json()
     reopened = Database(database_url)
-    restarted = create_app(dataclasses.replace(services, responses=KeptResponses(reopened, services.encryption)))
+    data = dataclasses.replace(services.data, responses=KeptResponses(reopened, services.encryption))
+    restarted = create_app(dataclasses.replace(services, data=data))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(restarted), base_url="http://llmos") as later:
         reply = await later.get(f"{PATH}/{response['id']}", headers={"x-api-key": KEY})
     reopened.close()

@@ -56,11 +56,11 @@ def sync(services: Services, tmp_path: Path) -> Callable[[str], None]:
     """Return a function that does what the job does."""
 
     def sync(id: str) -> None:
-        stores = services.vector_stores
-        knowledge = services.knowledge.of("owner")
+        stores = services.data.vector_stores
+        knowledge = services.data.knowledge.of("owner")
         embedder = Embedder(ref=MINILM.ref)
         sync_files(
-            stores, stores.get("owner", id), services.files, knowledge, lambda ref: embedder, tmp_path / "copies"
+            stores, stores.get("owner", id), services.data.files, knowledge, lambda ref: embedder, tmp_path / "copies"
         )
 
     return sync
@@ -264,7 +264,7 @@ def test_file_search_finds_the_documents_of_knowledge_by_its_name(
 ) -> None:
     (tmp_path / "hours.md").write_text(HOURS)
     source = SourceDocument(name="hours.md", path=tmp_path / "hours.md")
-    sync_documents(services.knowledge.of("owner"), "faq", [source], lambda ref: Embedder(ref=MINILM.ref))
+    sync_documents(services.data.knowledge.of("owner"), "faq", [source], lambda ref: Embedder(ref=MINILM.ref))
     for id in ("faq", "faq@1"):
         (result, *_) = search_by_model(client, model, id, "When is it closed?").results
         assert (result.file_id, result.filename) == ("hours.md", "hours.md")
@@ -276,7 +276,7 @@ def test_scores_are_cosines_also_where_knowledge_is_searched_by_words(
 ) -> None:
     (tmp_path / "hours.md").write_text(HOURS)
     source = SourceDocument(name="hours.md", path=tmp_path / "hours.md")
-    knowledge = services.knowledge.of("owner")
+    knowledge = services.data.knowledge.of("owner")
     version = sync_documents(knowledge, "faq", [source], lambda ref: Embedder(ref=MINILM.ref))
     keep_report(knowledge, version, KnowledgeEvalDescription(mode="text"))
     assert all(each.score > 0 for each in client.vector_stores.search("faq", query="closed"))

@@ -31,7 +31,7 @@ async def create_batch(request: Request) -> Response:
     body = await parse_body(request, BatchRequest)
     body.check([path for path in ENDPOINTS if path in known_paths(request.app)])
     batch = await asyncio.to_thread(
-        services_of(request).batches.create,
+        services_of(request).data.batches.create,
         caller_of(request).project,
         endpoint=body.endpoint,
         input_file_id=body.input_file_id,
@@ -49,7 +49,7 @@ async def list_batches(request: Request) -> Response:
     """Returns the newest first. Accepts `after` and `limit`."""
     query = parse_query(request, BatchQuery)
     page = await asyncio.to_thread(
-        services_of(request).batches.list, caller_of(request).project, after=query.after, limit=query.limit
+        services_of(request).data.batches.list, caller_of(request).project, after=query.after, limit=query.limit
     )
     batches = [render_batch(batch) for batch in page.items]
     return json_response(BatchObjects.of(batches, [batch.id for batch in batches], has_more=page.has_more))
@@ -58,7 +58,7 @@ async def list_batches(request: Request) -> Response:
 @router.get("/{batch_id}", summary="Describe a batch", responses=openapi.answers(BatchObject))
 @requires(Permission.BATCHES_READ)
 async def get_batch(request: Request, batch_id: str) -> Response:
-    batch = await asyncio.to_thread(services_of(request).batches.get, caller_of(request).project, batch_id)
+    batch = await asyncio.to_thread(services_of(request).data.batches.get, caller_of(request).project, batch_id)
     return json_response(render_batch(batch))
 
 
@@ -66,5 +66,5 @@ async def get_batch(request: Request, batch_id: str) -> Response:
 @requires(Permission.BATCHES_WRITE, "batch.cancel")
 async def cancel_batch(request: Request, batch_id: str) -> Response:
     """Answers that are complete stay. The batch is `cancelling` until its files are written, and then `cancelled`."""
-    batch = await asyncio.to_thread(services_of(request).batches.cancel, caller_of(request).project, batch_id)
+    batch = await asyncio.to_thread(services_of(request).data.batches.cancel, caller_of(request).project, batch_id)
     return json_response(render_batch(batch))

@@ -47,7 +47,7 @@ async def upload_file(request: Request) -> Response:
     """`file`: with the purpose `batch`, requests, one JSON object per line; with `assistants` or `user_data`, a
     document for vector stores. It is written to disk while it arrives."""
     services = services_of(request)
-    incoming = await asyncio.to_thread(services.files.begin)
+    incoming = await asyncio.to_thread(services.data.files.begin)
     is_stored = False
     try:
         form = await read_form(request, "file", incoming.write, MAX_FILE_BYTES)
@@ -61,7 +61,7 @@ async def upload_file(request: Request) -> Response:
                 param="purpose",
             )
         file = await asyncio.to_thread(
-            services.files.finish,
+            services.data.files.finish,
             incoming,
             tenant=caller_of(request).project,
             purpose=upload.purpose,
@@ -87,7 +87,7 @@ async def list_files(request: Request) -> Response:
             param="purpose",
         )
     page = await asyncio.to_thread(
-        services_of(request).files.list,
+        services_of(request).data.files.list,
         caller_of(request).project,
         purpose=query.purpose,
         after=query.after,
@@ -102,7 +102,7 @@ async def list_files(request: Request) -> Response:
 @requires(Permission.FILES_READ)
 async def get_file(request: Request, file_id: str) -> Response:
     return json_response(
-        render_file(await asyncio.to_thread(services_of(request).files.get, caller_of(request).project, file_id))
+        render_file(await asyncio.to_thread(services_of(request).data.files.get, caller_of(request).project, file_id))
     )
 
 
@@ -114,7 +114,7 @@ async def get_file(request: Request, file_id: str) -> Response:
 )
 @requires(Permission.FILES_READ)
 async def get_file_content(request: Request, file_id: str) -> Response:
-    files = services_of(request).files
+    files = services_of(request).data.files
     file = await asyncio.to_thread(files.get, caller_of(request).project, file_id)
     try:
         content = await asyncio.to_thread(files.open, file.id)
@@ -129,7 +129,7 @@ async def get_file_content(request: Request, file_id: str) -> Response:
 async def delete_file(request: Request, file_id: str) -> Response:
     """It leaves all vector stores."""
     services, caller = services_of(request), caller_of(request)
-    await asyncio.to_thread(services.files.delete, caller.project, file_id)
-    for store in await asyncio.to_thread(services.vector_stores.forget_file, caller.project, file_id):
+    await asyncio.to_thread(services.data.files.delete, caller.project, file_id)
+    for store in await asyncio.to_thread(services.data.vector_stores.forget_file, caller.project, file_id):
         await sync_later(services, caller, store)
     return json_response(FileDeleted(id=file_id))

@@ -66,7 +66,7 @@ async def create_response(request: Request) -> AnswerResponse:
 
     if body.store:
         # Where nothing is kept, the answer says so.
-        body.store = await asyncio.to_thread(services.responses.keeps, caller.project)
+        body.store = await asyncio.to_thread(services.data.responses.keeps, caller.project)
 
     async def store(id: str, response: bytes) -> None:
         conversation = msgspec.json.encode([*history, *items])
@@ -77,7 +77,7 @@ async def create_response(request: Request) -> AnswerResponse:
             users=body.users(),
             previous_id=body.previous_response_id,
         )
-        await asyncio.to_thread(services.responses.keep, caller.project, stored)
+        await asyncio.to_thread(services.data.responses.keep, caller.project, stored)
 
     call, rounds = body.call(history, items, caller), Rounds(services.pipeline)
     searching = None
@@ -153,7 +153,7 @@ async def get_response(request: Request, response_id: str) -> HTTPResponse:
 @requires(Permission.INFERENCE, "response.remove")
 async def delete_response(request: Request, response_id: str) -> HTTPResponse:
     services = services_of(request)
-    await asyncio.to_thread(services.responses.remove, caller_of(request).project, response_id)
+    await asyncio.to_thread(services.data.responses.remove, caller_of(request).project, response_id)
     return json_response(ResponseDeleted(response_id))
 
 
@@ -222,7 +222,7 @@ async def _history(request: Request, previous_id: str | None) -> list[Item]:
 
 async def _stored(request: Request, id: str) -> KeptResponse:
     services = services_of(request)
-    return await asyncio.to_thread(services.responses.get, caller_of(request).project, id)
+    return await asyncio.to_thread(services.data.responses.get, caller_of(request).project, id)
 
 
 def _wants_results(request: Request) -> bool:

@@ -35,7 +35,7 @@ async def create_file_batch(request: Request, vector_store_id: str) -> Response:
     body = await parse_body(request, VectorStoreFileBatchRequest)
     services, caller = services_of(request), caller_of(request)
     batch, _ = await asyncio.to_thread(
-        services.vector_stores.attach, caller.project, vector_store_id, body.attachments(), is_batch=True
+        services.data.vector_stores.attach, caller.project, vector_store_id, body.attachments(), is_batch=True
     )
     assert batch is not None, "it was asked for"
     await sync_later(services, caller, vector_store_id)
@@ -47,7 +47,7 @@ async def create_file_batch(request: Request, vector_store_id: str) -> Response:
 async def get_file_batch(request: Request, vector_store_id: str, batch_id: str) -> Response:
     services, project = services_of(request), caller_of(request).project
     await end_abandoned(services, project, vector_store_id)
-    batch = await asyncio.to_thread(services.vector_stores.batch, project, vector_store_id, batch_id)
+    batch = await asyncio.to_thread(services.data.vector_stores.batch, project, vector_store_id, batch_id)
     return await _described(request, vector_store_id, batch)
 
 
@@ -58,7 +58,7 @@ async def get_file_batch(request: Request, vector_store_id: str, batch_id: str) 
 async def cancel_file_batch(request: Request, vector_store_id: str, batch_id: str) -> Response:
     """Its files that are in progress are not searched. Those that are read already stay."""
     services, caller = services_of(request), caller_of(request)
-    batch = await asyncio.to_thread(services.vector_stores.cancel_batch, caller.project, vector_store_id, batch_id)
+    batch = await asyncio.to_thread(services.data.vector_stores.cancel_batch, caller.project, vector_store_id, batch_id)
     await sync_later(services, caller, vector_store_id)
     return await _described(request, vector_store_id, batch)
 
@@ -75,6 +75,6 @@ async def list_batch_files(request: Request, vector_store_id: str, batch_id: str
 
 
 async def _described(request: Request, vector_store_id: str, batch: FileBatch) -> Response:
-    stores, project = services_of(request).vector_stores, caller_of(request).project
+    stores, project = services_of(request).data.vector_stores, caller_of(request).project
     store = await asyncio.to_thread(stores.get, project, vector_store_id)
     return json_response(render_batch(store, batch))

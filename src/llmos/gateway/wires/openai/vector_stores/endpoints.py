@@ -44,7 +44,7 @@ async def create_vector_store(request: Request) -> Response:
     """Its files are read by a job; until then they are `in_progress`."""
     body = await parse_body(request, VectorStoreRequest)
     services, caller = services_of(request), caller_of(request)
-    stores = services.vector_stores
+    stores = services.data.vector_stores
 
     def create() -> VectorStore:
         store = stores.create(
@@ -78,7 +78,7 @@ async def create_vector_store(request: Request) -> Response:
 @requires(Permission.KNOWLEDGE_READ)
 async def list_vector_stores(request: Request) -> Response:
     query = parse_query(request, VectorStoresQuery)
-    stores = services_of(request).vector_stores
+    stores = services_of(request).data.vector_stores
     part = await asyncio.to_thread(stores.list, caller_of(request).project, query.page())
     now = utc_now()
     data = [render_store(store, now) for store in part.items]
@@ -90,7 +90,7 @@ async def list_vector_stores(request: Request) -> Response:
 async def get_vector_store(request: Request, vector_store_id: str) -> Response:
     services, project = services_of(request), caller_of(request).project
     await end_abandoned(services, project, vector_store_id)
-    store = await asyncio.to_thread(services.vector_stores.get, project, vector_store_id)
+    store = await asyncio.to_thread(services.data.vector_stores.get, project, vector_store_id)
     return json_response(render_store(store, utc_now()))
 
 
@@ -104,7 +104,7 @@ async def get_vector_store(request: Request, vector_store_id: str) -> Response:
 async def update_vector_store(request: Request, vector_store_id: str) -> Response:
     """`metadata` takes the place of what is there."""
     body = await parse_body(request, VectorStoreUpdate)
-    stores = services_of(request).vector_stores
+    stores = services_of(request).data.vector_stores
     store = await asyncio.to_thread(stores.update, caller_of(request).project, vector_store_id, body.changes())
     return json_response(render_store(store, utc_now()))
 
@@ -113,7 +113,7 @@ async def update_vector_store(request: Request, vector_store_id: str) -> Respons
 @requires(Permission.KNOWLEDGE_WRITE, "vector_store.remove")
 async def delete_vector_store(request: Request, vector_store_id: str) -> Response:
     """Its files stay in /v1/files."""
-    stores = services_of(request).vector_stores
+    stores = services_of(request).data.vector_stores
     await asyncio.to_thread(stores.remove, caller_of(request).project, vector_store_id)
     return json_response(VectorStoreDeleted(id=vector_store_id))
 

@@ -40,7 +40,7 @@ async def attach_file(request: Request, vector_store_id: str) -> Response:
     """A job reads it; until then it is `in_progress`. One that is in it takes the new attributes."""
     body = await parse_body(request, VectorStoreFileRequest)
     services, caller = services_of(request), caller_of(request)
-    stores = services.vector_stores
+    stores = services.data.vector_stores
     await asyncio.to_thread(stores.attach, caller.project, vector_store_id, [body.attachment()], is_batch=False)
     await sync_later(services, caller, vector_store_id)
     return await _described(request, vector_store_id, body.file_id)
@@ -76,7 +76,7 @@ async def update_store_file(request: Request, vector_store_id: str, file_id: str
     found by those that it had."""
     body = await parse_body(request, VectorStoreFileUpdate)
     services, caller = services_of(request), caller_of(request)
-    stores = services.vector_stores
+    stores = services.data.vector_stores
     await asyncio.to_thread(stores.set_attributes, caller.project, vector_store_id, file_id, body.attributes)
     await sync_later(services, caller, vector_store_id)
     return await _described(request, vector_store_id, file_id)
@@ -89,7 +89,7 @@ async def update_store_file(request: Request, vector_store_id: str, file_id: str
 async def detach_file(request: Request, vector_store_id: str, file_id: str) -> Response:
     """No search finds it from now on. It stays in /v1/files."""
     services, caller = services_of(request), caller_of(request)
-    await asyncio.to_thread(services.vector_stores.detach, caller.project, vector_store_id, file_id)
+    await asyncio.to_thread(services.data.vector_stores.detach, caller.project, vector_store_id, file_id)
     await sync_later(services, caller, vector_store_id)
     return json_response(VectorStoreFileDeleted(id=file_id))
 
@@ -105,8 +105,8 @@ async def get_store_file_content(request: Request, vector_store_id: str, file_id
     services, project = services_of(request), caller_of(request).project
 
     def read() -> str:
-        file = services.vector_stores.file(project, vector_store_id, file_id)
-        knowledge = services.knowledge.of(project)
+        file = services.data.vector_stores.file(project, vector_store_id, file_id)
+        knowledge = services.data.knowledge.of(project)
         version = knowledge.newest(vector_store_id)
         if version is None or not file.is_searchable:
             raise Conflict(f"{file_id} has the status {file.status}: its text isn't there.", param="file_id")
@@ -120,7 +120,7 @@ async def listed_files(request: Request, vector_store_id: str, batch: str | None
     query = parse_query(request, VectorStoreFilesQuery)
     services, project = services_of(request), caller_of(request).project
     await end_abandoned(services, project, vector_store_id)
-    stores = services.vector_stores
+    stores = services.data.vector_stores
     store = await asyncio.to_thread(stores.get, project, vector_store_id)
     part = await asyncio.to_thread(
         stores.files, project, vector_store_id, query.page(), batch=batch, status=query.status()
@@ -130,6 +130,6 @@ async def listed_files(request: Request, vector_store_id: str, batch: str | None
 
 
 async def _described(request: Request, vector_store_id: str, file_id: str) -> Response:
-    stores, project = services_of(request).vector_stores, caller_of(request).project
+    stores, project = services_of(request).data.vector_stores, caller_of(request).project
     store = await asyncio.to_thread(stores.get, project, vector_store_id)
     return json_response(render_file(store, await asyncio.to_thread(stores.file, project, vector_store_id, file_id)))

@@ -79,11 +79,11 @@ class VectorStoreSearch:
 
     @property
     def _knowledge(self) -> ProjectKnowledge:
-        return self._services.knowledge.of(self._caller.project)
+        return self._services.data.knowledge.of(self._caller.project)
 
     def _source(self, id: str) -> Source:
         """Raises NotFound, and Conflict for a vector store that has expired."""
-        project, stores = self._caller.project, self._services.vector_stores
+        project, stores = self._caller.project, self._services.data.vector_stores
         if not id.startswith(_PREFIX):
             return Source(version=_named(self._knowledge, id), files=None)
         stores.get_live(project, id)
