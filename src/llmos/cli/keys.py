@@ -18,7 +18,7 @@ from llmos.core.suggest import nearest
 
 if TYPE_CHECKING:
     from llmos.cli.control.port import ControlPort
-    from llmos.client.control_calls import Limits
+    from llmos.client.security_calls import Limits
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, such as key-3f….")]
 

@@ -13,7 +13,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
-    from llmos.client.control_calls import Limits
+    from llmos.client.security_calls import Limits
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The project.")]
 

@@ -1,8 +1,8 @@
 """The client of an LLMOS server. It depends on httpx and msgspec only.
 
 The rules of a call (what is sent, how a reply is read, when to retry) are written once and without input or output: in
-calls.py and control_calls.py (requests and replies) and flows.py (retries and streams). blocking.py and asynchronous.py
-run them.
+calls.py and the files NOUN_calls.py (requests and replies), and in flows.py (retries and streams). blocking.py and
+asynchronous.py run them.
 
 Names are fetched when they are first used: an application framework that only needs the kinds of answers doesn't load
 httpx.

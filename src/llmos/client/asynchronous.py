@@ -12,29 +12,11 @@ from llmos.client.activity_calls import get_activity
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
 from llmos.client.async_app_versions import AsyncApps
 from llmos.client.async_apps import AsyncHandoffs, AsyncRuns, AsyncSessions
-from llmos.client.async_billing import AsyncCredit, AsyncLedger, AsyncPlans
-from llmos.client.async_control import (
-    AsyncAudit,
-    AsyncBudgets,
-    AsyncDeployments,
-    AsyncEncryption,
-    AsyncErasures,
-    AsyncGuardrails,
-    AsyncJobs,
-    AsyncKeys,
-    AsyncPolicies,
-    AsyncPrices,
-    AsyncProjects,
-    AsyncProviders,
-    AsyncReceipts,
-    AsyncRollouts,
-    AsyncRoutes,
-    AsyncSignatures,
-    AsyncUsage,
-    AsyncUsers,
-)
+from llmos.client.async_billing import AsyncBudgets, AsyncCredit, AsyncLedger, AsyncPlans, AsyncPrices, AsyncUsage
+from llmos.client.async_control import AsyncJobs, AsyncPolicies, AsyncSignatures
 from llmos.client.async_conversations import AsyncConversations
 from llmos.client.async_datasets import AsyncDatasets
+from llmos.client.async_deployments import AsyncDeployments, AsyncProviders, AsyncRollouts, AsyncRoutes
 from llmos.client.async_evals import AsyncEvals
 from llmos.client.async_exporters import AsyncExporters
 from llmos.client.async_feedback import AsyncFeedback
@@ -44,6 +26,16 @@ from llmos.client.async_knowledge import AsyncKnowledge
 from llmos.client.async_logs import AsyncLogs
 from llmos.client.async_naming import AsyncAliases, AsyncLabels, AsyncVersionedNoun
 from llmos.client.async_prompts import AsyncPrompts
+from llmos.client.async_security import (
+    AsyncAudit,
+    AsyncEncryption,
+    AsyncErasures,
+    AsyncGuardrails,
+    AsyncKeys,
+    AsyncProjects,
+    AsyncReceipts,
+    AsyncUsers,
+)
 from llmos.client.async_webhooks import AsyncWebhooks
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions

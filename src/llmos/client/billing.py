@@ -1,17 +1,20 @@
-"""Plans, prepaid credit, and the entries of the ledger."""
+"""Usage, prices, budgets, plans, prepaid credit, and the entries of the ledger."""
 
 import builtins
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 from uuid import uuid4
 
 from llmos.client import billing_calls as calls
 from llmos.client.control import Noun
+from llmos.core.schemas.budgets import BudgetDescription, BudgetFields
 from llmos.core.schemas.credit import CreditDescription
 from llmos.core.schemas.ledger import LedgerEntryDescription
 from llmos.core.schemas.ledger_verification import LedgerVerification
 from llmos.core.schemas.plans import PlanAssignment, PlanDescription
+from llmos.core.schemas.prices import PriceBookDescription, PriceExample
+from llmos.core.schemas.usage import UsageReport
 
 
 class Plans(Noun):
@@ -74,3 +77,54 @@ class Ledger(Noun):
         Times without a zone are those of this machine.
         """
         return self._client._request(calls.verify_ledger(start, end))
+
+
+class Usage(Noun):
+    """The consumption."""
+
+    def report(self, by: str, *, start: datetime | None = None, end: datetime | None = None) -> UsageReport:
+        """Return the usage by project, key, user, route, model, app or day.
+
+        start, end: the time, widened to whole hours; by default the last thirty days.
+        """
+        return self._client._request(calls.get_usage(by, start, end))
+
+
+class Budgets(Noun):
+    """Budgets: what keys, users, projects and the installation may consume."""
+
+    def set(self, name: str, **fields: Unpack[BudgetFields]) -> BudgetDescription:
+        """Add a budget, or change it: `set("team", project="acme", unit="money", limit="50", currency="EUR")`."""
+        return self._client._request(calls.set_budget(name, fields))
+
+    def list(self) -> builtins.list[BudgetDescription]:
+        """Return the budgets by name."""
+        return self._client._request(calls.list_budgets())
+
+    def get(self, name: str, *, user: str | None = None) -> BudgetDescription:
+        """Return a budget. user: of one for each user, only what this one has used."""
+        return self._client._request(calls.get_budget(name, user))
+
+    def remove(self, name: str) -> None:
+        """Remove a budget. What was used stays in the ledger."""
+        self._client._request(calls.remove_budget(name))
+
+
+class Prices(Noun):
+    """The prices of calls."""
+
+    def set(self, document: Mapping[str, Any]) -> PriceBookDescription:
+        """Add a version of all prices: an object with currency, prices and from, a time; by default now."""
+        return self._client._request(calls.set_prices(document))
+
+    def list(self) -> builtins.list[PriceBookDescription]:
+        """Return the versions, newest first."""
+        return self._client._request(calls.list_prices())
+
+    def get(self, version: int) -> PriceBookDescription:
+        return self._client._request(calls.get_prices(version))
+
+    def try_out(self, version: str = "", *, route: str = "", **numbers: int) -> PriceExample:
+        """Return what a call would cost. numbers: calls, input, cached_input, output, embedding, rated (tokens), and
+        replica_micros."""
+        return self._client._request(calls.try_prices(version, route, numbers))

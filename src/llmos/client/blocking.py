@@ -13,32 +13,14 @@ from llmos.client.activity_calls import get_activity
 from llmos.client.answers import Answer, Embeddings, Likelihood, ModelInfo, TokenCount
 from llmos.client.app_versions import Apps
 from llmos.client.apps import Handoffs, Runs, Sessions
-from llmos.client.billing import Credit, Ledger, Plans
+from llmos.client.billing import Budgets, Credit, Ledger, Plans, Prices, Usage
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
-from llmos.client.control import (
-    Audit,
-    Budgets,
-    Deployments,
-    Encryption,
-    Erasures,
-    Guardrails,
-    Jobs,
-    Keys,
-    Policies,
-    Prices,
-    Projects,
-    Providers,
-    Receipts,
-    Rollouts,
-    Routes,
-    Signatures,
-    Usage,
-    Users,
-)
+from llmos.client.control import Jobs, Policies, Signatures
 from llmos.client.conversations import Conversations
 from llmos.client.datasets import Datasets
+from llmos.client.deployments import Deployments, Providers, Rollouts, Routes
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.client.evals import Evals
@@ -52,6 +34,7 @@ from llmos.client.logs import Logs
 from llmos.client.naming import Aliases, Labels, VersionedNoun
 from llmos.client.naming_calls import MODELS
 from llmos.client.prompts import Prompts
+from llmos.client.security import Audit, Encryption, Erasures, Guardrails, Keys, Projects, Receipts, Users
 from llmos.client.webhooks import Webhooks
 from llmos.core.schemas.activity import ActivityDescription
 from llmos.core.schemas.cards import CardDescription

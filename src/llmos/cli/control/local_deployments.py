@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.cli.control.local import LocalControl
-    from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+    from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
     from llmos.core.jobs.jobs import Jobs
     from llmos.deployments.desired.deployment import Deployment
     from llmos.deployments.providers.providers import Providers

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.cli.control.local import LocalControl
-    from llmos.client.control_calls import KeySettings, Limits
+    from llmos.client.security_calls import KeySettings, Limits
     from llmos.gateway.kept_encryption import Discarded, KeptEncryption
     from llmos.security.guardrails.policies import GuardrailPolicies
     from llmos.security.keys import Keys

@@ -85,10 +85,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.client.answer_calls import AnswerFilters
-    from llmos.client.control_calls import DeploymentSettings, KeySettings, Limits, RolloutSettings, RouteSettings
     from llmos.client.dataset_calls import ImportSettings, Operators
+    from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
     from llmos.client.feedback_calls import FeedbackFilters
     from llmos.client.knowledge_calls import AddSettings, SearchSettings
+    from llmos.client.security_calls import KeySettings, Limits
     from llmos.security.signing_key import PublicKey
 
 OnNotice = Callable[[str], None]

@@ -16,10 +16,10 @@ from llmos.cli.control.local import LocalControl, accepts_connections
 from llmos.cli.control.port import MakeRequest, OnNotice
 from llmos.cli.output import stderr
 from llmos.client.call import Call
-from llmos.client.control import Guardrails
 from llmos.client.datasets import Datasets
 from llmos.client.knowledge import Knowledge
 from llmos.client.prompts import Prompts
+from llmos.client.security import Guardrails
 from llmos.client.upload_calls import OnBytes
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from llmos.client import Client
-    from llmos.client.control_calls import DeploymentSettings
+    from llmos.client.deployment_calls import DeploymentSettings
     from llmos.security.signing_key import PublicKey
 
 D = TypeVar("D", bound=Description)

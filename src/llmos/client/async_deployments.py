@@ -1,0 +1,151 @@
+"""Routes, providers, rollouts and deployments, with awaited calls."""
+
+import builtins
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+from llmos.client import deployment_calls as calls
+from llmos.client.answers import DeploymentInfo, RouteInfo
+from llmos.client.async_control import AsyncNoun
+from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
+from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.providers import ProviderDescription
+from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
+from llmos.core.schemas.routes import RouteEvidence, RouteMove
+
+
+class AsyncRoutes(AsyncNoun):
+    """The names that callers ask for."""
+
+    async def list(self) -> builtins.list[RouteInfo]:
+        return await self._client._request(calls.list_routes())
+
+    async def get(self, name: str) -> RouteInfo:
+        """Raises NotFound, with the nearest names, for an unknown Route."""
+        return await self._client._request(calls.get_route(name))
+
+    async def set(self, name: str, target: str | Mapping[str, float], **settings: Unpack[RouteSettings]) -> RouteInfo:
+        """Create or replace a Route with one target, or with several and the percent of the calls that each gets.
+
+        A target is a model on the server, or remote:PROVIDER/MODEL; `settings` are those of `RouteSettings`.
+        Raises ModelNotFound for an unknown target.
+        """
+        return await self._client._request(calls.set_route(name, target, settings))
+
+    async def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteInfo:
+        """Replace the targets of a Route and their shares, all at once; its other settings stay."""
+        return await self._client._request(calls.set_weights(name, percent_of, reason))
+
+    async def history(self, name: str) -> Sequence[RouteMove]:
+        """Return the Route's changes, newest first: when, who, why, before and after."""
+        return await self._client._request(calls.route_history(name))
+
+    async def evidence(self, name: str) -> RouteEvidence:
+        """Return the outcomes of the Route's calls by target, as far as the server remembers."""
+        return await self._client._request(calls.route_evidence(name))
+
+    async def remove(self, name: str) -> None:
+        """Raises NotFound, with the nearest names, for an unknown Route."""
+        await self._client._request(calls.remove_route(name))
+
+
+class AsyncProviders(AsyncNoun):
+    """Services that run models elsewhere."""
+
+    async def list(self) -> Sequence[ProviderDescription]:
+        return await self._client._request(calls.list_providers())
+
+    async def add(
+        self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None
+    ) -> ProviderDescription:
+        """Add or change a provider; remote:NAME/MODEL is then a target of Routes. `kind`: openai or anthropic.
+
+        The key is stored encrypted and never returned.
+        """
+        return await self._client._request(calls.add_provider(name, kind, base_url, key))
+
+    async def models(self, name: str) -> Sequence[str]:
+        """Return the models of the provider. Raises an error if it can't be reached or rejects the key."""
+        return await self._client._request(calls.provider_models(name))
+
+    async def remove(self, name: str) -> None:
+        """Raises Conflict while a Route leads to it."""
+        await self._client._request(calls.remove_provider(name))
+
+
+class AsyncRollouts(AsyncNoun):
+    """Versions that take over Routes step by step."""
+
+    async def promote(self, version: str, route: str, **settings: Unpack[RolloutSettings]) -> RolloutDescription:
+        """Start to replace the targets of a Route by a Version, in steps. Returns at once; the server carries it out.
+
+        `settings` are those of `RolloutSettings`. Raises Conflict if the Route has a running Rollout, or if the
+        Version's card fails the project's limits.
+        """
+        return await self._client._request(calls.promote(version, route, settings))
+
+    async def list(self, route: str | None = None) -> Sequence[RolloutDescription]:
+        """Return the Rollouts, newest first."""
+        return await self._client._request(calls.list_rollouts(route))
+
+    async def get(self, id: int) -> RolloutDescription:
+        return await self._client._request(calls.get_rollout(id))
+
+    async def history(self, id: int) -> Sequence[RolloutEventDescription]:
+        """Return the events of a Rollout, oldest first, with the numbers that decided."""
+        return await self._client._request(calls.rollout_history(id))
+
+    async def roll_back(self, route: str) -> RolloutDescription:
+        """Undo the running or last Rollout of a Route at once. Raises Conflict if there is none to undo."""
+        return await self._client._request(calls.roll_back(route))
+
+
+class AsyncDeployments(AsyncNoun):
+    """Versions that are deployed or running. `name` is a Version, a Route or a model."""
+
+    async def list(self) -> builtins.list[DeploymentInfo]:
+        """Return the Versions that are deployed, and the others that the server runs."""
+        return await self._client._request(calls.list_deployments())
+
+    async def get(self, name: str) -> DeploymentInfo:
+        return await self._client._request(calls.get_deployment(name))
+
+    async def deploy(self, name: str, **settings: Unpack[DeploymentSettings]) -> DeploymentInfo:
+        """Keep a Version running on the server. Replaces the settings of an earlier deployment.
+
+        `settings` are those of `DeploymentSettings`. Raises BadRequest for settings that contradict each other, and
+        Conflict if the Version's card fails the project's limits.
+        """
+        return await self._client._request(calls.deploy(name, settings))
+
+    async def scale(
+        self,
+        name: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> DeploymentInfo:
+        """Change the number of replicas. Raises NotFound if the Version isn't deployed."""
+        limits = {"replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas}
+        return await self._client._request(calls.change_deployment(name, "scale", limits))
+
+    async def stop(self, name: str) -> DeploymentInfo:
+        """Unload a Version after its running requests finish; the next request loads it again.
+
+        Returns at once if it is deployed, otherwise when its process has ended. Raises NotFound if it doesn't run, and
+        Conflict if it is deployed with keep_warm.
+        """
+        return await self._client._request(calls.change_deployment(name, "sleep"))
+
+    async def wake(self, name: str) -> DeploymentInfo:
+        """Load a Version that is asleep. Raises NotFound if it isn't deployed."""
+        return await self._client._request(calls.change_deployment(name, "wake"))
+
+    async def remove(self, name: str) -> None:
+        """Undeploy a Version, and stop it after its running requests finish."""
+        await self._client._request(calls.remove_deployment(name))
+
+    async def history(self, name: str) -> builtins.list[DeploymentEventDescription]:
+        """Return the events of a deployment, oldest first."""
+        return await self._client._request(calls.deployment_history(name))
