@@ -23,7 +23,7 @@ from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, Conflict, NotFound, StoreFailed
 from llmos.core.store import blob_keys
 from llmos.core.store import store as store_module
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.engine.compression.recipe import Recipe
 from llmos.models import open_registry
 from llmos.models.deriving import derive

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.locks import locked
-from llmos.core.store.store import Store, digest_of
+from llmos.core.store.blob_files import digest_of
+from llmos.core.store.store import Store
 
 KEEP_SECONDS = 7 * 24 * 3600
 """Uploads that nobody went on with for this long are removed."""

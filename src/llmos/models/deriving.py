@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest, StoreFailed
 from llmos.core.progress import Progress, no_progress
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.engine.compression.recipe import Kind, Recipe
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version

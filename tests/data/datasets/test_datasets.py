@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, StoreFailed
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.data.datasets import segments
 from llmos.data.datasets import writer as writer_module
 from llmos.data.datasets.datasets import Datasets

@@ -20,8 +20,8 @@ from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
 from llmos.core.sources import Access, Download, Fetched, Selection
 from llmos.core.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
+from llmos.core.store.blob_files import digest_of
 from llmos.core.store.staging import StagingArea
-from llmos.core.store.store import digest_of
 
 _LOCATION = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>[\w./ -]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -15,8 +15,8 @@ from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
 from llmos.core.sources import Access, Download, Fetched, Selection
 from llmos.core.sources._download import TIMEOUT, HttpDownload, get_size, partial_size
+from llmos.core.store.blob_files import digest_of
 from llmos.core.store.staging import StagingArea
-from llmos.core.store.store import digest_of
 
 _HINT = "download the file yourself, and import it"
 _PIN = re.compile(r"sha256=[0-9a-f]{64}")

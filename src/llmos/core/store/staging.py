@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llmos.core.store.store import Store, digest_of
+from llmos.core.store.blob_files import digest_of
+from llmos.core.store.store import Store
 
 
 class StagingArea:

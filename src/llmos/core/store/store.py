@@ -33,16 +33,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.core.byte_progress import OnBytes
-from llmos.core.disk import sync_to_disk, write_all
+from llmos.core.disk import sync_to_disk
 from llmos.core.encryption.data_key import DataKey
-from llmos.core.encryption.sealed_file import ChunkBuffer, SealedWriter
-from llmos.core.encryption.sealed_path import CHUNK_BYTES as SEALED_CHUNK_BYTES
 from llmos.core.encryption.sealed_path import SealedFolder, SealedPath, plain_size
 from llmos.core.errors import BadModelFile, LLMOSError, NotFound, StoreFailed
 from llmos.core.locks import locked
+from llmos.core.store.blob_files import CHUNK_BYTES, digest_of, disk_errors, identity, seal_file, shifted, write_whole
 from llmos.core.store.blob_keys import BlobKeys
 
-_CHUNK_BYTES = 1 << 20
 _MAX_HELD_BYTES = 16 << 20
 """Encrypted files up to this size are decrypted once, into memory, when they are added."""
 _SCRATCH_SUFFIX = ".making"
@@ -159,7 +157,7 @@ class Store:
         (`on_wait` is called once before), and then finds them in the store. A .part may hold the bytes of an earlier
         attempt.
         """
-        with _disk_errors(self.path), ExitStack() as held:
+        with disk_errors(self.path), ExitStack() as held:
             self._make_folders()
             parts: dict[StoredFile, Path] = {}
             # All processes lock in the same order, so that two never wait for each other.
@@ -176,7 +174,7 @@ class Store:
 
         `on_wait` is called once before waiting for another process.
         """
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._make_folders()
             with locked(self._incoming / f"{key}.lock", on_wait=on_wait):
                 yield self._incoming / key
@@ -187,7 +185,7 @@ class Store:
 
         Where the store encrypts new blobs, the folder's files are encrypted, too.
         """
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._make_folders()
             for folder in self._incoming.glob(f"*{_SCRATCH_SUFFIX}"):
                 self._remove_abandoned(folder)
@@ -202,7 +200,7 @@ class Store:
     @contextmanager
     def disk_errors(self) -> Iterator[None]:
         """Turn errors of a full or unwritable disk into StoreFailed with advice."""
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             yield
 
     @contextmanager
@@ -218,7 +216,7 @@ class Store:
         """
         assert self._project is None, "see of_project()"
         size, encrypts = part.stat().st_size, self.encrypts()
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             digest = self._write_sealed(part, file.digest, on_bytes) if encrypts else digest_of(part, on_bytes)
         if encrypts or digest != file.digest:
             part.unlink()
@@ -229,7 +227,7 @@ class Store:
             )
         if encrypts:
             return
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             sync_to_disk(part)
             os.chmod(part, 0o444)
             blob = self.blob_path(file.digest)
@@ -243,13 +241,13 @@ class Store:
         the store encrypts new blobs, or the source is encrypted. Raises StoreFailed for a full disk, and where the file
         changes meanwhile.
         """
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._make_folders()
             if isinstance(source, SealedPath) and plain_size(source) <= _MAX_HELD_BYTES:
                 source = source.held()
             elif not isinstance(source, SealedPath):
                 source = source.resolve(strict=True)
-            before = _identity(source)
+            before = identity(source)
             digest, size = self._named(digest_of(source, on_bytes)), plain_size(source)
             if self.has(digest, size):
                 return digest, size
@@ -258,7 +256,7 @@ class Store:
                 is_changed = self._write_sealed(source, digest) != digest
             else:
                 self._link_or_copy(source, digest)
-            if is_changed or _identity(source) != before:
+            if is_changed or identity(source) != before:
                 raise StoreFailed(
                     f"{source} changed while it was imported. Import it again when no program writes to it."
                 )
@@ -274,8 +272,8 @@ class Store:
             return StagedBlob(digest=digest, size=len(content))
         path = Path(folder) / f"{secrets.token_hex(8)}.copy"
         key = self._key_finder().find_or_make(digest, self._project) if self.encrypts() else None
-        with _disk_errors(self.path):
-            _write_whole(content, path, key)
+        with disk_errors(self.path):
+            write_whole(content, path, key)
         return StagedBlob(digest=digest, size=len(content), path=path, key=key)
 
     def add_staged(self, staged: StagedBlob) -> None:
@@ -288,7 +286,7 @@ class Store:
                 return
             raise StoreFailed("Content that this shares with something else was removed meanwhile. Try again.")
         blob = self._plain(staged.digest) if staged.key is None else self._sealed_path(staged.digest)
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             os.replace(staged.path, blob)
             sync_to_disk(blob.parent)
 
@@ -299,7 +297,7 @@ class Store:
         damaged, and StoreFailed for a full disk; the blob stays as it was then.
         """
         plain = self._plain(digest)
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             if self.is_encrypted(digest):
                 plain.unlink(missing_ok=True)  # A process was killed before it deleted it.
                 return False
@@ -324,7 +322,7 @@ class Store:
         for digest in digests:
             path = self.blob_path(digest)
             try:
-                actual = digest_of(path, _shifted(on_bytes, num_done))
+                actual = digest_of(path, shifted(on_bytes, num_done))
                 num_done += plain_size(path)
             except OSError as error:
                 problems.append(Problem(digest, "is missing" if error.errno == errno.ENOENT else str(error.strerror)))
@@ -402,7 +400,7 @@ class Store:
 
     def check_room(self, needed_bytes: int, what: str) -> None:
         """Raise StoreFailed, with the numbers, unless `needed_bytes` more fit on the disk. `what` needs them."""
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             free = self.free_bytes()
         if needed_bytes > free:
             raise StoreFailed(
@@ -453,7 +451,7 @@ class Store:
         self.check_room(size, f"An encrypted copy of {source.name}")
         temporary = self._incoming / f"{secrets.token_hex(8)}.copy"
         try:
-            actual = self._named(_seal(source, temporary, key, on_bytes))
+            actual = self._named(seal_file(source, temporary, key, on_bytes))
             if actual != digest:
                 return actual
             os.replace(temporary, sealed)
@@ -485,7 +483,7 @@ class Store:
         self.check_room(source.stat().st_size, f"A copy of {source.name}")
         hashing = hashlib.sha256()
         with source.open("rb") as reader, copy.open("xb") as writer:
-            while chunk := reader.read(_CHUNK_BYTES):
+            while chunk := reader.read(CHUNK_BYTES):
                 hashing.update(chunk)
                 writer.write(chunk)
         if f"sha256:{hashing.hexdigest()}" != digest:
@@ -516,84 +514,7 @@ class Store:
 
     @contextmanager
     def _store_lock(self, mode: int) -> Iterator[None]:
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._make_folders()
             with locked(self.path / "lock", mode, keep=True):
                 yield
-
-
-def digest_of(path: Path, on_bytes: OnBytes | None = None) -> str:
-    """Return sha256:<hex> of a file's content."""
-    hashing, num_done = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as reader:
-        while chunk := reader.read(_CHUNK_BYTES):
-            hashing.update(chunk)
-            num_done += len(chunk)
-            if on_bytes is not None:
-                on_bytes(num_done)
-    return f"sha256:{hashing.hexdigest()}"
-
-
-def _seal(source: Path, target: Path, key: DataKey, on_bytes: OnBytes | None) -> str:
-    """Write an encrypted copy, wait until it is on the disk, and return the digest of what was read."""
-    hashing, num_done = hashlib.sha256(), 0
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-    try:
-        chunks = ChunkBuffer(SealedWriter(handle, key), SEALED_CHUNK_BYTES)
-        with source.open("rb", buffering=0) as reader:
-            while piece := reader.read(_CHUNK_BYTES):
-                hashing.update(piece)
-                chunks.write(piece)
-                num_done += len(piece)
-                if on_bytes is not None:
-                    on_bytes(num_done)
-        chunks.finish()
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return f"sha256:{hashing.hexdigest()}"
-
-
-def _write_whole(content: bytes, target: Path, key: DataKey | None) -> None:
-    """Write a file, encrypted if there is a key, and wait until it is on the disk."""
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-    try:
-        if key is None:
-            write_all(handle, content)
-        else:
-            writer, size = SealedWriter(handle, key), len(content)
-            for start in range(0, max(1, size), SEALED_CHUNK_BYTES):
-                end = start + SEALED_CHUNK_BYTES
-                writer.append(content[start:end], is_last=end >= size)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _shifted(on_bytes: OnBytes | None, num_before: int) -> OnBytes | None:
-    """Return a callback that counts on from `num_before`."""
-    return None if on_bytes is None else lambda num_done: on_bytes(num_before + num_done)
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Turn errors of a full or unwritable disk into StoreFailed with advice."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFailed(
-                f"The disk of {path} is full. Partial downloads are kept and will be resumed."
-                " Free some space and try again, or choose another LLMOS_HOME."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreFailed(
-                f"{error.filename or path} can't be read or written: {error.strerror}. Check its owner and permissions."
-            ) from error
-        raise
-
-
-def _identity(path: Path) -> tuple[int, int, int, int]:
-    """Return values that change when the file is replaced or written to."""
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -21,7 +21,7 @@ import numpy as np
 
 from llmos.core.errors import BadDocument, BadRequest
 from llmos.core.progress import Progress
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.data.documents.chunks import ChunkRecipe, cut_chunks, text_of
 from llmos.data.documents.document import PARSER_VERSION, Document
 from llmos.data.documents.parsing import parse_document

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from llmos.core.byte_progress import OnBytes
 from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, BadRequest, UntrustedModel
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.models.registry import Registry
 from llmos.models.signing.trusted_keys import Key, TrustedKeys, check_signing_key, read_key
 from llmos.models.versions.records import VersionRecord, statement_of

@@ -9,8 +9,8 @@ from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.progress import Progress
 from llmos.core.sources import Access, Fetched
 from llmos.core.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
+from llmos.core.store.blob_files import digest_of
 from llmos.core.store.staging import StagingArea
-from llmos.core.store.store import digest_of
 from llmos.models.versions.records import fields_of, read_record
 
 _LOCATION = re.compile(r"llmos:(?P<server>https?://[^/\s]+)/(?P<ref>[^/\s]+)")

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.names import check_name, parse_reference
 from llmos.core.progress import Progress
-from llmos.core.store.store import digest_of
+from llmos.core.store.blob_files import digest_of
 from llmos.engine.checkpoint.ignored_keys import FILE_NAME as IGNORED_KEYS_FILE
 from llmos.engine.checkpoint.ignored_keys import format_ignored_keys
 from llmos.engine.checkpoint.reranker_marks import reranker_marks

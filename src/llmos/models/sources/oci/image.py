@@ -20,8 +20,8 @@ from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.names import check_file_name
 from llmos.core.progress import Progress
 from llmos.core.sources._download import partial_size
+from llmos.core.store.blob_files import digest_of
 from llmos.core.store.staging import StagingArea
-from llmos.core.store.store import digest_of
 from llmos.models.model_files import select_model_files
 from llmos.models.sources.oci.artifacts import artifact_layer, is_unused
 from llmos.models.sources.oci.client import MANIFEST, Repository
