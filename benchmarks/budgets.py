@@ -1,4 +1,4 @@
-"""What it takes to hold calls against a budget: in groups, as the gateway does it, and a transaction for each call.
+"""The time that it takes to hold calls against a budget: in groups, as the gateway does it, and by a transaction each.
 
 python benchmarks/budgets.py                                   # SQLite, with the disk's own durability
 python benchmarks/budgets.py --database postgresql+psycopg://…  # an empty database

@@ -53,7 +53,7 @@ _READING_SECONDS = 0.2
 
 @dataclass
 class State:
-    """What a run has so far."""
+    """The results of a run so far."""
 
     kills: int = 0
     arrived: list[Arrived] = field(default_factory=list)

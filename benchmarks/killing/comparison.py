@@ -22,7 +22,7 @@ from support.ledger import check_sums, stored
 
 @dataclass(kw_only=True)
 class Found:
-    """What is wrong; all is well if each is empty."""
+    """Faults that were found; all is well if each is empty."""
 
     missing: list[str] = field(default_factory=list)
     """Answers that arrived and have no entry."""

@@ -42,7 +42,7 @@ _names = count()
 
 
 class World:
-    """What happens outside, where nobody can undo it, and an application in it."""
+    """The effects outside, which nobody can undo, and an application that has them."""
 
     def __init__(self, database: Database, encryption: Encryption) -> None:
         self.clock = MovedClock()

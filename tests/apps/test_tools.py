@@ -24,7 +24,7 @@ def app() -> App:
 
 
 def results(script: Script) -> list[str]:
-    """What the model was told of its calls."""
+    """Return the results of its calls that the model was given."""
     return [str(message["content"]) for message in script.prompts[-1].messages if message["role"] == "tool"]
 
 

@@ -36,7 +36,7 @@ NOW = datetime.fromtimestamp(AT, UTC)
 
 
 class Server:
-    """What one server counts with. `kill` ends it as a power cut does."""
+    """The counters of one server. `kill` ends it as a power cut does."""
 
     def __init__(self, database: Database, folder: Path, on_event: Callable[[ThresholdCrossed], None] = print) -> None:
         def listen(session: Session, event: ThresholdCrossed) -> None:

@@ -1,4 +1,4 @@
-"""What a search prints: places, quotes, and the words that the query has, too."""
+"""The output of a search: places, quotes, and the words that the query has, too."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which server is asked and which key it gets; above all, who never gets the owner's."""
+"""The choice of the server that is asked, and of the key that it gets; above all, who never gets the owner's."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an earlier version kept plain: it is read, and is encrypted without a loss at any point."""
+"""Data that an earlier version kept plain: it is read, and is encrypted without a loss at any point."""
 
 import os
 from datetime import UTC, datetime, timedelta

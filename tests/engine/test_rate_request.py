@@ -1,4 +1,4 @@
-"""What is wrong with a request to score texts is said before anything is computed, naming the text; and what is scored
+"""Faults of a request to score texts are said before anything is computed, naming the text; and what is scored
 are the tokens that the texts have behind their prompt."""
 
 import pytest

@@ -1,4 +1,4 @@
-"""What is fuzzed of data: files of rows, and documents. The first byte of an input says the suffix of its name."""
+"""The fuzz targets of data: files of rows, and documents. The first byte of an input says the suffix of its name."""
 
 import contextlib
 import itertools

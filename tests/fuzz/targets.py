@@ -1,4 +1,4 @@
-"""What is fuzzed: functions that take any bytes, and raise nothing but a bug.
+"""The fuzz targets: functions that take any bytes, and raise nothing but a bug.
 
 gguf          a model as one GGUF file: header, tensors, tokenizer, chat template
 safetensors   a model as a folder: config.json and model.safetensors in one input; see join_folder()

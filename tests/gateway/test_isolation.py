@@ -51,7 +51,7 @@ def database_kind() -> str:
 
 @pytest.fixture
 def foreign(services: Services, tmp_path: Any) -> dict[str, str]:
-    """What the project `rival` keeps: parameters of paths and their values."""
+    """Data that the project `rival` keeps: parameters of paths and their values."""
     for project in ("acme", "rival"):
         services.projects.create(project)
     file = upload(services.data.files)

@@ -27,7 +27,7 @@ LONG = [{"role": "user", "content": "word " * 20_000}]
 
 @pytest.fixture
 def scraped(running: Running) -> str:
-    """What a server says that has answered two calls, one of them with an error."""
+    """The metrics of a server that has answered two calls, one of them with an error."""
     with httpx.Client(base_url=running.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as http:
         ask: dict[str, Any] = {"model": "smollm2", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
         assert http.post("/v1/chat/completions", json=ask).status_code == 200

@@ -1,4 +1,4 @@
-"""What operators take from other rooms: the detectors of guardrails, and a real model's tokenizer."""
+"""Parts that operators take from other rooms: the detectors of guardrails, and a real model's tokenizer."""
 
 from pathlib import Path
 

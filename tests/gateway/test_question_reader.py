@@ -1,4 +1,4 @@
-"""What an embedding model can read of a question, by the real tokenizer of minilm."""
+"""The part of a question that an embedding model can read, by the real tokenizer of minilm."""
 
 from pathlib import Path
 from typing import cast

@@ -36,7 +36,7 @@ def time() -> Nanoseconds:
     params=["sqlite", *(pytest.param(each, marks=pytest.mark.process) for each in ("postgresql", "redis"))],
 )
 def kind(request: pytest.FixtureRequest) -> str:
-    """Where it is counted."""
+    """The place where it is counted."""
     kind: str = request.param
     return kind
 

@@ -1,4 +1,4 @@
-"""What is Redis' own in the counting of limits: its clock, expiry, and what happens while it is away."""
+"""Behavior that only Redis has in the counting of limits: its clock, expiry, and what happens while it is away."""
 
 import asyncio
 from collections.abc import Iterator

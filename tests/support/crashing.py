@@ -107,7 +107,7 @@ class CrashingRuns:
 
 @dataclass
 class CrashingServer:
-    """What an app works with in one process."""
+    """The collaborators of an app in one process."""
 
     sessions: CrashingSessions
     runs: CrashingRuns

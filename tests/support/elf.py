@@ -65,7 +65,7 @@ class ElfFile:
 
     @property
     def binds_at_load(self) -> bool:
-        """Whether the loader fills all tables of addresses at once, so that none stays writable."""
+        """Return whether the loader fills all tables of addresses at once, so that none stays writable."""
         (segment,) = self.segments_of(PT_DYNAMIC)
         entries = self._data[segment.offset : segment.offset + segment.num_bytes]
         return any(tag == DT_FLAGS and value & DF_BIND_NOW for tag, value in struct.iter_unpack("<QQ", entries))

@@ -1,4 +1,4 @@
-"""How llama.cpp's converter writes the tensors and metadata of families that it takes apart or reorders."""
+"""llama.cpp's way of writing the tensors and metadata of families that it takes apart or reorders."""
 
 from collections.abc import Mapping
 from typing import Any

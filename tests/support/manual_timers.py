@@ -64,7 +64,7 @@ class ManualTimers:
 
 
 class _Timer:
-    """What call_later() returns: a timer that can be cancelled."""
+    """The result of call_later(): a timer that can be cancelled."""
 
     def __init__(self, timers: ManualTimers, seconds: float, callback: Callable[[], None]) -> None:
         self._timers, self.seconds, self.callback = timers, seconds, callback

@@ -41,7 +41,7 @@ def _first_key() -> Key:
 
 
 class OidcProvider:
-    """What the next person is and how the next token is wrong; and what the server was asked."""
+    """A provider that a test scripts: the next person, the fault of the next token, and the requests that came."""
 
     def __init__(self, url: str) -> None:
         self.issuer = self.claimed_issuer = url

@@ -71,7 +71,7 @@ from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransf
 
 @dataclass(frozen=True, kw_only=True)
 class Scripted:
-    """What a test scripts of a gateway. `backends`: those of the pipeline; None: those over the pool."""
+    """The parts of a gateway that a test scripts. `backends`: those of the pipeline; None: those over the pool."""
 
     pool: Any
     registry: Any

@@ -24,7 +24,7 @@ _SUMMARIZE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """What happens to a session that doesn't fit into the model's context any more."""
+    """The treatment of a session that doesn't fit into the model's context any more."""
 
     overflow: Literal["error", "oldest", "summary"] = "error"
     """oldest: prompts begin with a later turn. summary: the same, behind a summary of the turns before it."""

@@ -41,7 +41,7 @@ class Costs:
 
 
 def a_turn(runs: AppRuns, sessions: AppSessions, session_id: str) -> None:
-    """What an application asks for one turn with a call of a tool."""
+    """Make the requests of one turn with a call of a tool."""
     described = sessions.get("acme", session_id)
     run = runs.begin("acme", new_run(session_id))
     sessions.turns("acme", session_id, first=described.first_turn)

@@ -1,4 +1,4 @@
-"""What knowledge keeps is encrypted under the keys of its project; what is being made is never plain on the disk."""
+"""All that knowledge keeps is encrypted under the keys of its project; nothing is ever plain on the disk."""
 
 import pytest
 

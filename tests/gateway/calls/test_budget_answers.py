@@ -1,4 +1,4 @@
-"""What budgets do to answers: refusals on every wire format, answers that end early, and what is released."""
+"""Effects of budgets on answers: refusals on every wire format, answers that end early, and what is released."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a call costs, in its answer and in its receipt: the cost of its entry in the ledger."""
+"""The cost of a call, in its answer and in its receipt: the cost of its entry in the ledger."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What each kind of call is counted for in the ledger: one test for each row of the table in docs/billing.md."""
+"""The count of each kind of call in the ledger: one test for each row of the table in docs/billing.md."""
 
 import asyncio
 import json

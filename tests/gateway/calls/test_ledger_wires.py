@@ -1,4 +1,4 @@
-"""What calls that end otherwise than they began are counted for, on every wire format: the table in docs/billing.md."""
+"""The count of calls that end otherwise than they began, on every wire format: the table in docs/billing.md."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""What the key of an application may do, by its app.yaml."""
+"""Permissions of the key of an application, by its app.yaml."""
 
 from llmos.core.schemas.app_manifests import AppManifest, KnowledgeManifest, PromptReference
 from llmos.gateway.hosted_apps.supervisor import permissions_of

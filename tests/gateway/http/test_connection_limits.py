@@ -1,4 +1,4 @@
-"""What a server spends on a client: connections, bytes of headers, and patience with slow ones."""
+"""Limits of what a server spends on a client: connections, bytes of headers, and patience with slow ones."""
 
 import asyncio
 import contextlib

@@ -20,7 +20,7 @@ CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 class Written:
-    """What a server has written to its log."""
+    """The lines that a server has written to its log."""
 
     def __init__(self, format: Any) -> None:
         self._stream = io.StringIO()

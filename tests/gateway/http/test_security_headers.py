@@ -1,4 +1,4 @@
-"""What every response says to browsers."""
+"""Headers of every response that tell browsers what a page may do."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Whose address a request comes from, behind a proxy and not."""
+"""The address that a request comes from, behind a proxy and not."""
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable

@@ -58,7 +58,7 @@ def registry(settings: Settings) -> Registry:
 
 @pytest.fixture
 def knowledge(registry: Registry, request: pytest.FixtureRequest) -> ProjectKnowledge:
-    """Of a project of each test's own."""
+    """Knowledge of a project of each test's own."""
     return open_knowledge(registry.database, registry.store).of(f"p{abs(hash(request.node.name))}")
 
 

@@ -1,4 +1,4 @@
-"""What is kept, on every kind of database; the other tests of the gateway use SQLite alone."""
+"""Fixtures of what is kept, on every kind of database; the other tests of the gateway use SQLite alone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is kept encrypted is discarded with its keys."""
+"""Encrypted data is discarded with its keys."""
 
 from pathlib import Path
 

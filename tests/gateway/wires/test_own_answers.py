@@ -1,4 +1,4 @@
-"""What LLMOS answers can be sent back to it, in every format, with the results of the calls in it."""
+"""Answers of LLMOS can be sent back to it, in every format, with the results of the calls in it."""
 
 import json
 from typing import Any

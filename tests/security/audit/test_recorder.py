@@ -1,4 +1,4 @@
-"""What changes nothing is recorded, too: at once the first time, and counted when it is repeated."""
+"""Actions that change nothing are recorded, too: at once the first time, and counted when it is repeated."""
 
 import pytest
 

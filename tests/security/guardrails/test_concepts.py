@@ -1,4 +1,4 @@
-"""What the words of fifteen languages are about."""
+"""The subjects of words in fifteen languages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What each kind of guardrail finds and what it leaves alone."""
+"""Texts that each kind of guardrail finds, and those that it leaves alone."""
 
 from dataclasses import replace
 from functools import cache

@@ -1,4 +1,4 @@
-"""How likely a passage is, by the weights of what is in it."""
+"""The likelihood of a passage, by the weights of what is in it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a page holds and doesn't show."""
+"""Text that a page holds and doesn't show."""
 
 import pytest
 

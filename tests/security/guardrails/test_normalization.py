@@ -1,4 +1,4 @@
-"""What a text says, however it is spelled."""
+"""The meaning of a text, however it is spelled."""
 
 import base64
 import codecs

@@ -1,4 +1,4 @@
-"""What the guardrail prompt_injection finds. How often it does is in the report on the page of guardrails."""
+"""Texts that the guardrail prompt_injection finds. Its rates are in the report on the page of guardrails."""
 
 import base64
 from typing import Any

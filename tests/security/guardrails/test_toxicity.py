@@ -1,4 +1,4 @@
-"""What the guardrail toxicity finds, and that it is the same for every group of people."""
+"""Texts that the guardrail toxicity finds, and that it is the same for every group of people."""
 
 from typing import Any
 

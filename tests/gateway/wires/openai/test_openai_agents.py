@@ -28,7 +28,7 @@ QUIET = RunConfig(tracing_disabled=True)  # Traces go to OpenAI.
 
 
 class Mood(BaseModel):
-    """How somebody feels."""
+    """A feeling of somebody."""
 
     mood: Literal["happy", "sad"]
     stars: Annotated[int, Field(ge=1, le=5)]

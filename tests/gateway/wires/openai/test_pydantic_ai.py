@@ -20,7 +20,7 @@ OrderId = Annotated[str, Field(pattern="^[A-Z]{2}[0-9]{6}$")]
 
 
 class Mood(BaseModel):
-    """How somebody feels."""
+    """A feeling of somebody."""
 
     mood: Literal["happy", "sad"]
     stars: Annotated[int, Field(ge=1, le=5)]

@@ -1,4 +1,4 @@
-"""What a service of your own, or of others, finds in texts that are sent to it over HTTP."""
+"""Findings of a service, your own or another's, in texts that are sent to it over HTTP."""
 
 import os
 import re
