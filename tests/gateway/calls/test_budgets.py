@@ -63,8 +63,8 @@ def client_of(services: Services) -> httpx.AsyncClient:
 
 def settle(*gateways: Services) -> None:
     for each in gateways:
-        each.ledger_writer.flush()
-        each.reservations.flush()
+        each.billing.ledger_writer.flush()
+        each.billing.reservations.flush()
 
 
 async def test_of_200_calls_on_a_budget_that_pays_for_10_exactly_10_are_answered(
