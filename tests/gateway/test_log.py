@@ -17,7 +17,7 @@ from llmos.core.log_lines import render_text
 from llmos.deployments.desired.deployment import DeploymentEvent
 from llmos.gateway.calls.call import ModelCall
 from llmos.gateway.calls.record import Recorder
-from llmos.gateway.log import Log, LogSink, MessageHandler, current_request, log_deployment_event
+from llmos.gateway.log import Log, LogSink, MessageHandler, current_request, log_deployment_event, messages_logged
 from llmos.security.callers import owner
 from llmos.security.guardrails.policy import open_policy
 from llmos.security.guardrails.screening import Screening
@@ -167,3 +167,29 @@ def test_a_message_of_the_code_has_the_id_of_the_request_that_it_is_about(tmp_pa
     (line,) = files.read(LogFilter(request="req_7")).data
     assert (line["event"], line["level"], line["message"]) == ("message", "error", "It broke 2 times")
     assert render_text(line) == "2026-11-29T14:36:42Z message error req_7 llmos.test It broke 2 times"
+
+
+def test_a_standard_error_that_nobody_reads_stops_nobody_who_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, begun = threading.Event(), threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            goes_on.wait()
+            return super().write(text)
+
+    stderr = Stuck()
+    monkeypatch.setattr("sys.stderr", stderr)
+    monkeypatch.setattr("llmos.gateway.log._MAX_WAITING", 2)
+    with messages_logged(Log("off", io.StringIO())):
+        logging.getLogger("llmos.test").warning("The first one is being written")
+        begun.wait()
+        for name in ("llmos.test", "uvicorn.error", "asyncio", "llmos.test"):
+            logging.getLogger(name).warning("A message of %s", name)
+        goes_on.set()
+    assert stderr.getvalue().splitlines() == [
+        "The first one is being written",
+        "(2 lines before this one are lost)",
+        "A message of llmos.test",
+        "A message of uvicorn.error",
+    ]

@@ -71,11 +71,11 @@ class LogFiles:
         self._max_file_bytes = max_bytes // NUM_FILES
         self._file: BinaryIO | None = None
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line. A disk that is full loses lines, and stops nothing."""
+    def write(self, *lines: Mapping[str, Any]) -> None:
+        """Append lines. A disk that is full loses lines, and stops nothing."""
         with suppress(OSError):
             file = self._opened()
-            file.write(_encode(line) + b"\n")
+            file.write(b"".join([_encode(line) + b"\n" for line in lines]))
             if file.tell() > self._max_file_bytes:
                 self._rotate(file)
 

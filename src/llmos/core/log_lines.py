@@ -38,4 +38,6 @@ def _render_finding(found: Mapping[str, str]) -> str:
 
 def _printable(text: str) -> str:
     """Escape what could look like another line: names and users come from callers."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

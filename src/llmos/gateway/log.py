@@ -18,11 +18,11 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.config import LogFormat
@@ -40,6 +40,9 @@ _PROBES = ("/health/", "/v2/health/", "/metrics")
 """The paths that monitoring asks for every few seconds."""
 
 _MAX_WAITING = 10_000
+_MAX_AT_ONCE = 256
+"""Lines that are written together."""
+
 _MAX_PATH = 200
 _FLUSH_SECONDS = 1.0
 _GROUP_SECONDS = 0.02
@@ -51,11 +54,19 @@ class Log:
     """Writes events, and what the server says to its user, to a stream. Any thread may use it; nothing waits for the
     stream, so that a server whose output nobody reads goes on, and ends."""
 
-    def __init__(self, format: LogFormat, stream: TextIO | None = None, files: LogFiles | None = None) -> None:
-        """`stream`: None for the standard output. `files`: get the events, too, also if the stream doesn't."""
+    def __init__(
+        self,
+        format: LogFormat,
+        stream: TextIO | None = None,
+        files: LogFiles | None = None,
+        *,
+        standard: Literal["stdout", "stderr"] = "stdout",
+    ) -> None:
+        """`stream`: None for the standard one that `standard` names. `files`: get the events, too, also if the stream
+        doesn't."""
         self._is_off, self._files = format == "off", files
         self._render: Callable[[Event], str] = _render_json if format == "json" else render_text
-        self._stream = stream
+        self._stream, self._standard = stream, standard
         self._waiting: queue.SimpleQueue[Event | str | None] = queue.SimpleQueue()
         self._num_lost = 0
         self._closing = threading.Event()
@@ -90,46 +101,65 @@ class Log:
             self._waiting.put(line)
 
     def _write_all(self) -> None:
-        with contextlib.nullcontext(self._stream) if self._stream is not None else _own_stdout() as stream:
-            while (line := self._waiting.get()) is not None:
-                if self._num_lost and not isinstance(line, str):
-                    num_lost, self._num_lost = self._num_lost, 0
-                    line = {**line, "lost_lines": num_lost}
-                self._write(line, stream)
-                if self._waiting.empty():
-                    self._flush(stream)
+        with contextlib.nullcontext(self._stream) if self._stream is not None else _own(self._standard) as stream:
+            is_open = True
+            while is_open:
+                lines = self._next_lines()
+                is_open = lines[-1] is not None
+                self._write([line for line in lines if line is not None], stream)
+                if is_open and self._waiting.empty():
                     # To wake this thread for each line would cost each call.
                     self._closing.wait(_GROUP_SECONDS)
-            self._flush(stream)
         if self._files is not None:
             self._files.close()
 
-    def _write(self, line: Event | str, stream: TextIO) -> None:
-        if not isinstance(line, str):
-            if self._files is not None:
-                self._files.write(line)
-            if self._is_off:
-                return
+    def _next_lines(self) -> list[Event | str | None]:
+        """Wait for a line, and return it with those that wait behind it. The last one is None if there are no more."""
+        lines = [self._waiting.get()]
+        while lines[-1] is not None and len(lines) < _MAX_AT_ONCE and not self._waiting.empty():
+            lines.append(self._waiting.get())
+        if self._num_lost and lines[0] is not None:
+            num_lost, self._num_lost = self._num_lost, 0
+            lines[0] = _with_lost(lines[0], num_lost)
+        return lines
+
+    def _write(self, lines: Sequence[Event | str], stream: TextIO) -> None:
+        events = [line for line in lines if not isinstance(line, str)]
+        if events and self._files is not None:
+            self._files.write(*events)
+        shown = [
+            line if isinstance(line, str) else self._render(line)
+            for line in lines
+            if isinstance(line, str) or not self._is_off
+        ]
+        if not shown:
+            return
         # Serving continues if nobody reads the output.
         with contextlib.suppress(OSError, ValueError):
-            stream.write((line if isinstance(line, str) else self._render(line)) + "\n")
-
-    def _flush(self, stream: TextIO) -> None:
+            stream.write("\n".join(shown) + "\n")
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
 
 
+def _with_lost(line: Event | str, num_lost: int) -> Event | str:
+    """Return the line with the number of those before it that are lost."""
+    if isinstance(line, str):
+        return f"({num_lost} line{'s' * (num_lost != 1)} before this one are lost)\n{line}"
+    return {**line, "lost_lines": num_lost}
+
+
 @contextlib.contextmanager
-def _own_stdout() -> Iterator[TextIO]:
-    """Open the standard output as a file of its own: the process can't end while a thread waits in sys.stdout."""
+def _own(standard: Literal["stdout", "stderr"]) -> Iterator[TextIO]:
+    """Open a standard stream as a file of its own: the process can't end while a thread waits in sys.stdout."""
+    shared: TextIO = getattr(sys, standard)
     try:
-        descriptor = os.dup(sys.stdout.fileno())
+        descriptor = os.dup(shared.fileno())
     except (OSError, ValueError):
-        yield sys.stdout  # It is no file, as in tests.
+        yield shared  # It is no file, as in tests.
         return
     with (
         contextlib.suppress(OSError),  # What nobody reads can't be flushed.
-        open(descriptor, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors) as stream,
+        open(descriptor, "w", encoding=shared.encoding, errors=shared.errors) as stream,
     ):
         yield stream
 
@@ -155,6 +185,39 @@ class MessageHandler(logging.Handler):
                 "message": text[:_MAX_MESSAGE],
             }
         )
+
+
+class StderrHandler(logging.Handler):
+    """Writes messages to the standard error, in a thread: one that nobody reads loses lines, and stops nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines = Log("off", standard="stderr")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.print(self.format(record))
+
+    def close(self) -> None:
+        self._lines.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def messages_logged(log: Log) -> Iterator[None]:
+    """Write the warnings of the code and of its HTTP server into the log, and those of all libraries to stderr."""
+    loggers = [logging.getLogger(name) for name in ("llmos", "uvicorn.error")]
+    handler, plain = MessageHandler(log), StderrHandler()
+    for logger in loggers:
+        logger.addHandler(handler)
+    # Without a handler, Python writes warnings there by itself, and waits for whoever reads them.
+    logging.getLogger().addHandler(plain)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(plain)
+        plain.close()
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 current_request: ContextVar[str] = ContextVar("llmos_request", default="")
@@ -306,7 +369,7 @@ def _findings_of(record: Record) -> list[dict[str, str]]:
 
 
 def _render_time(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def _render_json(event: Event) -> str:

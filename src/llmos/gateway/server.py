@@ -13,6 +13,7 @@ import logging
 import shlex
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -48,7 +49,7 @@ from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.jobs.webhook_runner import WebhookRunner
 from llmos.gateway.kept_encryption import KeptEncryption
 from llmos.gateway.listening import allow_open_files, check_exposure, listen, loopback_address
-from llmos.gateway.log import MessageHandler
+from llmos.gateway.log import messages_logged
 from llmos.gateway.opening import open_services
 from llmos.gateway.services import Services
 from llmos.gateway.tls import Tls, open_tls
@@ -87,7 +88,7 @@ def run(
     allow_open_files(settings.max_connections)
     if warning is not None:
         services.log.print(f"\n{warning}\n")
-    with _logged_messages(services):
+    with messages_logged(services.log):
         ended = uvloop.run(_serve(services, list(wanted.values()), listener, tls, mounts))
     if ended == "cut short":
         raise SystemExit(1)
@@ -121,6 +122,7 @@ def http_config(app: ASGIApp, tls: Tls | None = None, limits: ConnectionLimits =
         http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
+        log_config=None,  # uvicorn's own would write to stderr in the event loop's thread. See messages_logged().
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -222,6 +224,7 @@ class Server(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        _spare_tracking_of_generators()
         self._services.billing.ledger_writer.start()
         self._services.billing.reservations.start()
         self._background_tasks = [
@@ -341,23 +344,6 @@ class Server(uvicorn.Server):
         yield
 
 
-@contextlib.contextmanager
-def _logged_messages(services: Services) -> Iterator[None]:
-    """Write what the code logs into the server's log, too, and still to stderr."""
-    loggers = [logging.getLogger(name) for name in ("llmos", "uvicorn.error")]
-    handler, plain = MessageHandler(services.log), logging.StreamHandler()
-    plain.setLevel(logging.WARNING)
-    for logger in loggers:
-        logger.addHandler(handler)
-    loggers[0].addHandler(plain)  # Without a handler, Python writes warnings there by itself.
-    try:
-        yield
-    finally:
-        loggers[0].removeHandler(plain)
-        for logger in loggers:
-            logger.removeHandler(handler)
-
-
 async def _serve(
     services: Services,
     loadables: Sequence[Loadable],
@@ -420,6 +406,14 @@ def _spare_garbage_collection() -> None:
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     with contextlib.suppress(OSError, AttributeError):  # Only glibc has it.
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _spare_tracking_of_generators() -> None:
+    """Let the running loop keep no list of the asynchronous generators that have begun: every call has a dozen.
+
+    The list is for those that are still open when the loop ends, and whoever opens one here closes it.
+    """
+    sys.set_asyncgen_hooks(firstiter=None)
 
 
 def _share_arenas() -> None:
