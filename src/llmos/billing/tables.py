@@ -71,6 +71,8 @@ class UsageRow(Base):
     """The sum of the entries of one hour, or of one day, with the same value of a dimension. See usage.py."""
 
     __tablename__ = "usage_sums"
+    # Rows lie in the order of their key, in which reports read them, and each is found in one tree instead of two.
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     dimension: Mapped[str] = mapped_column(String(16), primary_key=True)
     period: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

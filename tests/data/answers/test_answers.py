@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, NotFound
-from llmos.data.answers import AnswerFilter, Answers
+from llmos.data.answers import AnswerFilter, Answers, queries
 from llmos.data.answers.answers import read_place
 from support.answers import AT, facts
 from support.turned_clock import Clock
@@ -41,6 +42,7 @@ OTHER: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "version": ({"version": "smollm2@2"}, {"model": "smollm2", "version": "smollm2@2"}),
     "route": ({"route": "premium"}, {"route": "premium"}),
     "app": ({"app": "support"}, {"app": "support"}),
+    "app of a project": ({"app": "support", "project": "other"}, {"app": "support", "project": "other"}),
     "outcome": ({"outcome": "failed", "error": "replica_failed"}, {"outcome": "failed"}),
     "verdict": ({"verdict": "block"}, {"verdict": "block"}),
     "cost": ({"cost_nanos": 10**9, "currency": "EUR"}, {"min_cost_nanos": 10**9}),
@@ -59,6 +61,18 @@ def test_each_filter_finds_what_it_names_alone(answers: Answers, name: str) -> N
     fields, wanted = OTHER[name]
     add(answers, facts("a"), facts("wanted", **fields), facts("b", cost_nanos=1))
     assert ids(answers, **wanted) == ["wanted"]
+
+
+def test_the_answers_of_an_app_of_a_project_are_looked_up_in_one_index(database: Database) -> None:
+    if not database.is_sqlite:
+        return  # PostgreSQL chooses by what is in the table.
+    with database.session() as session:
+        connection, plans = session.connection(), []
+        event.listen(connection, "before_cursor_execute", lambda *args: plans.append(args[2:4]))
+        queries.find(session, AnswerFilter(app="support", project="acme"))
+        (sql, values) = plans[0]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+    assert [row.detail for row in plan] == ["SEARCH answers USING INDEX ix_answers_app_project (app=? AND project=?)"]
 
 
 def test_pages_are_newest_first_and_have_each_answer_once(answers: Answers) -> None:

@@ -96,12 +96,14 @@ def _equalities(session: Session, wanted: "AnswerFilter") -> list[ColumnElement[
     """Return what columns must be. SQLite knows little of what is in a table, so it is left one index."""
     conditions: list[ColumnElement[bool]] = []
     is_sqlite = session.get_bind().dialect.name == "sqlite"
+    first = next((name for name in _MOST_TELLING if getattr(wanted, name) is not None), None)
     for name in _MOST_TELLING:
         value = getattr(wanted, name)
         if value is None:
             continue
         column = getattr(AnswerRow, name)
-        if is_sqlite and conditions:
+        has_index_of_both = name == "project" and first == "app"
+        if is_sqlite and conditions and not has_index_of_both:
             conditions.append(column.concat("") == value)
             continue
         if name in RARE and value != RARE[name]:  # Those are in its index.

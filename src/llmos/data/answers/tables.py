@@ -82,3 +82,11 @@ for _name in COMMON:
     _add_index(_name)
 for _name, _usual in RARE.items():
     _add_index(_name, _usual)
+# An app is one of a project, and those of a busy project may be few among all of the same name.
+_IS_OF_APP = AnswerRow.__table__.c.app != literal_column("''")
+Index(
+    "ix_answers_app_project",
+    *(AnswerRow.__table__.c[name] for name in ("app", "project", "at", "number")),
+    sqlite_where=_IS_OF_APP,
+    postgresql_where=_IS_OF_APP,
+)
