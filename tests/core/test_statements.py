@@ -1,5 +1,6 @@
 """Statements for the driver do what they say on both kinds of databases, and fail as all others do."""
 
+import threading
 from contextlib import suppress
 from typing import Any, cast
 
@@ -69,3 +70,40 @@ def test_a_session_has_one_that_sees_what_was_added_before(database: Database) -
         assert PlainTransaction.of(session) is first
         assert sorted(first.rows(FIND, project="acme")) == [("a", 7), ("b", 7)]
     assert found(database) == [("a", 7), ("b", 7)]
+
+
+def test_changes_of_a_session_and_statements_of_the_driver_are_one_transaction(database: Database) -> None:
+    with database.counting(is_durable=True) as session:
+        PlainTransaction.of(session).run(ADD, [row("a")])
+        assert session.scalars(select(ReceiptRow.id)).all() == ["a"]
+        session.add(ReceiptRow(**row("b")))  # Nothing flushes it but the end.
+    with suppress(KeyError), database.counting() as session:
+        session.add(ReceiptRow(**row("c")))
+        PlainTransaction.of(session).run(ADD, [row("d")])
+        raise KeyError
+    with pytest.raises(IntegrityError):
+        add_both_ways(database, row("e"), row("f", project=None))
+    assert found(database) == [("a", 7), ("b", 7)]
+
+
+def add_both_ways(database: Database, by_driver: dict[str, Any], by_session: dict[str, Any]) -> None:
+    with database.counting() as session:
+        PlainTransaction.of(session).run(ADD, [by_driver])
+        session.add(ReceiptRow(**by_session))
+
+
+def test_a_session_that_counts_waits_for_others_and_sees_what_they_have_done(database: Database) -> None:
+    began, results = threading.Event(), []
+
+    def add_another() -> None:
+        began.set()
+        with database.counting(is_durable=True) as session:
+            results.extend(PlainTransaction.of(session).rows(FIND, project="acme"))
+
+    with database.counting(is_durable=True) as session:
+        other = threading.Thread(target=add_another)
+        other.start()
+        began.wait()
+        PlainTransaction.of(session).run(ADD, [row("a")])
+    other.join()
+    assert results == [("a", 7)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import add
+from operator import add, attrgetter
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -38,6 +38,7 @@ _FACTS = (
     "outcome", "is_background", "reversal_of",
 )  # fmt: skip
 
+_facts_of = attrgetter(*_FACTS)
 
 _PROBE = Entry(
     call_id=new_id("probe"), at=0, project="", key_id="", model="", version="", operation="", outcome="answered"
@@ -141,7 +142,7 @@ class Ledger:
 
 
 def _row(entry: Entry, user_number: int | None, prices: PriceTable) -> dict[str, Any]:
-    facts = {name: getattr(entry, name) for name in _FACTS}
+    facts = dict(zip(_FACTS, _facts_of(entry), strict=True))
     price: dict[str, Any] = {"cost_nanos": None, "currency": "", "price_version": None}
     book = prices.book(entry.project, entry.at)
     if book is not None and (cost := book.cost(entry)) is not None:

@@ -19,7 +19,7 @@ from llmos.billing.tables import (
     ReservingServerRow,
     UsageRow,
 )
-from llmos.core.statements import PlainTransaction, Statement, insert_into
+from llmos.core.statements import PlainTransaction, Statement, insert_into, is_one_of
 
 _AT_ONCE = 1000
 """Values in one statement: SQLite takes a limited number of parameters."""
@@ -81,7 +81,7 @@ _RESERVED = Statement(lambda _: select(func.sum(ReservationRow.amount)).where(_i
 _RESERVE_CALL = Statement(lambda dialect: insert_into(dialect, cast(Table, ReservedCallRow.__table__)))
 _RESERVE = Statement(lambda dialect: insert_into(dialect, cast(Table, ReservationRow.__table__)))
 _RELEASE = [
-    Statement(lambda _, table=table: delete(table).where(table.call_id == bindparam("call_id")))  # type: ignore[misc]
+    Statement(lambda dialect, table=table: delete(table).where(is_one_of(dialect, table.call_id, "call_ids")))  # type: ignore[misc]
     for table in (ReservationRow, ReservedCallRow)
 ]
 
@@ -109,11 +109,18 @@ def reserved(session: Session, keys: Collection[CountKey]) -> dict[CountKey, int
     return {key: int(transaction.rows(_RESERVED, **key._asdict())[0][0] or 0) for key in keys}
 
 
-def reserve(session: Session, call_id: str, server_id: str, amounts: Sequence[tuple[CountKey, int]]) -> None:
-    """Store what a call holds."""
+def reserve(session: Session, server_id: str, held: Mapping[str, Sequence[tuple[CountKey, int]]]) -> None:
+    """Store what calls hold, by their ids."""
     transaction = PlainTransaction.of(session)
-    transaction.run(_RESERVE_CALL, [{"call_id": call_id, "server_id": server_id, "entry": ""}])
-    transaction.run(_RESERVE, [{"call_id": call_id, **key._asdict(), "amount": amount} for key, amount in amounts])
+    transaction.run(_RESERVE_CALL, [{"call_id": each, "server_id": server_id, "entry": ""} for each in held])
+    transaction.run(
+        _RESERVE,
+        [
+            {"call_id": call_id, **key._asdict(), "amount": amount}
+            for call_id, amounts in held.items()
+            for key, amount in amounts
+        ],
+    )
 
 
 def used_before(session: Session, limit: Limit, subject: str, start: int) -> int:
@@ -156,7 +163,10 @@ def _place(limit: Limit, subject: str) -> tuple[str, str | None, str | None]:
 
 def release(session: Session, call_ids: Collection[str]) -> None:
     """Remove calls with all that they hold."""
-    transaction, rows = PlainTransaction.of(session), [{"call_id": call_id} for call_id in sorted(call_ids)]
+    if not call_ids:
+        return
+    transaction = PlainTransaction.of(session)
+    rows = [{"call_ids": transaction.texts(sorted(call_ids))}]
     for statement in _RELEASE:
         transaction.run(statement, rows)
 

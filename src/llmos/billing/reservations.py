@@ -108,13 +108,14 @@ class Reservations:
         ]
         counts = self._counts(session, dict(_flat(keys, limits)))
         outcomes: list[Outcome] = []
+        held: dict[str, list[tuple[CountKey, int]]] = {}
         for want, found in zip(wants, keys, strict=True):
             case = priced(want.case, prices.book(want.payer.project, want.at))
             outcome = self._reserve(session, want, case, [counts[key] for key in found])
             outcomes.append(outcome)
             if isinstance(outcome, Grant) and outcome.held:
-                amounts = [(key, amount) for key, (_, amount) in zip(found, outcome.held, strict=True)]
-                limit_queries.reserve(session, want.call_id, server_id, amounts)
+                held[want.call_id] = [(key, amount) for key, (_, amount) in zip(found, outcome.held, strict=True)]
+        limit_queries.reserve(session, server_id, held)
         return outcomes
 
     def _reserve(self, session: Session, want: Want, case: PricedCase, counts: Sequence[_Count]) -> Outcome:

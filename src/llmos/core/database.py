@@ -22,7 +22,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    TypeDecorator,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -33,7 +43,7 @@ from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.core.home import DATABASE_SUFFIXES, make_private_file
 from llmos.core.pool import ClosablePool, close_pool
 from llmos.core.reserve import Reserve
-from llmos.core.statements import PlainTransaction
+from llmos.core.statements import PlainTransaction, connect
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +55,11 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _COUNT_LOCK = 0x11306
 _DURABLE_COUNT_LOCK = 0x11307
 _WRITE_LOCK = 0x11305  # The key of PostgreSQL's advisory lock: an arbitrary number, the same in every process.
-_PLAIN_COUNTING = f"SET LOCAL synchronous_commit = off; SELECT pg_advisory_xact_lock({_COUNT_LOCK})"
+_READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+"""So that the statements behind a lock see what was committed before it was free, whatever the server's default is."""
+
+_PLAIN_COUNTING = f"{_READ_COMMITTED}; SET LOCAL synchronous_commit = off; SELECT pg_advisory_xact_lock({_COUNT_LOCK})"
+_DURABLE_COUNTING = f"{_READ_COMMITTED}; SELECT pg_advisory_xact_lock({_DURABLE_COUNT_LOCK})"
 _CONNECT_SECONDS = 10
 
 
@@ -116,13 +130,12 @@ class Database:
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
-            self._counting = self._durable = self._writing
+            self._counting = self._durable = self._engine
             if self._path is not None:
-                counting = create_engine(opened, **_FILE_OPTIONS)
-                event.listen(counting, "connect", _on_sqlite_connect)
-                event.listen(counting, "connect", _on_sqlite_counting)
-                event.listen(counting, "begin", _on_sqlite_begin)
-                self._counting = counting.execution_options(sqlite_begin="IMMEDIATE")
+                self._counting = create_engine(opened, **_FILE_OPTIONS)
+                event.listen(self._counting, "connect", _on_sqlite_connect)
+                event.listen(self._counting, "connect", _on_sqlite_counting)
+                event.listen(self._counting, "begin", _on_sqlite_begin)
             self._commits: Commits = SQLiteCommits(str(opened.database))
         else:
             # PostgreSQL behaves the same with these settings: readers see one consistent state, and a writer waits for
@@ -131,10 +144,7 @@ class Database:
             self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
             event.listen(self._writing, "begin", _lock_for_writing)
             event.listen(self._writing, "commit", notify_on_commit)
-            self._counting = self._engine.execution_options(isolation_level="READ COMMITTED")
-            event.listen(self._counting, "begin", _lock_for_counting)
-            self._durable = self._engine.execution_options(isolation_level="READ COMMITTED")
-            event.listen(self._durable, "begin", _lock_for_durable_counting)
+            self._counting = self._durable = self._engine
             self._commits = PostgreSQLCommits(self._engine)
         self._counting_turn = threading.Lock()
         self.before_commit: list[Callable[[Session], None]] = []
@@ -189,9 +199,25 @@ class Database:
                 # SQLite lets a writer that has to wait sleep, for longer than most transactions take.
                 held.enter_context(self._counting_turn)
             held.enter_context(disk_errors(self._path))
-            session = held.enter_context(Session(engine, expire_on_commit=False))
-            held.enter_context(session.begin())
-            yield session
+            transaction = held.enter_context(_plain_transaction(engine, self._beginning(is_durable=is_durable)))
+            session = transaction.late_session(engine)
+            try:
+                yield session
+                if session.in_transaction():
+                    session.flush()
+            except BaseException:
+                transaction.roll_back()
+                raise
+            else:
+                transaction.commit()
+            finally:
+                session.close()
+
+    def _beginning(self, *, is_durable: bool) -> str:
+        """Return the SQL that begins to count, when nobody else does."""
+        if self.is_sqlite:
+            return "BEGIN IMMEDIATE"
+        return _DURABLE_COUNTING if is_durable else _PLAIN_COUNTING
 
     def hold_counting(self, session: Session) -> None:
         """Let nobody count durably until the transaction of the session ends, and see what was counted before."""
@@ -201,15 +227,14 @@ class Database:
     @contextmanager
     def plain_counting(self) -> Iterator[PlainTransaction]:
         """Open a transaction like counting(), for what every call does: without a session, it takes a tenth."""
-        with disk_errors(self._path), closing(self._counting.raw_connection()) as connection:
-            transaction = PlainTransaction(connection.cursor(), self._counting.dialect)
-            transaction.run_sql("BEGIN IMMEDIATE" if self.is_sqlite else _PLAIN_COUNTING)
+        beginning = self._beginning(is_durable=False)
+        with disk_errors(self._path), _plain_transaction(self._counting, beginning) as transaction:
             try:
                 yield transaction
             except BaseException:
-                connection.rollback()
+                transaction.roll_back()
                 raise
-            connection.commit()
+            transaction.commit()
 
     def watch(self) -> None:
         """Start counting commits for state(). May wait for the network."""
@@ -313,6 +338,15 @@ class Database:
                     time.sleep(_BUSY_PAUSE_SECONDS)
 
 
+@contextmanager
+def _plain_transaction(engine: Engine, beginning: str) -> Iterator[PlainTransaction]:
+    """Lend a connection with a transaction that `beginning` has begun. Whoever gets it ends it."""
+    with closing(connect(engine)) as connection:
+        transaction = PlainTransaction(connection, engine.dialect)
+        transaction.run_sql(beginning)
+        yield transaction
+
+
 def known_revisions() -> list[str]:
     """Return the revisions in migrations/versions, oldest first. Files are named REVISION_what_it_does.py."""
     return sorted(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -350,6 +384,9 @@ def _on_sqlite_connect(connection: Any, _record: Any) -> None:
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        return  # One that counts, which has begun without SQLAlchemy.
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
 
@@ -363,11 +400,6 @@ def _on_sqlite_counting(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
-
-
-def _lock_for_counting(connection: Connection) -> None:
-    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_COUNT_LOCK})")
 
 
 def _lock_for_durable_counting(connection: Connection) -> None:
