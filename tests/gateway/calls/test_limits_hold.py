@@ -20,7 +20,7 @@ from llmos.gateway.services import Services
 from llmos.security.authenticator import caller_of
 from llmos.security.callers import Caller
 from llmos.security.keys import NewKey
-from llmos.security.limit_counts import LimitCounts
+from llmos.security.limit_counts import GiveBack, LimitCounts, Take
 from llmos.security.limits import Allowance, Limits
 from support.looking import pause
 from support.scripted import FakePool
@@ -229,6 +229,41 @@ async def test_calls_are_refused_while_the_use_can_not_be_counted_and_what_ended
     with Recorder().open(call, "generate") as record:
         async with hold(call, record):
             pass
+    await hold.finish()
+
+
+async def test_the_end_of_a_call_is_counted_with_the_next_one_that_begins(database: Database) -> None:
+    counts = LimitCounts(database)
+    hold, call, groups = LimitsHold(counts), call_of(caller(concurrent_requests=1)), []
+    apply = counts.apply
+
+    def recorded(steps: Any) -> Any:
+        groups.append([type(step) for step in steps])
+        return apply(steps)
+
+    counts.apply = recorded  # type: ignore[method-assign]
+    for _ in range(2):
+        with Recorder().open(call, "generate") as record:
+            async with hold(call, record):
+                pass
+    await hold.finish()
+    assert groups == [[Take], [GiveBack, Take], [GiveBack]]
+
+
+async def test_the_end_of_the_last_call_is_counted_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = LimitCounts(database)
+    hold, call = LimitsHold(counts), call_of(caller(concurrent_requests=1))
+    with Recorder().open(call, "generate") as record:
+        async with hold(call, record):
+            pass
+    ended, loop, apply = asyncio.Event(), asyncio.get_running_loop(), counts.apply
+
+    def recorded(steps: Any) -> Any:
+        loop.call_soon_threadsafe(ended.set)
+        return apply(steps)
+
+    monkeypatch.setattr(counts, "apply", recorded)
+    await ended.wait()
     await hold.finish()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt, PromptedCall
 from llmos.gateway.calls.carried_tools import carryable_tools
-from llmos.gateway.calls.closing import closed_with
+from llmos.gateway.calls.closing import Streams
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.limits_hold import estimated_tokens
 from llmos.gateway.calls.merging import merge
@@ -69,16 +69,19 @@ class Attempts:
             backend = resolution.backend(target)
             answer = Answer(record.id, call, backend.served, attempt)
             answer.application = resolution.application
-            async with AsyncExitStack() as stack:
+            streams = Streams()
+            try:
                 try:
-                    async with asyncio.timeout(policy.seconds):
-                        await self._begin(stack, record, resolution, backend, answer)
+                    async with nullcontext() if policy.seconds is None else asyncio.timeout(policy.seconds):
+                        await self._begin(streams, record, resolution, backend, answer)
                         if policy.can_fall_back or policy.seconds is not None:
                             ahead = await answer.read_ahead(until_end=not policy.is_streamed)
-                            answer.deltas = closed_with(stack, ahead)
+                            answer.deltas = streams.add(ahead)
                 except TimeoutError:
                     raise _too_slow(resolution.name, backend, policy) from None
                 yield answer
+            finally:
+                await streams.close()
 
     async def embed(self, record: Record, resolution: Resolution, call: EmbedCall) -> Embeddings:
         """Return the vectors of the call's inputs. Cancelling stops what still runs."""
@@ -158,9 +161,9 @@ class Attempts:
                 return await backend.tokenize(command)
 
     async def _begin(
-        self, stack: AsyncExitStack, record: Record, resolution: Resolution, backend: Backend, answer: Answer
+        self, streams: Streams, record: Record, resolution: Resolution, backend: Backend, answer: Answer
     ) -> None:
-        """Return when every prompt is accepted. Leaving the stack stops what still runs."""
+        """Return when every prompt is accepted. Closing the streams stops what still runs."""
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
         if call.prompt_logprobs is not None:
@@ -174,24 +177,24 @@ class Attempts:
             attempt.is_from_cache = hit is not None
             if hit is not None:
                 _record_backend(attempt, backend)
-                await _take(stack, hit, answer)
+                await _take(streams, hit, answer)
                 return
-        stack.enter_context(self._admission.admit(_record_backend(attempt, backend), call.caller, call.num_choices))
+        streams.hold(self._admission.admit(_record_backend(attempt, backend), call.caller, call.num_choices))
         self._recorder.admitted(record, attempt)
         await backend.ensure()
         attempt.loading_seconds = time.perf_counter() - began
         # Another version of an application may have come meanwhile.
         _record_backend(attempt, backend)
         answer.served = backend.served
-        streams = [closed_with(stack, backend.generate(request, call.sampling.given)) for request in requests]
-        started = await _start(streams)
+        texts = [streams.add(backend.generate(request, call.sampling.given)) for request in requests]
+        started = await _start(texts)
         answer.accept(started)
-        events = closed_with(stack, merge(streams))
+        events = streams.add(merge(texts))
         if cache is not None and key is not None and call.cache_control.may_write:
             project, num_choices = call.caller.project, call.num_choices
             recording = cache.recording(key, project, started, events, num_choices=num_choices)
-            events = closed_with(stack, recording)
-        answer.deltas = closed_with(stack, answer.read(events))
+            events = streams.add(recording)
+        answer.deltas = streams.add(answer.read(events))
 
     def _requests(self, call: Call, call_id: str, backend: Backend) -> list[Generate]:
         """Return one request for each prompt."""
@@ -228,13 +231,13 @@ class Attempts:
         )
 
 
-async def _take(stack: AsyncExitStack, hit: Hit, answer: Answer) -> None:
+async def _take(streams: Streams, hit: Hit, answer: Answer) -> None:
     """Make the answer that of the cache. It is counted as if its whole prompt had been found in the prefix cache."""
     answer.accept(hit.started)
     answer.cache_age_seconds = hit.age_seconds
     answer.attempt.num_cached_tokens = answer.num_prompt_tokens
-    events = closed_with(stack, hit.replay())
-    answer.deltas = closed_with(stack, answer.read(events))
+    events = streams.add(hit.replay())
+    answer.deltas = streams.add(answer.read(events))
 
 
 def _record_backend(attempt: Attempt, backend: Backend) -> str:

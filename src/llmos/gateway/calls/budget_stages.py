@@ -8,7 +8,7 @@ name of the budget in its receipt.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 import msgspec
@@ -20,13 +20,14 @@ from llmos.billing.reservation_writer import ReservationWriter
 from llmos.billing.reservations import Grant, Want
 from llmos.billing.worst_cases import WorstCase
 from llmos.core.errors import LLMOSError
+from llmos.core.handover import Handover
 from llmos.engine.messages import Delta
 from llmos.gateway.calls.attempt import Attempts
 from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.ledger_stages import draft_of, replica_micros, stored_text
 from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.calls.record import Record
-from llmos.gateway.calls.stages import C
+from llmos.gateway.calls.stages import C, Entered
 from llmos.gateway.calls.tool_calls import CallWarning
 from llmos.gateway.calls.worst_cases import is_exact, worst_case
 
@@ -40,6 +41,7 @@ class BudgetStages:
         """`attempts`: counts the tokens of prompts where their bound is too much."""
         self._book, self._writer, self._attempts = book, writer, attempts
         self._reading: asyncio.Task[LimitIndex] | None = None
+        self._handover = Handover()
 
     def hold(self, call: C, record: Record) -> AbstractAsyncContextManager[C]:
         """Raises BudgetExceeded, QuotaExceeded. LedgerStages releases what is held, when the call has ended."""
@@ -49,17 +51,16 @@ class BudgetStages:
         index = self._current()
         if index is not None and not index.hard_of(payer_of(record), int(record.opened_at.timestamp())):
             return nullcontext(call)
-        return self._hold(call, record)
+        return Entered(self._hold(call, record))
 
-    @asynccontextmanager
-    async def _hold(self, call: C, record: Record) -> AsyncIterator[C]:
+    async def _hold(self, call: C, record: Record) -> C:
         index = self._current()
         if index is None:
             index = await asyncio.to_thread(self._book.read)
         if index.hard_of(payer_of(record), int(record.opened_at.timestamp())):
             record.grant = await self._grant(call, record)
             call = _shortened(call, record.grant)
-        yield call
+        return call
 
     def _current(self) -> LimitIndex | None:
         """Return the limits without reading the database; None if the call must wait for that."""
@@ -105,7 +106,7 @@ class BudgetStages:
             may_shorten=may_shorten,
         )
         record.is_reserved = True
-        return await asyncio.wrap_future(self._writer.reserve(want, lambda: _draft(record)))
+        return await self._handover.result(self._writer.reserve(want, lambda: _draft(record)))
 
     def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncIterator[Delta]:
         """Return the deltas as far as the limits pay for them."""

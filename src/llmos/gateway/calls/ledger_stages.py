@@ -7,13 +7,14 @@ whatever happens to the server. Callers who hang up and calls that fail wait for
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic
 
 from llmos.billing.entries import Entry, Outcome
 from llmos.billing.ledger_writer import LedgerWriter
 from llmos.billing.reservation_writer import ReservationWriter
 from llmos.core.errors import Unavailable
+from llmos.core.handover import Handover
 from llmos.engine.messages import Delta
 from llmos.gateway.calls.record import Attempt, Metered, Record
 from llmos.gateway.calls.stages import C
@@ -38,6 +39,7 @@ class LedgerStages:
     ) -> None:
         """`reservations`: releases what ended calls hold of limits."""
         self._writer, self._reservations, self._wait_seconds = writer, reservations, wait_seconds
+        self._handover = Handover()
 
     async def check(self, call: C, record: Record) -> C:
         """Raises Unavailable while entries can be stored nowhere."""
@@ -48,15 +50,9 @@ class LedgerStages:
             )
         return call
 
-    @asynccontextmanager
-    async def hold(self, call: C, record: Record) -> AsyncIterator[C]:
+    def hold(self, call: C, record: Record) -> AbstractAsyncContextManager[C]:
         """Enter the call when it has ended, unless the filter has done so."""
-        try:
-            yield call
-        except BaseException:
-            self._enter(record)
-            raise
-        await self._settle(record)
+        return _Metering(self, call, record)
 
     async def filter(self, deltas: AsyncIterator[Delta], record: Record) -> AsyncGenerator[Delta, None]:
         """Yield the deltas; the last one when the call's entry is on the disk."""
@@ -70,17 +66,16 @@ class LedgerStages:
             else:
                 held = delta  # It may be the last one.
         if held is not None:
-            await self._settle(record)
+            await self.settle(record)
             yield held
 
-    async def _settle(self, record: Record) -> None:
+    async def settle(self, record: Record) -> None:
         """Enter the call, and return when that is on the disk."""
-        metered = self._enter(record)
+        metered = self.enter(record)
         if metered is None or metered.stored is None:
             return
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                charges = await asyncio.wrap_future(metered.stored)
+            charges = await self._handover.result(metered.stored, self._wait_seconds)
         except TimeoutError:
             _log.error("The ledger's database takes longer than %g seconds", self._wait_seconds)
             await asyncio.to_thread(self._writer.secure, metered.entries)
@@ -88,7 +83,7 @@ class LedgerStages:
         for entry in metered.entries:
             record.attempts[entry.line].charge = charges.get(entry.key)
 
-    def _enter(self, record: Record) -> Metered | None:
+    def enter(self, record: Record) -> Metered | None:
         """Hand the call's entries to the writer, once. None for the second time."""
         if record.metered is not None:
             return None
@@ -97,6 +92,24 @@ class LedgerStages:
             self._reservations.end(record.id, is_charged=bool(entries))
         record.metered = Metered(entries, self._writer.add(entries) if entries else None)
         return record.metered
+
+
+class _Metering(Generic[C]):
+    """See LedgerStages.hold(). Written out, since every call enters it."""
+
+    __slots__ = ("_call", "_record", "_stages")
+
+    def __init__(self, stages: LedgerStages, call: C, record: Record) -> None:
+        self._stages, self._call, self._record = stages, call, record
+
+    async def __aenter__(self) -> C:
+        return self._call
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self._stages.settle(self._record)
+        else:
+            self._stages.enter(self._record)
 
 
 def draft_of(record: Record) -> Entry | None:
@@ -191,4 +204,6 @@ def replica_micros(attempt: Attempt) -> int:
 
 def stored_text(text: str, length: int = _MAX_TEXT) -> str:
     """Return what every database stores: without halves of characters and without NUL."""
+    if text.isascii() and "\0" not in text:
+        return text[:length]
     return text.encode(errors="replace").decode().replace("\0", "")[:length]

@@ -9,9 +9,10 @@ a thread.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Generic
 
 import msgspec
 
@@ -31,6 +32,13 @@ BYTES_PER_TOKEN = 4
 
 RENEW_SECONDS = LEASE / 3e9
 
+GATHER_SECONDS = 0.001
+"""After a transaction with several steps, the next one waits this long for more."""
+
+GIVE_BACK_SECONDS = 0.01
+"""The end of a call is counted after this time at the latest. The next call that begins brings it along, before
+itself, and only other servers could see the difference."""
+
 
 @dataclass(slots=True)
 class _Step:
@@ -48,6 +56,8 @@ class LimitsHold:
         self._counts = counts
         self._waiting: list[_Step] = []
         self._worker: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Starts the worker for ends of calls."""
         self._renewer: asyncio.Task[None] | None = None
         self._num_held = 0
 
@@ -57,33 +67,34 @@ class LimitsHold:
         if record.application is not None:
             # What its models compute counts for the project as the application's calls.
             allowances = tuple(each for each in allowances if not each.scope.startswith("project:"))
-        return self._hold(call, record, allowances) if allowances else nullcontext(call)
+        if not allowances:
+            return nullcontext(call)
+        call = within_lengths(call, allowances)
+        counted = tuple(each for each in allowances if each.limits.is_counted)
+        return _Held(self, call, record, counted) if counted else nullcontext(call)
 
     async def finish(self) -> None:
         """Return when the ends of calls so far are counted. Calls that run then free their limits with the lease."""
         if self._renewer is not None:
             self._renewer.cancel()
+        if self._waiting:
+            self._start()
         while self._worker is not None and not self._worker.done():
             await asyncio.wait([self._worker])
 
-    @asynccontextmanager
-    async def _hold(self, call: C, record: Record, allowances: tuple[Allowance, ...]) -> AsyncIterator[C]:
-        call = within_lengths(call, allowances)
-        counted = tuple(each for each in allowances if each.limits.is_counted)
-        if not counted:
-            yield call
-            return
-        computes = record.operation != "count"
-        take = Take(counted, estimated_tokens(call) if computes else 0)
+    async def begin(self, call: ModelCall, record: Record, allowances: tuple[Allowance, ...]) -> Take:
+        """Return what the call takes of its limits, when it may begin. Raises RateLimited."""
+        take = Take(allowances, estimated_tokens(call) if record.operation != "count" else 0)
         await self._take(take)
         self._num_held += 1
-        try:
-            yield call
-        finally:
-            self._num_held -= 1
-            used = sum(each.num_prompt_tokens + each.num_completion_tokens for each in record.attempts)
-            # Nobody waits for it: a caller who goes away must not keep what it held.
-            self._enqueue(_Step(GiveBack(take, used if computes else 0)))
+        return take
+
+    def end(self, take: Take, record: Record) -> None:
+        """Count what the call has used. Nobody waits for it: a caller who goes away must not keep what it held."""
+        self._num_held -= 1
+        computes = record.operation != "count"
+        used = sum(each.num_prompt_tokens + each.num_completion_tokens for each in record.attempts) if computes else 0
+        self._enqueue(_Step(GiveBack(take, used)))
 
     async def _take(self, take: Take) -> None:
         """Return when the call may begin. Raises RateLimited."""
@@ -100,15 +111,31 @@ class LimitsHold:
 
     def _enqueue(self, step: _Step) -> None:
         self._waiting.append(step)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work(), name="limits")
+        if step.outcome is not None:
+            self._start()
+        elif self._timer is None and not self._is_working():
+            self._timer = asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, self._start)
         if self._renewer is None or self._renewer.done():
             self._renewer = asyncio.create_task(self._renew(), name="limits: leases")
 
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._is_working():
+            self._worker = asyncio.create_task(self._work(), name="limits")
+
+    def _is_working(self) -> bool:
+        return self._worker is not None and not self._worker.done()
+
     async def _work(self) -> None:
         """Count the waiting steps, those that came during a transaction in the next one."""
+        is_busy = False
         while self._waiting:
+            if is_busy:
+                await asyncio.sleep(GATHER_SECONDS)
             steps, self._waiting = self._waiting, []
+            is_busy = len(steps) > 1
             steps = [step for step in steps if step.outcome is None or not step.outcome.done()]  # The others went away.
             try:
                 refusals = await asyncio.to_thread(self._counts.apply, [step.what for step in steps])
@@ -141,6 +168,24 @@ class LimitsHold:
                 await asyncio.to_thread(self._counts.renew)
             except Exception:
                 _log.exception("The leases of limits can't be renewed")
+
+
+class _Held(Generic[C]):
+    """See LimitsHold. Written out, since every call with limits enters it."""
+
+    __slots__ = ("_allowances", "_call", "_hold", "_record", "_taken")
+
+    def __init__(self, hold: LimitsHold, call: C, record: Record, allowances: tuple[Allowance, ...]) -> None:
+        self._hold, self._call, self._record, self._allowances = hold, call, record, allowances
+        self._taken: Take | None = None
+
+    async def __aenter__(self) -> C:
+        self._taken = await self._hold.begin(self._call, self._record, self._allowances)
+        return self._call
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._taken is not None, "it was entered"
+        self._hold.end(self._taken, self._record)
 
 
 def within_lengths(call: C, allowances: tuple[Allowance, ...]) -> C:

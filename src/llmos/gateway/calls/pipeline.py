@@ -19,7 +19,7 @@ from llmos.gateway.calls.applications import Applications, app_of, check_is_mode
 from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.call_counts import CallCounts
-from llmos.gateway.calls.closing import closed_with
+from llmos.gateway.calls.closing import Streams
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
 from llmos.gateway.calls.output import Output
 from llmos.gateway.calls.rating import RateCall, Ratings
@@ -79,19 +79,21 @@ class Pipeline:
                 )
 
             answer, target = await self._first_to_answer(record, resolution, run, is_streamed=is_streamed)
+            streams = Streams()
+            stack.push_async_callback(streams.close)
             is_computed = answer.cache_age_seconds is None
             comparison = self.shadows.choose(resolution, record, answer, target) if is_computed else None
             if comparison is not None:
-                answer.deltas = closed_with(stack, comparison.observe(answer.deltas))
+                answer.deltas = streams.add(comparison.observe(answer.deltas))
             record.warn = answer.warn
             for stage in self._stages.filters:
                 filtered = stage(answer.deltas, record)
                 if filtered is not answer.deltas:
-                    answer.deltas = closed_with(stack, filtered)
+                    answer.deltas = streams.add(filtered)
             if self._stages.makes_receipts:
                 # The last one, so that it sees what the caller gets.
                 record.output, answer.has_receipt = Output(call.num_choices), True
-                answer.deltas = closed_with(stack, record.output.observe(answer.deltas))
+                answer.deltas = streams.add(record.output.observe(answer.deltas))
             yield answer
         # An answer that a guardrail cut can't be compared.
         if comparison is not None and (record.screening is None or not record.screening.has_blocked):

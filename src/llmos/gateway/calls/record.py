@@ -261,8 +261,12 @@ class Recorder:
             shadow_of,
         )
         try:
-            with _outcome_in(record):
-                yield record
+            yield record
+        except BaseException as error:
+            _end(record, error)
+            raise
+        else:
+            _end(record, None)
         finally:
             self._deliver("on_closed", record)
 
@@ -272,8 +276,12 @@ class Recorder:
         attempt = Attempt(target, version=target)
         record.attempts.append(attempt)
         try:
-            with _outcome_in(attempt):
-                yield attempt
+            yield attempt
+        except BaseException as error:
+            _end(attempt, error)
+            raise
+        else:
+            _end(attempt, None)
         finally:
             attempt.seconds = time.perf_counter() - attempt.began
             self._deliver("on_attempt_closed", record, attempt)
@@ -297,19 +305,13 @@ def _id(call: ModelCall, shadow_of: str | None) -> str:
     return stable_id(call.id_prefix, key) if key else new_id(call.id_prefix)
 
 
-@contextmanager
-def _outcome_in(record: Record | Attempt) -> Iterator[None]:
-    """Set the record's outcome from how the body ends."""
-    outcome: Outcome = "failed"
-    error_code: str | None = LLMOSError.code
-    try:
-        yield
-        outcome, error_code = "answered", None
-    except LLMOSError as error:
-        outcome, error_code = "failed" if is_target_fault(error) else "refused", error.code
-        raise
-    except (asyncio.CancelledError, GeneratorExit):
-        outcome, error_code = "cancelled", None
-        raise
-    finally:
-        record.outcome, record.error_code = outcome, error_code
+def _end(record: Record | Attempt, error: BaseException | None) -> None:
+    """Set the record's outcome from how it has ended."""
+    if error is None:
+        record.outcome, record.error_code = "answered", None
+    elif isinstance(error, LLMOSError):
+        record.outcome, record.error_code = "failed" if is_target_fault(error) else "refused", error.code
+    elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+        record.outcome, record.error_code = "cancelled", None
+    else:
+        record.outcome, record.error_code = "failed", LLMOSError.code

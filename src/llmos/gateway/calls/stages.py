@@ -11,10 +11,10 @@ On exit everything is released in reverse order, however the call ended. Holds a
 rate and count alike; filters apply to generate. A new stage is a class and one entry in opening.py.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from llmos.engine.messages import Delta
 from llmos.gateway.calls.call import ModelCall
@@ -31,6 +31,22 @@ class Hold(Protocol):
 
         On exit the record's attempts have their final counts.
         """
+
+
+class Entered(Generic[C]):
+    """A hold that has something to do before the call, and nothing to release after it."""
+
+    __slots__ = ("_entering",)
+
+    def __init__(self, entering: Coroutine[Any, Any, C]) -> None:
+        """`entering`: returns the call."""
+        self._entering = entering
+
+    async def __aenter__(self) -> C:
+        return await self._entering
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 class Check(Protocol):
