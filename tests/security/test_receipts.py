@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llmos.core.canonical import canonical
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest, NotFound, UntrustedModel
 from llmos.security.receipts.hashes import Choice, hash_of_body, hash_of_choices
@@ -95,3 +96,20 @@ def test_the_arguments_of_a_call_have_one_hash_however_they_are_written() -> Non
     assert hash_of('{"a": 1, "b": [2]}') == hash_of('{"b":[2.0],"a":1}') != hash_of("{}")
     assert hash_of("") == hash_of("{}")
     assert hash_of('{"a": 1') != hash_of('{"a": 2')  # Cut off, so it is a text.
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "answer-1", "version": "a@1", "usage": {"b": 1, "a": [1.5, None, "ü"]}},
+        {"a": 1},
+        {"zebra": {"é": 1}, "signature": "of somebody else"},
+        {},
+    ],
+)
+def test_a_document_that_is_signed_as_text_is_the_signed_document(
+    document: dict[str, Any], signing_key: SigningKey
+) -> None:
+    text = signing_key.sign_as_text(document)
+    assert text.encode() == canonical(signing_key.sign(document))
+    assert signing_key.public.has_signed(json.loads(text))

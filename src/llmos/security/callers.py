@@ -76,7 +76,10 @@ class Caller:
 
     def on_behalf_of(self, user: str, priority: int) -> Self:
         """Return this caller with the user and the priority that a request names. No user: the caller's own stays."""
-        return replace(self, user=user or self.user, priority=priority)
+        user = user or self.user
+        if user == self.user and priority == self.priority:
+            return self
+        return replace(self, user=user, priority=priority)
 
     def in_background(self) -> Self:
         return replace(self, is_background=True)

@@ -67,8 +67,19 @@ class SigningKey:
     def sign(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with `key` and `signature`."""
         signed = {name: value for name, value in document.items() if name != SIGNATURE} | {"key": self.public.id}
-        signed[SIGNATURE] = b64encode(self._private().sign(canonical(signed))).decode()
+        signed[SIGNATURE] = self._signature(canonical(signed))
         return signed
+
+    def sign_as_text(self, document: Mapping[str, Any]) -> str:
+        """Return the canonical JSON of what sign() returns. Writes each member once."""
+        members = {name: value for name, value in document.items() if name != SIGNATURE} | {"key": self.public.id}
+        before = canonical({name: value for name, value in members.items() if name < SIGNATURE})[1:-1]
+        after = canonical({name: value for name, value in members.items() if name > SIGNATURE})[1:-1]
+        signature = self._signature(_object_of(before, after))
+        return _object_of(before, f'"{SIGNATURE}":"{signature}"'.encode(), after).decode()
+
+    def _signature(self, text: bytes) -> str:
+        return b64encode(self._private().sign(text)).decode()
 
     def _private(self) -> "Ed25519PrivateKey":
         if self._key is None:
@@ -122,6 +133,11 @@ def signer_of(document: Mapping[str, Any], keys: Sequence[PublicKey]) -> PublicK
 
 def _signed_part(document: Mapping[str, Any]) -> bytes:
     return canonical({name: value for name, value in document.items() if name != SIGNATURE})
+
+
+def _object_of(*members: bytes) -> bytes:
+    """Return a JSON object out of members that are written and in order."""
+    return b"{" + b",".join(each for each in members if each) + b"}"
 
 
 def _new_pem() -> str:

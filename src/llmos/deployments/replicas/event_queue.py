@@ -46,8 +46,8 @@ class EventQueue:
 
     def _joined(self, first: Delta) -> Delta:
         """Return the delta with those behind it that can be joined to it."""
-        joined, last = [first], first
-        while self._waiting and isinstance(following := self._waiting[0], Delta) and can_join(last, following):
+        joined, last, waiting = [first], first, self._waiting
+        while waiting and type(following := waiting[0]) is Delta and can_join(last, following):
             joined.append(last := following)
-            self._waiting.popleft()
+            waiting.popleft()
         return join(joined)

@@ -275,6 +275,10 @@ class Replica:
             self._transport.write(self._writer.pack(command))
 
     def _on_event(self, event: Event) -> None:
+        if type(event) is Delta:  # Nearly all are.
+            if (events := self._requests.get(event.id)) is not None:
+                events.put(event)
+            return
         match event:
             case EngineStats():
                 self.load = event

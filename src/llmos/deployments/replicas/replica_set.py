@@ -152,10 +152,11 @@ class ReplicaSet:
 
     def _choose(self, request: OpenRequest | None) -> Replica | None:
         slots = [slot for slot in self.slots if slot.is_open]
-        # A replica that may be stuck gets no more requests while there are others.
-        slots = [slot for slot in slots if slot.replica and not slot.replica.is_overdue] or slots
-        if not slots:
-            return None
+        if len(slots) > 1:
+            # A replica that may be stuck gets no more requests while there are others.
+            slots = [slot for slot in slots if slot.replica and not slot.replica.is_overdue] or slots
+        if len(slots) < 2:
+            return slots[0].replica if slots else None
         index = choose_replica(
             [self._tokens_in_flight(slot.replica) for slot in slots],
             [str(slot.id) for slot in slots],

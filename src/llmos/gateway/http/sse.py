@@ -90,7 +90,9 @@ class AnswerResponse(Response):
     """Runs a call through the pipeline and sends the answer. Cancels the call as soon as the caller hangs up."""
 
     def __init__(self, pipeline: Generator, call: Call, renderer: AnswerRenderer, *, stream: bool) -> None:
-        super().__init__()
+        # Not Response's, which makes headers for a body that isn't there yet.
+        self.status_code, self.background, self.body = 200, None, b""
+        self.raw_headers = []
         self._pipeline, self._call, self._renderer, self._stream = pipeline, call, renderer, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,8 +106,7 @@ class AnswerResponse(Response):
             body = await self._renderer.complete(answer)
         ignored_fields(scope).extend(answer.ignored)
         more = cache_headers(answer) | receipt_headers(answer) | cost_headers(answer)
-        headers = {VERSION_HEADER: answer.served.ref, **more}
-        await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
+        await _send_json(send, body, {VERSION_HEADER: answer.served.ref, **more})
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
         has_begun = False
@@ -185,7 +186,7 @@ class WorkResponse(Response):
     async def _send(self, scope: Scope, send: Send) -> None:
         done = await self._work()
         body, headers = (done, {}) if isinstance(done, bytes) else (done.body, done.headers)
-        await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
+        await _send_json(send, body, headers)
 
 
 def with_cache_control(call: Call, scope: Scope) -> Call:
@@ -203,5 +204,8 @@ def cache_headers(answer: Answer) -> dict[str, str]:
     return {CACHE_HEADER: "hit", "age": str(int(answer.cache_age_seconds))}
 
 
-async def _nothing() -> Any:
-    raise AssertionError("a response that is sent at once reads nothing")
+async def _send_json(send: Send, body: bytes, headers: Mapping[str, str]) -> None:
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw += [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

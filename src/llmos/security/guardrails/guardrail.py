@@ -105,6 +105,14 @@ class ModelGuardrail(Guardrail, Protocol):
         to tell."""
 
 
+@runtime_checkable
+class QuickGuardrail(Guardrail, Protocol):
+    """A guardrail that can tell at once that it finds nothing, as in most texts."""
+
+    def finds_nothing(self, texts: Sequence[str]) -> bool:
+        """Return True if none of these whole texts has a hit. False: one may have."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a kind of guardrail. Subclasses document each."""
 

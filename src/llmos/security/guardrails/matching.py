@@ -29,6 +29,9 @@ class MatchGuardrail:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = RuleSet(rules)
 
+    def finds_nothing(self, texts: Sequence[str]) -> bool:
+        return self.rules.match_none_of(texts)
+
     def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         # Most prompts have no match in any of their texts.
         if self.rules.match_none_of(texts):

@@ -18,7 +18,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import did_you_mean
-from llmos.security.guardrails.guardrail import Action, Guardrail, ModelGuardrail, Side, Source
+from llmos.security.guardrails.guardrail import Action, Guardrail, ModelGuardrail, QuickGuardrail, Side, Source
 from llmos.security.guardrails.kinds import kinds, load_kind
 
 BUDGET_MS = 200.0
@@ -49,6 +49,8 @@ class Step:
     """What it fails to screen, or can't in its time, is blocked instead of passed."""
     model_guardrail: ModelGuardrail | None = None
     """The guardrail, if it asks the called model. Found once: looking at its interface takes time on every call."""
+    quick_guardrail: QuickGuardrail | None = None
+    """The guardrail, if it can tell at once that it finds nothing."""
 
     def screens(self, source: Source) -> bool:
         """Return whether it screens texts of a prompt that are from `source`."""
@@ -156,6 +158,7 @@ def _step(policy: str, entry: Mapping[str, Any], side: Side, path: str) -> Step:
         budget_seconds=getattr(options, "budget_ms", budget) / 1000,
         fail_closed=fail_closed,
         model_guardrail=guardrail if isinstance(guardrail, ModelGuardrail) else None,
+        quick_guardrail=guardrail if isinstance(guardrail, QuickGuardrail) else None,
     )
 
 

@@ -147,6 +147,9 @@ class Screening:
         screened: list[str] = []
         try:
             checked = _Deadline(step, stopwatch)
+            if step.quick_guardrail is not None and step.quick_guardrail.finds_nothing(texts):
+                checked.check()
+                return texts
             for pieces in step.guardrail.screen_prompt(texts, sources):
                 screened.append("".join(self._shown(step, piece) for piece in checked(pieces)))
         except PromptBlocked:
@@ -211,12 +214,20 @@ class _Screen:
         self._step, self._screening = step, screening
         self._stream: Stream = step.guardrail.screen_stream()
         self._json = JsonState() if is_json else None
+        self._is_whole = True
+        """Nothing has been pushed so far, so that what comes with the end is the whole text."""
 
     def screen(self, text: str, stopwatch: "Stopwatch", *, is_complete: bool) -> tuple[str, bool]:
         """Return what the guardrail lets pass by now, and whether it blocks the rest."""
         passed: list[str] = []
+        is_whole, self._is_whole = self._is_whole and is_complete, False
         try:
-            for piece in _Deadline(self._step, stopwatch)(self._pieces(text, is_complete=is_complete)):
+            deadline, quick = _Deadline(self._step, stopwatch), self._step.quick_guardrail
+            if is_whole and quick is not None and quick.finds_nothing([text]):
+                passed.append(self._shown(text))
+                deadline.check()
+                return text, False
+            for piece in deadline(self._pieces(text, is_complete=is_complete)):
                 if isinstance(piece, Hit) and self._step.action == "block":
                     self._screening.record(self._step, piece.rule, "block", "output")
                     return "".join(passed), True
@@ -298,8 +309,12 @@ class _Deadline:
         """Yield the pieces. Raises OutOfTime after the deadline, between two pieces: none is lost."""
         for piece in pieces:
             yield piece
-            if _wall_clock() - self._began > self._budget and (self._waits or self._cpu_seconds() > self._budget):
-                raise OutOfTime
+            self.check()
+
+    def check(self) -> None:
+        """Raise OutOfTime after the deadline."""
+        if _wall_clock() - self._began > self._budget and (self._waits or self._cpu_seconds() > self._budget):
+            raise OutOfTime
 
     def _cpu_seconds(self) -> float:
         """Return the least that it can have taken: the guardrails before it took no more than they took on the wall."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from llmos.core.canonical import canonical
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import NotFound
@@ -68,7 +67,7 @@ class Receipts:
                 "request_id": document["request_id"],
                 "project": document["project"],
                 "at": now,
-                "document": canonical(self._key.sign({"type": RECEIPT, **document})).decode(),
+                "document": self._key.sign_as_text({"type": RECEIPT, **document}),
             }
             for document in documents
         ]

@@ -36,6 +36,9 @@ class MaxLength:
     def __init__(self, characters: int) -> None:
         self._characters = characters
 
+    def finds_nothing(self, texts: Sequence[str]) -> bool:
+        return sum(map(len, texts)) <= self._characters
+
     def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source]) -> Iterator[Iterable[Piece]]:
         is_long = sum(map(len, texts)) > self._characters
         for i, text in enumerate(texts):
