@@ -77,7 +77,8 @@ class PlainTransaction:
     """A running transaction of the driver. Its errors are those of SQLAlchemy."""
 
     def __init__(self, connection: PoolProxiedConnection, dialect: Dialect) -> None:
-        self._connection, self._cursor, self._dialect = connection, connection.cursor(), dialect
+        self._connection, self._dialect = connection, dialect
+        self._cursor: Any = connection.cursor()
         self._driver: Any = dialect.loaded_dbapi
 
     @classmethod
