@@ -7,7 +7,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from support.real_server import KEY, Running
 
@@ -39,8 +48,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def _described(message: ConsoleMessage) -> str:
+    """Return a message with where it comes from: that of a failed request doesn't say which one it was."""
+    return f"{message.type}: {message.text} ({message.location.get('url', '')})"
+
+
 HOSTILE = '"><img src=https://evil.example/x onerror=alert(1)><script>alert(2)</script>{{7*7}} ‮txt 🦙'
 """A text that runs, loads or breaks something wherever it isn't escaped."""
+
+
+_sessions: dict[tuple[str, str], StorageState] = {}
+"""The cookies of users who have signed in, by the server's address and the user: the page after a link takes time."""
 
 
 class Visit:
@@ -58,21 +76,31 @@ class Visit:
         """What the browser's console has: errors of scripts, and what the content security policy forbids."""
         self.other_hosts: list[str] = []
         """The requests to anywhere else."""
-        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("console", lambda message: self.complaints.append(_described(message)))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._on_request)
 
     @classmethod
     @contextmanager
     def begin(cls, browser: Browser, server: Running, user: str, **options: Any) -> Iterator["Visit"]:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options})
+        """Open a window in which the user has signed in: with a link the first time, later with the session of then."""
+        options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options}
+        session = _sessions.get((server.url, user))
+        context = browser.new_context(storage_state=session, **options)
         context.set_default_timeout(_PATIENCE_MS)
         visit = cls(context, server)
-        visit.sign_in(user)
+        if session is None:
+            visit.sign_in(user)
+            _sessions[server.url, user] = context.storage_state()
         yield visit
         context.close()
-        assert visit.complaints == []
-        assert visit.other_hosts == []
+        visit.check()
+
+    def check(self) -> None:
+        """Fail if anything went wrong in the window."""
+        # pytest explains no assertion of this file, so the message has what it needs.
+        assert not self.complaints, "\n".join(["The browser's console says:", *self.complaints])
+        assert not self.other_hosts, "\n".join(["The page asked other hosts:", *self.other_hosts])
 
     def sign_in(self, user: str) -> None:
         """Open a link that signs the user in, as `llmos console` does."""

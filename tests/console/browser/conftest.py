@@ -30,3 +30,10 @@ def server(console_server: Running) -> Running:
 def ann(browser: Browser, server: Running) -> Iterator[Visit]:
     with Visit.begin(browser, server, "ann") as visit:
         yield visit
+
+
+@pytest.fixture(scope="module")
+def looking(browser: Browser, server: Running) -> Iterator[Visit]:
+    """A window for pages that are only looked at: it keeps their scripts."""
+    with Visit.begin(browser, server, "ann") as visit:
+        yield visit

@@ -45,5 +45,6 @@ def test_a_draft_of_a_month_without_prices_says_so(ann: Visit) -> None:
 
 
 @pytest.mark.parametrize("path", ["/budgets", "/plans", "/credit/owner", "/invoices", "/invoices/settings"])
-def test_pages_are_accessible(ann: Visit, path: str) -> None:
-    check_accessible(ann.open(path))
+def test_pages_are_accessible(looking: Visit, path: str) -> None:
+    check_accessible(looking.open(path))
+    looking.check()

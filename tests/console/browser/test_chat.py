@@ -19,8 +19,14 @@ CONVERSATIONS = "/llmos/v1/conversations"
 @pytest.fixture(autouse=True)
 def _no_conversations_stay(ann: Visit) -> Iterator[None]:
     yield
+    wait_until_saved(ann)
     for each in ann.api("GET", CONVERSATIONS)["data"]:
         ann.api("DELETE", f"{CONVERSATIONS}/{each['id']}")
+
+
+def wait_until_saved(visit: Visit) -> None:
+    """Wait until the page saves nothing: it would find its conversation removed, and the browser tell of the 404."""
+    expect(visit.page.locator("#chat[data-saving]")).to_have_count(0)
 
 
 def wait_until_kept(visit: Visit, num_messages: int) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def test_an_edited_question_and_another_try_are_branches(ann: Visit) -> None:
     expect(page.locator(".message.assistant .text")).to_have_text("Blue.")
     page.get_by_role("button", name="The version before").last.click()
     expect(page.locator(".message.assistant .text")).to_have_text("Red.")
-    page.wait_for_load_state("networkidle")
+    wait_until_saved(ann)
     page.reload()
     expect(page.locator(".message.assistant .text")).to_have_text("Red.")
     expect(page.locator(".branch")).to_have_text(["1/2", "1/2"])

@@ -232,21 +232,26 @@ PLACES = [
     "/deployments/rollouts",
     "/deployments/routes",
     "/deployments/smollm2@1",
+    "/evals",
     "/knowledge",
     "/models",
     "/models/smollm2@1",
     "/models/smollm2@1/fit",
     "/models/smollm2@1/jobs",
+    "/releases",
     "/settings/audit",
+    "/settings/doctor",
     "/settings/keys",
     "/settings/users/ann",
     "/usage",
+    "/usage/exporters",
 ]
 
 
 @pytest.mark.parametrize("path", PLACES)
-def test_pages_are_accessible_in_both_colors_and_on_narrow_screens(ann: Visit, path: str) -> None:
-    check_accessible(ann.open(path))
+def test_pages_are_accessible_in_both_colors_and_on_narrow_screens(looking: Visit, path: str) -> None:
+    check_accessible(looking.open(path))
+    looking.check()
 
 
 def test_every_page_of_the_navigation_is_looked_at(ann: Visit) -> None:

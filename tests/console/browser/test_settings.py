@@ -37,5 +37,6 @@ def test_the_log_shows_new_lines_by_itself(ann: Visit, server: Running) -> None:
 @pytest.mark.parametrize(
     "path", ["guardrails", "policies", "prices", "webhooks", "erasures", "encryption", "logs"]
 )  # fmt: skip
-def test_pages_are_accessible(ann: Visit, path: str) -> None:
-    check_accessible(ann.open(f"/settings/{path}"))
+def test_pages_are_accessible(looking: Visit, path: str) -> None:
+    check_accessible(looking.open(f"/settings/{path}"))
+    looking.check()

@@ -32,6 +32,7 @@ const keeper = new Keeper({
     history.replaceState(null, "", `/console/chat/c/${id}`);
     document.getElementById("conversations")?.prepend(linkTo(id, title));
   },
+  onBusy: (isBusy) => root.toggleAttribute("data-saving", isBusy),
   onProblem: (text) => {
     notice.textContent = text;
     notice.hidden = false;
@@ -83,9 +84,14 @@ function viewOf(node) {
   return views.get(node);
 }
 
+// Touches only what differs from what stands already: a long conversation isn't laid out again for each message.
 function showBranch() {
-  list.replaceChildren(...tree.branch.map((node) => viewOf(node).item));
-  for (const node of tree.branch) viewOf(node).refresh();
+  const items = tree.branch.map((node) => viewOf(node).item);
+  const same = items.findIndex((item, index) => item !== list.children[index]);
+  const numSame = same === -1 ? items.length : same;
+  while (list.children.length > numSame) list.lastElementChild.remove();
+  list.append(...items.slice(numSame));
+  for (const node of tree.branch.slice(numSame)) viewOf(node).refresh();
   document.getElementById("hello").hidden = tree.branch.length > 0;
   const calls = openCalls();
   if (calls.length && !running) list.lastElementChild.append(resultForm(calls, words, giveResults));

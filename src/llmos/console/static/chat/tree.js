@@ -58,8 +58,9 @@ export class Tree {
 
 // Keeps a tree on the server. Changes are sent one after another; what fails is told once, and the chat goes on.
 export class Keeper {
-  constructor({ csrfToken, words, onBegin, onProblem, settings }) {
-    Object.assign(this, { csrfToken, words, onBegin, onProblem, settings });
+  constructor({ csrfToken, words, onBegin, onProblem, onBusy, settings }) {
+    Object.assign(this, { csrfToken, words, onBegin, onProblem, onBusy, settings });
+    this.numWaiting = 0;
     this.id = null;
     this.isKeeping = true;
     this.queue = Promise.resolve();
@@ -76,14 +77,19 @@ export class Keeper {
   }
 
   save(tree, node) {
-    this.queue = this.queue.then(() => this.#save(tree, node)).catch((error) => this.#fail(tree, error));
-    return this.queue;
+    return this.#enqueue(() => this.#save(tree, node), (error) => this.#fail(tree, error));
   }
 
   goTo(node) {
-    this.queue = this.queue.then(() => {
+    return this.#enqueue(() => {
       if (this.id !== null && node.saved !== null) return this.#send("PATCH", `/${this.id}`, { leaf: node.saved });
-    }).catch(() => {}); // Which branch is shown is no more than a convenience.
+    }, () => {}); // Which branch is shown is no more than a convenience.
+  }
+
+  #enqueue(work, onError) {
+    this.onBusy((this.numWaiting += 1) > 0);
+    this.queue = this.queue.then(work).catch(onError).finally(() => this.onBusy((this.numWaiting -= 1) > 0));
+    return this.queue;
   }
 
   // Saves what has come of an answer while the page is left, when nothing can be waited for.
