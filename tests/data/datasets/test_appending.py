@@ -1,11 +1,14 @@
 """Appending rows: the next version keeps what was there, and has each content once."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from llmos.core.errors import BadRequest, Conflict
 from llmos.data.datasets.appending import append_rows
 from llmos.data.datasets.datasets import ProjectDatasets
-from llmos.data.datasets.rows import make_row
+from llmos.data.datasets.rows import Row, make_row
+from llmos.data.datasets.versions import DatasetVersion, NewerVersion
 
 ROWS = [make_row("text", {"text": text}, origin=f"answer-{text}") for text in ("one", "two", "three")]
 
@@ -31,3 +34,33 @@ def test_rows_of_another_kind_and_none_are_refused(datasets: ProjectDatasets) ->
         append_rows(datasets, "kept", [make_row("case", {"input": "a"})], source="x")
     with pytest.raises(BadRequest):
         append_rows(datasets, "kept", [], source="x")
+
+
+def test_another_server_that_appends_meanwhile_loses_no_row(
+    datasets: ProjectDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_rows(datasets, "kept", ROWS[:1], source="x")
+    rows_of = ProjectDatasets.rows
+
+    def rows_while_another_appends(self: ProjectDatasets, version: DatasetVersion) -> Iterator[Row]:
+        if version.number == 1 and self.last_number("kept") == 1:
+            with datasets.writing("kept", "text", source="answers:two", parents=[version], actor="user:bob") as other:
+                for row in [*rows_of(self, version), ROWS[1]]:
+                    other.add(row)
+                other.finish()
+        return rows_of(self, version)
+
+    monkeypatch.setattr(ProjectDatasets, "rows", rows_while_another_appends)
+    made = append_rows(datasets, "kept", ROWS[2:], source="answers:three")
+    assert made.ref == "kept@3"
+    assert [*rows_of(datasets, made)] == ROWS
+
+
+def test_a_version_that_was_begun_before_another_one_says_what_that_is(datasets: ProjectDatasets) -> None:
+    first = append_rows(datasets, "kept", ROWS[:1], source="x")
+    append_rows(datasets, "kept", ROWS[1:2], source="answers:two", actor="user:bob")
+    with datasets.writing("kept", "text", source="y", parents=[first], last_number=1) as writer:
+        writer.add(ROWS[2])
+        with pytest.raises(NewerVersion, match="kept@2 was made by user:bob, with 2 rows, from answers:two"):
+            writer.finish()
+    assert [version.number for version in datasets.list()] == [1, 2]

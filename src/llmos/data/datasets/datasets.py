@@ -29,7 +29,7 @@ from llmos.data.datasets.manifest import Manifest
 from llmos.data.datasets.rows import Row
 from llmos.data.datasets.segments import Change
 from llmos.data.datasets.tables import DATASETS, DatasetSegmentRow, DatasetVersionRow
-from llmos.data.datasets.versions import DatasetVersion, Segment, version_of
+from llmos.data.datasets.versions import DatasetVersion, NewerVersion, Segment, version_of
 from llmos.data.datasets.writer import Draft, VersionWriter, WrittenSegment
 
 _PUBLISHING_THREADS = 4
@@ -167,14 +167,16 @@ class ProjectDatasets:
         recipe: Mapping[str, Any] | None = None,
         claimed: Mapping[str, Any] | None = None,
         actor: str | None = None,
+        last_number: int | None = None,
     ) -> VersionWriter:
         """Return a writer of a new version of the dataset `name`, to be used as a context manager.
 
         `source`: its origin; None for the parents. `license`: None for that of the parents, if they agree. `recipe`:
         how it is made from the parents, as JSON; a part of the digest, as the parents are. `claimed`: the manifest that
         came with the rows, which holds if they are those that it names. `actor`: who makes it; None
-        is the user of this process. Raises BadRequest for an invalid name or recipe, and Conflict where the dataset has
-        versions of another kind.
+        is the user of this process. `last_number`: what last_number() was when the rows were read; finish() raises
+        NewerVersion if another version was made since. Raises BadRequest for an invalid name or recipe, and Conflict
+        where the dataset has versions of another kind.
         """
         check_name(name, "a dataset")
         with self._database.session() as session:
@@ -190,8 +192,14 @@ class ProjectDatasets:
             recipe=recipe,
             claimed=claimed,
             actor=actor,
+            last_number=last_number,
         )
         return VersionWriter(self._store, draft, self._find_segment, self._record)
+
+    def last_number(self, name: str) -> int:
+        """Return the number of the version that was made last, removed or not; 0 where there was none."""
+        with self._database.session() as session:
+            return project_queries.next_number(session, DATASETS, self._finder.key(name)) - 1
 
     def remove(self, ref: str, *, actor: str | None = None) -> Removed:
         """Remove a whole dataset (NAME), one version (NAME@3), or only an alias (NAME:ALIAS), and delete unused blobs.
@@ -230,6 +238,8 @@ class ProjectDatasets:
                 _check_kind(session, key, draft.kind)
                 row = project_queries.version_with_digest(session, DATASETS, key, digest)
                 if row is None:
+                    if draft.last_number is not None:
+                        _check_last(session, key, draft)
                     row = DatasetVersionRow(
                         owner=key,
                         number=project_queries.next_number(session, DATASETS, key),
@@ -283,6 +293,19 @@ def segment_row(position: int, segment: Segment) -> DatasetSegmentRow:
         size=segment.size,
         rows_digest=segment.rows_digest,
         num_rows=segment.num_rows,
+    )
+
+
+def _check_last(session: Session, key: str, draft: Draft) -> None:
+    """Raise NewerVersion, which says what the other one is, if another version was made since."""
+    last = project_queries.next_number(session, DATASETS, key) - 1
+    if last == draft.last_number:
+        return
+    rows = [row for row in project_queries.versions(session, DATASETS, key) if row.number == last]
+    facts = "".join(f" by {row.made_by}, with {row.num_rows:,} rows, from {row.source}," for row in rows)
+    raise NewerVersion(
+        f"{draft.name}@{last} was made{facts} after this version was begun, and would be left out of it. Begin again.",
+        param="name",
     )
 
 

@@ -55,6 +55,9 @@ class Draft:
     claimed: Mapping[str, Any] | None = None
     """The manifest that came with the rows. It holds if the rows are those that it names."""
     actor: str | None = None
+    last_number: int | None = None
+    """The number of the version that was made last when this one was begun; another one since is a Conflict. 0: there
+    was none. None: whatever was made since."""
 
 
 @dataclass(frozen=True, slots=True)
