@@ -47,6 +47,18 @@ def test_a_stored_response_is_returned_unchanged(responses: KeptResponses) -> No
     assert responses.get("owner", "resp_1") == kept()
 
 
+def test_those_of_some_that_a_tenant_has_and_that_can_be_read_are_found(
+    responses: KeptResponses, database: Database
+) -> None:
+    for id in ("resp_1", "resp_2", "broken"):
+        responses.keep("owner", kept(id))
+    responses.keep("acme", kept("resp_3"))
+    with database.transaction() as session:
+        session.execute(text("UPDATE responses SET sealed = :sealed WHERE id = 'broken'"), {"sealed": b"x" * 64})
+    found = responses.find("owner", ["resp_2", "resp_3", "broken", "unknown", "resp_1"])
+    assert found == {"resp_1": kept("resp_1"), "resp_2": kept("resp_2")}
+
+
 def test_nothing_of_a_stored_response_can_be_read_in_the_database(responses: KeptResponses, database: Database) -> None:
     responses.keep("owner", KeptResponse(id="resp_1", body='"a marker"', items='["a marker"]'))
     with database.session() as session:

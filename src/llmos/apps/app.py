@@ -27,6 +27,7 @@ from llmos.apps.handoffs import HandoffTo, handoff_step
 from llmos.apps.history import History
 from llmos.apps.knowledge import Source
 from llmos.apps.limits import Limits
+from llmos.apps.live import run_headers
 from llmos.apps.manifest import arguments_of, folder_of
 from llmos.apps.memory import MemoryServer
 from llmos.apps.options import RunOptions, run_options
@@ -340,4 +341,6 @@ class App:
 def _connect() -> "AsyncClient":
     from llmos.client import AsyncClient  # Its HTTP library takes a third of the time of importing this framework.
 
-    return AsyncClient()
+    client = AsyncClient()
+    client.add_headers(run_headers)
+    return client

@@ -18,7 +18,7 @@ from llmos.apps.errors import NoRun, Paused
 from llmos.apps.results import Event
 from llmos.apps.server import Server
 from llmos.core.errors import LLMOSError, RunConflict
-from llmos.core.schemas.runs import RunDescription, StepDescription
+from llmos.core.schemas.runs import RUN_HEADER, RunDescription, StepDescription
 
 _current: ContextVar["LiveRun | None"] = ContextVar("llmos_app_run", default=None)
 
@@ -32,6 +32,12 @@ def current_run() -> "LiveRun":
     if live is None:
         raise NoRun("This belongs into a run: call it from a tool, a step or the brain of an App.")
     return live
+
+
+def run_headers() -> Mapping[str, str]:
+    """Return the header that tells the server which run a request belongs to; none outside of a run."""
+    live = _current.get()
+    return {} if live is None else {RUN_HEADER: live.id}
 
 
 def is_in_run() -> bool:

@@ -40,6 +40,7 @@ def list_(
     model: Annotated[str | None, typer.Option(help="Only those by this model, or this version of it.")] = None,
     route: Annotated[str | None, typer.Option(help="Only those of this route.")] = None,
     app: Annotated[str | None, typer.Option(help="Only those for this application.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this run of an application.")] = None,
     outcome: Annotated[
         str | None, typer.Option(help="answered, blocked, cached, cancelled, failed or refused.")
     ] = None,
@@ -54,6 +55,9 @@ def list_(
     ] = None,
     min_seconds: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=0, help="Only those that took this long or longer.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Only those whose kept conversation has all these words.")
     ] = None,
     limit: Annotated[int, typer.Option(help="The number of answers, 1000 at most.")] = 50,
     after: Annotated[str | None, typer.Option(metavar="NEXT", help="Continue a list.")] = None,
@@ -71,6 +75,7 @@ def list_(
             model=model,
             route=route,
             app=app,
+            run=run,
             outcome=outcome,
             verdict=verdict,
             since=first,
@@ -78,17 +83,20 @@ def list_(
             min_cost=min_cost,
             min_output_tokens=min_output_tokens,
             min_seconds=min_seconds,
+            text=text,
             after=after,
             limit=limit,
         )
     if as_json:
         print_json(page)
-    elif page.data:
-        print_table([_row(each) for each in page.data], _COLUMNS)
-        if page.next is not None:
-            stderr().print(f"There may be more: --after {page.next}")
-    else:
+        return
+    if page.data:
+        columns = _COLUMNS | ({"excerpt": "text"} if text else {})
+        print_table([_row(each) for each in page.data], columns)
+    elif page.next is None:
         stderr().print("There are no such answers.")
+    if page.next is not None:
+        stderr().print(f"There may be more: --after {page.next}")
 
 
 def show(
@@ -116,6 +124,7 @@ def _row(answer: "AnswerSummary") -> dict[str, Any]:
         "tokens": f"{answer.input_tokens}+{answer.output_tokens}",
         "seconds": f"{answer.timings.total:.2f}",
         "cost": _cost(answer.cost, answer.currency),
+        "excerpt": answer.excerpt,
     }
 
 

@@ -25,6 +25,8 @@ class AnswerFilters(TypedDict, total=False):
     """A version, or a model, whichever version."""
     route: str | None
     app: str | None
+    run: str | None
+    """The run of an application."""
     outcome: str | None
     """answered, blocked, cached, cancelled, failed or refused."""
     verdict: str | None
@@ -36,6 +38,8 @@ class AnswerFilters(TypedDict, total=False):
     min_output_tokens: int | None
     min_seconds: float | None
     """From the acceptance of the call to its end."""
+    text: str | None
+    """Words that all occur in the kept conversation, of the key's own project."""
     after: str | None
     """`next` of the page before."""
     limit: int

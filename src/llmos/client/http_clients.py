@@ -1,5 +1,6 @@
 """httpx's clients, without the work that they repeat for each request and that has the same result each time."""
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -53,13 +54,16 @@ class Requests:
         self._http = http
         self._headers = http.headers.raw
         self._extensions = {"timeout": http.timeout.as_dict()}
+        self.more_headers: Callable[[], Mapping[str, str]] = dict
+        """Returns headers that differ from one request to the next."""
         self._url = lru_cache(_NUM_URLS)(lambda path: http.build_request("GET", path).url)
 
     def build(self, step: Send) -> httpx.Request:
         """Return what `build_request` of the client would."""
+        given = {**step.headers, **self.more_headers()}
         if self._http.cookies:
-            return self._http.build_request(step.method, step.path, content=step.body, headers=step.headers)
-        own = [(name.encode(), value.encode()) for name, value in step.headers.items()]
+            return self._http.build_request(step.method, step.path, content=step.body, headers=given)
+        own = [(name.encode(), value.encode()) for name, value in given.items()]
         replaced = {name.lower() for name, _ in own}
         headers = [each for each in self._headers if each[0].lower() not in replaced] + own
         url = self._url(step.path)

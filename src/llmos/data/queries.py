@@ -82,6 +82,18 @@ def response(session: Session, tenant: str, id: str, now: datetime) -> ResponseR
     ).one_or_none()
 
 
+def responses(
+    session: Session, tenant: str, ids: Sequence[str], now: datetime
+) -> Sequence[tuple[ResponseRow, ObjectKeyRow | None]]:
+    """Return those of some responses of the tenant that have not expired, each with its key. The ids are of answers."""
+    statement = (
+        select(ResponseRow, ObjectKeyRow)
+        .outerjoin(ObjectKeyRow, ObjectKeyRow.object_id == ResponseRow.id)
+        .where(ResponseRow.id.in_(ids), ResponseRow.tenant == tenant, ResponseRow.expires_at > now)
+    )
+    return [(row[0], row[1]) for row in session.execute(statement)]
+
+
 def num_plain_responses(session: Session) -> int:
     """Return the number of responses that aren't encrypted."""
     return session.scalars(select(func.count()).select_from(ResponseRow).where(ResponseRow.sealed.is_(None))).one()

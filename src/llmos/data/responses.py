@@ -1,6 +1,7 @@
 """Stored responses: each is an answer together with the whole conversation that led to it, encrypted."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -9,10 +10,10 @@ from sqlalchemy.exc import DatabaseError
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption import queries as key_queries
-from llmos.core.encryption.data_key import modified
+from llmos.core.encryption.data_key import DataKey, modified
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectSubjectRow
-from llmos.core.errors import NotFound, StoreFailed
+from llmos.core.errors import LLMOSError, NotFound, StoreFailed
 from llmos.data import queries
 from llmos.data.retention import Retentions
 from llmos.data.tables import ResponseRow
@@ -85,13 +86,18 @@ class KeptResponses:
             row = queries.response(session, tenant, id, self._clock())
             if row is None:
                 raise _not_found(id)
-            if row.sealed is None:  # An earlier version kept it.
-                return KeptResponse(id=row.id, body=row.body, items=row.items)
-            key = self._encryption.key_of(session, id)
-        if key is None:
-            raise modified(id)
-        body, items = msgspec.msgpack.decode(key.open(row.sealed), type=tuple[str, str])
-        return KeptResponse(id=row.id, body=body, items=items)
+            key = None if row.sealed is None else self._encryption.key_of(session, id)
+        return self._opened(row, key)
+
+    def find(self, tenant: str, ids: Sequence[str]) -> Mapping[str, KeptResponse]:
+        """Return those of some responses that are stored, by their ids. One that can't be decrypted is left out."""
+        with self._database.session() as session:
+            rows = queries.responses(session, tenant, ids, self._clock())
+        found = {}
+        for row, key_row in rows:
+            with suppress(LLMOSError):
+                found[row.id] = self._opened(row, None if key_row is None else self._encryption.unwrap(key_row))
+        return found
 
     def remove(self, tenant: str, id: str) -> None:
         """Delete a response. Raises NotFound as get() does."""
@@ -101,6 +107,14 @@ class KeptResponses:
                 raise _not_found(id)
             session.delete(row)
             key_queries.remove_object_keys(session, [id])
+
+    def _opened(self, row: ResponseRow, key: DataKey | None) -> KeptResponse:
+        if row.sealed is None:  # An earlier version kept it.
+            return KeptResponse(id=row.id, body=row.body, items=row.items)
+        if key is None:
+            raise modified(row.id)
+        body, items = msgspec.msgpack.decode(key.open(row.sealed), type=tuple[str, str])
+        return KeptResponse(id=row.id, body=body, items=items)
 
     def _subjects(self, tenant: str, response: KeptResponse) -> Collection[str]:
         """Return the HMACs of the persons whose data the response has: also those of the conversation before it."""

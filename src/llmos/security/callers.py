@@ -37,6 +37,8 @@ class Caller:
     """The span that the request is a part of, as its header says; empty without one."""
     app: str | None = None
     """The application whose process calls; None for everybody else."""
+    run: str = ""
+    """The run of that application that the call belongs to, as its process says; empty for any other call."""
     call_key: str = field(default="", compare=False)
     """What the call is known by if it is made again after a crash, such as a line of a batch: its answer has the same
     id, and is counted once. Empty for a call that is made once."""

@@ -43,6 +43,7 @@ OTHER: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "route": ({"route": "premium"}, {"route": "premium"}),
     "app": ({"app": "support"}, {"app": "support"}),
     "app of a project": ({"app": "support", "project": "other"}, {"app": "support", "project": "other"}),
+    "run": ({"run": "run_1", "app": "support"}, {"run": "run_1"}),
     "outcome": ({"outcome": "failed", "error": "replica_failed"}, {"outcome": "failed"}),
     "verdict": ({"verdict": "block"}, {"verdict": "block"}),
     "cost": ({"cost_nanos": 10**9, "currency": "EUR"}, {"min_cost_nanos": 10**9}),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from llmos.core.database import Database
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.errors import BadRequest, Conflict, NotFound
-from llmos.data.conversations import searching
+from llmos.data import word_search
 from llmos.data.conversations.conversations import Conversations, NewMessage, Person
 from llmos.data.files import Files
 from llmos.data.project_data import ProjectData
@@ -125,7 +125,7 @@ def test_lists_have_pages_the_one_used_last_first(conversations: Conversations, 
 def test_a_search_reads_a_limited_amount_at_a_time_and_goes_on(
     conversations: Conversations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "MAX_SCANNED", 250)
+    monkeypatch.setattr(word_search, "MAX_SCANNED", 250)
     wanted = conversations.create(ANN, "the one with a llama").id
     for _ in range(6):
         id = conversations.create(ANN, "other").id

@@ -89,6 +89,56 @@ async def test_a_project_sees_its_own_answers_and_the_owner_all(http: httpx.Asyn
     assert pages[0]["text"]["output"][0]["content"][0]["text"] == "Hello"
 
 
+async def test_words_of_kept_texts_are_found_in_the_callers_own_project(
+    http: httpx.AsyncClient, pool: FakePool
+) -> None:
+    await http.post("/llmos/v1/projects", json={"name": "acme"})
+    keys = [
+        (await http.post("/llmos/v1/keys", json={"project": "acme", "role": role})).json()["key"]
+        for role in ("developer", "viewer")
+    ]
+    asking, seeing = ({"authorization": f"Bearer {key}"} for key in keys)
+    stored = []
+    for question, answer in (("Where do llamas live?", "In the Andes."), ("And camels?", "In deserts.")):
+        pool.enqueue(answer)
+        body = {"model": "dialogue", "input": question}
+        stored.append((await http.post("/v1/responses", json=body, headers=asking)).json()["id"])
+    await http.post(PATH, json=CHAT | {"messages": [{"role": "user", "content": "llamas"}]}, headers=asking)
+
+    async def found(words: str, headers: dict[str, str] = asking, **params: Any) -> list[tuple[str, str]]:
+        reply = await http.get(ANSWERS, params={"text": words, **params}, headers=headers)
+        assert reply.status_code == 200, reply.text
+        return [(each["id"], each["excerpt"]) for each in reply.json()["data"]]
+
+    assert await found("LLAMAS andes") == [(stored[0], "Where do llamas live?")]
+    assert [id for id, _ in await found("in")] == stored[::-1]
+    assert await found("in", limit=1) == [(stored[1], "In deserts.")]
+    assert await found("llamas", outcome="failed") == await found("llamas deserts") == []
+    assert await found("llamas", {}) == []  # The owner's own project has kept nothing.
+    refused = await http.get(ANSWERS, params={"text": "llamas"}, headers=seeing)
+    assert (refused.status_code, "inference" in refused.text) == (403, True)
+    refused = await http.get(ANSWERS, params={"text": "llamas", "project": "acme"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (403, "project")
+
+
+async def test_a_search_goes_on_where_it_has_stopped(
+    http: httpx.AsyncClient, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmos.gateway.answer_search._AT_ONCE", 2)
+    monkeypatch.setattr("llmos.gateway.answer_search.MAX_LOOKED_AT", 2)
+    pool.enqueue("In the Andes.")
+    kept = (await http.post("/v1/responses", json={"model": "dialogue", "input": "Llamas?"})).json()["id"]
+    for _ in range(3):
+        await http.post(PATH, json=CHAT)
+    pages, after = [], None
+    while True:
+        page = (await http.get(ANSWERS, params={"text": "andes"} | ({"after": after} if after else {}))).json()
+        pages.append([each["id"] for each in page["data"]])
+        if (after := page["next"]) is None:
+            break
+    assert pages[:2] == [[], [kept]]
+
+
 @pytest.mark.parametrize(
     "query", [{"since": "soon"}, {"min_cost": "1e3"}, {"min_seconds": "-1"}, {"outcome": "lost"}, {"after": "x"}]
 )

@@ -62,6 +62,14 @@ def test_a_deployed_application_answers(client: Client, deploy: Deploy) -> None:
     assert [line.partition(" ")[2] for line in client.apps.logs(deployed.app)] == ["asked hello"] * 2
 
 
+def test_answers_know_the_run_that_they_belong_to(client: Client, deploy: Deploy) -> None:
+    name = deploy().app
+    run = client.apps.run(name, "ask dialogue hello")
+    answers = client.answers.list(run=run.id).data
+    assert {(each.asked, each.app) for each in answers} == {(f"app:{name}", name), ("dialogue", name)}
+    assert client.answers.list(run=client.apps.run(name, "hello").id).data[0].asked == f"app:{name}"
+
+
 def test_an_answer_of_an_application_has_facts_a_receipt_metrics_and_limits(
     client: Client, deploy: Deploy, services: Services, served: str
 ) -> None:

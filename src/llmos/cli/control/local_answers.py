@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from llmos.cli.control.local import LocalControl
     from llmos.client.answer_calls import AnswerFilters
-    from llmos.data.answers import Answers
+    from llmos.data.answers import AnswerFilter, Answers
 
 _MAX_COST = 1_000_000
 
@@ -31,26 +31,34 @@ class LocalAnswers:
         from llmos.data.answers.answers import read_place
 
         model, min_cost, after = filters.get("model"), filters.get("min_cost"), filters.get("after")
-        return self._answers.list(
-            AnswerFilter(
-                project=filters.get("project"),
-                key_id=filters.get("key"),
-                user=filters.get("user"),
-                model=None if model is None else model.partition("@")[0],
-                version=model if model is not None and "@" in model else None,
-                route=filters.get("route"),
-                app=filters.get("app"),
-                outcome=filters.get("outcome"),
-                verdict=filters.get("verdict"),
-                since=filters.get("since"),
-                until=filters.get("until"),
-                min_cost_nanos=None if min_cost is None else parse_nanos(min_cost, "min_cost", limit=_MAX_COST),
-                min_output_tokens=filters.get("min_output_tokens"),
-                min_seconds=filters.get("min_seconds"),
-                after=None if after is None else read_place(after),
-                limit=filters.get("limit", 50),
-            )
+        wanted = AnswerFilter(
+            project=filters.get("project"),
+            key_id=filters.get("key"),
+            user=filters.get("user"),
+            model=None if model is None else model.partition("@")[0],
+            version=model if model is not None and "@" in model else None,
+            route=filters.get("route"),
+            app=filters.get("app"),
+            run=filters.get("run"),
+            outcome=filters.get("outcome"),
+            verdict=filters.get("verdict"),
+            since=filters.get("since"),
+            until=filters.get("until"),
+            min_cost_nanos=None if min_cost is None else parse_nanos(min_cost, "min_cost", limit=_MAX_COST),
+            min_output_tokens=filters.get("min_output_tokens"),
+            min_seconds=filters.get("min_seconds"),
+            after=None if after is None else read_place(after),
+            limit=filters.get("limit", 50),
         )
+        return self._search(wanted, filters.get("text") or "") if filters.get("text") else self._answers.list(wanted)
+
+    def _search(self, wanted: "AnswerFilter", text: str) -> AnswerPage:
+        from llmos.data.responses import KeptResponses
+        from llmos.gateway.answer_search import AnswerSearch
+        from llmos.security.permissions import OWNER
+
+        responses = KeptResponses(self._control.registry.database, self._control.keys_of_data)
+        return AnswerSearch(self._answers, responses).list(wanted, text, project=wanted.project or OWNER)
 
     def get(self, id: str, *, project: str | None = None) -> AnswerDetails:
         from llmos.billing.ledger import Ledger

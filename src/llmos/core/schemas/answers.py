@@ -47,6 +47,8 @@ class AnswerSummary(Description, frozen=True, kw_only=True):
     """What answered, such as smollm2@1 or remote:PROVIDER/MODEL."""
     app: str = ""
     """The application whose process called."""
+    run: str = ""
+    """The run of an application that gave it, or that the call was a part of."""
     operation: str = ""
     """generate, embed or rate."""
     outcome: str = ""
@@ -66,6 +68,8 @@ class AnswerSummary(Description, frozen=True, kw_only=True):
     currency: str = ""
     price_version: int | None = None
     timings: AnswerTimings = AnswerTimings()
+    excerpt: str = ""
+    """The text around the first word that was searched for."""
 
 
 class KeptText(msgspec.Struct, frozen=True, kw_only=True):

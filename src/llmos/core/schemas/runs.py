@@ -9,6 +9,9 @@ import msgspec
 from llmos.core.schemas.base import Description
 from llmos.core.schemas.turns import Message, build_turn
 
+RUN_HEADER = "llmos-run"
+"""The header in which the process of an application says which run a request belongs to."""
+
 LIVE_STATES = ("running", "waiting", "ready")
 
 

@@ -26,7 +26,7 @@ _PLACE = re.compile(r"(\d{1,12})-(\d{1,18})", re.ASCII)
 _SAME = (
     "id", "request_id", "project", "key_id", "user", "asked", "route", "version", "app", "operation", "outcome",
     "error", "verdict", "num_attempts", "input_tokens", "cached_input_tokens", "output_tokens", "currency",
-    "price_version",
+    "price_version", "run",
 )  # fmt: skip
 
 
@@ -49,11 +49,16 @@ class Answers:
 
     def list(self, wanted: AnswerFilter) -> AnswerPage:
         """Return a page, newest first. Raises BadRequest."""
+        found = self.find(wanted)
+        is_full = len(found) == wanted.limit
+        return AnswerPage(data=[answer for _, answer in found], next=found[-1][0] if is_full else None)
+
+    def find(self, wanted: AnswerFilter) -> Sequence[tuple[str, AnswerSummary]]:
+        """Return answers, newest first, each with the `next` of a page that ends with it. Raises BadRequest."""
         wanted.check()
         with self._database.session() as session:
             rows = queries.find(session, wanted)
-        is_full = len(rows) == wanted.limit
-        return AnswerPage(data=[_summary(row) for row in rows], next=_place_of(rows[-1]) if is_full else None)
+        return [(_place_of(row), _summary(row)) for row in rows]
 
     def get(self, id: str, *, project: str | None = None) -> AnswerSummary:
         """Return an answer, by its id or that of its request. `project`: only if it belongs to this one.

@@ -27,6 +27,7 @@ class AnswerFilter:
     version: str | None = None
     route: str | None = None
     app: str | None = None
+    run: str | None = None
     outcome: str | None = None
     verdict: str | None = None
     """The strictest verdict of its guardrails."""

@@ -17,7 +17,7 @@ _FEW = 2_000
 
 _NEWEST_FIRST = (AnswerRow.at.desc(), AnswerRow.number.desc())
 
-_MOST_TELLING = ("verdict", "version", "user", "key_id", "outcome", "app", "model", "route", "project")
+_MOST_TELLING = ("run", "verdict", "version", "user", "key_id", "outcome", "app", "model", "route", "project")
 """Columns with an index. The first one that is asked for leaves the fewest rows, as a rule."""
 
 

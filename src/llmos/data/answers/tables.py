@@ -10,7 +10,7 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 COMMON = ("project", "key_id", "model", "version", "route")
 """Every answer has these."""
 
-RARE = {"user": "", "app": "", "outcome": "answered", "verdict": ""}
+RARE = {"user": "", "app": "", "run": "", "outcome": "answered", "verdict": ""}
 """Most answers have this value, which says nothing and is in no index."""
 
 
@@ -42,6 +42,8 @@ class AnswerRow(Base):
     route: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     app: Mapped[str] = mapped_column(Text)
+    run: Mapped[str] = mapped_column(String(64), server_default="")
+    """The run of an application that gave it, or that the call belongs to."""
     operation: Mapped[str] = mapped_column(String(16))
     outcome: Mapped[str] = mapped_column(String(16))
     error: Mapped[str] = mapped_column(String(64))

@@ -27,9 +27,9 @@ from llmos.core.schemas.conversations import (
 )
 from llmos.data.apps.sealing import seal, unseal
 from llmos.data.conversations import queries
-from llmos.data.conversations.searching import Search
 from llmos.data.conversations.tables import ConversationMessageRow, ConversationRow
 from llmos.data.retention import Retentions
+from llmos.data.word_search import Search
 
 MAX_MESSAGES = 5_000
 MAX_SETTINGS_BYTES = 256 << 10

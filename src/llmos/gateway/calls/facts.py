@@ -35,6 +35,7 @@ def facts_of(record: Record, ended: float, charge: Charge | None) -> dict[str, A
         "route": record.route or "",
         "version": stored_text(version),
         "app": (record.application or "").removeprefix(PREFIX) or caller.app or "",
+        "run": stored_text(_run(record), 64),
         "operation": record.operation,
         "outcome": _outcome(record),
         "error": record.error_code or "",
@@ -48,6 +49,14 @@ def facts_of(record: Record, ended: float, charge: Charge | None) -> dict[str, A
         "price_version": None if charge is None else charge.price_version,
         **_timings(record, last, ended),
     }
+
+
+def _run(record: Record) -> str:
+    """Return the run of the application that has answered, or else the run that the caller says the call belongs to."""
+    run = None if record.resolution is None else record.resolution.application
+    if run is not None and run.result is not None:
+        return run.result.id
+    return record.caller.run
 
 
 def _outcome(record: Record) -> str:

@@ -17,6 +17,7 @@ from llmos.data.answers import AnswerFilter
 from llmos.data.answers.answers import read_place
 from llmos.data.answers.filters import MAX_LIMIT
 from llmos.gateway.answer_details import AnswerReader
+from llmos.gateway.answer_search import AnswerSearch
 from llmos.gateway.http import openapi
 from llmos.gateway.http.moments import When, read_moment
 from llmos.gateway.http.permissions import requires
@@ -45,6 +46,8 @@ class AnswersQuery(RequestObject, kw_only=True):
     """What answered: a version, such as smollm2@1, or a model, whichever version."""
     route: Name | None = None
     app: Name | None = None
+    run: Name | None = None
+    """The run of an application: its answer, and the calls of models that it made."""
     outcome: Literal["answered", "blocked", "cached", "cancelled", "failed", "refused"] | None = None
     verdict: Literal["flag", "redact", "block"] | None = None
     """The strictest verdict of guardrails: flag, redact or block."""
@@ -58,6 +61,8 @@ class AnswersQuery(RequestObject, kw_only=True):
     """Tokens of the answer."""
     min_seconds: Seconds | None = None
     """From the acceptance of the call to its end, as a decimal."""
+    text: Annotated[str, Meta(max_length=500)] | None = None
+    """Words that all occur in the kept conversation. Searches the caller's own project, and needs `inference`."""
     after: Place | None = None
     """`next` of the page before."""
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 50
@@ -71,10 +76,23 @@ class AnswersQuery(RequestObject, kw_only=True):
 )
 @requires(Permission.ANSWERS_READ)
 async def list_answers(request: Request) -> Response:
-    """Newest first. All that is given must hold."""
-    services, wanted = services_of(request), _filter(request)
+    """Newest first. All that is given must hold. `?text=WORDS` finds those whose kept conversation has all these words;
+    there is no index, so a page ends after a limited amount of text, maybe with nothing found, and `next` goes on."""
+    services, query = services_of(request), parse_query(request, AnswersQuery)
+    wanted = _filter(request, query)
     await asyncio.to_thread(services.answer_sink.flush)
-    return json_response(await asyncio.to_thread(services.data.answers.list, wanted))
+    if not (query.text or "").strip():
+        return json_response(await asyncio.to_thread(services.data.answers.list, wanted))
+    caller = caller_of(request)
+    caller.check(Permission.INFERENCE)
+    if query.project not in (None, caller.project):
+        raise PermissionDenied(
+            f"{caller.title} can search texts of the project {caller.project} only: those of others aren't shown.",
+            param="project",
+        )
+    search = AnswerSearch(services.data.answers, services.data.responses)
+    find = partial(search.list, wanted, query.text or "", project=caller.project)
+    return json_response(await asyncio.to_thread(find))
 
 
 @router.get("/{id}", summary="Describe an answer", responses=openapi.answers(AnswerDetails))
@@ -109,8 +127,8 @@ def answer_reader(services: Services) -> AnswerReader:
     )
 
 
-def _filter(request: Request) -> AnswerFilter:
-    query, caller = parse_query(request, AnswersQuery), caller_of(request)
+def _filter(request: Request, query: AnswersQuery) -> AnswerFilter:
+    caller = caller_of(request)
     if query.project not in (None, caller.project) and not caller.is_of_installation:
         raise PermissionDenied(f"{caller.title} sees answers for the project {caller.project} only.", param="project")
     model, is_version = query.model, query.model is not None and "@" in query.model
@@ -122,6 +140,7 @@ def _filter(request: Request) -> AnswerFilter:
         version=model if is_version else None,
         route=query.route,
         app=query.app,
+        run=query.run,
         outcome=query.outcome,
         verdict=query.verdict,
         since=read_moment(query.since, "since"),

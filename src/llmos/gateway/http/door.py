@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
+from llmos.core.schemas.runs import RUN_HEADER
 from llmos.gateway.http import errors
 from llmos.gateway.http.cors import Cors, is_preflight
 from llmos.gateway.http.error_formats import error_format_of
@@ -40,6 +41,7 @@ from llmos.security.callers import Caller
 from llmos.security.users.sessions import Sessions
 
 MAX_TRACEPARENT_LENGTH = 256
+_MAX_RUN_LENGTH = 64
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +163,7 @@ class Door:
             scope["state"]["caller"],
             request_id=scope["state"]["request_id"],
             traceparent=headers.get("traceparent", "")[:MAX_TRACEPARENT_LENGTH],
+            run=headers.get(RUN_HEADER, "")[:_MAX_RUN_LENGTH] if scope["state"]["caller"].app is not None else "",
         )
         scope["state"]["caller"] = caller
         # Runs of applications end before the server does, and ask models until then.

@@ -1,7 +1,7 @@
 """Search: finds words in decrypted text, a limited amount of it at a time.
 
-There is no index. One of plain words would undo the encryption, and one of keyed words would tell which conversations
-share words; reading a person's own conversations takes 0.1 s for some megabytes, which is years of them.
+There is no index. One of plain words would undo the encryption, and one of keyed words would tell which texts share
+words; reading a person's own conversations takes 0.1 s for some megabytes, which is years of them.
 """
 
 from collections.abc import Iterable
