@@ -37,6 +37,15 @@ def test_lines_are_found_by_request_level_and_time(files: LogFiles) -> None:
     assert numbers(files, limit=2) == [2, 3]
 
 
+def test_lines_of_a_version_are_its_calls_and_the_events_of_its_deployment(files: LogFiles) -> None:
+    files.write(line(1, event="request", version="smollm2@1", request="req_1"))
+    files.write(line(2, event="request", version="smollm2@11"))
+    files.write(line(3, event="deployment", deployment="smollm2@1"))
+    files.write(line(4, event="message", message="smollm2@1 is gone"))
+    assert numbers(files, version="smollm2@1") == [1, 3]
+    assert numbers(files, version="smollm2@1", request="req_1") == [1]
+
+
 def test_the_files_have_a_limit_and_the_oldest_lines_go(files: LogFiles) -> None:
     for number in range(1000):
         files.write(line(number))

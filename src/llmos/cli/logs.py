@@ -13,6 +13,8 @@ from llmos.cli.output import print_json, stderr
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmos.cli.control.port import ControlPort
     from llmos.core.schemas.logs import LogPage
 
@@ -27,6 +29,10 @@ def logs(
     request: Annotated[
         str | None, typer.Option(metavar="ID", help="Only lines about this request, or this answer.")
     ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Only calls that it answered, and the events of its deployment."),
+    ] = None,
     level: Annotated[str | None, typer.Option(help="Only lines of this level or a graver one: warning, error.")] = None,
     since: Annotated[str | None, typer.Option(metavar="WHEN", help="24h or 7d ago, or a date.")] = None,
     tail: Annotated[int, typer.Option(help="The number of lines, 10000 at most.")] = 100,
@@ -38,7 +44,7 @@ def logs(
 
     moment = None if since is None else parse_past(since)
     with open_control(load_settings()) as control:
-        page = control.logs.list(request=request, level=level, since=moment, limit=tail)
+        page = control.logs.list(request=request, version=version, level=level, since=moment, limit=tail)
         if as_json and not follow:
             print_json(page)
             return
@@ -46,15 +52,13 @@ def logs(
             stderr().print("There are no such lines.")
         _print(page, as_json=as_json)
         if follow:
-            _follow(control, page.next, request, level, as_json=as_json)
+            _follow(control, page.next, {"request": request, "version": version, "level": level}, as_json=as_json)
 
 
-def _follow(
-    control: "ControlPort", place: str | None, request: str | None, level: str | None, *, as_json: bool
-) -> None:
+def _follow(control: "ControlPort", place: str | None, wanted: "Mapping[str, Any]", *, as_json: bool) -> None:
     while True:
         time.sleep(FOLLOW_SECONDS)
-        page = control.logs.list(after=place, limit=1000, request=request, level=level)
+        page = control.logs.list(after=place, limit=1000, **wanted)
         _print(page, as_json=as_json)
         place = page.next
 

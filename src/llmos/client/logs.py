@@ -14,11 +14,13 @@ class Logs(Noun):
         self,
         *,
         request: str | None = None,
+        version: str | None = None,
         level: str | None = None,
         since: datetime | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> LogPage:
-        """Return the last lines, oldest first. request: the id of a request or an answer. level: this one and graver
-        ones. after: `next` of the page before, for the lines that came since."""
-        return self._client._request(calls.read_logs(request, level, since, after, limit))
+        """Return the last lines, oldest first. request: the id of a request or an answer. version: the calls that it
+        answered, and the events of its deployment. level: this one and graver ones. after: `next` of the page before,
+        for the lines that came since."""
+        return self._client._request(calls.read_logs(request, version, level, since, after, limit))

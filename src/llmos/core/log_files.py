@@ -36,6 +36,8 @@ class LogFilter:
 
     request: str | None = None
     """The id of a request, or of an answer."""
+    version: str | None = None
+    """Calls that it answered, and the events of its deployment."""
     level: str | None = None
     """This level and the graver ones."""
     since: datetime | None = None
@@ -55,6 +57,8 @@ class LogFilter:
 
     def takes(self, line: Mapping[str, Any]) -> bool:
         if self.request is not None and self.request not in (line.get("id"), line.get("request")):
+            return False
+        if self.version is not None and self.version not in (line.get("version"), line.get("deployment")):
             return False
         if self.level is not None and _rank(line.get("level")) < _rank(self.level):
             return False
@@ -117,14 +121,14 @@ class LogFiles:
 
     @staticmethod
     def _lines_of(file: BinaryIO, inode: int, wanted: LogFilter) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
-        end, mark = file.tell(), (wanted.request or "").encode(errors="replace")
+        end, marks = file.tell(), [text.encode(errors="replace") for text in (wanted.request, wanted.version) if text]
         yield inode, end, None
         for line in file:
             if not line.endswith(b"\n"):
                 return  # It is being written.
             end += len(line)
             value: Any = None
-            if mark in line:
+            if all(mark in line for mark in marks):
                 with suppress(msgspec.DecodeError):
                     value = _decode(line)
             yield inode, end, value if isinstance(value, dict) else None

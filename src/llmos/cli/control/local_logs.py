@@ -18,9 +18,11 @@ class LocalLogs:
         self,
         *,
         request: str | None = None,
+        version: str | None = None,
         level: str | None = None,
         since: datetime | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> LogPage:
-        return self._files.read(LogFilter(request=request, level=level, since=since, after=after, limit=limit))
+        wanted = LogFilter(request=request, version=version, level=level, since=since, after=after, limit=limit)
+        return self._files.read(wanted)

@@ -472,6 +472,7 @@ class LogsPort(Protocol):
         self,
         *,
         request: str | None = None,
+        version: str | None = None,
         level: str | None = None,
         since: datetime | None = None,
         after: str | None = None,

@@ -22,6 +22,8 @@ router = APIRouter(prefix="/llmos/v1/logs", tags=["logs"])
 class LogsQuery(RequestObject, kw_only=True):
     request: Annotated[str, Meta(max_length=128)] | None = None
     """The id of a request, or of an answer."""
+    version: Annotated[str, Meta(max_length=256)] | None = None
+    """The calls that a Version answered, and the events of its Deployment."""
     level: Literal["info", "warning", "error"] | None = None
     """This level and the graver ones."""
     since: When | None = None
@@ -39,6 +41,7 @@ async def read_logs(request: Request) -> Response:
     query, settings = parse_query(request, LogsQuery), services_of(request).settings
     wanted = LogFilter(
         request=query.request,
+        version=query.version,
         level=query.level,
         since=read_moment(query.since, "since"),
         after=query.after,
