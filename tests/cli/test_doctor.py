@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from llmos.applications.code.sandbox import NoSandbox, running
-from llmos.cli import doctor
 from llmos.core.hardware import Hardware
+from llmos.gateway.doctor import machine as checks
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def machine(monkeypatch):
             "memory_bytes": 16 * 10**9,
             "available_bytes": 8 * 10**9,
         }
-        monkeypatch.setattr(doctor, "inspect_hardware", lambda: Hardware(**facts | changes))
+        monkeypatch.setattr(checks, "inspect_hardware", lambda: Hardware(**facts | changes))
 
     machine()
     return machine
@@ -96,8 +96,8 @@ def test_an_engine_that_was_never_built_says_how(examine, monkeypatch):
     def refuse(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(doctor, "import_module", refuse)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    monkeypatch.setattr(checks, "import_module", refuse)
+    monkeypatch.setattr(checks.shutil, "which", lambda name: None)
     findings = examine(status=1)
     assert "make setup" in findings["engine"]["advice"]
     assert "apt-get install g++" in findings["compiler"]["advice"]

@@ -1,17 +1,8 @@
-"""Finding: what a check of `llmos doctor` found, and its lines."""
-
-from dataclasses import dataclass
+"""The lines of a Finding, which a check of `llmos doctor` has made."""
 
 from rich.text import Text
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    ok: bool
-    found: str
-    advice: str = ""
-    """The remedy, also for something that works but could work better."""
+from llmos.core.schemas.doctor import Finding as Finding
 
 
 def mark(*, ok: bool) -> Text:

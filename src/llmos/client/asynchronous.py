@@ -1,7 +1,7 @@
 """The client for asyncio: the same calls, awaited."""
 
 from asyncio import sleep
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
@@ -40,12 +40,14 @@ from llmos.client.async_webhooks import AsyncWebhooks
 from llmos.client.call import Call, DownloadCall, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions, LikelihoodOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
+from llmos.client.doctor_calls import get_doctor_report
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.client.http_clients import AsyncHttpClient
 from llmos.client.naming_calls import MODELS
 from llmos.core.schemas.activity import ActivityDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.doctor import DoctorReport
 from llmos.core.schemas.fit import FitDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
@@ -120,6 +122,14 @@ class AsyncClient:
     async def activity(self) -> ActivityDescription:
         """Return what the server does now, and what it has counted since its start."""
         return await self._request(get_activity())
+
+    async def doctor(self) -> DoctorReport:
+        """Return what the server's checks of its machine and installation find."""
+        return await self._request(get_doctor_report())
+
+    def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Send these headers with each request, as they are then."""
+        self._http.requests.more_headers = headers
 
     async def close(self) -> None:
         await self._http.aclose()

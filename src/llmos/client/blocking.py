@@ -1,7 +1,7 @@
 """The client with blocking calls."""
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import sleep
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
@@ -21,6 +21,7 @@ from llmos.client.control import Jobs, Policies, Signatures
 from llmos.client.conversations import Conversations
 from llmos.client.datasets import Datasets
 from llmos.client.deployments import Deployments, Providers, Rollouts, Routes
+from llmos.client.doctor_calls import get_doctor_report
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.client.evals import Evals
@@ -38,6 +39,7 @@ from llmos.client.security import Audit, Encryption, Erasures, Guardrails, Keys,
 from llmos.client.webhooks import Webhooks
 from llmos.core.schemas.activity import ActivityDescription
 from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.doctor import DoctorReport
 from llmos.core.schemas.fit import FitDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
@@ -116,6 +118,14 @@ class Client:
     def activity(self) -> ActivityDescription:
         """Return what the server does now, and what it has counted since its start."""
         return self._request(get_activity())
+
+    def doctor(self) -> DoctorReport:
+        """Return what the server's checks of its machine and installation find."""
+        return self._request(get_doctor_report())
+
+    def add_headers(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        """Send these headers with each request, as they are then."""
+        self._http.requests.more_headers = headers
 
     def close(self) -> None:
         self._http.close()

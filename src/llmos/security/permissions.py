@@ -82,6 +82,8 @@ class Permission(StrEnum):
     METRICS_READ = "metrics:read"
     LOGS_READ = "logs:read"
     """Read the server's log, with the calls of every project."""
+    DOCTOR_READ = "doctor:read"
+    """See what the checks of the server's machine and installation find."""
     PROJECTS_READ = "projects:read"
     """Describe the key's own project; for keys of the project `owner`, every project."""
     PROJECTS_WRITE = "projects:write"

@@ -66,6 +66,7 @@ _OPERATOR = _DEVELOPER | {
     Permission.POLICIES_WRITE,
     Permission.GUARDRAILS_WRITE,
     Permission.LOGS_READ,
+    Permission.DOCTOR_READ,
     Permission.EXPORTERS_READ,
 }
 
