@@ -14,6 +14,7 @@ from llmos.gateway.services import Services
 from support.chromium import HOSTILE
 from support.console import PASSWORD, browser_of, send, sign_in
 from support.ledger import entry
+from support.receiver import receiving
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +123,24 @@ async def test_a_developer_sees_the_own_project_alone(app: FastAPI, ann: httpx.A
         assert (await bea.get("/console/invoices/settings")).status_code == 403
     for name in ("secret-acme", "open-beta"):
         await owner.budgets.remove(name)
+
+
+async def test_an_exporter_is_added_tested_paused_and_removed(ann: httpx.AsyncClient) -> None:
+    with receiving() as receiver:
+        fields = {"name": "meter", "kind": "cloudevents", "url": receiver.url, "allow_private": "on"}
+        page = await send(ann, "/usage/exporters/create", **fields, key="s3cret", subject="user")
+        assert "meter is added." in page
+        assert "s3cret" not in page
+        page = await send(ann, "/usage/exporters/meter/test")
+        assert "The service has taken the test event" in page
+    assert "hasn&#39;t taken the test event" in await send(ann, "/usage/exporters/meter/test")
+    assert "sends nothing until it is resumed" in await send(ann, "/usage/exporters/meter/pause")
+    assert '<span class="state warn">paused</span>' in (await ann.get("/console/usage/exporters")).text
+    assert "meter sends again." in await send(ann, "/usage/exporters/meter/resume")
+    assert "sent once more" in await send(ann, "/usage/exporters/meter/retry")
+    assert "meter is removed." in await send(ann, "/usage/exporters/meter/remove")
+
+
+async def test_a_wrong_exporter_is_said_on_the_page(ann: httpx.AsyncClient) -> None:
+    fields = {"name": "meter", "kind": "lagoo", "url": "https://example.com"}
+    assert "lago" in await send(ann, "/usage/exporters/create", **fields)

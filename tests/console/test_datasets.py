@@ -126,9 +126,15 @@ async def test_what_a_check_found_is_shown_and_leads_on(ann: httpx.AsyncClient, 
     assert "/console/datasets/talks@1/clean?recipe=" in html
 
 
-async def test_aliases_and_descriptions_are_set_and_a_pointed_at_version_stays(ann: httpx.AsyncClient) -> None:
+async def test_aliases_descriptions_and_tags_are_set_and_a_pointed_at_version_stays(ann: httpx.AsyncClient) -> None:
     assert "talks:gold points at talks@2 now." in (await post(ann, "/datasets/talks@2/alias", alias="gold")).text
-    assert "The description of talks@2 is saved." in (await post(ann, "/datasets/talks@2/describe", text="Best")).text
+    fields = {"description": "Best", "tags": "team=search\r\nreviewed\r\n"}
+    page = (await post(ann, "/datasets/talks@2/describe", **fields)).text
+    assert "The description and the tags of talks@2 are saved." in page
+    assert '<span class="tag"><bdi>team=search</bdi></span>' in page
+    page = (await post(ann, "/datasets/talks@2/describe", description="Best", tags="reviewed")).text
+    assert "team=search" not in page
+    assert '<span class="tag"><bdi>reviewed</bdi></span>' in page
     refused = await post(ann, "/datasets/talks@2/remove")
     assert refused.url.path == "/console/datasets/talks@2"
     assert 'role="alert"' in refused.text

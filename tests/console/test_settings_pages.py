@@ -108,6 +108,28 @@ async def test_the_log_is_filtered(ann: httpx.AsyncClient, services: Services) -
     assert ("gone" in page, "disk" in page) == (True, False)
 
 
+async def test_the_log_of_a_version_is_on_the_page_of_its_deployment(
+    ann: httpx.AsyncClient, services: Services
+) -> None:
+    files = LogFiles(services.settings.logs_path, max_bytes=1 << 20)
+    line = {"time": "2026-11-30T10:00:00Z", "event": "message", "logger": "llmos", "level": "error"}
+    files.write(line | {"message": "about one", "version": "smollm2@1"})
+    files.write(line | {"message": "about two", "version": "smollm2@2"})
+    files.close()
+    page = (await ann.get("/console/settings/logs?version=smollm2@1")).text
+    assert ("about one" in page, "about two" in page) == (True, False)
+    assert "llmos logs --follow --version smollm2@1" in page
+
+
+async def test_the_doctor_says_what_to_mend_first(ann: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (await ann.get("/console/settings/doctor")).text
+    assert "keys/master" in page
+    monkeypatch.setattr("llmos.gateway.doctor.installation._ENOUGH_DISK_BYTES", 1 << 62)
+    page = (await ann.get("/console/settings/doctor")).text
+    assert "Something needs to be mended." in page
+    assert page.index("Free disk space") < page.index("keys/master")
+
+
 async def test_a_developer_of_a_project_finds_what_there_is_for_developers(app: FastAPI, services: Services) -> None:
     services.projects.create("shed")
     services.users.create("dan", role="developer", project="shed", password=PASSWORD)
@@ -116,6 +138,6 @@ async def test_a_developer_of_a_project_finds_what_there_is_for_developers(app: 
         page = (await dan.get("/console/settings/webhooks")).text
         assert ">Settings</a>" in page
         assert "Prices</a>" in page
-        for path in ("guardrails", "erasures", "encryption", "logs", "keys", "users", "audit"):
+        for path in ("guardrails", "erasures", "encryption", "doctor", "logs", "keys", "users", "audit"):
             assert f'href="/console/settings/{path}"' not in page
             assert (await dan.get(f"/console/settings/{path}")).status_code == 403

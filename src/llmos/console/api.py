@@ -22,6 +22,7 @@ D = TypeVar("D", bound=Description)
 _PASSED_ON = (b"cookie", b"host", b"origin", b"x-forwarded-proto", b"traceparent")
 """What the door needs to know the visitor. A key isn't among them: browsers have sessions."""
 
+_JSON = {"content-type": "application/json"}
 _UNSAFE_IN_PATHS = re.compile(r"[^A-Za-z0-9._~@:,/!$&'()*+;=-]")
 
 
@@ -52,8 +53,8 @@ class Api:
     async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return await self._json("POST", path, body or {}, {})
 
-    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        return await self._json("PUT", path, body, {})
+    async def put(self, path: str, body: Mapping[str, Any], /, **query: Any) -> Any:
+        return await self._json("PUT", path, body, query)
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return await self._json("PATCH", path, body, {})
@@ -69,51 +70,51 @@ class Api:
         """Return the descriptions of the list at `path`."""
         return [read_description(kind, each) for each in (await self.get(path, **query))["data"]]
 
-    async def send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] = {}
-    ) -> Reply:
-        """Return the reply, whatever its status."""
-        payload = b"" if body is None else msgspec.json.encode(body)
-        reply = await exchange(self._server, self._scope(method, path, headers, body), payload)
-        return Reply(reply.status, Headers(raw=list(reply.headers)), reply.body)
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, /, **query: Any) -> Reply:
+        """Return the reply, whatever its status. `path`: as it is written by persons, not escaped."""
+        if body is None:
+            return await self._exchange(method, path, b"", {}, query)
+        return await self._exchange(method, path, msgspec.json.encode(body), _JSON, query)
 
-    async def put_bytes(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
-        """Send bytes. Raises the LLMOSError that the server answers with."""
-        found = await exchange(self._server, self._scope("PUT", path, headers, None), body)
-        reply = Reply(found.status, Headers(raw=list(found.headers)), found.body)
-        if reply.status >= 400:
-            raise parse_error(reply.status, reply.json())
-        return reply.json()
+    async def send_bytes(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] = {}, /, **query: Any
+    ) -> Any:
+        """Send bytes and return the JSON of the reply. Raises the LLMOSError that the server answers with."""
+        return _json_of(await self._exchange(method, path, body, headers, query))
 
     async def _json(self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, Any]) -> Any:
-        given = {name.removesuffix("_"): value for name, value in query.items()}
-        reply = await self.send(method, with_query(path, given), body)
-        if reply.status >= 400:
-            raise parse_error(reply.status, reply.json())
-        return reply.json()
+        return _json_of(await self.send(method, path, body, **query))
 
-    def _scope(
-        self, method: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        path, _, query = path.partition("?")
+    async def _exchange(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], query: Mapping[str, Any]
+    ) -> Reply:
+        given = {name.removesuffix("_"): value for name, value in query.items() if value not in (None, "")}
         passed = [(name, value) for name, value in self._visit["headers"] if name in _PASSED_ON]
         passed += [(name.encode(), value.encode()) for name, value in headers.items()]
         if self.csrf_token is not None:
             passed.append((b"x-csrf-token", self.csrf_token.encode(errors="replace")))
-        if body is not None:
-            passed.append((b"content-type", b"application/json"))
-        return {
+        scope = {
             "method": method,
             "scheme": self._visit["scheme"],
             "path": path,
-            "raw_path": quote_path(path).encode(),
-            "query_string": query.encode(),
+            # A name that somebody has typed may have a question mark, which begins no query here.
+            "raw_path": _escape(path).encode(),
+            "query_string": urlencode(given, doseq=True).encode(),
             "headers": passed,
             "client": self._visit.get("client"),
             "server": self._visit.get("server"),
             # The log has one line for the page, not one for each thing that it reads.
             "state": {"is_poll": self._is_poll, "is_part": method == "GET"},
         }
+        found = await exchange(self._server, scope, body)
+        return Reply(found.status, Headers(raw=list(found.headers)), found.body)
+
+
+def _json_of(reply: Reply) -> Any:
+    """Return the JSON of a reply. Raises the LLMOSError of one that is an error."""
+    if reply.status >= 400:
+        raise parse_error(reply.status, reply.json())
+    return reply.json()
 
 
 def with_query(path: str, query: Mapping[str, Any]) -> str:
@@ -125,6 +126,8 @@ def with_query(path: str, query: Mapping[str, Any]) -> str:
 def quote_path(path: str) -> str:
     """Return the path with what URLs can't have escaped; a query stays as it is."""
     path, mark, query = path.partition("?")
-    return (
-        _UNSAFE_IN_PATHS.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), path) + mark + query
-    )
+    return _escape(path) + mark + query
+
+
+def _escape(path: str) -> str:
+    return _UNSAFE_IN_PATHS.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), path)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from llmos.console.view import View
 from llmos.core.errors import BadRequest
@@ -35,3 +36,14 @@ def percents(view: View, text: str) -> list[float]:
 def lines(form: Mapping[str, str], name: str) -> list[str]:
     """Return the lines of a text area that aren't empty."""
     return [line.strip() for line in form.get(name, "").splitlines() if line.strip()]
+
+
+def changed_labels(form: Mapping[str, str], before: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body that sets a description and the tags of a text area, one a line: KEY or KEY=VALUE. Tags that
+    were there before and aren't in it go."""
+    tags = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines(form, "tags"))}
+    return {
+        "description": form.get("description", "").strip(),
+        "tags": tags,
+        "remove_tags": [tag for tag in before if tag not in tags],
+    }

@@ -1,9 +1,11 @@
-"""Timeline: the stages of one answer as bars, drawn with numbers alone, because the pages' policy allows no style."""
+"""Timeline: the stages of one answer, and the steps of a run, as bars. They are drawn with numbers alone, because the
+pages' policy allows no style."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llmos.core.schemas.answers import AnswerTimings
+from llmos.core.schemas.runs import RunDescription, StepDescription
 
 WIDTH = 1000
 """The width of the drawing, in its own units."""
@@ -46,4 +48,30 @@ def timeline_of(timings: AnswerTimings) -> Sequence[Bar]:
         x = min(WIDTH * start / whole, WIDTH - width)
         bars.append(Bar(name, start, seconds, round(x, 2), round(width, 2), seconds / whole))
         start += seconds
+    return bars
+
+
+@dataclass(frozen=True, slots=True)
+class StepBar:
+    """A step of a run, and where it is drawn. Steps that ran at once stand above each other."""
+
+    step: StepDescription
+    start_seconds: float
+    x: float
+    width: float
+
+
+def timeline_of_steps(run: RunDescription) -> Sequence[StepBar]:
+    """Return the steps of a run that have ended, in their order, from the beginning of the run to its last step."""
+    began = run.created_at
+    known = [(step, step.at) for step in run.steps if step.at is not None]
+    if began is None or not known:
+        return []
+    whole = max((at - began).total_seconds() for _, at in known) or 1.0
+    bars = []
+    for step, at in known:
+        start = max(0.0, (at - began).total_seconds() - step.seconds)
+        width = max(_MIN_WIDTH, WIDTH * step.seconds / whole)
+        x = max(0.0, min(WIDTH * start / whole, WIDTH - width))
+        bars.append(StepBar(step, start, round(x, 2), round(width, 2)))
     return bars

@@ -79,7 +79,7 @@ async def send_file(view: View, path: str, file: SentFile) -> None:
     while True:
         piece = await asyncio.to_thread(file.content.read, _PIECE_BYTES)
         place = f"bytes {first}-{first + len(piece) - 1}/{file.size}" if file.size else "bytes */0"
-        await view.api.put_bytes(f"{path}/{file.digest}", piece, {"content-range": place})
+        await view.api.send_bytes("PUT", f"{path}/{file.digest}", piece, {"content-range": place})
         first += len(piece)
         if first >= file.size:
             return

@@ -1,5 +1,6 @@
 """Applications in Chromium, with one that the real server runs in a process of its own."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -107,5 +108,40 @@ def test_a_question_is_taken_over_and_answered_in_the_conversation(ann: Visit, c
 
 
 @pytest.mark.parametrize("path", ["/runs", "/approvals", "/handoffs", "/prompts"])
-def test_pages_are_accessible(ann: Visit, path: str) -> None:
-    check_accessible(ann.open(path))
+def test_pages_are_accessible(looking: Visit, path: str) -> None:
+    check_accessible(looking.open(path))
+    looking.check()
+
+
+def test_a_release_is_planned_applied_and_rolled_back(ann: Visit, client: Client) -> None:
+    page = ann.open("/releases/echo")
+    for version in ("echo@1", "echo@2"):
+        page.get_by_label("version", exact=True).select_option(version)
+        page.get_by_role("button", name="Plan").click()
+        page.get_by_role("button", name="Release it").click()
+        expect(page.get_by_role("status").first).to_contain_text(f"of {version} is active")
+    expect(page.locator("#at-work")).to_contain_text("echo@2, answers all callers")
+    check_accessible(page)
+    page.get_by_text("Roll back", exact=True).first.click()
+    page.get_by_label("Why, for the history").fill(HOSTILE)
+    page.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_role("status").first).to_contain_text("echo@1 answers again.")
+    expect(page.get_by_role("table", name="What happened")).to_contain_text("user:ann")
+    assert client.apps.run("echo", "hi").text == "v1 heard hi"
+
+
+def test_an_eval_runs_while_its_page_is_open(ann: Visit) -> None:
+    suite = {
+        "name": "greeting",
+        "cases": [{"id": HOSTILE[:40], "input": "Say hello.", "expect": {"matches": "(?s).*"}}],
+    }
+    page = ann.open("/evals")
+    page.get_by_label("Route, model or app:NAME").fill("smollm2")
+    page.get_by_label("suite, in YAML or JSON", exact=False).fill(json.dumps(suite))
+    page.get_by_role("button", name="Run an eval").click()
+    expect(page.locator("#eval")).to_contain_text("passed")  # Without a reload.
+    page.reload()
+    check_accessible(page)
+    page.get_by_role("table", name="Cases").get_by_role("link").last.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(HOSTILE[:40])
+    expect(page.get_by_role("heading", name="Answer 1")).to_be_visible()

@@ -26,8 +26,8 @@ async def choose(view: View) -> Response:
 @PAGE.post("/sign-out")
 async def sign_out(view: View) -> Response:
     form = await view.form()
-    everywhere = "?everywhere=true" if form.get("everywhere") else ""
-    reply = await view.api.send("POST", f"/llmos/v1/sign-out{everywhere}", {})
+    everywhere = "true" if form.get("everywhere") else None
+    reply = await view.api.send("POST", "/llmos/v1/sign-out", {}, everywhere=everywhere)
     if reply.status >= 400:
         raise parse_error(reply.status, reply.json())
     response = RedirectResponse(f"{CONSOLE_PATH}/sign-in", 303)

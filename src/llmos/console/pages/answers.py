@@ -11,25 +11,30 @@ from llmos.console import CONSOLE_PATH, code
 from llmos.console.api import quote_path, with_query
 from llmos.console.conversations import turns_of
 from llmos.console.listing import Listing, Part, csv_response, is_wanted_as_csv
+from llmos.console.origins import origins_of
 from llmos.console.page import Fragments, Page
 from llmos.console.tables import Column
-from llmos.console.timeline import WIDTH, timeline_of
+from llmos.console.timeline import WIDTH, timeline_of, timeline_of_steps
 from llmos.console.view import View
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.schemas.answers import AnswerDetails, AnswerPage, AnswerSummary
 from llmos.core.schemas.base import read_description
 from llmos.core.schemas.datasets import DatasetDescription
+from llmos.core.schemas.runs import RunDescription
 
 PAGE = Page(name="answers", permission="answers:read")
 
 _PATH = "/llmos/v1/answers"
 _PAGE_SIZE, _CSV_PAGE_SIZE = 50, 1000
+_MAX_STEPS = 50
 
 FILTERS = (
     "model", "route", "app", "outcome", "verdict", "since", "until", "project", "key", "user", "min_cost",
-    "min_output_tokens", "min_seconds",
+    "min_output_tokens", "min_seconds", "run", "text",
 )  # fmt: skip
 """The parameters of the address, which are those of the API."""
+
+_MORE_FILTERS = [name for name in FILTERS[5:] if name != "text"]
 
 OUTCOMES = ("answered", "blocked", "cached", "cancelled", "failed", "refused")
 VERDICTS = ("flag", "redact", "block")
@@ -54,6 +59,8 @@ _COLUMNS: Sequence[Column[AnswerSummary]] = (
     Column(name="first_token_seconds", title="answers.first_token", value=lambda row: row.timings.first_token),
     Column(name="cost", title="answers.cost", value=lambda row: row.cost),
     Column(name="currency", title="answers.currency", value=lambda row: row.currency),
+    Column(name="run", title="answers.run", value=lambda row: row.run),
+    Column(name="excerpt", title="answers.excerpt", value=lambda row: row.excerpt),
 )
 """The columns of the CSV. The page shows less, in a table of its own."""
 
@@ -77,9 +84,9 @@ async def list_answers(view: View) -> Response:
         part, problem = _NOTHING, error.message
     return view.render(
         "answers.html",
-        listing=Listing(view, "answers", _COLUMNS, part, empty="answers.none_like_that" if asked else "answers.none"),
+        listing=Listing(view, "answers", _COLUMNS, part, empty=_empty(asked, part)),
         asked={name: asked.get(name, "") for name in FILTERS},
-        has_more_filters=any(name in asked for name in FILTERS[5:]),
+        has_more_filters=any(name in asked for name in _MORE_FILTERS),
         problem=problem,
         outcomes=OUTCOMES,
         verdicts=VERDICTS,
@@ -102,12 +109,15 @@ async def watch_answers(view: View) -> Fragments:
 async def show_answer(view: View) -> Response:
     id = view.request.path_params["id"]
     answer = await view.api.read(AnswerDetails, f"{_PATH}/{id}")
-    receipt = answer.receipt
+    receipt, run = answer.receipt, await _run(view, answer)
     return view.render(
         "answer.html",
         answer=answer,
         bars=timeline_of(answer.timings),
         width=WIDTH,
+        run=run,
+        step_bars=[] if run is None else timeline_of_steps(run),
+        origins=await origins_of(view, answer, run),
         turns=None if answer.text is None else turns_of([*answer.text.input, *answer.text.output]),
         receipt=receipt,
         raw=None if receipt is None else json.dumps(receipt.raw, indent=2, ensure_ascii=False),
@@ -133,6 +143,23 @@ async def add_to_dataset(view: View) -> Response:
     body: dict[str, Any] = {"answers": [id]} | ({"consent": form["consent"]} if form.get("consent") else {})
     made = read_description(DatasetDescription, await view.api.post(f"/llmos/v1/datasets/{name}/answers", body))
     return view.redirect(f"/datasets/{made.version}?row={made.num_rows}", view.t("answers.added", ref=made.version))
+
+
+async def _run(view: View, answer: AnswerDetails) -> RunDescription | None:
+    """Return the run of an application that the answer belongs to, with its first steps."""
+    if not answer.run or answer.project != view.session.project or not view.may("apps:read"):
+        return None
+    try:
+        return await view.api.read(RunDescription, f"/llmos/v1/runs/{answer.run}", max_steps=_MAX_STEPS)
+    except LLMOSError:  # It isn't kept any more.
+        return None
+
+
+def _empty(asked: Mapping[str, str], part: Part[AnswerSummary]) -> str:
+    """Return the message for a page without answers."""
+    if part.next is not None:
+        return "answers.none_here"
+    return "answers.none_like_that" if asked else "answers.none"
 
 
 async def _chat_datasets(view: View) -> Sequence[str]:

@@ -168,7 +168,7 @@ async def _at_work(view: View, name: str) -> dict[str, Any]:
         deployment = await view.api.read(AppDeploymentDescription, f"/llmos/v1/apps/{name}/deployment")
     except NotFound:
         return {"deployment": None, "log": "", "runs": links}
-    reply = await view.api.send("GET", f"/llmos/v1/apps/{name}/logs?lines={_LOG_LINES}")
+    reply = await view.api.send("GET", f"/llmos/v1/apps/{name}/logs", lines=_LOG_LINES)
     return {"deployment": deployment, "log": reply.body.decode("utf-8", "replace"), "runs": links}
 
 

@@ -36,7 +36,7 @@ async def show_chat(view: View) -> Response:
 @PAGE.get("/c/{id}")
 async def show_conversation(view: View) -> Response:
     id = view.request.path_params["id"]
-    await view.api.get(f"/llmos/v1/conversations/{quote_path(id)}")  # One that was removed is said so at once.
+    await view.api.get(f"/llmos/v1/conversations/{id}")  # One that was removed is said so at once.
     return await _show(view, id)
 
 

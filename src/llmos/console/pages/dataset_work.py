@@ -9,7 +9,6 @@ import msgspec
 from starlette.responses import Response
 
 from llmos.console import code
-from llmos.console.api import quote_path
 from llmos.console.page import Fragments, Page
 from llmos.console.view import View
 from llmos.core.errors import BadRequest, LLMOSError
@@ -157,7 +156,7 @@ async def watch_job(view: View) -> Fragments:
 
 
 async def _job(view: View) -> JobDescription:
-    return await view.api.read(JobDescription, f"{_JOBS}/{quote_path(view.request.path_params['id'])}")
+    return await view.api.read(JobDescription, f"{_JOBS}/{view.request.path_params['id']}")
 
 
 def _outcome(job: JobDescription) -> Mapping[str, Any]:

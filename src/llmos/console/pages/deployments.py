@@ -8,7 +8,9 @@ from starlette.responses import Response
 from llmos.console import code
 from llmos.console.api import quote_path
 from llmos.console.forms import whole_number
+from llmos.console.metrics import TOKENS, read_sums, tokens_per_second
 from llmos.console.page import Fragments, Page
+from llmos.console.pages.logs import log_lines
 from llmos.console.tables import Column, Table
 from llmos.console.view import View
 from llmos.core.errors import BadRequest
@@ -17,6 +19,7 @@ from llmos.core.schemas.models import ModelDescription
 
 PAGE = Page(name="deployments", permission="deployments:read", tab="deployments.title")
 
+_LOG_LINES = 100
 _OPTIONS = ("kv_bytes", "snapshot_bytes", "max_sequences", "context_length")
 """Options of the engine that the page of `fit` has calculated."""
 
@@ -97,6 +100,8 @@ async def show_deployment(view: View) -> Response:
         ref=ref,
         each=deployment,
         history=history,
+        lines=await _log(view, deployment.version),
+        **await _pace(view, deployment.version),
         code=code.changing(
             "POST",
             f"llmos scale {ref} --replicas 2",
@@ -111,7 +116,11 @@ async def show_deployment(view: View) -> Response:
 async def watch_deployment(view: View) -> Fragments:
     ref = view.request.path_params["ref"]
     deployment = await view.api.read(DeploymentDescription, f"/llmos/v1/deployments/{ref}")
-    return {"deployment": view.html("deployment_state.html", each=deployment)}
+    lines = await _log(view, deployment.version)
+    return {
+        "deployment": view.html("deployment_state.html", each=deployment, **await _pace(view, deployment.version)),
+        "log": view.html("logs_lines.html", lines=lines),
+    }
 
 
 @PAGE.post("/{ref}/scale")
@@ -148,6 +157,19 @@ async def _change(view: View) -> tuple[Mapping[str, str], str]:
     form, ref = await view.form(), view.request.path_params["ref"]
     view.form_came_from = f"/deployments/{ref}"
     return form, ref
+
+
+async def _log(view: View, version: str) -> Sequence[tuple[str, str]]:
+    """Return the last lines of the log about a version; none for a visitor who may not read the log."""
+    return await log_lines(view, _LOG_LINES, version=version) if view.may("logs:read") else []
+
+
+async def _pace(view: View, version: str) -> Mapping[str, Any]:
+    """Return what the version's replicas write; None for a visitor who may not see what all callers do together."""
+    if not view.may("metrics:read"):
+        return {"tokens_per_second": None, "num_tokens": None}
+    num_tokens = (await read_sums(view, (TOKENS,), model=version))[TOKENS]
+    return {"tokens_per_second": tokens_per_second(view, num_tokens), "num_tokens": num_tokens}
 
 
 async def _deployments(view: View) -> list[DeploymentDescription]:

@@ -159,7 +159,7 @@ async def set_settings(view: View) -> Response:
     form = await view.form()
     project = form.get("project", "")
     view.form_came_from = with_query("/invoices/settings", {"project": project})
-    await view.api.put(with_query("/llmos/v1/invoices/settings", {"project": project}), _settings(view, form))
+    await view.api.put("/llmos/v1/invoices/settings", _settings(view, form), project=project)
     return view.redirect(view.form_came_from, view.t("invoices.configured"))
 
 

@@ -1,6 +1,7 @@
 """The server's log: filtered by request and level, with new lines as they come."""
 
 import json
+import shlex
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,12 +23,12 @@ _LINES = 200
 async def show_log(view: View) -> Response:
     asked = _asked(view)
     query = urlencode(asked)
-    options = "".join(f" --{name} {value}" for name, value in asked.items())
+    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in asked.items())
     return view.render(
         "logs.html",
         asked=asked,
         levels=LEVELS,
-        lines=await _lines(view),
+        lines=await log_lines(view, _LINES, **asked),
         code=code.reading(
             f"llmos logs --follow{options}",
             f"/llmos/v1/logs?{query}" if query else "/llmos/v1/logs",
@@ -38,18 +39,18 @@ async def show_log(view: View) -> Response:
 
 @PAGE.live()
 async def watch_log(view: View) -> Fragments:
-    return {"log": view.html("logs_lines.html", lines=await _lines(view))}
+    return {"log": view.html("logs_lines.html", lines=await log_lines(view, _LINES, **_asked(view)))}
 
 
 def _asked(view: View) -> dict[str, str]:
-    given = {"request": view.query("request").strip(), "since": view.query("since").strip()}
+    given = {name: view.query(name).strip() for name in ("request", "version", "since")}
     given["level"] = view.query("level") if view.query("level") in LEVELS else ""
     return {name: value for name, value in given.items() if value}
 
 
-async def _lines(view: View) -> list[tuple[str, str]]:
+async def log_lines(view: View, limit: int, **wanted: str) -> list[tuple[str, str]]:
     """Return the last lines, each with its level."""
-    page = await view.api.read(LogPage, "/llmos/v1/logs", limit=_LINES, **_asked(view))
+    page = await view.api.read(LogPage, "/llmos/v1/logs", limit=limit, **wanted)
     return [(str(line.get("level", "")), _rendered(line)) for line in page.data]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from starlette.responses import Response
 
 from llmos.console import code
-from llmos.console.api import quote_path
 from llmos.console.forms import decimal_number, whole_number
 from llmos.console.page import Fragments, Page
 from llmos.console.view import View
@@ -104,7 +103,7 @@ async def _change(view: View) -> tuple[Mapping[str, str], str]:
 
 async def _model(view: View) -> ModelDescription:
     ref = view.request.path_params["ref"]
-    return await view.api.read(ModelDescription, f"/llmos/v1/models/{quote_path(ref)}")
+    return await view.api.read(ModelDescription, f"/llmos/v1/models/{ref}")
 
 
 async def _jobs(view: View, ref: str) -> list[JobDescription]:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from llmos.console import code
 from llmos.console.api import quote_path
-from llmos.console.forms import lines
+from llmos.console.forms import changed_labels
 from llmos.console.lineage import lineage_of
 from llmos.console.page import Fragments, Page
 from llmos.console.tables import Column, Table
@@ -145,7 +145,7 @@ async def import_model(view: View) -> Response:
 @PAGE.post("/jobs/{id}/cancel")
 async def cancel_job(view: View) -> Response:
     await view.form()
-    await view.api.post(f"/llmos/v1/jobs/{quote_path(view.request.path_params['id'])}/cancel")
+    await view.api.post(f"/llmos/v1/jobs/{view.request.path_params['id']}/cancel")
     return view.redirect(view.form_came_from or "/models", view.t("jobs.cancelled"))
 
 
@@ -209,13 +209,7 @@ async def change_labels(view: View) -> Response:
     form, ref = await view.form(), view.request.path_params["ref"]
     view.form_came_from = _version_path(ref)
     before = await view.api.read(LabelsDescription, f"/llmos/v1/models/{ref}/labels")
-    tags = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines(form, "tags"))}
-    body = {
-        "description": form.get("description", "").strip(),
-        "tags": tags,
-        "remove_tags": [tag for tag in before.tags if tag not in tags],
-    }
-    await view.api.patch(f"/llmos/v1/models/{ref}/labels", body)
+    await view.api.patch(f"/llmos/v1/models/{ref}/labels", changed_labels(form, before.tags))
     return view.redirect(_version_path(ref), view.t("models.labels_set", version=ref))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from llmos.console import code
+from llmos.console.metrics import TOKENS, read_sums, tokens_per_second
 from llmos.console.page import Fragments, Page
 from llmos.console.view import View
 from llmos.core.errors import BadRequest
@@ -23,6 +24,7 @@ _ROUTE = "dialogue"
 _MAX_TOKENS = 256
 _MAX_OFFERED = 3
 _USAGE_SECONDS = 15.0
+_METRICS = (TOKENS, "llmos_calls_running", "llmos_queued_choices", "llmos_request_errors_total")
 """Usage is asked for this often: the ledger is written for it each time."""
 
 
@@ -122,34 +124,14 @@ async def _figures(view: View, num_models: int) -> list[Figure]:
     figures = [Figure("start.models", view.t.number(num_models))]
     if not view.may("metrics:read"):
         return figures
-    sums = _sum_metrics((await view.api.send("GET", "/metrics")).body)
-    now, tokens = time.monotonic(), sums["llmos_generation_tokens_total"]
-    before = view.memory.get("tokens")
-    view.memory["tokens"] = (now, tokens)
-    rate = 0.0 if before is None else max(0.0, tokens - before[1]) / max(0.1, now - before[0])
+    sums = await read_sums(view, _METRICS)
     return [
         *figures,
-        Figure("start.tokens_per_second", view.t.number(rate, 1)),
+        Figure("start.tokens_per_second", view.t.number(tokens_per_second(view, sums[TOKENS]), 1)),
         Figure("start.running", view.t.number(sums["llmos_calls_running"])),
         Figure("start.waiting", view.t.number(sums["llmos_queued_choices"])),
         Figure("start.errors", view.t.number(sums["llmos_request_errors_total"])),
     ]
-
-
-def _sum_metrics(text: bytes) -> dict[str, float]:
-    """Return the sums over all labels of the metrics that the page shows."""
-    names = (
-        "llmos_generation_tokens_total",
-        "llmos_calls_running",
-        "llmos_queued_choices",
-        "llmos_request_errors_total",
-    )
-    sums = dict.fromkeys(names, 0.0)
-    for line in text.decode().splitlines():
-        name = line.partition("{")[0].partition(" ")[0]
-        if name in sums:
-            sums[name] += float(line.rpartition(" ")[2])
-    return sums
 
 
 async def _today(view: View) -> list[Figure]:

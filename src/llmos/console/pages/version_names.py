@@ -1,14 +1,16 @@
-"""Aliases and descriptions of versions: the forms that datasets and knowledge have alike."""
+"""Aliases, descriptions and tags of versions: the forms that datasets and knowledge have alike."""
 
 from starlette.responses import Response
 
+from llmos.console.forms import changed_labels
 from llmos.console.page import Page
 from llmos.console.view import View
 from llmos.core.errors import BadRequest
+from llmos.core.schemas.labels import LabelsDescription
 
 
 def register(page: Page, noun: str) -> None:
-    """Let `page` set and remove aliases, and describe versions. `noun`: the path of the versions in the API."""
+    """Let `page` set and remove aliases, and describe and tag versions. `noun`: the path of the versions in the API."""
 
     async def set_alias(view: View) -> Response:
         form, ref = await view.form(), view.request.path_params["ref"]
@@ -29,7 +31,8 @@ def register(page: Page, noun: str) -> None:
     async def describe(view: View) -> Response:
         form, ref = await view.form(), view.request.path_params["ref"]
         view.form_came_from = f"{page.root}/{ref}"
-        await view.api.patch(f"/llmos/v1/{noun}/{ref}/labels", {"description": form.get("text", "")})
+        before = await view.api.read(LabelsDescription, f"/llmos/v1/{noun}/{ref}/labels")
+        await view.api.patch(f"/llmos/v1/{noun}/{ref}/labels", changed_labels(form, before.tags))
         return view.redirect(view.form_came_from, view.t("versions.described", ref=ref))
 
     page.post("/{ref}/alias")(set_alias)
