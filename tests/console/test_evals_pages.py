@@ -29,9 +29,9 @@ cases:
 def keep(services: Services, *, answer: str, model: str = "dialogue") -> str:
     """Keep a run that has finished, in which a model says the same to every case. Returns its id."""
     services.encryption.start()
-    id = services.evals.begin(OWNER, NewEvalRun(suite=suite_of(SUITE), models=[model], num_repeats=1)).id
+    id = services.data.evals.begin(OWNER, NewEvalRun(suite=suite_of(SUITE), models=[model], num_repeats=1)).id
     asker = ScriptedAsker(lambda prompt, _: answer)
-    asyncio.run(execute(services.evals, services.evals.open(OWNER, id), asker, num_in_flight=1))
+    asyncio.run(execute(services.data.evals, services.data.evals.open(OWNER, id), asker, num_in_flight=1))
     return id
 
 

@@ -30,9 +30,9 @@ def _something_of_each(services: Services) -> None:
     for name in TENANTS:
         services.projects.create(name)
         services.users.create(f"user-of-{name}", role="developer", project=name, password=PASSWORD)
-        services.prompts.of(name).create(f"prompt-of-{name}", PromptText(f"Help {name}."), actor="test")
-    with services.answers._database.plain_counting() as transaction:
-        services.answers.add(transaction, [facts(f"answer-of-{name}", project=name) for name in TENANTS])
+        services.data.prompts.of(name).create(f"prompt-of-{name}", PromptText(f"Help {name}."), actor="test")
+    with services.data.answers._database.plain_counting() as transaction:
+        services.data.answers.add(transaction, [facts(f"answer-of-{name}", project=name) for name in TENANTS])
 
 
 def seen(text: str) -> set[str]:

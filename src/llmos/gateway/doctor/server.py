@@ -24,13 +24,13 @@ _MACHINE = (
 
 def examine_server(services: Services) -> DoctorReport:
     """Return what the checks find. Nothing is changed."""
-    settings = services.settings
+    settings, data = services.settings, services.data
     checks: list[Callable[[], Iterable[Finding]]] = [
         *(lambda check=check: check(settings) for check in _MACHINE),
         lambda: home_findings(settings.home, exposed_in(settings.home)),
         lambda: check_tls(settings),
         lambda: _store_findings(services),
-        lambda: encryption_findings(services.files.encryption, PlainData(services.files, services.datasets)),
+        lambda: encryption_findings(data.files.encryption, PlainData(services.data.files, services.data.datasets)),
     ]
     findings = [finding for check in checks for finding in check()]
     return DoctorReport(ok=all(finding.ok for finding in findings), findings=findings)
