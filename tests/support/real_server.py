@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import openai
 
-from support import ONE_THREAD
+from support import ONE_THREAD, migrations
 from support.looking import pause_thread
 
 KEY = "the-owners-key-for-tests"
@@ -50,7 +50,9 @@ class Running:
 
 
 def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-    """Start the server with these arguments and environment variables."""
+    """Start the server with these arguments and environment variables. A new home gets a database with its tables."""
+    if "LLMOS_DATABASE_URL" not in variables:
+        migrations.put_database(home / "llmos.db")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     return subprocess.Popen(
         [sys.executable, "-m", "llmos", "serve", *arguments],

@@ -78,12 +78,17 @@ def serve(
 
     Models of the catalog that aren't stored yet are downloaded first. Other models are loaded at their first request.
     """
-    from llmos.cli.backends import find_or_pull
-    from llmos.console import CONSOLE_PATH, open_console
-    from llmos.core.config import load_settings, parse_networks, parse_origins
-    from llmos.deployments.routing.resolution import DEFAULT_ROUTE
-    from llmos.gateway.app import Mount
-    from llmos.gateway.server import run
+    from llmos.core.garbage import without_collections
+
+    with without_collections():
+        from llmos.cli.backends import find_or_pull
+        from llmos.console import CONSOLE_PATH, open_console
+        from llmos.core.config import load_settings, parse_networks, parse_origins
+        from llmos.deployments.routing.resolution import DEFAULT_ROUTE
+        from llmos.gateway.app import Mount, endpoint_modules
+        from llmos.gateway.server import run
+
+        endpoint_modules()
 
     settings = load_settings()
     if allow_origin:

@@ -9,9 +9,8 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 
 from llmos.client.events import EventDecoder
@@ -20,13 +19,17 @@ from llmos.core.errors import LLMOSError, ProviderFailed, RateLimited
 from llmos.core.per_loop import PerLoop
 from llmos.deployments.joining import joined
 from llmos.deployments.providers.anthropic import AnthropicFormat
-from llmos.deployments.providers.connections import ProviderConnections
 from llmos.deployments.providers.failures import error_in_stream, error_of
 from llmos.deployments.providers.openai import OpenAIFormat
 from llmos.deployments.providers.provider_model import Kind, Provider, ProviderModel
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.providers.request_format import RequestFormat
 from llmos.engine.messages import Delta, Event, Generate, Started
+
+if TYPE_CHECKING:  # aiohttp takes 0.4 s to import, and most servers forward nothing.
+    import aiohttp
+
+    from llmos.deployments.providers.connections import ProviderConnections
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest Retry-After of a provider that is honoured."""
@@ -37,7 +40,7 @@ MAX_LIST_BYTES = 8 * 2**20
 _FORMATS: dict[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
 
 
-Connections = dict[tuple[str, str], ProviderConnections]
+Connections = dict[tuple[str, str], "ProviderConnections"]
 """By the provider's name and base URL."""
 
 
@@ -103,7 +106,9 @@ class ProviderClients:
     async def close(self) -> None:
         await self._connections.close()
 
-    def _connections_to(self, provider: Provider) -> ProviderConnections:
+    def _connections_to(self, provider: Provider) -> "ProviderConnections":
+        from llmos.deployments.providers.connections import ProviderConnections
+
         connections, place = self._connections.get(), (provider.name, provider.base_url)
         if (found := connections.get(place)) is None:
             found = connections[place] = ProviderConnections(provider)
@@ -126,14 +131,14 @@ class ProviderClients:
                 retry_after_seconds=seconds,
             )
 
-    async def _refusal(self, provider: Provider, response: aiohttp.ClientResponse, key: str | None) -> LLMOSError:
+    async def _refusal(self, provider: Provider, response: "aiohttp.ClientResponse", key: str | None) -> LLMOSError:
         seconds = self._retry_after(response)
         if response.status in (429, 503, 529) and seconds is not None:
             self._retry_at[provider.name] = time.monotonic() + min(seconds, MAX_RETRY_AFTER_SECONDS)
         body = (await _read_at_most(response, MAX_ERROR_BYTES)).decode(errors="replace")
         return error_of(provider, response.status, _without(key, body).encode(), seconds)
 
-    def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
+    def _retry_after(self, response: "aiohttp.ClientResponse") -> float | None:
         """Return how many seconds the provider asks to wait; the header holds seconds or a date."""
         value = response.headers.get("retry-after", "")
         try:
@@ -196,7 +201,7 @@ def _without(key: str | None, text: str) -> str:
     return text if key is None else text.replace(key, "(the key)")
 
 
-async def _read_at_most(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+async def _read_at_most(response: "aiohttp.ClientResponse", limit_bytes: int) -> bytes:
     body = b""
     async for chunk in response.content.iter_any():
         body += chunk
