@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -339,6 +340,7 @@ def name_of(step: tuple[str, ...]) -> str:
     return next(name for count in (3, 2, 1) if (name := " ".join(step[:count])) in known)
 
 
+@cache
 def commands_with_json() -> list[str]:
     def walk(command: Any, path: str) -> Iterator[str]:
         if isinstance(command, click.Group) or hasattr(command, "commands"):

@@ -370,7 +370,7 @@ class Serving(RuleBasedStateMachine):
 
 
 # Together well over 10,000 steps of the engine.
-Serving.TestCase.settings = settings(max_examples=examples(60, fast=2), stateful_step_count=40, deadline=None)
+Serving.TestCase.settings = settings(max_examples=examples(40, fast=2), stateful_step_count=40, deadline=None)
 TestServing = Serving.TestCase
 
 
@@ -403,5 +403,5 @@ def snapshots_of_short_prompts(monkeypatch):
     monkeypatch.setattr(recurrent_states, "LEAST_GAIN", 16)
 
 
-ServingRecurrent.TestCase.settings = settings(max_examples=examples(60, fast=1), stateful_step_count=40, deadline=None)
+ServingRecurrent.TestCase.settings = settings(max_examples=examples(25, fast=1), stateful_step_count=40, deadline=None)
 TestServingRecurrent = ServingRecurrent.TestCase
