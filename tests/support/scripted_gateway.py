@@ -160,7 +160,7 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
     receipts = Receipts(database, signing_key, days=30)
     answer_sink = AnswerSink(database, receipts, data.answers)
     supervisor = AppSupervisor(data.app_deployments, data.app_versions, keys, settings)
-    applications = HostedApplications(supervisor, wait_seconds=10)
+    applications = HostedApplications(supervisor, wait_seconds=10, is_open_to_projects=settings.project_apps)
     metering = LedgerStages(billing.ledger_writer, billing.reservations)
     services = Services(
         settings=settings,

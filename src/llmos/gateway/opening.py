@@ -87,7 +87,9 @@ def open_services(settings: Settings) -> Services:
     clients = ProviderClients(providers := Providers(database, encryption))
     resolver = Resolver(routes, build_backends(pool, registry, clients, guard.check), database)
     supervisor = AppSupervisor(data.app_deployments, data.app_versions, keys, settings)
-    applications = HostedApplications(supervisor, wait_seconds=settings.wait_seconds)
+    applications = HostedApplications(
+        supervisor, wait_seconds=settings.wait_seconds, is_open_to_projects=settings.project_apps
+    )
     guardrails = GuardrailPolicies(database, routes=partial(_names_with_policies, routes, data.app_deployments))
     calls = open_calls(settings, database, log, AnswerSink(database, receipts, data.answers))
     rooms = PipelineRooms(

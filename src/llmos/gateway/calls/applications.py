@@ -1,7 +1,7 @@
 """The parts of a call to an application that a call to a model doesn't have, and the resolution of its name.
 
-An application is asked for as `app:NAME`. Which one that is depends on the caller's project, so such names are never
-cached with those of models.
+An application is asked for as `app:NAME`, or one version of it as `app:NAME@NUMBER`. Which one that is depends on the
+caller's project, so such names are never cached with those of models.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
 from llmos.core.schemas.knowledge import Citation
+from llmos.core.schemas.runs import StepDescription
 
 if TYPE_CHECKING:
     from llmos.gateway.calls.call import ModelCall
@@ -32,6 +33,8 @@ class AppOptions:
     session: str | None = None
     dry_run: bool = False
     wait_seconds: float = 0.0
+    recorded: Sequence[StepDescription] | None = None
+    """The steps of another run: their results stand in for tools and steps, of which none is called."""
     resumes: str | None = None
     """The id of a run that goes on, instead of a new one."""
     on_event: Callable[[RunEvent], None] | None = None
@@ -51,13 +54,18 @@ class ApplicationRun:
 class Applications(Protocol):
     """Finds the applications of projects."""
 
-    def resolve(self, call: "ModelCall") -> "Resolution":
+    async def resolve(self, call: "ModelCall") -> "Resolution":
         """Raises ModelNotFound, PermissionDenied, and BadRequest for applications that ask each other for ever."""
 
 
 def app_of(model: str) -> str | None:
     """Return the application that a name asks for; None for the name of a model or a route."""
     return model.removeprefix(PREFIX) if model.startswith(PREFIX) else None
+
+
+def without_version(application: str | None) -> str | None:
+    """Return app:support for app:support@3, which evals ask for."""
+    return None if application is None else application.partition("@")[0]
 
 
 def check_is_model(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from llmos.deployments.releases.evidence import evidence_key
 from llmos.deployments.rollouts.evidence import CallOutcome, Evidence
+from llmos.gateway.calls.applications import without_version
 from llmos.gateway.calls.record import Attempt, Record, Sink
 
 
@@ -13,6 +14,8 @@ class EvidenceSink(Sink):
         if record.shadow_of is not None or record.operation == "count":
             return
         if record.application is not None:
+            if record.application != without_version(record.application):
+                return  # An eval has asked for this version: no caller has.
             key, target = evidence_key(record.caller.project, record.application), attempt.version
         elif record.route is not None:
             key, target = record.route, attempt.target

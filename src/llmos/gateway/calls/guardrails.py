@@ -14,6 +14,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.gateway.calls.applications import without_version
 from llmos.gateway.calls.call import Call, ModelCall, Prompt, PromptedCall
 from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.rating import RateCall
@@ -37,7 +38,8 @@ class GuardrailStages:
 
     async def check(self, call: C, record: Record) -> C:
         """Return the call as the model may see it. Raises PromptBlocked."""
-        policies = await self._policies.of_call(project=call.caller.project, route=record.route or record.application)
+        name = record.route or without_version(record.application)
+        policies = await self._policies.of_call(project=call.caller.project, route=name)
         if not policies:
             return call
         num_choices = call.num_choices if isinstance(call, Call) else 1

@@ -190,7 +190,7 @@ class Pipeline:
     async def _resolution(self, call: ModelCall) -> Resolution:
         if app_of(call.model) is None or self._applications is None:
             return await self._resolver.resolve(call.model)
-        return self._applications.resolve(call)
+        return await self._applications.resolve(call)
 
     async def _first_to_answer(
         self,

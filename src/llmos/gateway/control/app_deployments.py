@@ -11,16 +11,15 @@ from msgspec import Meta
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.connected import while_connected
-from llmos.core.errors import BadRequest, PermissionDenied
+from llmos.core.errors import BadRequest
 from llmos.core.schemas.hosted_apps import AppDeploymentDescription
 from llmos.data.apps.deployments import AppDeployment
-from llmos.gateway.hosted_apps.supervisor import permissions_of
+from llmos.gateway.hosted_apps.may_run import check_may_deploy, check_may_run
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import services_of
-from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["apps"])
@@ -80,27 +79,19 @@ async def deploy_app(request: Request, name: str) -> Response:
     """Its process is started, and the one of another Version ends with its last run. Returns when the new one answers,
     or can't: see `state` and `reason`. Its key may do what app.yaml lists, and nothing that yours may not."""
     body, services, caller = await parse_body(request, AppDeploy), services_of(request), caller_of(request)
-    check_may_deploy(caller, is_open_to_projects=services.settings.project_apps)
+    is_open = services.settings.project_apps
+    check_may_deploy(caller, is_open_to_projects=is_open)
     ref = _reference(name, body)
 
     def deploy() -> AppDeployment:
         version = services.data.app_versions.of(caller.project).resolve(ref)
-        for permission in permissions_of(services.supervisor.manifest(caller.project, version.ref)):
-            caller.check(permission)
+        manifest = services.supervisor.manifest(caller.project, version.ref)
+        check_may_run(caller, manifest, is_open_to_projects=is_open)
         return services.data.app_deployments.deploy(caller.project, version.app, version.number, actor=caller.actor)
 
     deployment = await asyncio.to_thread(deploy)
     await services.supervisor.settle(deployment)
     return await _described(request, deployment)
-
-
-def check_may_deploy(caller: Caller, *, is_open_to_projects: bool) -> None:
-    """Raise PermissionDenied for a project that may run no programs on this server."""
-    if not (caller.is_of_installation or is_open_to_projects):
-        raise PermissionDenied(
-            f"An application is a program on the server, and the project {caller.project} may run none. Whoever runs"
-            " the server allows it to all projects with LLMOS_PROJECT_APPS=on."
-        )
 
 
 @router.post("/apps/{name}/stop", summary="Stop an application", responses=openapi.answers(AppDeploymentDescription))

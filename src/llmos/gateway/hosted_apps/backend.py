@@ -1,5 +1,6 @@
 """AppBackend: an application behind the interface of a model, for one call. HostedApplications finds it by its name."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Never
@@ -28,6 +29,7 @@ from llmos.gateway.calls.applications import PREFIX, ApplicationRun, AppOptions,
 from llmos.gateway.calls.call import ModelCall, PromptedCall
 from llmos.gateway.calls.resolve import Resolution
 from llmos.gateway.hosted_apps.host import AppHost
+from llmos.gateway.hosted_apps.may_run import check_may_run
 from llmos.gateway.hosted_apps.process import AppProcess
 from llmos.gateway.hosted_apps.supervisor import AppSupervisor
 from llmos.security.callers import Caller
@@ -36,6 +38,8 @@ from llmos.security.permissions import OWNER, Permission
 MAX_DEPTH = 4
 """The most applications that wait for each other in a chain."""
 
+_MAX_DIGITS = 9
+"""The digits of the largest number of a version."""
 _OWN_PROMPT = "system messages"
 """What the caller is told of those that were left out."""
 
@@ -43,23 +47,25 @@ _OWN_PROMPT = "system messages"
 class HostedApplications:
     """The applications that this server runs, as backends of calls."""
 
-    def __init__(self, supervisor: AppSupervisor, *, wait_seconds: float) -> None:
-        """`wait_seconds`: how long a call waits for an application that is being started."""
+    def __init__(self, supervisor: AppSupervisor, *, wait_seconds: float, is_open_to_projects: bool = False) -> None:
+        """`wait_seconds`: how long a call waits for an application that is being started. `is_open_to_projects`: other
+        projects than the installation's may run programs."""
         self._supervisor, self._wait_seconds = supervisor, wait_seconds
+        self._is_open_to_projects = is_open_to_projects
 
-    def resolve(self, call: ModelCall) -> Resolution:
+    async def resolve(self, call: ModelCall) -> Resolution:
         """Return the application that a call asks for, out of those of the caller's project.
 
+        A version that is asked for by its number is started if it doesn't run: who may deploy it may ask for it.
         Raises ModelNotFound, PermissionDenied, and BadRequest for applications that ask each other for ever.
         """
-        name, caller = app_of(call.model), call.caller
-        assert name is not None, "the pipeline asks for names of applications only"
+        caller = call.caller
         caller.check(Permission.APPS_RUN)
         depth = self._depth(call.model, caller)
         options = call.app if isinstance(call, PromptedCall) else None
         session = None if options is None else options.session
         try:
-            host = self._supervisor.host(caller.project, name, session or caller.user)
+            host = await self._host(call.model, caller, session or caller.user)
         except NotFound as error:
             raise ModelNotFound(error.message, param="model") from None
         run = ApplicationRun(call.model)
@@ -73,6 +79,23 @@ class HostedApplications:
         hosts = self._supervisor.of_project(caller.project)
         names = {f"{PREFIX}{name}": host for name, host in hosts.items()}
         return {name: served_app(host) for name, host in names.items() if caller.may_ask_for(name)}
+
+    async def _host(self, model: str, caller: Caller, account: str) -> AppHost:
+        asked = app_of(model)
+        assert asked is not None, "the pipeline asks for names of applications only"
+        name, at, version = asked.partition("@")
+        if not at:
+            return self._supervisor.host(caller.project, name, account)
+        caller.check(Permission.APPS_DEPLOY)
+        if not (version.isascii() and version.isdigit() and len(version) <= _MAX_DIGITS):
+            raise NotFound(f"{model[:80]!r} names no version: write {PREFIX}{name[:64]}@3.", param="model")
+        number, project = int(version), caller.project
+        # Who started a job was checked then. A version that runs is one that there is.
+        if not (caller.is_background and self._supervisor.asked.runs(project, name, number)):
+            manifest = await asyncio.to_thread(self._supervisor.manifest, project, f"{name}@{number}")
+            if not caller.is_background:
+                check_may_run(caller, manifest, is_open_to_projects=self._is_open_to_projects)
+        return self._supervisor.version_host(project, name, number)
 
     def _depth(self, model: str, caller: Caller) -> int:
         """Return how many applications wait for this call's answer. Raises BadRequest for too many."""
@@ -217,6 +240,8 @@ class AppBackend:
             "session": options.session,
             "dry_run": options.dry_run,
             "wait_seconds": options.wait_seconds,
+            "keep": not self._caller.is_background,  # A case of an eval is no traffic.
+            "recorded": options.recorded,
         }
 
     def _check(self, request: Generate, process: AppProcess) -> None:

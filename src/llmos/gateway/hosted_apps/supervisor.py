@@ -16,13 +16,14 @@ from llmos.core.app_manifest import read_manifest
 from llmos.core.changes import Changes
 from llmos.core.clock import Clock, utc_now
 from llmos.core.config import Settings
-from llmos.core.errors import BadRequest, LLMOSError, NotFound
+from llmos.core.errors import BadRequest, LLMOSError, NotFound, Unavailable
 from llmos.core.ids import new_id
 from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.hosted_apps import AppDeploymentDescription
 from llmos.core.suggest import did_you_mean
 from llmos.data.apps.deployments import AppDeployment, AppDeployments
 from llmos.deployments.routing.choice import choose
+from llmos.gateway.hosted_apps.asked_versions import AskedVersions
 from llmos.gateway.hosted_apps.host import AppHost
 from llmos.gateway.hosted_apps.isolation import variables_of
 from llmos.gateway.hosted_apps.log import AppLog
@@ -74,6 +75,7 @@ class AppSupervisor:
         self._folder: ServerFolder | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         """What is being done for processes that end."""
+        self.asked = AskedVersions(self._start, self._keep, clock=clock)
         self._state: int | None = None
         self._is_draining = False
 
@@ -132,7 +134,7 @@ class AppSupervisor:
 
     @property
     def has_processes(self) -> bool:
-        return bool(self._hosts or self._candidates or self._leaving)
+        return bool(self._hosts or self._candidates or self.asked or self._leaving)
 
     async def drain(self) -> None:
         """Return when the last run of each application has ended, and its process with it."""
@@ -153,7 +155,7 @@ class AppSupervisor:
             await asyncio.to_thread(self._folder.close)
 
     def _take_hosts(self) -> Sequence[AppHost]:
-        hosts = [*self._hosts.values(), *self._candidates.values()]
+        hosts = [*self._hosts.values(), *self._candidates.values(), *self.asked.take()]
         self._hosts, self._candidates = {}, {}
         return hosts
 
@@ -179,6 +181,19 @@ class AppSupervisor:
             )
         return host
 
+    def version_host(self, project: str, app: str, version: int) -> AppHost:
+        """Return the host of one version: the deployed one, or one that is started because it is asked for.
+
+        The caller has looked whether there is such a version. Raises Unavailable while the server ends.
+        """
+        ref = f"{app}@{version}"
+        deployed = self._hosts.get(AppName(project, app))
+        if deployed is not None and deployed.current is not None and deployed.current.ref == deployed.wanted.ref == ref:
+            return deployed
+        if self._is_draining or self._folder is None:
+            raise Unavailable("The server is stopping. Try again in a moment.", retry_after_seconds=1)
+        return self.asked.host(project, app, version)
+
     def of_project(self, project: str) -> Mapping[str, AppHost]:
         """Return the hosts of a project by the names of their applications."""
         return {name.app: host for name, host in sorted(self._hosts.items(), key=lambda each: each[0].app)
@@ -187,7 +202,9 @@ class AppSupervisor:
     def depth_within(self, key_id: str) -> int:
         """Return how deep the runs of the process with this key stand at most."""
         name = self._key_ids.get(key_id)
-        hosts = [] if name is None else [self._hosts.get(name), self._candidates.get(name)]
+        hosts: list[AppHost | None] = []
+        if name is not None:
+            hosts = [self._hosts.get(name), self._candidates.get(name), *self.asked.of_app(name.project, name.app)]
         processes = [host.current for host in hosts if host is not None and host.current is not None]
         return max((max(each.depths, default=1) for each in processes), default=1)
 

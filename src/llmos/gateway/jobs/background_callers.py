@@ -9,7 +9,15 @@ from llmos.security.keys import Keys
 from llmos.security.permissions import OWNER, Permission
 from llmos.security.users.users import Users
 
-_PERMISSIONS = frozenset({Permission.INFERENCE})
+JOB = "job"
+
+_OF_OTHERS = frozenset({Permission.INFERENCE})
+_OF_JOBS = _OF_OTHERS | {Permission.APPS_RUN, Permission.APPS_DEPLOY}
+"""Evals ask applications, too, and versions that aren't deployed. Who starts one is checked for what those may do."""
+
+
+def _permissions_of(what: str) -> frozenset[Permission]:
+    return _OF_JOBS if what == JOB else _OF_OTHERS
 
 
 class BackgroundCallers:
@@ -19,17 +27,18 @@ class BackgroundCallers:
         self._keys, self._users, self._clock = keys, users, clock
 
     def caller(self, project: str, key_id: str | None, what: str) -> Caller:
-        """Return the key or user as it is now, with the permission to run models and no other.
+        """Return the key or user as it is now, with the permission to run models, and applications in a
+        job, and no other.
 
         `key_id`: of the key or user that began the work; None and `owner` for the installation's owner, who is called
         `what` then. Raises NotFound and Unauthenticated if the key doesn't work any more: the work doesn't outlive it.
         """
         if key_id is None or key_id == OWNER:
-            return Caller(project=project, key_id=what, permissions=_PERMISSIONS, is_background=True)
+            return Caller(project=project, key_id=what, permissions=_permissions_of(what), is_background=True)
         if (user := user_of_key_id(key_id)) is not None:
             caller = self._users.caller(user, project=project)
         else:
             key = self._keys.get(key_id, project=project)
             check_works(key, self._clock())
             caller = caller_of(key)
-        return replace(caller, permissions=caller.permissions & _PERMISSIONS, is_background=True)
+        return replace(caller, permissions=caller.permissions & _permissions_of(what), is_background=True)

@@ -6,6 +6,7 @@ import msgspec
 
 from llmos.core.errors import LLMOSError, error_of_code
 from llmos.core.jobs.jobs import Job
+from llmos.gateway.jobs.background_callers import JOB
 from llmos.gateway.jobs.background_calls import BackgroundCall, BackgroundCalls
 from llmos.gateway.jobs.internal_requests import Reply
 from llmos.gateway.jobs.kinds import Question
@@ -24,7 +25,7 @@ class JobAsking:
         call = BackgroundCall(
             project=job.project,
             key_id=job.actor,
-            what="job",
+            what=JOB,
             path=question.path,
             body=question.body,
             call_key=question.key,
