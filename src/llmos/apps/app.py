@@ -231,7 +231,8 @@ class App:
         """stream(), for asyncio programs."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         start, given = self._beginning(input, options)
-        work = asyncio.create_task(Execution(self._plan, given).run(self._server(), start, events.put_nowait))
+        execution = Execution(self._plan_for(given), given)
+        work = asyncio.create_task(execution.run(self._server(given), start, events.put_nowait))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
@@ -318,9 +319,14 @@ class App:
         """Return the server that the settings name, whatever replaces it now."""
         return self._connections.get()
 
-    def _server(self) -> Server:
+    def _server(self, options: RunOptions | None = None) -> Server:
         server = self._replacement or self.real_server()
-        return server if self._journal else Unkept(server, MemoryServer())
+        is_kept = self._journal and (options is None or options.is_kept)
+        return server if is_kept else Unkept(server, MemoryServer())
+
+    def _plan_for(self, options: RunOptions) -> Plan:
+        """Return the plan of a run. One that isn't kept, such as a case of an eval, tells no person."""
+        return self._plan if options.is_kept else replace(self._plan, handoff=None)
 
     def _beginning(self, input: Any, options: Mapping[str, Any]) -> tuple[Start, RunOptions]:
         given = run_options(options)
@@ -335,7 +341,8 @@ class App:
 
     async def _result(self, beginning: Any) -> Run:
         start, options = beginning if isinstance(beginning, tuple) else (beginning, RunOptions())
-        return await Execution(self._plan, options).run(self._server(), start, lambda event: None)
+        execution = Execution(self._plan_for(options), options)
+        return await execution.run(self._server(options), start, lambda event: None)
 
 
 def _connect() -> "AsyncClient":

@@ -17,6 +17,7 @@ import msgspec
 from llmos.apps.errors import NoRun, Paused
 from llmos.apps.results import Event
 from llmos.apps.server import Server
+from llmos.client.recorded_calls import RecordedCalls
 from llmos.core.errors import LLMOSError, RunConflict
 from llmos.core.schemas.runs import RUN_HEADER, RunDescription, StepDescription
 
@@ -54,6 +55,8 @@ class LiveRun:
     lease_seconds: float
     emit: Callable[[Event], None]
     is_dry: bool = False
+    recorded: RecordedCalls | None = None
+    """The results of tools and steps, where none is called."""
     before: Sequence[Mapping[str, Any]] = ()
     """The conversation before the input, where no session keeps it."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

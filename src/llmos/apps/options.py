@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmos.client.recorded_calls import RecordedCalls
 from llmos.core.suggest import nearest
 
 
@@ -21,8 +22,16 @@ class RunOptions:
     """The messages of the conversation before the input, where no session keeps it."""
     dry_run: bool = False
     """Call no tool, and do no effect."""
+    keep: bool = True
+    """Keep the run, if the app has a journal. An eval doesn't: then nobody is told of a handoff, either."""
+    recorded: RecordedCalls | None = None
+    """The results that tools and steps had in another run. None of them is called, and the run isn't kept."""
     wait_seconds: float = 0.0
     """Wait this long for another run in the session to end. 0: that is an error at once."""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.keep and self.recorded is None
 
 
 def run_options(given: Mapping[str, Any]) -> RunOptions:

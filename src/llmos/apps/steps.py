@@ -95,6 +95,8 @@ class Step(Generic[P, R]):
     async def _run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         live = current_run()
         called = self._called(live, self.operation.bind(args, kwargs))
+        if live.recorded is not None:
+            return self._repeat(live, live.recorded.step(called.step.key, self.__name__))
         known = live.known(called.step.key)
         if known is not None and known.state != "in_doubt":
             return self._repeat(live, known)

@@ -62,6 +62,9 @@ class Tool:
 
     async def answer(self, live: LiveRun, call: ToolCall) -> None:
         """Do a call, and record its result. Raises Paused while a person must confirm it."""
+        if live.recorded is not None:
+            _repeat(live, call, live.recorded.tool(call.name, _plain(call)))
+            return
         began, state = time.monotonic(), "done"
         try:
             arguments = self._parse(call.arguments)
@@ -180,6 +183,13 @@ def tool_step(call: ToolCall, state: str, text: str, *, seconds: float = 0.0) ->
         result={"role": "tool", "tool_call_id": call.id, "content": text},
         seconds=seconds,
     )
+
+
+def _repeat(live: LiveRun, call: ToolCall, known: StepDescription) -> None:
+    """Answer a call with what it returned in another run."""
+    text = str(known.result["content"])
+    live.emit(_ended(call.name, _plain(call), call.id, known.state, text))
+    live.record(tool_step(call, known.state, text))
 
 
 def unknown_tool(live: LiveRun, call: ToolCall, names: list[str]) -> None:

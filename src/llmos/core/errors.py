@@ -190,6 +190,12 @@ class AppFailed(LLMOSError):
     status, code, type = 424, "app_failed", "app_error"
 
 
+class NotRecorded(AppFailed):
+    """A replay of a recorded run calls what the record has no result of. Nothing was called."""
+
+    code = "not_recorded"
+
+
 class HeadersTooLarge(LLMOSError):
     status, code, type = 431, "headers_too_large", "invalid_request_error"
 

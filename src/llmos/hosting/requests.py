@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from llmos.core.errors import BadRequest
+from llmos.core.schemas.runs import StepDescription
 
 T = TypeVar("T", bound=Struct)
 
@@ -24,6 +25,9 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     before: list[dict[str, Any]] = field(default_factory=list)
     """The messages of the conversation before the input, instead of a session."""
     dry_run: bool = False
+    keep: bool = True
+    recorded: list[StepDescription] | None = None
+    """The steps of another run, in place of calling tools and doing steps."""
     wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     stream: bool = False
 

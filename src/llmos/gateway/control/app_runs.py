@@ -15,7 +15,7 @@ from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest, LLMOSError, NotFound
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
-from llmos.core.schemas.runs import RunDescription, RunFailure
+from llmos.core.schemas.runs import RunDescription, RunFailure, StepDescription
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.applications import PREFIX, AppOptions
@@ -46,6 +46,9 @@ class AppRunRequest(CallerFields, kw_only=True):
     stream: bool = False
     dry_run: bool = False
     """Call no tool, and do no effect."""
+    replay: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """A run of the application that is kept: what its tools and steps returned stands in for them, and nothing is
+    called. This run isn't kept. Needs the permission apps:read, too."""
     wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     """Wait this long for another run in the session to end. 0: that is 409 at once."""
 
@@ -79,11 +82,23 @@ async def run_app(request: Request, name: str) -> AnswerResponse:
         variables=body.variables,
         session=body.session,
         dry_run=body.dry_run,
+        recorded=None if body.replay is None else await _recorded(request, name, body.replay),
         wait_seconds=body.wait_seconds,
         on_event=events.append,
     )
     call = _call(name, [*body.messages, question], options, body.on_behalf_of(caller_of(request)))
     return AnswerResponse(services_of(request).pipeline, call, RunRenderer(events), stream=body.stream)
+
+
+async def _recorded(request: Request, name: str, run: str) -> Sequence[StepDescription]:
+    """Return the steps of a kept run of an application. Raises NotFound."""
+    caller = caller_of(request)
+    if not caller.is_background:  # Who started the job was checked then.
+        caller.check(Permission.APPS_READ)
+    found = await asyncio.to_thread(services_of(request).data.app_runs.get, caller.project, run)
+    if found.app != name.partition("@")[0]:
+        raise NotFound(f"{run[:64]} is a run of the app {found.app}.", param="replay")
+    return [step for step in found.steps if step.kind in ("tool", "step")]
 
 
 @router.post(
