@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -80,19 +81,24 @@ def open_runs(home: str) -> EvalRuns:
     return EvalRuns(database, encryption)
 
 
-def promptfoo_seconds(num_cases: int, folder: Path) -> float:
-    """Return the time of promptfoo's command, without its cache, its telemetry and its table."""
+def promptfoo_seconds(num_cases: int, folder: Path) -> tuple[float, float]:
+    """Return the time and the processor time of promptfoo's command, without its cache and its table."""
     checks = [{"type": "icontains", "value": "plus"}, {"type": "not-icontains", "value": "minus"}]
     tests = [{"vars": {"input": case.input}, "assert": checks} for case in suite_of(num_cases).cases]
     config = folder / f"{num_cases}.json"
     config.write_text(json.dumps({"prompts": ["{{input}}"], "providers": ["echo"], "tests": tests}))
     quiet = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_CONFIG_DIR": str(folder)}
     command = ["npx", "--yes", PROMPTFOO, "eval", "-c", str(config), "--no-cache", "--no-table", "--no-progress-bar"]
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), _children_seconds()
     ran = subprocess.run([*command, "-j", str(NUM_IN_FLIGHT)], env=os.environ | quiet, capture_output=True, text=True)
     if ran.returncode:
         raise SystemExit(f"promptfoo failed:\n{ran.stderr[-2000:]}{ran.stdout[-2000:]}")
-    return time.perf_counter() - began
+    return time.perf_counter() - began, _children_seconds() - began_cpu
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def engine_seconds(suite: Suite, model: str, rounds: int) -> tuple[list[float], list[float]]:
@@ -142,7 +148,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             promptfoo_seconds(1, Path(folder))  # Installs it.
             one, all_ = promptfoo_seconds(1, Path(folder)), promptfoo_seconds(options.cases, Path(folder))
-        figures["promptfoo_ms_a_case"] = 1000 * (all_ - one) / (options.cases - 1)
+        for name, few, many in zip(("promptfoo_ms_a_case", "promptfoo_cpu_ms_a_case"), one, all_, strict=True):
+            figures[name] = 1000 * (many - few) / (options.cases - 1)
     if options.model:
         evals, loops = engine_seconds(suite, options.model, options.rounds)
         figures["engine_seconds"] = {"eval": statistics.median(evals), "loop": statistics.median(loops)}

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from llmos.applications.code import assertions
+from llmos.applications.code.sandbox import NoSandbox
 from llmos.cli import main
+from support.sandboxes import needs_sandbox
+
+__all__ = ["needs_sandbox"]
 
 PROGRAM = """
 from llmos.apps import App
@@ -56,3 +61,24 @@ def test_a_folder_without_cases_is_one_line(folder: Path, capsys: pytest.Capture
     (folder / "evals" / "cases.yaml").unlink()
     assert main(["app", "eval", str(folder)]) != 0
     assert "has no cases. Write some into" in capsys.readouterr().err
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("needs_sandbox")
+def test_a_check_in_python_runs_in_the_sandbox(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = "import os\nassert answer.startswith('You said')\nassert not os.path.exists('PATH'), 'it sees files'"
+    case = {"id": "p", "input": "Hi", "expect": {"python": program.replace("PATH", str(folder / "app.yaml"))}}
+    (folder / "evals" / "cases.yaml").write_text(json.dumps([case]))
+    assert main(["app", "eval", str(folder)]) == 0, capsys.readouterr().err
+
+
+def test_without_a_sandbox_a_check_in_python_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise NoSandbox("there is no bubblewrap.")
+
+    monkeypatch.setattr(assertions, "run_tests", refuse)
+    (folder / "evals" / "cases.yaml").write_text('[{"id": "p", "input": "Hi", "expect": {"python": "assert answer"}}]')
+    assert main(["app", "eval", str(folder)]) == 1
+    assert "A check in Python needs a sandbox: there is no bubblewrap." in capsys.readouterr().err

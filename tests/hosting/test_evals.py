@@ -1,16 +1,20 @@
 """Evals of a folder: its cases run in this process, with the gates and verdicts of every eval."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmos.apps import App
 from llmos.apps.testing import Script
 from llmos.core.errors import BadRequest
+from llmos.core.schemas.app_manifests import AppManifest, GatesManifest
 from llmos.core.schemas.evals import EvalRunDetails
-from llmos.evals.suites import Suite
-from llmos.hosting.evals import evaluate, read_folder
+from llmos.evals.suites import Gates, Suite
+from llmos.hosting.evals import evaluate, gates_of, read_folder
 
 CASES = """
 - {id: greets, input: Hello, expect: {contains: [good, day], not_contains: rain}}
@@ -85,3 +89,61 @@ def test_all_files_are_one_suite_with_the_gates_of_the_one_that_has_some(tmp_pat
 def test_wrong_cases_are_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         suite(tmp_path, text)
+
+
+ASKING = """
+cases:
+  - {id: near, input: Hello, expect: {similar: {to: Good day., at_least: 0.9, model: minilm}}}
+  - {id: likely, input: Hello, expect: {likelihood: {options: [" yes", " no"], best: " yes"}}}
+  - {id: short, input: Hello, expect: {python: "assert len(answer) < 20"}}
+  - {id: long, input: Hello, expect: {python: "assert len(answer) > 20, 'too short'"}}
+"""
+
+
+@dataclass
+class Models:
+    """The models of a server, and a sandbox."""
+
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    async def post(self, path: str, body: Mapping[str, Any], key: str = "") -> Mapping[str, Any]:
+        self.asked.append((path, body.get("model")))
+        if path == "/v1/embeddings":
+            return {"data": [{"embedding": [1.0, 0.0]} for _ in body["input"]]}
+        return {"options": [{"normalized_logprob": -0.1}, {"normalized_logprob": -2.0}]}
+
+    async def run_python(self, program: str) -> str:
+        try:
+            exec(program, {})
+        except AssertionError as error:
+            return str(error)
+        return ""
+
+
+def test_checks_ask_the_models_of_the_server_and_the_sandbox(tmp_path: Path) -> None:
+    manifest = AppManifest(name="greeter", model="dialogue")
+    app, models = App("greeter"), Models()
+    with Script(lambda prompt: "Good day.").plays(app):
+        found = asyncio.run(evaluate(app, gates_of(manifest, suite(tmp_path, ASKING)), asker=models))
+    assert [(case.id, case.state, case.reason) for case in found.cases] == [
+        ("near", "passed", ""),
+        ("likely", "passed", ""),
+        ("short", "passed", ""),
+        ("long", "failed", "too short"),
+    ]
+    assert sorted(models.asked) == [("/llmos/v1/likelihood", "dialogue"), ("/v1/embeddings", "minilm")]
+
+
+def test_the_gates_of_app_yaml_hold_where_the_suite_has_none(tmp_path: Path) -> None:
+    manifest = AppManifest(name="greeter", gates=GatesManifest(pass_rate=0.1))
+    assert gates_of(manifest, suite(tmp_path)).gates == Gates(pass_rate=0.1)
+    own = suite(tmp_path, "cases: [{id: a, input: x, expect: {contains: x}}]\ngates: {all_pass: true}")
+    assert gates_of(manifest, own).gates == Gates(all_pass=True)
+
+
+def test_two_files_can_not_have_different_judges_of_one_name(tmp_path: Path) -> None:
+    text = "cases: [{{id: {0}, input: x, expect: {{judge: polite}}}}]\n"
+    text += "judges: {{polite: {{model: m, version: m@1, question: Is {0} polite}}}}"
+    suite(tmp_path, text.format("a"), "a.yaml")
+    with pytest.raises(BadRequest, match=r"b\.yaml: there is another judge 'polite'"):
+        suite(tmp_path, text.format("b"), "b.yaml")

@@ -25,18 +25,19 @@ def evaluate(
     """
     import asyncio
 
-    from llmos.hosting.evals import evaluate, read_folder
+    from llmos.cli.client_asking import ClientAsker
+    from llmos.hosting.evals import evaluate, gates_of, read_folder
     from llmos.hosting.folder import AppFolder
 
     for path in output or []:
         check_report(path)
     opened = AppFolder.open(folder)
-    suite, app = read_folder(opened.path), opened.load()
+    suite, app = gates_of(opened.manifest, read_folder(opened.path)), opened.load()
     ensure_documents(opened)
 
     async def run() -> "EvalRunDetails":
-        async with app:
-            return await evaluate(app, suite, num_repeats=repeat)
+        async with app, ClientAsker() as asker:
+            return await evaluate(app, suite, num_repeats=repeat, asker=asker)
 
     report = asyncio.run(run())
     for path in output or []:

@@ -1,20 +1,32 @@
 """llmos plan and llmos apply: what a release of an application would change, and the release.
 
-Exit statuses: 0 nothing to change, or done; 1 it could not be done; 2 it was refused; 3 there are changes (plan);
-4 it was rolled back (apply --wait).
+Exit statuses: 0 nothing to change, or done; 1 it could not be done, such as evals of which no case has an answer; 2 it
+was refused; 3 there are changes (plan); 4 a gate of its evals failed, or it was rolled back (apply --wait); 5 its evals
+are undecided.
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmos.cli import options
-from llmos.cli.app_documents import sync_documents
+from llmos.cli.app_documents import synced_documents
 from llmos.cli.app_releases import print_release
 from llmos.cli.confirmation import confirm
+from llmos.cli.eval_output import Output, check_report
 from llmos.cli.output import print_json, stderr, stdout
+from llmos.cli.release_checks import (
+    run_checks,
+    run_replay,
+    show_check,
+    show_planned,
+    show_replay,
+    warn_of_documents,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from llmos.client import Client
@@ -35,16 +47,50 @@ def register(app: typer.Typer) -> None:
     app.command("apply")(apply)
 
 
-def plan(folder: _Folder, env: _Environment = "", as_json: options.AsJson = False) -> None:
-    """Show what a release of an application would change. Nothing is changed. Exit status 3: there are changes."""
+def plan(
+    folder: _Folder,
+    env: _Environment = "",
+    evals: Annotated[
+        bool,
+        typer.Option("--evals", help="Run its evals: the files become a version, which isn't released."),
+    ] = False,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=2000,
+            metavar="N",
+            help="Ask this version and the deployed one the last N recorded runs whose callers agreed.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Output = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what a release of an application would change. Nothing is changed.
+
+    Exit status: 0 nothing would change, 3 there are changes; with --evals also 4 a gate failed, 5 undecided, 1 they
+    could not run.
+    """
     from llmos.client import Client
 
+    for path in output or []:
+        check_report(path)
+    opened = _opened(folder)
     with Client() as client:
-        found = client.apps.plan(_opened(folder).path, environment=env)
+        found = client.apps.plan(opened.path, environment=env)
+        if not as_json:
+            _show(found)
+        if found.has_changes and ((evals and found.evals) or replay is not None):
+            found = _tried(client, opened, found, evals, replay)
+            if not as_json:
+                _show_tried(found)
+            if found.check is not None:
+                write_reports(client, found.check, output or [])
     if as_json:
         print_json(found)
-    else:
-        _show(found)
+    if found.check is not None and found.check.exit_status:
+        raise typer.Exit(found.check.exit_status)
     if found.has_changes:
         raise typer.Exit(CHANGES)
 
@@ -55,12 +101,16 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     at_once: Annotated[bool, typer.Option("--at-once", help="Leave the rollout's steps out.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has taken over, or failed.")] = False,
+    without_evals: Annotated[
+        bool, typer.Option("--without-evals", help="Release it without its evals. The history says so.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Release an application: show the plan, ask, and let its version take over, at once or in the rollout's steps.
+    """Release an application: show the plan, ask, run its evals, and let its version take over, at once or in steps.
 
-    The documents of the folder become its knowledge first. Applied again, nothing changes. Exit status 4: it was
-    rolled back.
+    The documents of the folder become its knowledge first; if it isn't released, that version is removed again.
+    Applied again, nothing changes. Exit status: 4 a gate of its evals failed, or it was rolled back; 5 its evals are
+    undecided, 1 they could not run.
     """
     from llmos.client import Client
 
@@ -75,7 +125,7 @@ def apply(
             return
         if not yes:
             confirm(f"Release {found.app}{_in(env)}?")
-        release = _release(client, opened, found, at_once=at_once)
+        release = _release(client, opened, found, ReleaseOptions(at_once, without_evals, is_quiet=as_json))
         if wait:
             release = _follow(client, release, is_quiet=as_json)
     if as_json:
@@ -92,16 +142,72 @@ def _opened(folder: Path) -> "AppFolder":
     return AppFolder.open(folder)
 
 
-def _release(client: "Client", opened: "AppFolder", plan: "ReleasePlan", *, at_once: bool) -> "ReleaseDescription":
-    sync_documents(opened, client)
+def _tried(
+    client: "Client", opened: "AppFolder", plan: "ReleasePlan", with_evals: bool, max_runs: int | None
+) -> "ReleasePlan":
+    """Return the plan with what the files came to as a version: recorded traffic, and their evals."""
+    import msgspec
+
+    warn_of_documents(plan)
+    name, number = _version_of(client, opened, plan)
+    if max_runs is not None and plan.current is None:
+        stderr().print("Nothing is deployed, so there is no recorded traffic to compare with.")
+    elif max_runs is not None:
+        plan = msgspec.structs.replace(plan, replay=run_replay(client, name, number, max_runs))
+    if with_evals and plan.evals:
+        plan = msgspec.structs.replace(plan, check=run_checks(client, name, number))
+    return plan
+
+
+def _show_tried(plan: "ReleasePlan") -> None:
+    if plan.replay is not None:
+        show_replay(plan.replay)
+    if plan.check is not None:
+        show_check(plan.check)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOptions:
+    """The options of a release."""
+
+    at_once: bool
+    without_evals: bool
+    is_quiet: bool
+
+
+def _release(
+    client: "Client", opened: "AppFolder", plan: "ReleasePlan", chosen: ReleaseOptions
+) -> "ReleaseDescription":
+    """Return the release. Ends the command if the version doesn't pass its evals."""
+    name, number = _version_of(client, opened, plan)
+    with synced_documents(opened, client):
+        if plan.evals and not chosen.without_evals:
+            _check(client, name, number, is_quiet=chosen.is_quiet)
+        return client.apps.release(
+            name,
+            number,
+            environment=plan.environment,
+            newest_release=plan.newest_release,
+            at_once=chosen.at_once,
+            without_evals=chosen.without_evals,
+        )
+
+
+def _version_of(client: "Client", opened: "AppFolder", plan: "ReleasePlan") -> tuple[str, int]:
+    """Make the version of the files, or return the one that is the same."""
     version = client.apps.create(opened.path, environment=plan.environment)
-    return client.apps.release(
-        version.name,
-        int(version.version.rpartition("@")[2]),
-        environment=plan.environment,
-        newest_release=plan.newest_release,
-        at_once=at_once,
-    )
+    return version.name, int(version.version.rpartition("@")[2])
+
+
+def _check(client: "Client", name: str, number: int, *, is_quiet: bool) -> None:
+    check = run_checks(client, name, number)
+    if not is_quiet:
+        show_check(check)
+    if check.exit_status:
+        if is_quiet:
+            print_json(check)
+        stderr().print(f"{check.version} is not released.", markup=False)
+        raise typer.Exit(check.exit_status)
 
 
 def _follow(client: "Client", release: "ReleaseDescription", *, is_quiet: bool) -> "ReleaseDescription":
@@ -132,6 +238,7 @@ def _show(plan: "ReleasePlan") -> None:
         stdout().print(f"~ {plan.version} would be released{_in(plan.environment)}.", markup=False)
     if plan.cost is not None:
         stdout().print(f"$ {plan.cost.text}", markup=False)
+    show_planned(plan.evals)
     stdout().print(plan.rollout, markup=False)
 
 

@@ -76,6 +76,7 @@ def _counts(erased: ErasedInProject) -> Mapping[str, int]:
     others = {
         "conversations": len(erased.conversations),
         "feedback": len(erased.feedback),
+        "evals": len(erased.evals),
         "sessions": len(erased.sessions),
         "runs": len(erased.runs),
         "rows of datasets": sum(each.num_rows for each in erased.datasets),

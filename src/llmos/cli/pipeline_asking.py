@@ -7,13 +7,13 @@ from typing import Any, Self, TypeVar
 import msgspec
 from fastapi import FastAPI
 
+from llmos.applications.code.assertions import run_in_sandbox
 from llmos.cli.pipeline_backend import LoopThread, open_pipeline
 from llmos.core.config import Settings
 from llmos.engine.config import EngineConfig
 from llmos.gateway.inference_app import inference_app
 from llmos.gateway.jobs.internal_requests import post
 from llmos.gateway.jobs.job_asking import UNCACHED, read_reply
-from llmos.gateway.jobs.kinds.eval import run_in_sandbox
 from llmos.security.callers import owner
 
 T = TypeVar("T")

@@ -1,10 +1,9 @@
 """Files of suites on this machine's disk."""
 
-import re
 from pathlib import Path
 
 from llmos.core.errors import BadRequest
-from llmos.evals.suite_reading import read_suite
+from llmos.evals.suite_reading import read_suite, suite_name
 from llmos.evals.suites import Suite
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -12,12 +11,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 def read_suite_file(path: Path) -> Suite:
     """Return the suite in a file, whose errors name it and the line. Raises BadRequest."""
-    return read_suite(read_text(path), str(path), _name_of(path))
-
-
-def _name_of(path: Path) -> str:
-    """Return a name that a suite may have, of the name of its file."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or "suite"
+    return read_suite(read_text(path), str(path), suite_name(path.name))
 
 
 def read_text(path: Path) -> str:

@@ -5,7 +5,13 @@ from pathlib import Path
 
 from llmos.client import release_calls as calls
 from llmos.client.async_control import AsyncNoun
-from llmos.core.schemas.releases import ReleaseDescription, ReleaseEventDescription, ReleasePlan
+from llmos.core.schemas.releases import (
+    ReleaseCheckDescription,
+    ReleaseDescription,
+    ReleaseEventDescription,
+    ReleasePlan,
+    ReplayDescription,
+)
 
 
 class AsyncReleasedApps(AsyncNoun):
@@ -23,14 +29,60 @@ class AsyncReleasedApps(AsyncNoun):
         environment: str = "",
         newest_release: int | None = None,
         at_once: bool = False,
+        without_evals: bool = False,
     ) -> ReleaseDescription:
         """Let a Version take over, in the steps of its app.yaml unless `at_once`. The same Version in the same
         environment is the release that there is.
 
-        `newest_release`: the one of a plan. Raises Conflict if another one has begun since, or is taking over.
+        `newest_release`: the one of a plan. `without_evals`: release it though it hasn't passed those that its app.yaml
+        names; the history says so. Raises Conflict if another release has begun since the plan, or is taking over, and
+        for a Version that hasn't passed.
         """
-        call = calls.begin_release(name, version, environment, newest_release, at_once=at_once)
+        call = calls.begin_release(
+            name, version, environment, newest_release, at_once=at_once, without_evals=without_evals
+        )
         return await self._client._request(call)
+
+    async def check(self, name: str, version: int) -> ReleaseCheckDescription:
+        """Run the evals that the app.yaml of a Version names to their end, and return what they came to.
+
+        The Version answers in a process of its own, which no caller reaches. `exit_status` of what is returned: 0 for
+        passed, 4 for a failed gate, 5 for undecided, 1 if nothing could be asked.
+        """
+        started = await self.start_check(name, version)
+        for job in [run.job for run in started.evals if run.job is not None]:
+            async for _ in self._client.jobs.follow(job):
+                pass
+        return await self.get_check(name, version)
+
+    async def start_check(self, name: str, version: int) -> ReleaseCheckDescription:
+        """Start the evals of a Version. Each of `evals` has a `job`, which can be followed."""
+        return await self._client._request(calls.start_check(name, version))
+
+    async def get_check(self, name: str, version: int) -> ReleaseCheckDescription:
+        """Return what the newest run of each suite came to, also while they run."""
+        return await self._client._request(calls.get_check(name, version))
+
+    async def replay(self, name: str, version: int, *, max_runs: int = 200) -> ReplayDescription:
+        """Ask a Version and the deployed one the newest recorded runs, to the end, and return how they compare.
+
+        Only runs whose callers agreed: `consent: eval` in app.yaml. Tools are answered out of the recorded runs. Raises
+        Conflict if nothing else is deployed.
+        """
+        started = await self.start_replay(name, version, max_runs=max_runs)
+        if started.job is None:
+            return started
+        async for _ in self._client.jobs.follow(started.job):
+            pass
+        return await self.get_replay(name, started.id)
+
+    async def start_replay(self, name: str, version: int, *, max_runs: int = 200) -> ReplayDescription:
+        """Start a replay, whose `job` can be followed. The same one that hasn't finished goes on."""
+        return await self._client._request(calls.start_replay(name, version, max_runs))
+
+    async def get_replay(self, name: str, id: str) -> ReplayDescription:
+        """Return a replay, also while it runs."""
+        return await self._client._request(calls.get_replay(name, id))
 
     async def releases(self, name: str) -> builtins.list[ReleaseDescription]:
         """Return the last releases of an application, newest first."""

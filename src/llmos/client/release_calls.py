@@ -7,7 +7,13 @@ from urllib.parse import quote
 from llmos.client.app_version_calls import ROOT, in_environment
 from llmos.client.call import Call, read_each, read_one
 from llmos.core.app_files import pack_folder
-from llmos.core.schemas.releases import ReleaseDescription, ReleaseEventDescription, ReleasePlan
+from llmos.core.schemas.releases import (
+    ReleaseCheckDescription,
+    ReleaseDescription,
+    ReleaseEventDescription,
+    ReleasePlan,
+    ReplayDescription,
+)
 
 
 def plan_release(folder: Path | str, environment: str) -> Call[ReleasePlan]:
@@ -21,12 +27,31 @@ def plan_release(folder: Path | str, environment: str) -> Call[ReleasePlan]:
 
 
 def begin_release(
-    name: str, version: int, environment: str, newest_release: int | None, *, at_once: bool
+    name: str, version: int, environment: str, newest_release: int | None, *, at_once: bool, without_evals: bool
 ) -> Call[ReleaseDescription]:
     body: dict[str, Any] = {"version": version, "environment": environment, "at_once": at_once}
+    body |= {"without_evals": True} if without_evals else {}
     if newest_release is not None:
         body["newest_release"] = newest_release
     return Call(method="POST", path=_path(name, "releases"), body=body, read=read_one(ReleaseDescription))
+
+
+def start_check(name: str, version: int) -> Call[ReleaseCheckDescription]:
+    path, read = _path(name, "checks"), read_one(ReleaseCheckDescription)
+    return Call(method="POST", path=path, body={"version": version}, read=read)
+
+
+def get_check(name: str, version: int) -> Call[ReleaseCheckDescription]:
+    return Call(method="GET", path=f"{_path(name, 'checks')}?version={version}", read=read_one(ReleaseCheckDescription))
+
+
+def start_replay(name: str, version: int, max_runs: int) -> Call[ReplayDescription]:
+    body = {"version": version, "max_runs": max_runs}
+    return Call(method="POST", path=_path(name, "replays"), body=body, read=read_one(ReplayDescription))
+
+
+def get_replay(name: str, id: str) -> Call[ReplayDescription]:
+    return Call(method="GET", path=_path(name, f"replays/{quote(id, safe='')}"), read=read_one(ReplayDescription))
 
 
 def list_releases(name: str) -> Call[list[ReleaseDescription]]:

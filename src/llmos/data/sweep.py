@@ -32,6 +32,7 @@ class Sweep:
             app_queries.remove_expired(session, now)
             conversation_queries.remove_expired(session, now)
             feedback_queries.remove_expired(session, now)
+            eval_queries.remove_expired(session, now)
             webhook_queries.remove_expired(session, now)
         return sum(self.run_for(project, retention, now) for project, retention in self._retentions.all().items())
 

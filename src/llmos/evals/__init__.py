@@ -14,6 +14,7 @@ Lower layers don't know higher ones:
     verdicts
     running
     baselines | promptfoo | scoring
+    measures
     asking | judges | suites
     checks
     answers | statistics

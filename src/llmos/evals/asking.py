@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.errors import AppFailed, BadRequest, LLMOSError, NotRecorded
+from llmos.core.money import format_nanos
 from llmos.evals.answers import Answer, ToolCall
 from llmos.evals.checks import Finding, Subject
-from llmos.evals.checks.check import Unchecked
+from llmos.evals.checks.check import AnswerFailed, Unchecked
 from llmos.evals.suite_reading import filled
 from llmos.evals.suites import Case, Judge, Suite
 
@@ -92,9 +93,31 @@ class ModelAnswerer:
         return self
 
     async def answer(self, case: Case, repeat: int) -> Answer:
-        began = time.perf_counter()
-        body = await self.asker.post(_CHAT, self._body(case, repeat), f"{self.name}/{case.id}/{repeat}")
+        began, key = time.perf_counter(), f"{self.name}/{case.id}/{repeat}"
+        if case.replays:
+            return await self._replayed(case, key)
+        body = await self.asker.post(_CHAT, self._body(case, repeat), key)
         return read_answer(body, time.perf_counter() - began)
+
+    async def _replayed(self, case: Case, key: str) -> Answer:
+        """Return the answer of an application whose tools are answered out of a recorded run."""
+        if not self.name.startswith(APP_PREFIX):
+            raise BadRequest(f"The case {case.id!r} replays a run of an application, and {self.name} is a model.")
+        began, path = time.perf_counter(), f"/llmos/v1/apps/{self.name.removeprefix(APP_PREFIX)}/runs"
+        is_talk = _is_conversation(case.input)
+        body = {
+            "input": case.input[-1] if is_talk else case.input,
+            "messages": case.input[:-1] if is_talk else [],
+            "variables": dict(case.variables),
+            "replay": case.replays,
+        }
+        try:
+            result = await self.asker.post(path, body, key)
+        except AppFailed as error:
+            if isinstance(error, NotRecorded):
+                raise
+            raise AnswerFailed(str(error)) from None
+        return read_run(result, time.perf_counter() - began, self.name)
 
     async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         body = await self._helped("/v1/embeddings", {"model": model, "input": list(texts)})
@@ -102,9 +125,22 @@ class ModelAnswerer:
 
     async def likelihood(self, case: Subject, options: Sequence[str]) -> Sequence[float]:
         messages = self._messages(case.input, case.variables)
-        request = {"model": self.name, "messages": messages, "continuations": list(options), "normalize": "tokens"}
+        request = {
+            "model": self._rated_model(),
+            "messages": messages,
+            "continuations": list(options),
+            "normalize": "tokens",
+        }
         body = await self._helped("/llmos/v1/likelihood", request)
         return [each["normalized_logprob"] for each in body["options"]]
+
+    def _rated_model(self) -> str:
+        """Return the model that says how likely texts are: an application has none of its own to ask."""
+        if not self.name.startswith(APP_PREFIX):
+            return self.name
+        if self.suite.model is None or self.suite.model.startswith(APP_PREFIX):
+            raise Unchecked(f"`likelihood` asks a model, and {self.name} is an application. Give the suite a `model`.")
+        return self.suite.model
 
     async def judge(self, name: str, case: Subject) -> Finding:
         judge = self.suite.judges[name]
@@ -137,7 +173,7 @@ class ModelAnswerer:
     def _messages(self, input: Any, variables: Mapping[str, Any]) -> list[Any]:
         system = self.suite.system
         before = [] if system is None else [{"role": "system", "content": str(filled(system, variables))}]
-        if isinstance(input, list) and all(isinstance(each, dict) and "role" in each for each in input):
+        if _is_conversation(input):
             return [*before, *input]
         text = input if isinstance(input, str) else msgspec.json.encode(input).decode()
         prompt = filled(self.suite.prompt, {**variables, "input": text})
@@ -163,6 +199,32 @@ def read_answer(body: Mapping[str, Any], seconds: float) -> Answer:
         currency=str(usage.get("currency") or ""),
         finish_reason=str(body["choices"][0].get("finish_reason") or ""),
     )
+
+
+def read_run(result: Mapping[str, Any], seconds: float, name: str) -> Answer:
+    """Return what checks look at of a run of an application."""
+    usage, steps = result.get("usage") or {}, result.get("steps") or []
+    sentences = result.get("sentences") or []
+    cited = [each["document"] for sentence in sentences for each in sentence.get("citations") or []]
+    tools = [step for step in steps if step.get("kind") == "tool"]
+    return Answer(
+        text=result.get("text") or "",
+        version=name,
+        tool_calls=[ToolCall(name=step["name"], arguments=step.get("arguments")) for step in tools],
+        documents=list(dict.fromkeys(cited)),
+        abstained=bool(result.get("abstained")),
+        num_input_tokens=usage.get("prompt_tokens") or 0,
+        num_output_tokens=usage.get("completion_tokens") or 0,
+        seconds=seconds,
+        cost="" if result.get("cost") is None else format_nanos(result["cost"]),
+        currency=result.get("currency") or "",
+        finish_reason=result.get("finish_reason") or "",
+    )
+
+
+def _is_conversation(input: Any) -> bool:
+    is_list = isinstance(input, list) and bool(input)
+    return is_list and all(isinstance(each, dict) and "role" in each for each in input)
 
 
 async def ask_judge(asker: Asker, judge: Judge, input: str, answer: str) -> Finding:

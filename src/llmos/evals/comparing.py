@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from llmos.core.errors import BadRequest
 from llmos.core.proportions import Interval
 from llmos.core.schemas.evals import EvalCaseDescription, EvalComparisonDescription, EvalRunDetails
+from llmos.evals.measures import measure
 from llmos.evals.statistics import ALPHA, Pairs, cases_needed, count_pairs, mcnemar, newcombe, paired_bootstrap
 
 Relation = Literal["better", "not_worse", "worse", "undecided"]
@@ -67,6 +68,7 @@ def compare_models(
         neither=found.pairs.neither,
         num_needed=found.num_needed,
         sentence=_sentence(names, found, margin),
+        measures=measure(first, second),
     )
 
 

@@ -16,7 +16,7 @@ from llmos.evals.answers import Answer
 from llmos.evals.asking import Answerer, Asker, ask_judge
 from llmos.evals.attempts import JUDGE_PREFIX, Attempt, AttemptKey, CheckResult
 from llmos.evals.checks import Check, Subject
-from llmos.evals.checks.check import Unchecked
+from llmos.evals.checks.check import AnswerFailed, Unchecked
 from llmos.evals.statistics import cohens_kappa
 from llmos.evals.suites import MIN_KAPPA, MIN_LABELLED, Case, Judge, Suite
 
@@ -70,8 +70,9 @@ class Run:
                 await self._attempt(answerer, case, repeat)
 
     def _todo(self) -> Iterable[tuple[Answerer, Case, int]]:
-        for answerer in self.answerers:
-            for case in self.suite.cases:
+        # What is compared is asked at the same time: then the machine is as busy for both.
+        for case in self.suite.cases:
+            for answerer in self.answerers:
                 for repeat in range(self.num_repeats):
                     if (answerer.name, case.id, repeat) not in self.known:
                         yield answerer, case, repeat
@@ -97,6 +98,8 @@ class Run:
         try:
             made = replace(made, answer=await answerer.answer(case, repeat) if case.needs_answer else Answer())
             made = await self._checked(made, answerer, case)
+        except AnswerFailed as error:
+            made = replace(made, passed=False, error=str(error))
         except (LLMOSError, Unchecked) as error:
             made = replace(made, error=str(error))
         await self._keep(made)

@@ -76,7 +76,7 @@ def _score_case(id: str, model: str, attempts: Sequence[Attempt]) -> EvalCaseDes
 
 def reason_of(attempt: Attempt) -> str:
     """Return why an attempt doesn't pass: what the checks found that count and don't hold."""
-    return "; ".join(check.text for check in attempt.checks if not check.holds and check.weight)
+    return "; ".join(check.text for check in attempt.checks if not check.holds and check.weight) or attempt.error
 
 
 def _describe(attempt: Attempt) -> EvalAnswerDescription:

@@ -30,12 +30,13 @@ from llmos.evals.suites import DEFAULT_MAX_TOKENS, Case, Gates, Suite
 MAX_CASES = 20_000
 MAX_BYTES = 8 << 20
 MAX_REPEATS = 100
+MAX_RUN_ID = 64
 
 _FIELDS = (
     "name", "description", "model", "system", "prompt", "sampling", "tools", "tool_choice", "response_format",
     "checks", "judges", "gates", "cases", "repeat", "variables",
 )  # fmt: skip
-_CASE_FIELDS = ("id", "input", "expect", "checks", "variables", "expected", "threshold")
+_CASE_FIELDS = ("id", "input", "expect", "checks", "variables", "expected", "threshold", "replays")
 _SAMPLING = ("temperature", "max_tokens", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty",
              "frequency_penalty", "repetition_penalty", "chat_template_kwargs", "reasoning_effort")  # fmt: skip
 _GATES = ("all_pass", "pass_rate", "must_pass", "beats_baseline", "not_worse_by")
@@ -108,6 +109,12 @@ def parse_suite(
     )
 
 
+def suite_name(file: str) -> str:
+    """Return a name that a suite may have, of the path of its file."""
+    stem = file.rpartition("/")[2].rpartition(".")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:64] or "suite"
+
+
 def _digest(document: Mapping[str, Any]) -> str:
     try:
         encoded = msgspec.json.encode(document, order="deterministic")
@@ -171,8 +178,16 @@ def _read_case(value: Any, index: int, common: Any, variables: Mapping[str, Any]
         checks=checks,
         variables=own,
         expected=fields.get("expected"),
+        replays=_replays(fields, where),
         threshold=float(threshold),
     )
+
+
+def _replays(fields: Mapping[str, Any], where: str) -> str:
+    run = fields.get("replays", "")
+    if not isinstance(run, str) or len(run) > MAX_RUN_ID:
+        raise BadRequest(f"{where}: `replays` must be the id of a run of the application, such as run-1234.")
+    return run
 
 
 def _read_list(given: Any, names: Mapping[str, Any], places: Places, path: Path) -> list[Check]:

@@ -24,6 +24,8 @@ class Case:
     checks: Sequence[Check]
     variables: Mapping[str, Any] = field(default_factory=dict)
     expected: Any = None
+    replays: str = ""
+    """A recorded run of an application: what its tools returned stands in for them."""
     threshold: float = 1.0
     """The share of the weight of its checks that must hold."""
 

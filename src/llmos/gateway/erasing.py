@@ -23,6 +23,7 @@ from llmos.data.datasets.datasets import Datasets
 from llmos.data.datasets.forgetting import forget_rows
 from llmos.data.datasets.tables import DATASETS
 from llmos.data.erased_contents import ErasedContents, digest_of
+from llmos.data.evals import queries as eval_queries
 from llmos.data.feedback import queries as feedback_queries
 from llmos.data.files import LIVE_STATUSES, Files
 from llmos.data.knowledge.forgetting import forget_documents
@@ -38,8 +39,8 @@ MAX_SUBJECT_LENGTH = 512
 
 _BACKUPS = (
     "Stored responses, sessions, runs, handoffs, conversations and feedback were encrypted under keys of the person,"
-    " which are destroyed: they can't be read in any backup of the data. Lines of batch files were encrypted under the"
-    " key of the whole file: backups from before have them until they are deleted."
+    " which are destroyed: they can't be read in any backup of the data. Lines of batch files and runs of evals were"
+    " encrypted under a key of the whole: backups from before have them until they are deleted."
 )
 
 
@@ -121,6 +122,7 @@ class Erasing:
             sessions, runs, handoffs = app_queries.remove_objects(session, project, objects)
             conversations = conversation_queries.remove_objects(session, project, objects)
             feedback = feedback_queries.remove_objects(session, project, objects)
+            evals = eval_queries.remove_objects(session, project, objects)
             messages = webhook_queries.remove_objects(session, project, objects)
             key_queries.remove_object_keys(session, objects)
             blocked -= queries.blocked(session, blocked)
@@ -135,7 +137,7 @@ class Erasing:
         num_entries, num_answers = self._ledger.forget(project, subject), self._answers.forget(project, subject)
         rows = forget_rows(self._datasets, project, name)
         documents = forget_documents(self._knowledge, project, name)
-        kept = responses or sessions or runs or handoffs or conversations or feedback or messages or num_keys
+        kept = responses or sessions or runs or handoffs or conversations or feedback or evals or messages or num_keys
         if not (kept or files or rows or documents or num_entries or num_answers):
             return None
         return ErasedInProject(
@@ -147,6 +149,7 @@ class Erasing:
             handoffs=sorted(handoffs),
             conversations=sorted(conversations),
             feedback=sorted(feedback),
+            evals=sorted(evals),
             messages=sorted(messages),
             files=files,
             datasets=[ErasedRows(version=version, num_rows=number) for version, number in rows.items()],

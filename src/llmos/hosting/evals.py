@@ -5,7 +5,7 @@
       variables: {shop: Acme}
       expect: {contains: nine, cites: hours.md}
 
-Cases, checks, gates and verdicts are those of llmos.evals. Checks that ask a model have nobody to ask here.
+Cases, checks, gates and verdicts are those of llmos.evals. Checks that ask a model, or run a program, have an Asker.
 """
 
 import time
@@ -17,14 +17,15 @@ from typing import Any
 from llmos.apps import App, AppError, Run
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.money import format_nanos
+from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.evals import EvalRunDetails
 from llmos.core.schemas.runs import StepDescription
 from llmos.evals import running
 from llmos.evals.answers import Answer, ToolCall
-from llmos.evals.asking import APP_PREFIX
+from llmos.evals.asking import APP_PREFIX, Asker, ModelAnswerer
 from llmos.evals.attempts import Attempt
 from llmos.evals.suite_reading import read_suite
-from llmos.evals.suites import Case, Gates, Suite
+from llmos.evals.suites import Case, Gates, Judge, Suite
 from llmos.evals.verdicts import judge_run
 
 _PARALLEL = 4
@@ -42,7 +43,23 @@ def read_folder(folder: Path) -> Suite:
             if (other := first_of.setdefault(case.id, path)) != path:
                 raise BadRequest(f"{path}: the id {case.id!r} is taken by a case in {other}. Each case needs its own.")
     found = [*suites.values()]
-    return replace(found[0], cases=[case for each in found for case in each.cases], gates=_gates(found))
+    return replace(
+        found[0],
+        cases=[case for each in found for case in each.cases],
+        gates=_gates(found),
+        judges=_judges(suites),
+    )
+
+
+def gates_of(manifest: AppManifest, suite: Suite) -> Suite:
+    """Return a suite as app.yaml has it: with its gates where the suite has none, and its model for `likelihood`.
+
+    There is no other version here, so `not_worse_by` isn't judged.
+    """
+    gates, given = suite.gates, manifest.gates
+    if gates.is_empty and given is not None:
+        gates = Gates(all_pass=given.all_pass, pass_rate=given.pass_rate, beats_baseline=given.beats_baseline)
+    return replace(suite, gates=gates, model=suite.model or manifest.model)
 
 
 def _files(folder: Path) -> Sequence[Path]:
@@ -54,9 +71,22 @@ def _gates(suites: Sequence[Suite]) -> Gates:
     return next((each.gates for each in suites if not each.gates.is_empty), Gates())
 
 
-async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1) -> EvalRunDetails:
-    """Run an application on the cases of a suite, a few at once. A run that fails is an error of its case."""
-    answerer = _Application(app)
+def _judges(suites: Mapping[Path, Suite]) -> Mapping[str, Judge]:
+    found: dict[str, Judge] = {}
+    for path, suite in suites.items():
+        for name, judge in suite.judges.items():
+            if found.setdefault(name, judge) != judge:
+                raise BadRequest(f"{path}: there is another judge {name!r} in another file. Give it another name.")
+    return found
+
+
+async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1, asker: Asker | None = None) -> EvalRunDetails:
+    """Run an application on the cases of a suite, a few at once. A run that fails is an error of its case.
+
+    `asker`: asks the models of checks, and runs their programs; without it, such a case is an error.
+    """
+    name = f"{APP_PREFIX}{app.name}"
+    answerer = _Application(app, None if asker is None else ModelAnswerer(name, suite, asker))
     run = running.Run(
         suite=suite,
         answerers=[answerer],
@@ -64,8 +94,8 @@ async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1) -> EvalRunDe
         num_in_flight=_PARALLEL,
         on_attempt=_keep_nothing,
     )
-    await run.run()
-    report = judge_run(suite, [answerer.name], run.attempts)
+    await run.run(asker)
+    report = judge_run(suite, [answerer.name], run.attempts, run.agreements)
     return EvalRunDetails(
         suite=app.name,
         suite_digest=suite.digest,
@@ -78,6 +108,7 @@ async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1) -> EvalRunDe
         verdict=report.verdict,
         results=[*report.results],
         gates=[*report.gates],
+        judges=[*report.judges],
         cases=[*report.cases],
     )
 
@@ -91,19 +122,16 @@ class _Application:
     """Answers cases with an application in this process."""
 
     app: App
+    helpers: ModelAnswerer | None
 
     @property
     def name(self) -> str:
         return f"{APP_PREFIX}{self.app.name}"
 
-    @property
-    def helpers(self) -> None:
-        return None
-
     async def answer(self, case: Case, repeat: int) -> Answer:
         began = time.perf_counter()
         try:
-            run = await self.app.arun(case.input, variables=case.variables)
+            run = await self.app.arun(case.input, variables=case.variables, keep=False)
         except AppError as error:
             raise LLMOSError(str(error)) from None
         return answer_of(run, time.perf_counter() - began)

@@ -3,6 +3,7 @@
 import pytest
 
 from llmos.core.errors import BadRequest
+from llmos.data.app_versions.versions import files_of_content
 from support.app_folders import app_content, app_files
 
 
@@ -40,3 +41,18 @@ def test_a_prompt_that_is_not_text_is_named() -> None:
 def test_other_files_in_the_folder_of_prompts_stay_files() -> None:
     content = app_content({**app_files(), "prompts/README.rst": b"\xff"})
     assert [*content.prompts] == ["support", "support.tone"]
+
+
+def test_a_large_file_is_read_again_instead_of_held() -> None:
+    large = b"x" * (2 << 20)
+    files = files_of_content(app_content({**app_files(), "data/large.bin": large}), "the new files")
+    assert files.files["data/large.bin"].size == len(large)
+    assert files.read("data/large.bin") == large
+    assert files.read("app.py").startswith(b"from llmos.apps")
+
+
+def test_suites_that_are_files_must_be_there() -> None:
+    manifest = "name: support\nevals: [evals/cases.yaml, support-cases]\n"
+    with pytest.raises(BadRequest, match=r"`evals`: there is no file 'evals/cases\.yaml'"):
+        app_content(app_files(app_yaml=manifest))
+    assert app_content({**app_files(app_yaml=manifest), "evals/cases.yaml": b""}).name == "support"

@@ -1,6 +1,7 @@
 """Runs of evals that are kept: encrypted, apart for each project, continued, listed and removed."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,24 @@ def test_answers_that_come_during_a_write_are_written_together(runs: EvalRuns, m
     asyncio.run(execute(runs, runs.open("acme", id), asker, num_in_flight=50))
     assert sum(sizes) == 200
     assert len(sizes) <= 20
+
+
+def test_a_run_of_recorded_traffic_goes_with_it(database: Database, encryption: Encryption, tmp_path: Path) -> None:
+    runs, now = EvalRuns(database, encryption), datetime.now(UTC)
+    runs.begin("acme", replace(NEW, expires_at=now - timedelta(seconds=1)))
+    kept = runs.begin("globex", replace(NEW, expires_at=now + timedelta(days=1)))
+    Sweep(Files(database, tmp_path / "files", encryption)).run()
+    assert runs.list("acme") == []
+    assert [run.id for run in runs.list("globex")] == [kept.id]
+
+
+def test_the_newest_run_of_the_same_is_found(runs: EvalRuns) -> None:
+    assert runs.newest("acme", NEW) is None
+    first = runs.begin("acme", NEW)
+    finish(runs, first.id)
+    second = runs.begin("acme", NEW)
+    found = runs.newest("acme", NEW)
+    assert found is not None
+    assert (found.id, found.verdict, second.id != first.id) == (second.id, None, True)
+    assert runs.newest("globex", NEW) is None
+    assert runs.newest("acme", replace(NEW, models=["other"])) is None

@@ -2,70 +2,17 @@
 
 import io
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from llmos.cli import main
 from llmos.client import Client
 from llmos.core.errors import AppFailed, BadRequest, Conflict, NotFound
-from llmos.core.schemas.releases import ReleaseDescription
 from llmos.gateway.services import Services
-from support.hosted_apps import write_echo
-from support.looking import pause_thread
+from support.releases import STEPS, Write, apply, newest, wait_for
 from support.scripted import KEY
 
 pytestmark = [pytest.mark.process, pytest.mark.shared_gateway]
-
-STEPS = "rollout: {steps: [50, 100], gate: 'error_rate <= 10%', min_runs: 3}\n"
-ENVIRONMENTS = "environments: {prod: {variables: {shop: Acme Ltd}}, staging: {}}\n"
-
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def client(served: str) -> Iterator[Client]:
-    with Client(served, api_key=KEY) as client:
-        yield client
-
-
-@pytest.fixture
-def name(client: Client) -> Iterator[str]:
-    """The name of an application, which is stopped at the end."""
-    name = f"echo-{os.urandom(4).hex()}"
-    yield name
-    with suppress(NotFound):  # It was planned only.
-        client.apps.stop(name)
-
-
-@pytest.fixture
-def write(name: str, tmp_path: Path) -> Write:
-    def write(version: str, manifest: str = STEPS + ENVIRONMENTS) -> Path:
-        return write_echo(tmp_path / name, version, name=name, manifest=manifest)
-
-    return write
-
-
-def apply(client: Client, folder: Path, environment: str = "prod", **options: Any) -> ReleaseDescription:
-    plan = client.apps.plan(folder, environment=environment)
-    made = client.apps.create(folder, environment=environment)
-    number = int(made.version.rpartition("@")[2])
-    options = {"newest_release": plan.newest_release, **options}
-    return client.apps.release(plan.app, number, environment=environment, **options)
-
-
-def newest(client: Client, name: str) -> ReleaseDescription:
-    return client.apps.releases(name)[0]
-
-
-def wait_for(client: Client, name: str, state: str, percent: float | None = None) -> ReleaseDescription:
-    while (release := newest(client, name)).state != state or percent not in (None, release.percent):
-        pause_thread()
-    return release
 
 
 def test_a_plan_says_what_would_change_and_changes_nothing(client: Client, name: str, write: Write) -> None:

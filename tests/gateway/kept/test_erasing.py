@@ -1,6 +1,7 @@
 """Erasing a person's data: what names the person goes, in copies and backups, too, and all else stays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.schemas.base import read_description
 from llmos.core.schemas.erasures import ErasureCertificate
 from llmos.data.batches import Batches
+from llmos.data.evals import EvalRuns, NewEvalRun
 from llmos.data.files import File, Files
 from llmos.data.journal import Journal
 from llmos.data.knowledge.adding import sync_documents
@@ -23,6 +25,7 @@ from llmos.gateway.jobs.internal_requests import Reply
 from llmos.security.certificates import check_signature
 from llmos.security.signing_key import SigningKey
 from support.datasets import datasets_beside, knowledge_beside
+from support.evals import suite_of
 from support.knowledge_fixtures import FakeEmbedder
 
 
@@ -223,3 +226,15 @@ def test_the_documents_of_a_person_are_erased(files: Files, erasing: Erasing, tm
     assert [(each.version, each.num_documents) for each in erased.knowledge] == [("faq@1", 1)]
     assert knowledge.documents(knowledge.resolve("faq")) == []
     assert erasing.forget("ann").projects == []
+
+
+def test_runs_of_evals_with_data_of_the_person_go(erasing: Erasing, files: Files, database: Database) -> None:
+    ring, runs = files.encryption.ring, EvalRuns(database, files.encryption)
+    files.encryption.start()
+    suite = suite_of("cases: [{id: a, input: x, expect: {contains: x}}]")
+    names = frozenset(ring.index("subject", "acme", f"person-{number}") for number in range(40))
+    new = NewEvalRun(suite=suite, models=["m"], num_repeats=1, subjects=names)
+    about, other = runs.begin("acme", new), runs.begin("acme", replace(new, subjects=frozenset(), models=["n"]))
+    (erased,) = erasing.forget("person-7").projects
+    assert erased.evals == [about.id]
+    assert [run.id for run in runs.list("acme")] == [other.id]

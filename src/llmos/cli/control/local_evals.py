@@ -14,7 +14,7 @@ from llmos.security.permissions import OWNER
 if TYPE_CHECKING:
     from llmos.cli.control.local import LocalControl
     from llmos.data.evals import EvalRuns
-    from llmos.evals.suites import Suite
+    from llmos.data.evals.dataset_suites import DatasetSuite
 
 
 class LocalEvals:
@@ -40,7 +40,7 @@ class LocalEvals:
         from llmos.data.evals.executing import execute
         from llmos.evals.asking import APP_PREFIX, check_model
 
-        read, source = self._read(suite)
+        read, source, subjects = self._read(suite)
         asked = list(models) or ([read.model] if read.model else [])
         if not asked:
             raise BadRequest(f"Nothing says what to ask. Name it: llmos eval run {suite} --model NAME")
@@ -55,7 +55,9 @@ class LocalEvals:
             for model in asked:
                 progress(f"loading {model}", 0, None)
                 asker.load(model)
-            new = NewEvalRun(suite=read, models=asked, num_repeats=repeat or read.repeat, source=source)
+            new = NewEvalRun(
+                suite=read, models=asked, num_repeats=repeat or read.repeat, source=source, subjects=subjects
+            )
             begun = self._runs.begin(OWNER, new, actor=this_user())
             opened = self._runs.open(OWNER, begun.id)
             asker.run(lambda: execute(self._runs, opened, asker, num_in_flight=asker.num_in_flight, progress=progress))
@@ -75,15 +77,12 @@ class LocalEvals:
     def remove(self, id: str) -> EvalRunDescription:
         return self._runs.remove(OWNER, id)
 
-    def _read(self, suite: Path | str) -> "tuple[Suite, str]":
-        """Return the suite, and the version of the dataset that it is of."""
+    def _read(self, suite: Path | str) -> "DatasetSuite":
+        """Return the suite, with the version of the dataset that it is of, if it is of one."""
         from llmos.cli.suite_files import read_suite_file
         from llmos.data.datasets import open_datasets
-        from llmos.data.evals.dataset_suites import suite_document
-        from llmos.evals.suite_reading import parse_suite
+        from llmos.data.evals.dataset_suites import DatasetSuite, read_dataset
 
         if isinstance(suite, Path):
-            return read_suite_file(suite), ""
-        datasets = open_datasets(self._control.settings, self._control.registry.database).of()
-        version = datasets.resolve(suite)
-        return parse_suite(suite_document(datasets.rows(version), version.ref), version.ref), version.ref
+            return DatasetSuite(read_suite_file(suite), "", frozenset())
+        return read_dataset(open_datasets(self._control.settings, self._control.registry.database).of(), suite)

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
 
+_AT_ONCE = 500
+
 
 def object_key(session: Session, object_id: str) -> ObjectKeyRow | None:
     return session.get(ObjectKeyRow, object_id)
@@ -29,6 +31,18 @@ def wrapped_under(session: Session, key_id: str, limit: int) -> Sequence[ObjectK
 def subjects_of(session: Session, object_id: str) -> Sequence[str]:
     """Return the HMACs of the persons whose data an object has."""
     return session.scalars(select(ObjectSubjectRow.subject).where(ObjectSubjectRow.object_id == object_id)).all()
+
+
+def subjects_of_objects(session: Session, project: str, object_ids: Sequence[str]) -> set[str]:
+    """Return the HMACs of the persons whose data some objects of a project have."""
+    found: set[str] = set()
+    for start in range(0, len(object_ids), _AT_ONCE):
+        some = object_ids[start : start + _AT_ONCE]
+        statement = select(ObjectSubjectRow.subject).where(
+            ObjectSubjectRow.object_id.in_(some), ObjectSubjectRow.project == project
+        )
+        found |= {*session.scalars(statement)}
+    return found
 
 
 def objects_of(session: Session, project: str, subject: str) -> Sequence[str]:

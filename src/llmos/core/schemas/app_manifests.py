@@ -84,6 +84,16 @@ class RolloutManifest(_Part, frozen=True, kw_only=True):
     """A step that can't be judged within this time is rolled back."""
 
 
+class GatesManifest(_Part, frozen=True, kw_only=True):
+    """The requirements for suites that have no `gates` of their own. See `evals/suites.py`."""
+
+    all_pass: bool = False
+    pass_rate: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    beats_baseline: bool = False
+    not_worse_by: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    """The deployed version is asked the same cases, and the new one's share may be smaller by so much."""
+
+
 class AppManifest(_Part, frozen=True, kw_only=True):
     """An application, as its folder describes it."""
 
@@ -118,6 +128,13 @@ class AppManifest(_Part, frozen=True, kw_only=True):
     disclaimer: _Text = ""
     """A sentence behind every answer. The program adds it, and no model writes it."""
 
+    evals: list[Annotated[str, Meta(min_length=1, max_length=256)]] = field(default_factory=list)
+    """The suites that a version must pass before `llmos apply` releases it: files of the folder (.yaml), or datasets
+    of the kind case."""
+    gates: GatesManifest | None = None
+    """The requirements for those of them that have none. Without any, every case must pass."""
+    consent: Literal["none", "eval"] = "none"
+    """What those who ask it have agreed to. `eval`: their runs may be asked again, as `llmos plan --replay` does."""
     rollout: RolloutManifest | None = None
     """The steps in which `llmos apply` lets a version take over. Without it, at once."""
     environments: dict[Name, dict[str, Any] | None] = field(default_factory=dict)

@@ -42,6 +42,8 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     """The ids of conversations of the person with models that were deleted."""
     feedback: list[str] = field(default_factory=list)
     """The ids of feedback of the person that was deleted."""
+    evals: list[str] = field(default_factory=list)
+    """The ids of runs of evals with data of the person that were deleted."""
     messages: list[str] = field(default_factory=list)
     """The ids of messages to webhooks that were deleted. Receivers have those that were delivered before."""
     files: list[ErasedFile] = field(default_factory=list)

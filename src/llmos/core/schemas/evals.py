@@ -85,6 +85,25 @@ class EvalResultDescription(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = ""
 
 
+class EvalMeasureDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of two models on the same cases, of which less is better; or `agreement`, the share of alike answers."""
+
+    name: str = ""
+    """agreement, seconds, output_tokens or cost."""
+    unit: str = ""
+    num_pairs: int = 0
+    """The answers of both that are compared."""
+    first: float = 0.0
+    """The mean of the first model."""
+    second: float = 0.0
+    low: float = 0.0
+    """The interval of 95 % of the mean difference; of `agreement`, that of the share."""
+    high: float = 0.0
+    verdict: Literal["better", "not_worse", "worse", "undecided", "none"] = "undecided"
+    """The verdict on the first. not_worse: larger by a tenth at most. none: there is nothing to judge."""
+    sentence: str = ""
+
+
 class EvalComparisonDescription(Description, frozen=True, kw_only=True):
     """Two models on the same cases."""
 
@@ -105,6 +124,8 @@ class EvalComparisonDescription(Description, frozen=True, kw_only=True):
     num_needed: int | None = None
     """The number of cases that would decide an undecided comparison if further ones went as these did."""
     sentence: str = ""
+    measures: list[EvalMeasureDescription] = msgspec.field(default_factory=list)
+    """How alike their answers are, and how they compare in seconds, tokens and cost."""
 
 
 class EvalGateDescription(msgspec.Struct, frozen=True, kw_only=True):

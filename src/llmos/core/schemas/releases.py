@@ -1,11 +1,18 @@
 """Releases of applications: what is planned, what takes over, and what happened."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from llmos.core.schemas.base import Description
+from llmos.core.schemas.evals import (
+    EXIT_STATUSES,
+    EvalComparisonDescription,
+    EvalResultDescription,
+    EvalRunDescription,
+    Verdict,
+)
 
 
 class PlannedChange(Description, frozen=True, kw_only=True):
@@ -35,6 +42,60 @@ class CostOutlook(Description, frozen=True, kw_only=True):
     text: str = ""
 
 
+class PlannedEval(Description, frozen=True, kw_only=True):
+    """A suite that the version must pass before any caller reaches it."""
+
+    suite: str = ""
+    """As app.yaml names it: a file, or a dataset."""
+    num_cases: int = 0
+    num_repeats: int = 1
+    against: str | None = None
+    """The version that is asked the same cases; null: none."""
+    text: str = ""
+
+
+class ReleaseCheckDescription(Description, frozen=True, kw_only=True):
+    """The result of the suites of a version, asked in a process of its own."""
+
+    app: str = ""
+    version: str = ""
+    against: str | None = None
+    """The deployed version, with which a suite may compare it."""
+    state: Literal["unfinished", "finished"] = "finished"
+    verdict: Verdict | None = None
+    """The worst of its suites; null: one hasn't finished, or none was begun."""
+    evals: list[EvalRunDescription] = msgspec.field(default_factory=list)
+    """The newest run of each suite that has one."""
+    sentences: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        """0 passed, 4 a gate failed, 5 undecided, 1 could not run."""
+        return EXIT_STATUSES[self.verdict or "could_not_run"]
+
+
+class ReplayDescription(Description, frozen=True, kw_only=True):
+    """A version and the deployed one, asked the same recorded traffic."""
+
+    app: str = ""
+    version: str = ""
+    against: str = ""
+    """The deployed version."""
+    id: str = ""
+    """The run of an eval that has the answers; empty where there was nothing to ask."""
+    job: str | None = None
+    state: Literal["unfinished", "finished"] = "unfinished"
+    num_runs: int = 0
+    """The recorded runs that were asked again."""
+    verdict: Literal["better", "not_worse", "worse", "undecided"] | None = None
+    """The verdict on the answers of `version`; `comparison` has those on seconds and cost."""
+    results: list[EvalResultDescription] = msgspec.field(default_factory=list)
+    comparison: EvalComparisonDescription | None = None
+    left_out: list[str] = msgspec.field(default_factory=list)
+    """Why other recorded runs weren't asked; only in the answer that begins it."""
+    sentences: list[str] = msgspec.field(default_factory=list)
+
+
 class ReleasePlan(Description, frozen=True, kw_only=True):
     """The changes that a release of a folder would make. Planning makes none."""
 
@@ -52,6 +113,12 @@ class ReleasePlan(Description, frozen=True, kw_only=True):
     """The changes that other hands have made since the last release."""
     cost: CostOutlook | None = None
     """The cost where another model would answer; null if the model stays, or there were no calls."""
+    evals: list[PlannedEval] = msgspec.field(default_factory=list)
+    """The suites that it must pass first."""
+    check: ReleaseCheckDescription | None = None
+    """The result of these suites; null: they weren't asked."""
+    replay: ReplayDescription | None = None
+    """The result of recorded traffic; null: it wasn't asked."""
     rollout: str = ""
     """The way in which it would take over."""
 
@@ -79,6 +146,8 @@ class ReleaseDescription(Description, frozen=True, kw_only=True):
     max_hold_seconds: int | None = None
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
     """The versions behind the names of its models and its knowledge when it began."""
+    evals: list[str] = msgspec.field(default_factory=list)
+    """The runs of evals that it passed before it began."""
     reason: str = ""
     """Why it is in its state, with the numbers."""
     begun_by: str | None = None

@@ -1,6 +1,7 @@
 """Reads the files of an application before they become a version: app.yaml, and the files in prompts/."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,14 +18,26 @@ from llmos.data.app_versions.versions import AppContent
 
 PROMPTS = "prompts/"
 PROMPT_SUFFIXES = (".md", ".txt")
+SUITE_SUFFIXES = (".yaml", ".yml", ".json")
+"""The ends of the names of suites that are files; others are datasets."""
 
 
 Read = Callable[[], Iterable[tuple[str, bytes]]]
 """Yields the names and contents of files, each time that it is called."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Files that are read each time that somebody iterates over them."""
+
+    read: Read
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return iter(self.read())
+
+
 def read_content(read: Read, permissions: Collection[str], environment: str = "") -> AppContent:
-    """Return what a version is made of. `read` is called twice: no more than one file is in memory.
+    """Return what a version is made of. `read` is called several times: no more than one file is in memory.
 
     `permissions`: those that there are. `environment`: the one whose values app.yaml has in the version.
     Raises BadRequest, in one line that names the file, for what is wrong.
@@ -49,7 +62,7 @@ def read_content(read: Read, permissions: Collection[str], environment: str = ""
         model=manifest.model,
         permissions=manifest.permissions,
         manifest=_as_json(manifest),
-        files=read(),
+        files=_Files(read),
         prompts=_read_prompts(manifest.name, texts),
     )
 
@@ -100,7 +113,8 @@ def _check_manifest(manifest: AppManifest, names: Collection[str], permissions: 
         "prompt": prompt if isinstance(prompt, str) and "\n" not in prompt and prompt.endswith(PROMPT_SUFFIXES) else "",
         "guardrails": manifest.guardrails or "",
     }
-    for field, file in files.items():
+    named = [*files.items(), *(("evals", each) for each in manifest.evals if each.endswith(SUITE_SUFFIXES))]
+    for field, file in named:
         if file and file not in names:
             raise BadRequest(
                 f"{FILE_NAME}: `{field}`: there is no file {file!r:.200}. {did_you_mean(file, sorted(names))}",

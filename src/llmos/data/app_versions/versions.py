@@ -11,6 +11,10 @@ from llmos.core.canonical import sha256_of
 from llmos.core.prompt_text import PromptText
 from llmos.data.app_versions.tables import AppVersionRow
 
+_SMALL_BYTES = 1 << 20
+_HELD_BYTES = 16 << 20
+"""The bytes of the files of a plan that are held in memory."""
+
 FORMAT = 1
 """The version of the rules by which files become a digest."""
 
@@ -35,6 +39,7 @@ class AppContent:
     manifest: Mapping[str, Any]
     """app.yaml as JSON."""
     files: Iterable[tuple[str, bytes]]
+    """The names and contents, read anew each time that it is iterated over."""
     prompts: Mapping[str, PromptText] = field(default_factory=dict)
     """The prompts that its files are, by the names that they have on the server."""
 
@@ -95,10 +100,21 @@ class AppFiles:
 
 
 def files_of_content(content: AppContent, ref: str) -> AppFiles:
-    """Return the files of what is no version yet. They are held in memory."""
-    bodies = dict(content.files)
-    files = {name: file_of(name, body) for name, body in bodies.items()}
-    return AppFiles(app=content.name, ref=ref, manifest=content.manifest, files=files, read=bodies.__getitem__)
+    """Return the files of what is no version yet. Small ones are held in memory, and others are read again."""
+    files: dict[str, AppFile] = {}
+    held: dict[str, bytes] = {}
+    num_held = 0
+    for name, body in content.files:
+        files[name] = file_of(name, body)
+        if len(body) <= _SMALL_BYTES and num_held + len(body) <= _HELD_BYTES:
+            held[name], num_held = body, num_held + len(body)
+
+    def read(name: str) -> bytes:
+        if name in held:
+            return held[name]
+        return next(body for each, body in content.files if each == name)
+
+    return AppFiles(app=content.name, ref=ref, manifest=content.manifest, files=files, read=read)
 
 
 def version_of(row: AppVersionRow) -> AppVersion:

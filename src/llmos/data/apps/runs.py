@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectSubjectRow
 from llmos.core.errors import Conflict, NotFound, RunConflict
@@ -139,6 +140,11 @@ class AppRuns:
             run = self._existing(session, project, id)
             rows = queries.steps_page(session, id, first=first_step, limit=max_steps, state=step_state)
             return _described(run, _signals(session, run), Journal(session, run, self._clock(), rows).steps())
+
+    def subjects(self, project: str, ids: Sequence[str]) -> frozenset[str]:
+        """Return the HMACs of the persons whose data these runs have."""
+        with self._database.session() as session:
+            return frozenset(key_queries.subjects_of_objects(session, project, ids))
 
     def count(self, project: str) -> Sequence[RunCount]:
         """Return the number of runs of each application in each state."""

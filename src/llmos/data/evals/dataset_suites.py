@@ -4,17 +4,42 @@
 {"input": "How long is the guarantee?", "expected": {"contains": "two years"}}      its checks
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.data.datasets.contents import CaseContent
+from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.rows import Row
-from llmos.evals.suite_reading import MAX_CASES
+from llmos.evals.suite_reading import MAX_CASES, parse_suite
+from llmos.evals.suites import Suite
 
 _ID_DIGITS = 12
+
+
+class DatasetSuite(NamedTuple):
+    suite: Suite
+    source: str
+    """The version of the dataset."""
+    subjects: frozenset[str]
+    """HMACs of the persons whose data its rows have."""
+
+
+def read_dataset(datasets: ProjectDatasets, name: str) -> DatasetSuite:
+    """Return the suite that a dataset is. Raises NotFound, and BadRequest naming the row that isn't a case."""
+    version = datasets.resolve(name)
+    subjects: set[str] = set()
+
+    def rows() -> Iterator[Row]:
+        for row in datasets.rows(version):
+            if row.subject:
+                subjects.add(row.subject)
+            yield row
+
+    suite = parse_suite(suite_document(rows(), version.ref), version.ref)
+    return DatasetSuite(suite, version.ref, frozenset(subjects))
 
 
 def suite_document(rows: Iterable[Row], name: str) -> dict[str, Any]:

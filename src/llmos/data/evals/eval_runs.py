@@ -4,6 +4,7 @@ import builtins
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.encryption.data_key import DataKey, modified
 from llmos.core.encryption.encryption import Encryption
+from llmos.core.encryption.tables import ObjectSubjectRow
 from llmos.core.errors import Conflict, NotFound
 from llmos.core.ids import new_id
 from llmos.core.schemas.base import read_description
@@ -37,6 +39,10 @@ class NewEvalRun:
     num_repeats: int
     source: str = ""
     """The version of the dataset that the suite is of."""
+    subjects: frozenset[str] = frozenset()
+    """HMACs of the persons whose data the suite has: the run goes when one of them is forgotten."""
+    expires_at: datetime | None = None
+    """The moment at which the run is deleted; None: as the project's retention says."""
 
     @property
     def digest(self) -> str:
@@ -103,8 +109,11 @@ class EvalRuns:
                 document=key.seal(msgspec.json.encode(new.suite.document), _SUITE),
                 actor=actor,
                 created_at=self._clock(),
+                expires_at=new.expires_at,
             )
-            session.add_all([key_row, row])
+            # Its key isn't made of theirs: it may have the data of more persons than a key can be made of.
+            named = [ObjectSubjectRow(object_id=row.id, subject=each, project=project) for each in sorted(new.subjects)]
+            session.add_all([key_row, row, *named])
             session.flush()
             describe_action(row.id, suite=row.suite)
             return _described(row, 0)
@@ -170,6 +179,12 @@ class EvalRuns:
             described = _described(row, len(attempts))
         cases = [case for each in score_run(suite, facts.models, attempts) for case in each]
         return msgspec.convert({**msgspec.to_builtins(described), "cases": msgspec.to_builtins(cases)}, EvalRunDetails)
+
+    def newest(self, project: str, like: NewEvalRun) -> EvalRunDescription | None:
+        """Return the newest run that does the same, finished or not."""
+        with self._database.session() as session:
+            row = queries.newest_run(session, project, like.digest)
+            return None if row is None else _described(row, queries.num_attempts(session, [row.id]).get(row.id, 0))
 
     def suite(self, project: str, id: str) -> Suite:
         """Return the suite of a run. Raises NotFound."""

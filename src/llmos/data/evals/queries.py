@@ -26,6 +26,12 @@ def unfinished_run(session: Session, project: str, digest: str) -> EvalRunRow | 
     return session.scalars(statement.limit(1)).one_or_none()
 
 
+def newest_run(session: Session, project: str, digest: str) -> EvalRunRow | None:
+    """Return the newest run that does the same."""
+    statement = select(EvalRunRow).where(EvalRunRow.project == project, EvalRunRow.digest == digest)
+    return session.scalars(statement.order_by(EvalRunRow.number.desc()).limit(1)).one_or_none()
+
+
 def newest_runs(session: Session, project: str, suite: str | None, limit: int) -> Sequence[EvalRunRow]:
     statement = select(EvalRunRow).where(EvalRunRow.project == project)
     if suite is not None:
@@ -66,6 +72,23 @@ def remove_before(session: Session, project: str, oldest: datetime) -> None:
     """Delete the runs of a project that began before."""
     statement = select(EvalRunRow.id).where(EvalRunRow.project == project, EvalRunRow.created_at < oldest)
     remove_runs(session, session.scalars(statement).all())
+
+
+def remove_expired(session: Session, now: datetime) -> None:
+    """Delete the runs of all projects that were made of what isn't kept any more."""
+    remove_runs(session, session.scalars(select(EvalRunRow.id).where(EvalRunRow.expires_at <= now)).all())
+
+
+def remove_objects(session: Session, project: str, ids: Collection[str]) -> list[str]:
+    """Delete those of these objects that are runs of a project, and return their ids."""
+    found: list[str] = []
+    listed = [*ids]
+    for start in range(0, len(listed), _AT_ONCE):
+        some = listed[start : start + _AT_ONCE]
+        statement = select(EvalRunRow.id).where(EvalRunRow.project == project, EvalRunRow.id.in_(some))
+        found += session.scalars(statement).all()
+    remove_runs(session, found)
+    return found
 
 
 def remove_all(session: Session) -> None:

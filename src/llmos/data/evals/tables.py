@@ -13,7 +13,12 @@ class EvalRunRow(Base):
     """A run of a suite."""
 
     __tablename__ = "eval_runs"
-    __table_args__ = (UniqueConstraint("id"), Index(None, "project", "number"), Index(None, "project", "digest"))
+    __table_args__ = (
+        UniqueConstraint("id"),
+        Index(None, "project", "number"),
+        Index(None, "project", "digest"),
+        Index(None, "expires_at"),
+    )
 
     number: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
@@ -30,6 +35,8 @@ class EvalRunRow(Base):
     actor: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(Time)
     ended_at: Mapped[datetime | None] = mapped_column(Time)
+    expires_at: Mapped[datetime | None] = mapped_column(Time)
+    """The moment at which it is deleted; NULL: as the project's retention says."""
 
 
 class EvalAttemptRow(Base):

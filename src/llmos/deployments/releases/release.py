@@ -51,6 +51,8 @@ class NewRelease:
     environment: str = ""
     steps: ReleaseSteps = ReleaseSteps()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    """The evidence that it may begin, for the history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

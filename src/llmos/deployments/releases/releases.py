@@ -214,7 +214,8 @@ class AppReleases:
         describe_action(ref, release=row.number, environment=new.environment)
         percents = ", ".join(f"{step:g} %" for step in steps.steps)
         how = f"in steps: {percents}; gate: {steps.gate}" if percents else "at once"
-        self._record(session, row, "began", actor, f"{ref} takes over {how}")
+        note = f"; {new.note}" if new.note else ""
+        self._record(session, row, "began", actor, f"{ref} takes over {how}{note}")
         return row
 
     def _activate(self, session: Session, row: AppReleaseRow, reason: str, actor: str) -> None:

@@ -18,6 +18,10 @@ class Unchecked(Exception):
     """A check couldn't be made: its judge, model or sandbox failed. The case is an error then, and hasn't failed."""
 
 
+class AnswerFailed(Exception):
+    """An application ended without an answer, by itself: the case has failed."""
+
+
 class Helpers(Protocol):
     """The services that checks need besides the answer. Any of them raises Unchecked where it isn't there."""
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from llmos.core.plurals import counted
 from llmos.core.schemas.evals import EvalJudgeDescription, EvalResultDescription, EvalRunDescription
+from llmos.evals.measures import MIN_PAIRS
 
 _VERDICTS = {
     "passed": "Passed.",
@@ -19,9 +21,29 @@ def sentences(run: EvalRunDescription) -> Iterator[str]:
         yield _baseline(result)
     for judge in run.judges:
         yield judge_sentence(judge)
+    for measure in run.comparison.measures if run.comparison is not None else ():
+        yield measure.sentence
     for gate in run.gates:
         yield f"Gate {gate.name}: {gate.state}. {gate.sentence}"
     yield _VERDICTS[run.verdict] if run.verdict else f"Unfinished: {run.num_done} of {run.num_total} answers."
+
+
+def replay_sentences(run: EvalRunDescription) -> list[str]:
+    """Return what became of recorded traffic that two versions were asked: their answers, then the measures."""
+    assert run.comparison is not None, "two versions were asked"
+    found = [_replayed(result) for result in run.results]
+    found += [f"Quality: {run.comparison.sentence}", *(measure.sentence for measure in run.comparison.measures)]
+    if run.num_cases < MIN_PAIRS:
+        found.append(f"{counted(run.num_cases, 'recorded run')} may be asked again, which is too few to say much.")
+    return found
+
+
+def _replayed(result: EvalResultDescription) -> str:
+    num_counted = result.num_passed + result.num_failed
+    errors = f"; {result.num_errors} can't be judged, such as for calls that weren't recorded"
+    cost = f", {result.cost} {result.currency}" if result.cost else ""
+    answers = f"{result.model}: {result.num_passed} of {num_counted} answers hold their checks"
+    return f"{answers}{errors if result.num_errors else ''}{cost}."
 
 
 def judge_sentence(judge: EvalJudgeDescription) -> str:

@@ -8,14 +8,15 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, NotFound
 from llmos.core.schemas.evals import EvalComparisonDescription, EvalRunDescription, EvalRunDetails
 from llmos.data.evals import NewEvalRun
-from llmos.data.evals.dataset_suites import suite_document
+from llmos.data.evals.dataset_suites import DatasetSuite, read_dataset
 from llmos.evals.asking import APP_PREFIX, check_model
 from llmos.evals.comparing import compare_runs
 from llmos.evals.suite_reading import MAX_REPEATS, parse_suite
 from llmos.evals.suites import Suite
+from llmos.gateway.hosted_apps.may_run import check_may_run
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
@@ -74,19 +75,31 @@ async def run_eval(request: Request) -> Response:
     body = await parse_body(request, NewEval)
     services, caller = services_of(request), caller_of(request)
     caller.check(Permission.INFERENCE)
-    suite, source = await asyncio.to_thread(_read_suite, services, caller, body)
+    suite, source, subjects = await asyncio.to_thread(_read_suite, services, caller, body)
     models = body.models or ([suite.model] if suite.model else [])
     if not models:
         raise BadRequest("Neither `models` nor the suite's `model` says what is asked.", param="models")
     await _check_models(services, caller, suite, models)
-    new = NewEvalRun(suite=suite, models=models, num_repeats=body.repeat or suite.repeat, source=source)
+    new = NewEvalRun(
+        suite=suite, models=models, num_repeats=body.repeat or suite.repeat, source=source, subjects=subjects
+    )
+    return json_response(await asyncio.to_thread(begin_run, services, caller, new), 202)
 
-    def begin() -> EvalRunDescription:
-        run = services.data.evals.begin(caller.project, new, actor=caller.actor)
-        job = services.jobs.create("eval", {"kind": "eval", "run": run.id}, project=caller.project, actor=caller.actor)
-        return services.data.evals.set_job(caller.project, run.id, job.id)
 
-    return json_response(await asyncio.to_thread(begin), 202)
+def begin_run(services: Services, caller: Caller, new: NewEvalRun) -> EvalRunDescription:
+    """Begin a run with its job, or return the one that does the same and goes on."""
+    run = services.data.evals.begin(caller.project, new, actor=caller.actor)
+    if run.job is not None and _is_live(services, run.job):
+        return run
+    job = services.jobs.create("eval", {"kind": "eval", "run": run.id}, project=caller.project, actor=caller.actor)
+    return services.data.evals.set_job(caller.project, run.id, job.id)
+
+
+def _is_live(services: Services, job: str) -> bool:
+    try:
+        return not services.jobs.get(job).has_ended
+    except NotFound:  # It ended long ago.
+        return False
 
 
 @router.get(
@@ -137,16 +150,14 @@ async def remove_eval(request: Request, id: str) -> Response:
     )
 
 
-def _read_suite(services: Services, caller: Caller, body: NewEval) -> tuple[Suite, str]:
-    """Return the suite, and the version of the dataset that it is of."""
+def _read_suite(services: Services, caller: Caller, body: NewEval) -> DatasetSuite:
+    """Return the suite, with the version of the dataset that it is of, if it is of one."""
     if (body.suite is None) == (body.dataset is None):
         raise BadRequest("Send either `suite` or `dataset`.", param="suite")
     if body.dataset is None:
-        return parse_suite(body.suite, "The suite"), ""
+        return DatasetSuite(parse_suite(body.suite, "The suite"), "", frozenset())
     caller.check(Permission.DATASETS_READ)
-    datasets = services.data.datasets.of(caller.project)
-    version = datasets.resolve(body.dataset)
-    return parse_suite(suite_document(datasets.rows(version), version.ref), version.ref), version.ref
+    return read_dataset(services.data.datasets.of(caller.project), body.dataset)
 
 
 async def _check_models(services: Services, caller: Caller, suite: Suite, models: list[str]) -> None:
@@ -158,3 +169,16 @@ async def _check_models(services: Services, caller: Caller, suite: Suite, models
         caller.check_model(model)
         if not model.startswith(APP_PREFIX):
             await services.pipeline.backend(model)
+        else:
+            await _check_app(services, caller, model.removeprefix(APP_PREFIX))
+
+
+async def _check_app(services: Services, caller: Caller, name: str) -> None:
+    """Raise what is wrong with the name of an application: NAME, or NAME@NUMBER, which may not be deployed."""
+    caller.check(Permission.APPS_RUN)
+    if "@" not in name:
+        services.supervisor.host(caller.project, name)
+        return
+    version = await asyncio.to_thread(services.data.app_versions.of(caller.project).resolve, name)
+    manifest = await asyncio.to_thread(services.supervisor.manifest, caller.project, version.ref)
+    check_may_run(caller, manifest, is_open_to_projects=services.settings.project_apps)

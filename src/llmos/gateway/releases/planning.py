@@ -15,13 +15,21 @@ from llmos.core.schemas.releases import CostOutlook, PlannedChange, ReleasePlan
 from llmos.core.schemas.usage import UsageDescription
 from llmos.data.app_versions.app_versions import ProjectApps
 from llmos.data.app_versions.comparing import compare
-from llmos.data.app_versions.versions import AppContent, AppFiles, digest_of_files, files_of_content
+from llmos.data.app_versions.versions import (
+    AppContent,
+    AppFiles,
+    AppVersion,
+    digest_of_files,
+    files_of_content,
+)
 from llmos.data.apps.deployments import AppDeployment, AppDeployments
+from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.knowledge.knowledge import ProjectKnowledge
 from llmos.data.knowledge.sources import is_document_name
-from llmos.deployments.releases.release import ReleaseSteps
+from llmos.deployments.releases.release import Release, ReleaseSteps
 from llmos.deployments.releases.releases import AppReleases
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.releases.checking import RequiredEval, required_evals
 from llmos.gateway.releases.facts import drift_of, facts_of
 from llmos.gateway.releases.wording import changes_of, document_changes, first_release
 
@@ -33,6 +41,7 @@ class Rooms:
     """The rooms that have a project's applications, their knowledge and their cost."""
 
     apps: ProjectApps
+    datasets: ProjectDatasets
     knowledge: ProjectKnowledge
     deployments: AppDeployments
     releases: AppReleases
@@ -54,11 +63,7 @@ def plan_release(rooms: Rooms, content: AppContent, environment: str) -> Release
     changes = first_release(files) if before is None else _changes(before, files)
     changes += _knowledge_changes(rooms.knowledge, manifest, files)
     version = _stored(rooms.apps, files)
-    is_released = (
-        newest is not None
-        and (newest.environment, newest.ref) == (environment, version)
-        and newest.state not in ("superseded", "rolled_back")
-    )
+    is_released = newest is not None and _is_of(newest, version, environment)
     return ReleasePlan(
         app=app,
         environment=environment,
@@ -71,8 +76,34 @@ def plan_release(rooms: Rooms, content: AppContent, environment: str) -> Release
         cost=None
         if before is None
         else _cost(rooms, manifest_of(before.manifest), manifest, now["models"][manifest.model]),
+        evals=[each.planned(version, current) for each in required_evals(manifest, files.read, rooms.datasets)],
         rollout=_rollout(manifest.rollout if is_live and version != current else None),
     )
+
+
+def current_of(rooms: Rooms, app: str) -> str | None:
+    """Return the version that is deployed and not stopped."""
+    deployed = _deployed(rooms, app)
+    return None if deployed is None or deployed.is_stopped else deployed.ref
+
+
+def evals_of(rooms: Rooms, version: AppVersion) -> list[RequiredEval]:
+    """Return the suites that a stored version must pass."""
+    files = rooms.apps.files(version)
+    return required_evals(manifest_of(files.manifest), files.read, rooms.datasets)
+
+
+def is_served(rooms: Rooms, version: AppVersion, environment: str) -> bool:
+    """Return whether the newest release has made, or is making, this version the one that answers."""
+    newest = rooms.releases.newest(rooms.apps.project, version.app)
+    if newest is None or not _is_of(newest, version.ref, environment):
+        return False
+    return newest.is_taking_over or current_of(rooms, version.app) == version.ref
+
+
+def _is_of(release: Release, version: str | None, environment: str) -> bool:
+    is_same = (release.environment, release.ref) == (environment, version)
+    return is_same and release.state not in ("superseded", "rolled_back")
 
 
 def manifest_of(stored: Mapping[str, Any]) -> AppManifest:

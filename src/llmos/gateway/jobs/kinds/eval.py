@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from llmos.applications.code.sandbox import NoSandbox, run_tests
+from llmos.applications.code.assertions import run_in_sandbox
 from llmos.core.config import Settings
 from llmos.data.evals.executing import execute
-from llmos.evals.checks.check import Unchecked
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.background_calls import NUM_RUNNING_ALONE
 from llmos.gateway.jobs.kinds import Context, JobKind, Question
@@ -40,21 +39,6 @@ class JobAsker:
 
     async def run_python(self, program: str) -> str:
         return await asyncio.to_thread(run_in_sandbox, program)
-
-
-def run_in_sandbox(program: str) -> str:
-    """Run a program of asserts in a sandbox. Return why it failed; empty if it didn't.
-
-    Raises Unchecked where this machine can't keep programs in: they are never run without.
-    """
-    try:
-        report = run_tests("", program)
-    except NoSandbox as error:
-        raise Unchecked(f"A check in Python needs a sandbox: {error}") from None
-    if report.passed:
-        return ""
-    failed = next((each.message for each in report.tests if not each.passed and each.message), "")
-    return failed or report.why or report.status
 
 
 def _check(settings: Settings, registry: Registry, request: EvalJob) -> EvalJob:
