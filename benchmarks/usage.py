@@ -18,8 +18,9 @@ from statistics import median, quantiles
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from llmos.billing.entries import Entry
-from llmos.billing.ledger import DAY, Ledger
+from llmos.billing.ledger import Ledger
 from llmos.billing.ledger_writer import LedgerWriter
+from llmos.billing.sums import DAY
 from llmos.billing.usage import BY, Usage
 from llmos.core.database import Database
 from support.ledger import AT, entry

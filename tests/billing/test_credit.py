@@ -165,6 +165,30 @@ def test_what_tiers_and_free_units_make_cheaper_is_given_back_once(database: Dat
     assert -lines[-1].amount_nanos == (20 - 16) * NANOS, "what credit has paid in the end"
 
 
+def test_what_is_stored_late_changes_what_is_given_back(database: Database) -> None:
+    prices = {"default": {"per_call": "1", "free": {"calls": 2}}}
+    PriceBooks(database, clock=lambda: START).set({"currency": "EUR", "prices": prices})
+    plans, credit, ledger = (
+        Plans(database, clock=lambda: START),
+        Credit(database, clock=lambda: START),
+        Ledger(database),
+    )
+    plans.set(PREPAID)
+    plans.assign("prepaid", "acme")
+    credit.add("acme", "20", "EUR")
+    ledger.add([call("a"), call("other", project="other")])
+    later = START + timedelta(days=31)
+    returns = CreditReturns(database, credit, clock=lambda: later)
+    assert (returns.add(), credit.get("acme")[0].balance) == (1, "20")
+    ledger.add([call("b"), call("now", at=int(later.timestamp()))])
+    assert (returns.add(), credit.get("acme")[0].balance) == (1, "19"), "of this month, a call isn't free yet"
+    ledger.reverse("b")
+    assert (returns.add(), credit.get("acme")[0].balance) == (1, "19"), "what was free is worth nothing twice"
+    assert [line.amount for line in credit.get("acme")[0].lines] == ["-1", "1", "1", "20"]
+    fresh = CreditReturns(database, credit, clock=lambda: later)
+    assert (returns.add(), fresh.add()) == (0, 0)
+
+
 STEP = st.one_of(
     st.tuples(st.just("pay"), st.integers(1, 5 * NANOS)), st.tuples(st.just("call"), st.integers(0, 10**6))
 )

@@ -1,16 +1,22 @@
 """Plans: versions from a date on, whom they are for, what they cost, and what they limit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import delete
 from sqlalchemy.exc import DBAPIError
 
 from llmos.billing.ledger import Ledger
+from llmos.billing.limits import FOREVER
 from llmos.billing.months import month_bounds, read_terms
 from llmos.billing.plans.plan import Plan, PlanLimit, read_plan
 from llmos.billing.plans.plans import Plans
+from llmos.billing.plans.sources import parts_of
+from llmos.billing.plans.spans import PlanSpan
 from llmos.billing.plans.tables import PlanRow
 from llmos.billing.price_books import PriceBooks, read_books
 from llmos.billing.rating import rate, totals
@@ -149,6 +155,40 @@ def test_a_plans_own_prices_are_charged_and_a_month_is_rated_by_its_terms(
     assert totals(lines[:-1]) == {"EUR": 2 * NANOS}
 
 
+@given(st.integers(0, 100 * 86_400), st.integers(1, 200 * 86_400))
+def test_parts_of_a_plan_are_whole_months_and_what_is_before_and_after(first: int, length: int) -> None:
+    end = AT + first + length
+    span = PlanSpan(project="acme", plan=read_plan(TEAM), assignment=1, first=AT + first, end=end)
+    parts = list(parts_of(span))
+    assert [each.first for each in parts] == [span.first, *(each.end for each in parts[:-1])]
+    assert parts[-1].end == end
+    for each in parts:
+        begin, after = month_bounds(datetime.fromtimestamp(each.first, UTC))
+        is_whole = each.first == begin and month_bounds(datetime.fromtimestamp(each.end, UTC))[0] == each.end
+        assert is_whole == (each.of_seconds == 0)
+        assert each.of_seconds == 0 or (each.of_seconds == after - begin and each.end <= after)
+    assert list(parts_of(replace(span, end=FOREVER)))[-1].end == FOREVER
+
+
+def test_alerts_come_at_shares_of_what_the_part_of_a_month_includes(
+    plans: Plans, database: Database, ledger: Ledger
+) -> None:
+    """As the invoice has it: the plan begins on the 21st, and 9.4 days of the month's 30 include 32 of 100 calls."""
+    set_prices(database)
+    plans.set(TEAM | {"included": {"calls": 100}, "limits": [], "alerts": [100]})
+    plans.assign("team", "acme")
+    ledger.add([entry(f"call-{index}") for index in range(31)])
+    (acme,) = plans.get("team").projects
+    assert ([(each.limit, each.left) for each in acme.limits], acme.alerts) == ([("32", "1")], [])
+    ledger.add([entry("one more")])
+    (acme,) = plans.get("team").projects
+    assert [(each.kind, each.percent, each.limit) for each in acme.alerts] == [("allowance", 100, "32")]
+    october = Plans(database, clock=lambda: START + timedelta(days=20))
+    ledger.add([entry("later", at=AT + 20 * 86_400)])
+    (acme,) = october.get("team").projects
+    assert [(each.limit, each.spent) for each in acme.limits] == [("100", "1")]
+
+
 def test_what_is_used_of_a_plan_is_shown(plans: Plans, database: Database, ledger: Ledger) -> None:
     set_prices(database)
     plans.set(TEAM | {"alerts": [50, 100]})
@@ -159,9 +199,10 @@ def test_what_is_used_of_a_plan_is_shown(plans: Plans, database: Database, ledge
     assert [(each.kind, each.unit, each.spent, each.left) for each in acme.limits] == [
         ("limit", "money", "3", "2"),
         ("limit", "tokens", "317", "683"),
-        ("allowance", "requests", "4", "0"),
+        ("allowance", "requests", "3", "0"),
         ("allowance", "money", "3", "0"),
     ]
+    assert [each.limit for each in acme.limits][2:] == ["1", "0.313580247"], "of what 9.4 days of 30 have"
     assert sorted((each.kind, each.unit, each.percent, each.is_hard) for each in acme.alerts) == [
         ("allowance", "money", 50, False),
         ("allowance", "money", 100, False),

@@ -11,6 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import DBAPIError
 
 from llmos.billing.ledger import Ledger
+from llmos.billing.plans.plans import Plans
 from llmos.billing.price_books import PriceBooks, example
 from llmos.billing.tables import PriceBookRow
 from llmos.billing.usage import Usage
@@ -62,6 +63,27 @@ def test_the_most_specific_prices_apply_alone(books: PriceBooks) -> None:
         ("model:smollm2@2", "0.0004"),
         ("route:premium", "1"),
     ]
+
+
+def test_a_price_is_tried_as_a_project_or_a_plan_has_it(books: PriceBooks, database: Database) -> None:
+    books.set({"currency": "EUR", "prices": {"default": {"per_call": "1"}}})
+    plans = Plans(database, clock=lambda: START)
+    plans.set({"name": "team", "kind": "pay_as_you_go", "currency": "EUR", "prices": {"default": {"per_call": "0.5"}}})
+    plans.set({"name": "same", "kind": "pay_as_you_go", "currency": "EUR"})
+    plans.assign("team", "acme")
+    found = [
+        books.try_out(example(version="smollm2@1", project=project), plan=plan)
+        for project, plan in (("", ""), ("acme", ""), ("other", ""), ("", "team"), ("acme", "same"))
+    ]
+    assert [(each.cost, each.plan) for each in found] == [
+        ("1", ""),
+        ("0.5", "team"),
+        ("1", ""),
+        ("0.5", "team"),
+        ("1", ""),
+    ]
+    with pytest.raises(NotFound, match="Did you mean team"):
+        books.try_out(example(), plan="teem")
 
 
 def test_entries_keep_the_price_of_their_time(books: PriceBooks, ledger: Ledger, database: Database) -> None:

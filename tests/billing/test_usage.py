@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.billing.entries import Entry
-from llmos.billing.ledger import DAY, HOUR, Ledger
+from llmos.billing.ledger import Ledger
+from llmos.billing.sums import DAY, HOUR
 from llmos.billing.usage import BY, Usage, spans
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest

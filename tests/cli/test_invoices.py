@@ -57,7 +57,7 @@ def test_verify_says_which_line_differs_and_exits_with_1(cli: Callable[..., Any]
     number = make(cli).out.split()[1]
     right = cli("invoice", "verify", number)
     assert (right.status, "is right" in right.out) == (0, True)
-    assert "answer" in cli("invoice", "entries", number, "--csv").out.splitlines()[0]
+    assert "call_id" in cli("invoice", "entries", number, "--csv").out.splitlines()[0]
     with database.transaction() as session:
         for (name,) in session.execute(text("select name from sqlite_master where type='trigger'")).all():
             session.execute(text(f"drop trigger {name}"))

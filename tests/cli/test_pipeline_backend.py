@@ -1,17 +1,21 @@
 """The pipeline in this process: pieces of an answer, failures, and Ctrl-C."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from llmos.cli.pipeline_backend import PipelineBackend
+from llmos.cli.pipeline_backend import PipelineBackend, open_pipeline
+from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, ReplicaFailed
 from llmos.engine.messages import Delta
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.pipeline import Pipeline
 
 Item = Delta | Exception | threading.Event
 
@@ -62,6 +66,20 @@ def test_an_answer_comes_piece_by_piece() -> None:
         assert list(stream) == ["Hel", "lo"]
         assert stream.finish_reason == "stop"
     assert backend.version == "m@1"
+
+
+def test_without_a_server_nothing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody to account to, and no stage that would write into the ledger."""
+    monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
+
+    async def opened() -> Pipeline:
+        pipeline, closing = open_pipeline(load_settings(), max_running=1)
+        for close in closing:
+            await close()
+        return pipeline
+
+    stages = asyncio.run(opened())._stages
+    assert (stages.holds, stages.makes_receipts) == ((), False)
 
 
 def test_a_failure_is_raised_as_what_it_is() -> None:

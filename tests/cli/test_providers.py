@@ -2,10 +2,16 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from llmos.billing.entries import Purchase
+from llmos.billing.ledger import Ledger
+from llmos.core.database import Database
+from support.ledger import entry
 
 Cli = Callable[..., Any]
 
@@ -104,3 +110,28 @@ def test_a_route_that_can_not_be_meant_is_one_line(cli: Cli, targets: tuple[str,
     outcome = cli("route", "set", "gpt-3", *targets)
     assert outcome.status == 2
     assert said in outcome.err
+
+
+def test_prices_of_a_provider_are_set_and_what_calls_cost_there_is_shown(cli: Cli, home: Path, tmp_path: Path) -> None:
+    cli("provider", "add", "far", "--base-url", URL, "--no-key")
+    assert "To set them: llmos provider price set far FILE" in cli("provider", "price", "list", "far").err
+    assert "No provider was asked" in cli("provider", "costs").err
+    assert "There are no such calls" in cli("provider", "calls", "--difference", "any").err
+    file = tmp_path / "far.yaml"
+    file.write_text('currency: USD\nprices: {gpt: {per_million_tokens: {input: "1", output: "4"}}}\n')
+    assert "gpt" in cli("provider", "price", "set", "far", str(file)).out
+    database = Database(f"sqlite:///{home / 'llmos.db'}")
+    used = Purchase(input_tokens=1000, output_tokens=100, reported_cost_nanos=10**6, differences=("output",))
+    at = int(datetime.now(UTC).timestamp()) + 1
+    Ledger(database).add([entry("answer-1", at=at, version="remote:far/gpt", purchase=used)])
+    database.close()
+    shown = cli("provider", "costs", "far")
+    assert "0.0014 USD" in shown.out
+    assert "1 output, 1 cost" in shown.out
+    assert "llmos provider calls --difference any" in shown.err
+    assert "output, cost" in cli("provider", "calls", "--difference", "cost").out
+    usage = cli("usage")
+    assert "-0.0014 USD" in usage.out
+    assert "0.0014 USD,-0.0014 USD" in cli("usage", "--csv").out
+    wrong = cli("provider", "price", "set", "near", str(file))
+    assert (wrong.status, "Did you mean" in wrong.err or "There is far" in wrong.err) == (2, True)

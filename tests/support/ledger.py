@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from llmos.billing.entries import MEASURES, Entry
-from llmos.billing.ledger import DAY, DIMENSIONS, HOUR
+from llmos.billing.sums import DAY, DIMENSIONS, HOUR
 from llmos.billing.tables import LedgerRow, UsageRow
 from llmos.core.database import Database
 

@@ -34,7 +34,7 @@ from llmos.gateway.app import create_app
 from llmos.gateway.calls.answer_sink import AnswerSink
 from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_backends
-from llmos.gateway.calls.ledger_stages import LedgerStages
+from llmos.gateway.calls.ledger_stages import LedgerStages, ShadowPurchases
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.stages import Stages
 from llmos.gateway.hosted_apps.backend import HostedApplications
@@ -146,7 +146,11 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
     store = Store(folder / "store", BlobKeys(database, lambda: encryption))
     data = open_data(settings, database, store, encryption, outbox)
     keys = Keys(database, Pepper(folder / "keys" / "pepper"))
-    subjects = Subjects(check_project=lambda name: projects.get(name), project_of_key=lambda id: keys.get(id).project)
+    subjects = Subjects(
+        check_project=lambda name: projects.get(name),
+        project_of_key=lambda id: keys.get(id).project,
+        check_provider=lambda name: providers.get(name),
+    )
     billing = open_billing(settings, database, encryption, outbox, subjects)
     app_releases = AppReleases(database, data.app_deployments)
     rooms = [*data.rooms(), app_releases, billing.budgets]
@@ -190,7 +194,7 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
                 makes_receipts=True,
             ),
             guardrails=guardrails,
-            sinks=[AuditSink(audit.recorder), answer_sink],
+            sinks=[AuditSink(audit.recorder), answer_sink, ShadowPurchases(billing.ledger_writer)],
             applications=applications,
             limits=(billing.limit_book, billing.reservations),
         ),

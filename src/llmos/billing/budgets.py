@@ -1,7 +1,10 @@
-"""Budgets: limits that the owner sets by name, for a key, a user, each user, a project or the whole installation."""
+"""Budgets: limits that owners set by name, for a key, a user, each user, a project or the whole installation.
+
+Owners of a project set those of their own calls only, and change none that owners of the installation have set.
+"""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +22,7 @@ from llmos.billing.prices import check_currency
 from llmos.billing.tables import BudgetRow
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import BadRequest, NotFound
+from llmos.core.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from llmos.core.money import format_nanos, parse_nanos
 from llmos.core.names import check_name
 from llmos.core.schemas.budgets import BudgetDescription, BudgetUse
@@ -29,6 +32,8 @@ DEFAULT_ALERTS = (80, 100)
 
 MAX_ALERTS = 10
 MAX_BUDGETS = 10_000
+MAX_OF_PROJECT = 100
+"""Budgets that owners of one project may set."""
 
 _MAX_MONEY = 10**9
 _MAX_NUMBER = 10**15
@@ -56,10 +61,11 @@ class BudgetSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subjects:
-    """Finds those whom budgets are for. Each raises NotFound."""
+    """Finds those whom budgets and prices are for. Each raises NotFound."""
 
     check_project: Callable[[str], object] = lambda name: None
     project_of_key: Callable[[str], str] = lambda id: ""
+    check_provider: Callable[[str], object] = lambda name: None
 
 
 class BudgetSource:
@@ -84,21 +90,29 @@ class Budgets:
         self._database, self._clock = database, clock
         self._book, self._subjects = book or LimitBook(database, [BudgetSource()]), subjects or Subjects()
 
-    def set(self, name: str, settings: BudgetSettings, *, actor: str = "") -> BudgetDescription:
+    def set(
+        self, name: str, settings: BudgetSettings, *, actor: str = "", project: str | None = None
+    ) -> BudgetDescription:
         """Add a budget, or change one. What was used in this period counts, and so does what a call uses that runs.
 
-        Raises BadRequest, and NotFound for a key or a project that there isn't.
+        `project`: that of an owner who may set budgets for nothing else. Raises BadRequest, NotFound for a key or a
+        project that there isn't, PermissionDenied and Conflict for budgets of others.
         """
         check_name(name, "a budget")
         facts = self._facts(settings)
+        if project is not None:
+            _check_own(settings, facts, project)
+        facts["managed_by"] = project or ""
         now = self._clock()
         with self._database.transaction() as session:
             self._database.hold_counting(session)
             revision = limit_queries.count_limit_change(session)
             number = _user_number(session, settings)
             row = limit_queries.budget(session, name)
-            if row is None and len(limit_queries.budgets(session)) >= MAX_BUDGETS:
-                raise BadRequest(f"There are {MAX_BUDGETS:,} budgets, and can't be more. Remove some.")
+            if row is None:
+                _check_room(limit_queries.budgets(session), project)
+            elif project is not None:
+                _check_managed(row, project)
             if row is not None and not _counts_the_same(row, facts, number):
                 limit_queries.remove_counts(session, _id_of(row))
                 session.delete(row)
@@ -149,11 +163,17 @@ class Budgets:
             described = self._described(session, row, limit, count, reserved)
             return msgspec.structs.replace(described, alerted=list(alerts_of(session, [key])))
 
-    def remove(self, name: str) -> None:
-        """Remove a budget with its counts. What was used stays in the ledger. Raises NotFound."""
+    def remove(self, name: str, *, project: str | None = None) -> None:
+        """Remove a budget with its counts. What was used stays in the ledger.
+
+        `project`: that of an owner who may remove no others. Raises NotFound, PermissionDenied.
+        """
         with self._database.transaction() as session:
             self._database.hold_counting(session)
-            row, _ = _found(name, limit_queries.budgets(session))
+            rows = [each for each in limit_queries.budgets(session) if project is None or each[0].project == project]
+            row, _ = _found(name, rows)
+            if project is not None:
+                _check_managed(row, project)
             limit_queries.count_limit_change(session)
             limit_queries.remove_counts(session, _id_of(row))
             session.delete(row)
@@ -171,6 +191,11 @@ class Budgets:
             self._subjects.check_project(project)
         if settings.key:
             project = self._subjects.project_of_key(settings.key)
+            if settings.project not in ("", project):
+                raise BadRequest(
+                    f"The key {settings.key} isn't one of the project {settings.project}. Leave `project` out.",
+                    param="project",
+                )
         if settings.unit not in UNITS:
             raise BadRequest(f"`unit` is {settings.unit!r:.40}. Write {', '.join(UNITS)}.", param="unit")
         if settings.per not in PERIODS:
@@ -253,6 +278,7 @@ class Budgets:
             warning=currency_warning(session, row.currency, int(self._clock().timestamp())),
             alerts=list(limit.alert_percents),
             resets_at=None if end is None else datetime.fromtimestamp(end, UTC),
+            managed_by=row.managed_by,
             created_at=row.created_at,
             changed_at=row.changed_at,
             changed_by=row.changed_by,
@@ -260,12 +286,40 @@ class Budgets:
         )
 
 
+def _check_own(settings: BudgetSettings, facts: Mapping[str, Any], project: str) -> None:
+    """Raise PermissionDenied unless a budget counts calls of the project only, and NotFound for a key of another."""
+    if settings.key and facts["project"] != project:
+        raise NotFound(f"There is no key {settings.key[:80]!r}. To list yours: llmos key list", param="key")
+    if facts["project"] != project:
+        raise PermissionDenied(
+            f"Keys of the project {project} set budgets for its own calls. Name it with `project`, or one of its keys"
+            " with `key`."
+        )
+
+
+def _check_managed(row: BudgetRow, project: str) -> None:
+    """Raise PermissionDenied, or Conflict for one of another project, unless owners of the project have set it."""
+    if row.managed_by == project:
+        return
+    if row.project == project:
+        raise PermissionDenied(
+            f"Owners of the installation have set the budget {row.name}. Choose another name for one of your own;"
+            " calls keep to both."
+        )
+    raise Conflict(f"The name {row.name} is taken. Choose another one.", param="name")
+
+
+def _check_room(budgets: Sequence[tuple[BudgetRow, str | None]], project: str | None) -> None:
+    if len(budgets) >= MAX_BUDGETS:
+        raise BadRequest(f"There are {MAX_BUDGETS:,} budgets, and can't be more. Remove some.")
+    if project is not None and sum(row.managed_by == project for row, _ in budgets) >= MAX_OF_PROJECT:
+        raise BadRequest(f"The project {project} has set {MAX_OF_PROJECT} budgets, and can't set more. Remove some.")
+
+
 def _scope_of(settings: BudgetSettings) -> ScopeKind:
     given = [name for name in ("key", "user", "each_user") if getattr(settings, name)]
     if len(given) > 1:
         raise BadRequest(f"A budget is for one of key, user and each_user, and not for {' and '.join(given)}.")
-    if settings.key and settings.project:
-        raise BadRequest("A key belongs to a project already. Leave `project` out.", param="project")
     if settings.user and not settings.project:
         raise BadRequest("A user is one of a project. Give `project`, too.", param="project")
     if settings.each_user:
@@ -304,7 +358,7 @@ def _user_number(session: Session, settings: BudgetSettings) -> int | None:
 
 
 def _counts_the_same(row: BudgetRow, facts: dict[str, Any], user_number: int | None) -> bool:
-    names = ("scope", "project", "key_id", "unit", "currency", "period")
+    names = ("scope", "project", "key_id", "unit", "currency", "period", "managed_by")
     return row.user_number == user_number and all(getattr(row, name) == facts[name] for name in names)
 
 
@@ -325,6 +379,7 @@ def _limit(row: BudgetRow, user: str | None) -> Limit:
         amount=row.amount,
         period=period,
         is_hard=row.is_hard,
+        managed_by=row.managed_by,
         alert_percents=tuple(json.loads(row.alert_percents)),
     )
 

@@ -5,8 +5,15 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["answered", "blocked", "cached", "cancelled"]
-"""blocked: a guardrail cut the answer. cached: it came out of the response cache. cancelled: the caller hung up."""
+Outcome = Literal["answered", "blocked", "cached", "cancelled", "failed", "shadow"]
+"""blocked: a guardrail cut the answer. cached: it came out of the response cache. cancelled: the caller hung up.
+failed and shadow: only of what isn't charged."""
+
+Difference = Literal["unreported", "input", "output", "cost"]
+
+DIFFERENCES: tuple[Difference, ...] = ("unreported", "input", "output", "cost")
+"""What can't be right in what a provider says of a call. unreported: it says nothing of a whole answer. input, output:
+more or fewer tokens than the prompt or the answer can have. cost: another one than its prices make."""
 
 MEASURES = (
     "num_calls",
@@ -46,6 +53,19 @@ def sum_of(entries: Sequence["Entry"]) -> dict[str, int]:
     return {name: sum(getattr(each, name) for each in entries) for name in MEASURES} if entries else {}
 
 
+class Purchase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an attempt used at a provider, which asks this installation for it."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    is_estimated: bool = False
+    """The provider hasn't said how many tokens it used."""
+    reported_cost_nanos: int | None = None
+    """What the provider says that it costs, in billionths."""
+    differences: tuple[Difference, ...] = ()
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     call_id: str
     """That of the answer."""
@@ -80,6 +100,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The time that a replica of this installation worked on it, in microseconds."""
     reversal_of: str = ""
     """The entry that this one takes back, as CALL_ID/LINE."""
+    is_charged: bool = True
+    """False: the ledger has no entry for it. It only says what a provider asks for."""
+    purchase: Purchase | None = None
+    """Of what a provider has computed."""
 
     @property
     def key(self) -> str:

@@ -4,34 +4,29 @@ An entry and its part of the sums are one transaction, and an entry that is ther
 sure whether entries were stored stores them again.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from llmos.billing import limit_queries, queries
+from llmos.billing.describing import describe_entry
 from llmos.billing.entries import MEASURES, Charge, Entry
 from llmos.billing.opening import open_limits
 from llmos.billing.price_books import PriceCache, PriceTable
+from llmos.billing.purchases.storing import PurchaseStore
 from llmos.billing.reservations import Reservations
+from llmos.billing.sums import sums_of
 from llmos.billing.tables import LedgerRow
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import Conflict, NotFound
 from llmos.core.ids import new_id
-from llmos.core.money import format_nanos
-from llmos.core.schemas.answers import ChargeDescription
 from llmos.core.schemas.ledger import LedgerEntryDescription
-
-HOUR, DAY = 3600, 86_400
-
-DIMENSIONS = ("project", "key", "user", "route", "model", "app")
 
 _FACTS = (
     "call_id", "line", "request_id", "at", "project", "key_id", "route", "model", "version", "app", "operation",
@@ -39,6 +34,9 @@ _FACTS = (
 )  # fmt: skip
 
 _facts_of = attrgetter(*_FACTS)
+
+SUMMED = (*MEASURES, "cost_nanos")
+"""What is added up."""
 
 _PROBE = Entry(
     call_id=new_id("probe"), at=0, project="", key_id="", model="", version="", operation="", outcome="answered"
@@ -65,7 +63,7 @@ class Ledger:
         """`reservations`: the limits that entries count for; by default all."""
         self._database, self._clock = database, clock
         self._reservations = reservations or open_limits(database)
-        self._prices = PriceCache()
+        self._prices, self._purchases = PriceCache(), PurchaseStore()
 
     def add(self, entries: Sequence[Entry]) -> Stored:
         """Store entries, in one transaction. Those that are stored already are left out."""
@@ -75,6 +73,7 @@ class Ledger:
             rows = {
                 (each.call_id, each.line): (_row(each, numbers.get((each.project, each.user)), prices), each.user)
                 for each in entries
+                if each.is_charged
             }
             added = queries.add_entries(session, [row for row, _ in rows.values()])
             new = [rows[key] for key in rows if key in added]
@@ -82,7 +81,8 @@ class Ledger:
             self._reservations.release(session, {each.call_id for each in entries})
             if new:
                 self._reservations.count(session, new)
-                queries.add_usage(session, sums_of([row for row, _ in new]))
+                queries.add_usage(session, sums_of([row for row, _ in new], SUMMED))
+            self._purchases.store(session, entries, numbers)
         return Stored(len(added), _charges(row for row, _ in rows.values()))
 
     def _current_prices(self, session: Session) -> PriceTable:
@@ -110,11 +110,11 @@ class Ledger:
             user = queries.user_names(session, [row.user_number]) if row.user_number is not None else {}
             counted = {**reversal, "reversed_at": row.at}
             self._reservations.count(session, [(counted, user.get(row.user_number or 0) or "")])
-            queries.add_usage(session, sums_of([reversal]))
+            queries.add_usage(session, sums_of([reversal], SUMMED))
             describe_action(f"{call_id}/{line}", note=note)
             stored = queries.entry(session, call_id, reversal["line"])
             assert stored is not None, "it was added"
-            return _described(stored)
+            return describe_entry(stored)
 
     def entries(self, call_id: str, *, project: str | None = None) -> Sequence[LedgerEntryDescription]:
         """Return the entries of an answer. `project`: only if it is one of this project. Raises NotFound."""
@@ -122,12 +122,12 @@ class Ledger:
             rows = queries.entries_of(session, call_id)
         if not rows or project not in (None, rows[0].project):
             raise NotFound(f"The ledger has no entry of {call_id[:80]!r}. Check the id of the answer.")
-        return [_described(row) for row in rows]
+        return [describe_entry(row) for row in rows]
 
-    def charges_of(self, call_id: str) -> Sequence[ChargeDescription]:
+    def charges_of(self, call_id: str) -> Sequence[LedgerEntryDescription]:
         """Return what a call was charged: its entries, and those that take one back."""
         with self._database.session() as session:
-            return [_charged(row) for row in queries.entries_of(session, call_id)]
+            return [describe_entry(row) for row in queries.entries_of(session, call_id)]
 
     def forget(self, project: str, user: str) -> int:
         """Take the name of an end user away, so that their entries are nobody's. Return how many entries they had."""
@@ -150,46 +150,12 @@ def _row(entry: Entry, user_number: int | None, prices: PriceTable) -> dict[str,
     return {**facts, **entry.measures(), **price, "user_number": user_number}
 
 
-def _charged(row: LedgerRow) -> ChargeDescription:
-    same = {name: getattr(row, name) for name in ("line", "version", "outcome", "currency", "price_version")}
-    measures = {name: getattr(row, name) for name in MEASURES if name != "replica_micros"}
-    cost = None if row.cost_nanos is None else format_nanos(row.cost_nanos)
-    return ChargeDescription(**same, **measures, replica_seconds=row.replica_micros / 1e6, cost=cost)
-
-
 def _charges(rows: Iterable[dict[str, Any]]) -> Mapping[str, Charge]:
     return {
         f"{row['call_id']}/{row['line']}": Charge(row["cost_nanos"], row["currency"], row["price_version"])
         for row in rows
         if row["cost_nanos"] is not None
     }
-
-
-def _described(row: LedgerRow) -> LedgerEntryDescription:
-    return LedgerEntryDescription(
-        id=f"{row.call_id}/{row.line}",
-        call_id=row.call_id,
-        line=row.line,
-        at=datetime.fromtimestamp(row.at, UTC),
-        project=row.project,
-        key=row.key_id,
-        route=row.route,
-        version=row.version,
-        app=row.app,
-        operation=row.operation,
-        outcome=row.outcome,
-        num_calls=row.num_calls,
-        input_tokens=row.input_tokens,
-        cached_input_tokens=row.cached_input_tokens,
-        output_tokens=row.output_tokens,
-        embedding_tokens=row.embedding_tokens,
-        rated_tokens=row.rated_tokens,
-        replica_seconds=row.replica_micros / 1e6,
-        cost=None if row.cost_nanos is None else format_nanos(row.cost_nanos),
-        currency=row.currency,
-        price_version=row.price_version,
-        reversal_of=row.reversal_of,
-    )
 
 
 def _reversal(row: LedgerRow, now: int) -> dict[str, Any]:
@@ -199,25 +165,3 @@ def _reversal(row: LedgerRow, now: int) -> dict[str, Any]:
     cost = None if row.cost_nanos is None else -row.cost_nanos
     place = {"line": -1 - row.line, "at": now, "reversal_of": f"{row.call_id}/{row.line}"}
     return {**same, **numbers, "cost_nanos": cost, **place}
-
-
-def sums_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the rows add to each hour and each day, by dimension. In a fixed order, so that no two wait for each
-    other."""
-    sums: defaultdict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * (len(MEASURES) + 1))
-    for row in rows:
-        numbers = [*(row[name] for name in MEASURES), row["cost_nanos"] or 0]
-        for dimension, value in _values(row).items():
-            for period in (HOUR, DAY):
-                start = row["at"] - row["at"] % period
-                total = sums[dimension, period, start, row["project"], value, row["currency"]]
-                total[:] = map(add, total, numbers)
-    names = ("dimension", "period", "start", "project", "value", "currency", *MEASURES, "cost_nanos")
-    return [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)]
-
-
-def _values(row: dict[str, Any]) -> dict[str, str]:
-    """Return what a row counts for in each dimension."""
-    user = "" if row["user_number"] is None else str(row["user_number"])
-    values = (row["project"], row["key_id"], user, row["route"], row["version"], row["app"])
-    return dict(zip(DIMENSIONS, values, strict=True))

@@ -25,7 +25,7 @@ from llmos.billing.entries import Charges, Entry
 from llmos.billing.ledger import Ledger
 from llmos.billing.refused import RefusedEntries
 from llmos.billing.spill import Spill
-from llmos.core.errors import StoreFailed
+from llmos.core.errors import StoreFailed, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ RETRY_SECONDS = 2.0
 """A database that failed is tried again after this time."""
 
 
-_OUTAGES = (StoreFailed, OperationalError, InterfaceError, InternalError)
+_OUTAGES = (StoreFailed, Unavailable, OperationalError, InterfaceError, InternalError)
 """Errors of the database or its disk, whatever is written."""
 
 

@@ -117,7 +117,10 @@ class LimitBook:
 
 
 def _without_defaults(limits: Sequence[Limit]) -> tuple[Limit, ...]:
-    """Leave out what is meant for every user where there is something for this one: its own, or its project's."""
+    """Leave out what is meant for every user where there is something for this one: its own, or its project's.
+
+    Owners of a project can't put anything in the place of what the installation allows each user.
+    """
     best: dict[object, int] = {}
     for each in limits:
         best[_user_limit(each)] = max(best.get(_user_limit(each), 0), _rank(each))
@@ -125,7 +128,7 @@ def _without_defaults(limits: Sequence[Limit]) -> tuple[Limit, ...]:
 
 
 def _user_limit(limit: Limit) -> object:
-    return limit.kind, limit.unit, limit.currency, limit.period, _rank(limit) > 0
+    return limit.kind, limit.managed_by, limit.unit, limit.currency, limit.period, _rank(limit) > 0
 
 
 def _rank(limit: Limit) -> int:

@@ -8,9 +8,11 @@ from sqlalchemy import Table, and_, bindparam, delete, func, select, text, updat
 from sqlalchemy.orm import Session
 
 from llmos.billing.entries import MEASURES
-from llmos.billing.limits import DAY, Limit, period_end
+from llmos.billing.limits import Limit, period_end
+from llmos.billing.sums import DAY, HOUR
 from llmos.billing.tables import (
     BudgetRow,
+    LedgerRow,
     LedgerUserRow,
     LimitCountRow,
     LimitRevisionRow,
@@ -124,16 +126,20 @@ def reserve(session: Session, server_id: str, held: Mapping[str, Sequence[tuple[
 
 
 def used_before(session: Session, limit: Limit, subject: str, start: int) -> int:
-    """Return what the ledger has for a period that isn't counted yet, from the sums of days."""
-    end = period_end(limit.period, start)
+    """Return what the ledger has for a period that isn't counted yet, from the sums of days.
+
+    What a plan includes begins with the plan: of a month in whose middle that is, from the sums of hours, without the
+    entries that its first hour had before.
+    """
+    end, length, before = period_end(limit.period, start), DAY, 0
+    if limit.kind == "allowance" and limit.first > start:
+        start, length = limit.first - limit.first % HOUR, HOUR
+        before = _used_between(session, limit, start, limit.first)
     if end is None:
         return 0  # `total` counts from when the limit was set.
     dimension, value, project = _place(limit, subject)
-    columns = {"requests": (UsageRow.num_calls,), "money": (UsageRow.cost_nanos,)}.get(
-        limit.unit, tuple(getattr(UsageRow, name) for name in _TOKENS)
-    )
-    statement = select(*map(func.sum, columns)).where(
-        UsageRow.dimension == dimension, UsageRow.period == DAY, UsageRow.start >= start, UsageRow.start < end
+    statement = select(*(func.sum(getattr(UsageRow, name)) for name in _columns(limit))).where(
+        UsageRow.dimension == dimension, UsageRow.period == length, UsageRow.start >= start, UsageRow.start < end
     )
     if value is not None:
         statement = statement.where(UsageRow.value == value)
@@ -141,7 +147,21 @@ def used_before(session: Session, limit: Limit, subject: str, start: int) -> int
         statement = statement.where(UsageRow.project == project)
     if limit.unit == "money":
         statement = statement.where(UsageRow.currency == limit.currency)
+    return sum(int(each or 0) for each in session.execute(statement).one()) - before
+
+
+def _used_between(session: Session, limit: Limit, first: int, end: int) -> int:
+    """Return what a project has used of a limit in a short time."""
+    statement = select(*(func.sum(getattr(LedgerRow, name)) for name in _columns(limit)))
+    statement = statement.where(LedgerRow.at >= first, LedgerRow.at < end, LedgerRow.project == limit.scope.project)
+    if limit.unit == "money":
+        statement = statement.where(LedgerRow.currency == limit.currency)
     return sum(int(each or 0) for each in session.execute(statement).one())
+
+
+def _columns(limit: Limit) -> tuple[str, ...]:
+    """Return the numbers that a limit counts."""
+    return {"requests": ("num_calls",), "money": ("cost_nanos",)}.get(limit.unit, _TOKENS)
 
 
 def _place(limit: Limit, subject: str) -> tuple[str, str | None, str | None]:

@@ -92,6 +92,8 @@ class Limit:
     period: Period
     is_hard: bool = True
     """A hard limit stops calls; a soft one is only watched."""
+    managed_by: str = ""
+    """The project whose owners have set it; empty: those of the installation."""
     first: int = 0
     """It applies to calls that begin from then on, in seconds since 1970, and before `end`."""
     end: int = FOREVER

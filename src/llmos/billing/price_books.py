@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from llmos.billing import queries
 from llmos.billing.dated import read_valid_from, valid_at
 from llmos.billing.entries import Entry
+from llmos.billing.plans.plan import Plan
 from llmos.billing.plans.queries import newest_numbers
-from llmos.billing.plans.spans import PlanTable
+from llmos.billing.plans.spans import PlanTable, plan_at
 from llmos.billing.prices import TOKENS, PriceBook, check_currency, read_prices, read_units
 from llmos.billing.tables import PriceBookRow
 from llmos.core.clock import Clock, utc_now
@@ -59,10 +60,14 @@ class PriceBooks:
             raise NotFound(f"{what}. To see all: llmos price list")
         return _described(found)
 
-    def try_out(self, entry: Entry) -> PriceExample:
-        """Return what an entry would cost."""
+    def try_out(self, entry: Entry, *, plan: str = "") -> PriceExample:
+        """Return what an entry would cost its project. `plan`: what it would with this one. Raises NotFound."""
         with self._database.session() as session:
-            book = valid_at(general_books(read_books(session)), entry.at)
+            table = PriceTable(read_books(session), PlanTable.read(session))
+            if plan:
+                book = table.book_of_plan(plan_at(session, plan, entry.at), entry.at)
+            else:
+                book = table.book(entry.project, entry.at)
         applied = None if book is None else book.applied(entry)
         if book is None or applied is None:
             return PriceExample()
@@ -72,6 +77,7 @@ class PriceBooks:
             currency=book.currency,
             price_version=book.version,
             applied=applied,
+            plan=book.plan,
         )
 
 
@@ -85,8 +91,12 @@ class PriceTable:
     def book(self, project: str, at: int) -> PriceBook | None:
         """Return the prices of a call: those of the project's plan if it has any, else the general ones."""
         span = self._plans.at(project, at)
-        if span is not None and span.plan.has_prices:
-            return self._own[span.plan.name, span.plan.version]
+        return self.book_of_plan(None if span is None else span.plan, at)
+
+    def book_of_plan(self, plan: Plan | None, at: int) -> PriceBook | None:
+        """Return the prices of those who have a version of a plan."""
+        if plan is not None and plan.has_prices:
+            return self._own[plan.name, plan.version]
         return valid_at(self._general, at)
 
 
@@ -103,13 +113,21 @@ class PriceCache:
         return known[1]
 
 
-def example(*, version: str = "", route: str = "", calls: int = 1, replica_micros: int = 0, **num_tokens: int) -> Entry:
+def example(
+    *,
+    version: str = "",
+    route: str = "",
+    project: str = "",
+    calls: int = 1,
+    replica_micros: int = 0,
+    **num_tokens: int,
+) -> Entry:
     """Return the entry of a call that ends now. `num_tokens`: by the kinds of TOKENS."""
     tokens: dict[str, Any] = {TOKENS[kind]: number for kind, number in num_tokens.items()}
     return Entry(
         call_id="example",
         at=int(utc_now().timestamp()),
-        project="",
+        project=project,
         key_id="",
         route=route,
         model=version,

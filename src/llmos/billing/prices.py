@@ -132,13 +132,20 @@ def _read_target(target: str, fields: Any) -> Prices:
             " model:remote:PROVIDER/MODEL.",
             param=param,
         )
+    return read_target_prices(fields, param)
+
+
+def read_target_prices(
+    fields: Any, param: str, *, keys: Sequence[str] = _KEYS, kinds: Sequence[str] = tuple(TOKENS)
+) -> Prices:
+    """Return the prices for one target. `keys`, `kinds`: what it may have. Raises BadRequest."""
     if not isinstance(fields, dict):
-        raise BadRequest(f"`{param}` is an object with {', '.join(_KEYS)}.", param=param)
-    check_names(fields, _KEYS, param)
+        raise BadRequest(f"`{param}` is an object with {', '.join(keys)}.", param=param)
+    check_names(fields, keys, param)
     tokens = fields.get("per_million_tokens", {})
     if not isinstance(tokens, dict):
-        raise BadRequest(f"`{param}.per_million_tokens` is an object with {', '.join(TOKENS)}.", param=param)
-    check_names(tokens, tuple(TOKENS), f"{param}.per_million_tokens")
+        raise BadRequest(f"`{param}.per_million_tokens` is an object with {', '.join(kinds)}.", param=param)
+    check_names(tokens, kinds, f"{param}.per_million_tokens")
     tiers = {
         "num_calls": _read_tiers(fields.get("per_call", 0), f"{param}.per_call", _MAX_PRICE),
         "replica_micros": _read_tiers(fields.get("per_second", 0), f"{param}.per_second", _MAX_PRICE, MILLION),

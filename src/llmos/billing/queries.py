@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, Table, and_, cast, func, select, tuple_, union_all, update
+from sqlalchemy import BigInteger, Select, Table, and_, cast, func, or_, select, tuple_, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -31,14 +31,19 @@ def _adding_entries(dialect: str) -> Any:
     return statement.returning(LedgerRow.call_id, LedgerRow.line)
 
 
-def _adding_usage(dialect: str) -> Any:
-    statement = insert_into(dialect, _table(UsageRow))
-    columns = [each.name for each in _table(UsageRow).columns if each.name not in _USAGE_KEY]
-    sums = {name: getattr(UsageRow, name) + statement.excluded[name] for name in columns}
-    return statement.on_conflict_do_update(index_elements=_USAGE_KEY, set_=sums)
+def adding_sums(row: type[Any]) -> Statement:
+    """Return the statement that adds numbers to a table of sums."""
+
+    def make(dialect: str) -> Any:
+        statement = insert_into(dialect, _table(row))
+        columns = [each.name for each in _table(row).columns if each.name not in _USAGE_KEY]
+        sums = {name: getattr(row, name) + statement.excluded[name] for name in columns}
+        return statement.on_conflict_do_update(index_elements=_USAGE_KEY, set_=sums)
+
+    return Statement(make)
 
 
-_ADD_ENTRIES, _ADD_USAGE = Statement(_adding_entries), Statement(_adding_usage)
+_ADD_ENTRIES, _ADD_USAGE = Statement(_adding_entries), adding_sums(UsageRow)
 
 
 def add_entries(session: Session, rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, int]]:
@@ -106,6 +111,19 @@ def entries_between(session: Session, start: int, end: int, last: int, limit: in
     return session.scalars(statement.order_by(LedgerRow.number).limit(limit)).all()
 
 
+def last_entry(session: Session) -> int:
+    """Return the number of the last entry; 0 if there is none."""
+    last: int | None = session.scalar(select(func.max(LedgerRow.number)))
+    return last or 0
+
+
+def projects_with_late_entries(session: Session, after: int, before: int) -> set[str]:
+    """Return the projects with entries of a past time, or reversals, that were stored since. `after`: the number of the
+    last one that is known. `before`: the end of that time, in seconds since 1970."""
+    statement = select(LedgerRow.project).where(LedgerRow.number > after).distinct()
+    return set(session.scalars(statement.where(or_(LedgerRow.at < before, LedgerRow.line < 0))))
+
+
 def sums_between(session: Session, dimension: str, period: int, start: int, end: int) -> Sequence[UsageRow]:
     """Return the sums of one length that begin in a time."""
     statement = select(UsageRow).where(UsageRow.dimension == dimension, UsageRow.period == period)
@@ -132,11 +150,26 @@ def usage(
     session: Session, by: str, spans: Sequence["Span"], project: str | None
 ) -> Sequence[tuple[str, str, list[int]]]:
     """Return (value, currency, sums in the order of MEASURES, and of the cost) of spans. `by`: a dimension, or day."""
+    return summed(session, SumTable(UsageRow, _SUMMED), by, spans, project)
+
+
+class SumTable(NamedTuple):
+    """A table of sums by hour and by day."""
+
+    row: Any
+    names: Sequence[str]
+    """Its numbers. The sum of the last one may be larger than an integer of a database."""
+
+
+def summed(
+    session: Session, table: SumTable, by: str, spans: Sequence["Span"], project: str | None
+) -> Sequence[tuple[str, str, list[int]]]:
+    """Return (value, currency, sums) of spans. `by`: a dimension, or day."""
     # Each span is a range of the index; an OR of them would read every sum of the dimension.
-    parts = union_all(*(_span_usage(session, by, span, project) for span in spans)).subquery()
+    parts = union_all(*(_span_sums(session, table, by, span, project) for span in spans)).subquery()
     # PostgreSQL's sums are decimals, which take Python longer to read than PostgreSQL to add.
-    sums: list[Any] = [cast(func.sum(parts.c[name]), BigInteger) for name in MEASURES]
-    sums.append(func.sum(parts.c.cost_nanos))
+    sums: list[Any] = [cast(func.sum(parts.c[name]), BigInteger) for name in table.names[:-1]]
+    sums.append(func.sum(parts.c[table.names[-1]]))
     rows = session.execute(select(parts.c.value, parts.c.currency, *sums).group_by(parts.c.value, parts.c.currency))
     return [
         (_day(value) if by == "day" else value, currency, [int(each) for each in numbers])
@@ -144,22 +177,21 @@ def usage(
     ]
 
 
-def _span_usage(session: Session, by: str, span: "Span", project: str | None) -> Select[Any]:
-    group: Any = UsageRow.start if by == "day" else UsageRow.value
+def _span_sums(session: Session, table: SumTable, by: str, span: "Span", project: str | None) -> Select[Any]:
+    row = table.row
+    group: Any = row.start if by == "day" else row.value
     # SQLite is faster with fewer rows, PostgreSQL with one sum.
     is_summed = session.get_bind().dialect.name == "sqlite"
-    sums = [
-        (func.sum(getattr(UsageRow, name)) if is_summed else getattr(UsageRow, name)).label(name) for name in _SUMMED
-    ]
-    statement = select(group.label("value"), UsageRow.currency, *sums).where(
-        UsageRow.dimension == ("project" if by == "day" else by),
-        UsageRow.period == span.period,
-        UsageRow.start >= span.start,
-        UsageRow.start < span.end,
+    sums = [(func.sum(getattr(row, name)) if is_summed else getattr(row, name)).label(name) for name in table.names]
+    statement = select(group.label("value"), row.currency, *sums).where(
+        row.dimension == ("project" if by == "day" else by),
+        row.period == span.period,
+        row.start >= span.start,
+        row.start < span.end,
     )
     if project is not None:
-        statement = statement.where(UsageRow.project == project)
-    return statement.group_by(group, UsageRow.currency) if is_summed else statement
+        statement = statement.where(row.project == project)
+    return statement.group_by(group, row.currency) if is_summed else statement
 
 
 def priced_usage(

@@ -104,6 +104,16 @@ def saved(lines: Sequence[Line], books: Mapping[int, PriceBook]) -> Mapping[str,
     return {currency: divide_half_even(amount, MILLION) for currency, amount in exact.items()}
 
 
+def share_of_money(amount: int, seconds: int, of_seconds: int, round_to: int = 1) -> int:
+    """Return the part of a month's amount that some of its seconds have."""
+    return divide_half_even(amount * seconds, of_seconds * round_to) * round_to
+
+
+def share_of_units(quantity: int, seconds: int, of_seconds: int) -> int:
+    """Return the part of a month's units that some of its seconds have. Parts of units are rounded up."""
+    return -(-quantity * seconds // of_seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """The units of one measure with the same prices."""
@@ -155,14 +165,14 @@ class _Month:
             yield _line(term, "fee", plan.currency, self._share(term, plan.monthly_fee, self._round_to))
 
     def _include(self, term: Term) -> None:
-        """Add what a term's plan includes, for its share of the month. Parts of units are rounded up."""
+        """Add what a term's plan includes, for its share of the month."""
         if (plan := term.plan) is not None:
             self._included[plan.name, ""] += self._share(term, plan.included_spend, self._round_to)
             for measure, quantity in plan.included.items():
-                self._included[plan.name, measure] += -(-quantity * (term.end - term.first) // self._seconds)
+                self._included[plan.name, measure] += share_of_units(quantity, term.end - term.first, self._seconds)
 
     def _share(self, term: Term, amount: int, round_to: int) -> int:
-        return divide_half_even(amount * (term.end - term.first), self._seconds * round_to) * round_to
+        return share_of_money(amount, term.end - term.first, self._seconds, round_to)
 
     def _parts(self, term: Term) -> Sequence[_Part]:
         """Return what has a price: version by version as they began, and the dearest first, so that what is free for

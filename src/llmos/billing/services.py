@@ -16,6 +16,8 @@ from llmos.billing.limit_book import LimitBook
 from llmos.billing.opening import open_limits
 from llmos.billing.plans.plans import Plans
 from llmos.billing.price_books import PriceBooks
+from llmos.billing.purchases.books import ProviderPrices
+from llmos.billing.purchases.costs import ProviderCosts
 from llmos.billing.reservation_writer import ReservationWriter
 from llmos.billing.usage import Usage
 from llmos.core.config import Settings
@@ -33,6 +35,8 @@ class BillingServices:
     budgets: Budgets
     usage: Usage
     price_books: PriceBooks
+    provider_prices: ProviderPrices
+    provider_costs: ProviderCosts
     plans: Plans
     credit: Credit
     credit_returns: CreditReturns
@@ -65,6 +69,8 @@ def open_billing(
         budgets=Budgets(database, held.book, subjects),
         usage=Usage(database),
         price_books=PriceBooks(database),
+        provider_prices=ProviderPrices(database, check_provider=subjects.check_provider),
+        provider_costs=ProviderCosts(database),
         plans=Plans(database, held.book, check_project=subjects.check_project),
         credit=credit,
         credit_returns=CreditReturns(database, credit),

@@ -143,6 +143,8 @@ class BudgetRow(Base):
     is_hard: Mapped[bool] = mapped_column(Boolean)
     alert_percents: Mapped[str] = mapped_column(Text)
     """A JSON array."""
+    managed_by: Mapped[str] = mapped_column(String(64))
+    """The project whose owners have set it, and may change it; empty: those of the installation."""
     created_at: Mapped[datetime] = mapped_column(Time)
     changed_at: Mapped[datetime] = mapped_column(Time)
     changed_by: Mapped[str] = mapped_column(String(128))

@@ -14,7 +14,9 @@ from typing import Any
 
 from llmos.billing import queries
 from llmos.billing.entries import MEASURES
-from llmos.billing.ledger import DAY, DIMENSIONS, HOUR
+from llmos.billing.purchases.queries import SUMS
+from llmos.billing.queries import summed
+from llmos.billing.sums import DAY, DIMENSIONS, HOUR
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadRequest
@@ -47,19 +49,12 @@ class Usage:
     def report(
         self, by: str, start: datetime | None = None, end: datetime | None = None, *, project: str | None = None
     ) -> UsageReport:
-        """Return what was consumed, by one of BY. `project`: only by this one.
+        """Return what was consumed, by one of BY. `project`: only by this one, without what providers ask for it.
 
         The time is widened to whole hours; by default it is the last thirty days. Raises BadRequest.
         """
         _check(by)
-        end = self._clock() if end is None else end
-        start = end - timedelta(days=DEFAULT_DAYS) if start is None else start
-        for name, moment in (("from", start), ("to", end)):
-            if moment.year not in _YEARS:
-                raise BadRequest(f"`{name}` is in the year {moment.year}. Give a time since {_YEARS[0]}.", param=name)
-        first, last = int(start.timestamp()) // HOUR * HOUR, -(-int(end.timestamp()) // HOUR) * HOUR
-        if first >= last:
-            raise BadRequest("The usage ends before it begins. Give `from` a time before `to`.", param="from")
+        first, last = read_times(start, end, self._clock())
         found = self._sums(by, first, last, project)
         rows = [UsageDescription(value=value, **_measures(sums)) for value, sums in found.items()]
         rows.sort(key=lambda row: row.value if by == "day" else (-row.num_calls, row.value))
@@ -70,6 +65,9 @@ class Usage:
         with self._database.session() as session:
             for value, currency, numbers in queries.usage(session, by, spans(first, last), project):
                 sums[value].add(currency, numbers)
+            if project is None:
+                for value, currency, numbers in summed(session, SUMS, by, spans(first, last), None):
+                    sums[value].add_bought(currency, numbers)
             if by != "user":
                 return sums
             names = queries.user_names(session, [int(value) for value in sums if value])
@@ -82,6 +80,8 @@ class _Sum:
     def __init__(self) -> None:
         self.numbers = [0] * len(MEASURES)
         self.costs: dict[str, int] = {}
+        self.bought: dict[str, int] = {}
+        """What providers ask, by currency."""
 
     def add(self, currency: str, numbers: Sequence[int]) -> None:
         """`numbers`: in the order of MEASURES, and the cost."""
@@ -89,10 +89,38 @@ class _Sum:
         if currency:
             self.costs[currency] = self.costs.get(currency, 0) + numbers[-1]
 
+    def add_bought(self, currency: str, numbers: Sequence[int]) -> None:
+        """`numbers`: the last one is the cost."""
+        if currency:
+            self.bought[currency] = self.bought.get(currency, 0) + numbers[-1]
+
     def merge(self, other: "_Sum") -> None:
         self.numbers = [*map(add, self.numbers, other.numbers)]
-        for currency, cost in other.costs.items():
-            self.costs[currency] = self.costs.get(currency, 0) + cost
+        for own, others in ((self.costs, other.costs), (self.bought, other.bought)):
+            for currency, cost in others.items():
+                own[currency] = own.get(currency, 0) + cost
+
+    def margins(self) -> dict[str, int]:
+        """Return what is left of the costs, by currency. Empty where no provider asks for anything."""
+        if not self.bought:
+            return {}
+        return {each: self.costs.get(each, 0) - self.bought.get(each, 0) for each in {*self.costs, *self.bought}}
+
+
+def read_times(start: datetime | None, end: datetime | None, now: datetime) -> tuple[int, int]:
+    """Return a time widened to whole hours, in seconds since 1970; by default the last thirty days.
+
+    Raises BadRequest.
+    """
+    end = now if end is None else end
+    start = end - timedelta(days=DEFAULT_DAYS) if start is None else start
+    for name, moment in (("from", start), ("to", end)):
+        if moment.year not in _YEARS:
+            raise BadRequest(f"`{name}` is in the year {moment.year}. Give a time since {_YEARS[0]}.", param=name)
+    first, last = int(start.timestamp()) // HOUR * HOUR, -(-int(end.timestamp()) // HOUR) * HOUR
+    if first >= last:
+        raise BadRequest("The usage ends before it begins. Give `from` a time before `to`.", param="from")
+    return first, last
 
 
 def spans(first: int, last: int) -> list[Span]:
@@ -115,8 +143,16 @@ def _by_name(sums: Mapping[str, _Sum], names: Mapping[int, str | None]) -> Mappi
 def _measures(found: _Sum) -> Mapping[str, Any]:
     numbers = dict(zip(MEASURES, found.numbers, strict=True))
     micros = numbers.pop("replica_micros")
-    costs = {currency: format_nanos(cost) for currency, cost in sorted(found.costs.items())}
-    return {**numbers, "replica_seconds": micros / 1e6, "costs": costs}
+    amounts = {"costs": found.costs, "provider_costs": found.bought, "margins": found.margins()}
+    return {
+        **numbers,
+        "replica_seconds": micros / 1e6,
+        **{name: _formatted(nanos) for name, nanos in amounts.items()},
+    }
+
+
+def _formatted(nanos: Mapping[str, int]) -> dict[str, str]:
+    return {currency: format_nanos(each) for currency, each in sorted(nanos.items())}
 
 
 def _check(by: str) -> None:

@@ -114,6 +114,16 @@ def show(
         stdout().print(_text(found.text.output))
 
 
+def _at_providers(answer: "AnswerDetails") -> str | None:
+    """Return what its attempts at providers cost there, with what can't be right."""
+    costs = [
+        f"{each.version}: {_cost(each.cost, each.currency) or 'unknown'}"
+        + (f" ({', '.join(each.differences)})" if each.differences else "")
+        for each in answer.provider_calls
+    ]
+    return "; ".join(costs) or None
+
+
 def _row(answer: "AnswerSummary") -> dict[str, Any]:
     return {
         "at": answer.at,
@@ -149,6 +159,7 @@ def _facts(answer: "AnswerDetails") -> dict[str, Any]:
         "first token": None if answer.timings.first_token is None else f"{answer.timings.first_token:.3f} s",
         "replica": f"{answer.timings.replica:.3f} s" if answer.timings.replica else None,
         "cost": _cost(answer.cost, answer.currency),
+        "at providers": _at_providers(answer),
         "price version": answer.price_version,
         "verdict": answer.verdict or None,
         "policies": [f"{each['name']}@{each['version']}" for each in guardrails.get("policies", [])] or None,

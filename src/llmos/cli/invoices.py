@@ -8,11 +8,13 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.documents import read_document
 from llmos.cli.output import fields_of, print_facts, print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.invoice_csv import entry_lines
-from llmos.core.schemas.invoices import InvoiceDescription, InvoiceEntry, InvoiceSettings
+from llmos.core.schemas.invoices import InvoiceDescription, InvoiceSettings
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
 EXIT_DIFFERS = 1
 """An invoice isn't what the ledger says."""
@@ -121,7 +123,8 @@ def entries(
         elif as_json:
             _print_lines(found)
         else:
-            print_table([_shown(each) for each in found], ["at", "answer", "version", "input", "output", "cost"])
+            columns = {"call_id": "answer"} | {name: name for name in ("at", "version", "input", "output", "cost")}
+            print_table([_shown(each) for each in found], columns)
 
 
 def credit(
@@ -147,14 +150,11 @@ def configure(
     as_json: options.AsJson = False,
 ) -> None:
     """Set what invoices say besides their lines; without FILE, show it. Those of a project go before the others."""
-    from llmos.core.yaml_text import read_yaml
-
     with open_control(load_settings()) as control:
         if file is None:
             found = control.invoices.settings(project)
         else:
-            text = file.read_text(encoding="utf-8", errors="replace")
-            found = control.invoices.configure(read_yaml(text, str(file)), project)
+            found = control.invoices.configure(read_document(file, "`seller`"), project)
     _print_settings(found, as_json=as_json)
 
 
@@ -196,7 +196,7 @@ def _print_lines(entries: Any) -> None:
         sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
 
 
-def _shown(entry: InvoiceEntry) -> dict[str, Any]:
+def _shown(entry: LedgerEntryDescription) -> dict[str, Any]:
     num_input = entry.input_tokens + entry.cached_input_tokens + entry.embedding_tokens + entry.rated_tokens
     return {**fields_of(entry), "input": num_input, "output": entry.output_tokens}
 

@@ -7,9 +7,9 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.documents import read_document
 from llmos.cli.output import fields_of, print_facts, print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
-from llmos.core.errors import BadRequest
 from llmos.core.schemas.alerts import AlertDescription
 from llmos.core.schemas.plans import PlanAssignment, PlanDescription, PlanLimitUse
 
@@ -36,11 +36,7 @@ def set_(
     as_json: options.AsJson = False,
 ) -> None:
     """Add a version of a plan. Projects with the plan have it from then on."""
-    from llmos.core.yaml_text import read_yaml
-
-    document = read_yaml(file.read_text(encoding="utf-8", errors="replace"), str(file))
-    if not isinstance(document, dict):
-        raise BadRequest(f"{file} has no `name`, `kind` and `currency`. See docs/billing.md.")
+    document = read_document(file, "`name`, `kind` and `currency`")
     with open_control(load_settings()) as control:
         _print(control.plans.set(document), as_json=as_json)
 

@@ -7,9 +7,9 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
+from llmos.cli.documents import read_document
 from llmos.cli.output import print_facts, print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
-from llmos.core.errors import BadRequest
 from llmos.core.schemas.prices import PriceBookDescription
 
 _Tokens = Annotated[int, typer.Option(min=0, help="Tokens of this kind.")]
@@ -29,11 +29,7 @@ def set_(
     as_json: options.AsJson = False,
 ) -> None:
     """Add a version of all prices. Calls before it keep theirs."""
-    from llmos.core.yaml_text import read_yaml
-
-    document = read_yaml(file.read_text(encoding="utf-8", errors="replace"), str(file))
-    if not isinstance(document, dict):
-        raise BadRequest(f"{file} has no `currency` and `prices`. See docs/billing.md.")
+    document = read_document(file, "`currency` and `prices`")
     with open_control(load_settings()) as control:
         _print(control.prices.set(document), as_json=as_json)
 
@@ -61,6 +57,10 @@ def show(
 def try_(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The version that answers: smollm2@1.")] = "",
     route: Annotated[str, typer.Option(help="The route that is asked for.", show_default="none")] = "",
+    project: Annotated[
+        str, typer.Option(help="By the prices of the plan that this project has.", show_default="none")
+    ] = "",
+    plan: Annotated[str, typer.Option(help="By the prices of this plan.", show_default="none")] = "",
     input: _Tokens = 0,
     cached_input: _Tokens = 0,
     output: _Tokens = 0,
@@ -71,13 +71,14 @@ def try_(
     """Show what a call would cost by the prices that apply now."""
     tokens = {"input": input, "cached_input": cached_input, "output": output, "embedding": embedding, "rated": rated}
     with open_control(load_settings()) as control:
-        found = control.prices.try_out(model, route=route, **tokens)
+        found = control.prices.try_out(model, route=route, project=project, plan=plan, **tokens)
     if as_json:
         print_json(found)
     elif found.cost is None:
         stderr().print("No price applies: the call would cost nothing.")
     else:
-        stdout().print(f"{found.cost} {found.currency} (version {found.price_version}, {found.applied})")
+        whose = f", plan {found.plan}" if found.plan else ""
+        stdout().print(f"{found.cost} {found.currency} (version {found.price_version}, {found.applied}{whose})")
 
 
 def _print(book: PriceBookDescription, *, as_json: bool) -> None:

@@ -1,4 +1,7 @@
-"""llmos provider add, list, test, rm: services that run models elsewhere. Their models are targets of routes."""
+"""llmos provider add, list, test, rm, price, costs, calls: services that run models elsewhere.
+
+Their models are targets of routes.
+"""
 
 import os
 import sys
@@ -6,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from llmos.cli import options
+from llmos.cli import options, provider_costs
 from llmos.cli.control import open_control
 from llmos.cli.output import print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
@@ -22,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("test")(check)
     group.command("rm")(rm)
+    provider_costs.register(group)
     app.add_typer(group, name="provider")
 
 

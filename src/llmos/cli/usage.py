@@ -23,6 +23,7 @@ _HEADINGS = {
     "replica_seconds": "replica seconds",
     "costs": "cost",
 }
+_BOUGHT = {"provider_costs": "at providers", "margins": "margin"}
 
 
 def register(app: typer.Typer) -> None:
@@ -54,11 +55,13 @@ def usage(
         sys.stdout.write(write_usage(report))
     elif report.data:
         rows = [_shown(row) for row in report.data]
-        print_table(rows, {"value": by, **_HEADINGS})
+        is_bought = any(row.provider_costs for row in report.data)
+        print_table(rows, {"value": by, **_HEADINGS, **(_BOUGHT if is_bought else {})})
     else:
         stderr().print("Nothing was consumed in this time.")
 
 
 def _shown(row: UsageDescription) -> dict[str, Any]:
     seconds = f"{row.replica_seconds:.1f}"
-    return {**fields_of(row), "replica_seconds": seconds, "costs": shown_costs(row) or None}
+    amounts = {name: shown_costs(getattr(row, name)) or None for name in ("costs", "provider_costs", "margins")}
+    return {**fields_of(row), "replica_seconds": seconds, **amounts}

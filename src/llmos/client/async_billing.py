@@ -126,7 +126,12 @@ class AsyncPrices(AsyncNoun):
     async def get(self, version: int) -> PriceBookDescription:
         return await self._client._request(calls.get_prices(version))
 
-    async def try_out(self, version: str = "", *, route: str = "", **numbers: int) -> PriceExample:
-        """Return what a call would cost. numbers: calls, input, cached_input, output, embedding, rated (tokens), and
-        replica_micros."""
-        return await self._client._request(calls.try_prices(version, route, numbers))
+    async def try_out(
+        self, version: str = "", *, route: str = "", project: str = "", plan: str = "", **numbers: int
+    ) -> PriceExample:
+        """Return what a call would cost. project, plan: by the prices of the plan that the project has, or of this one.
+
+        numbers: calls, input, cached_input, output, embedding, rated (tokens), and replica_micros.
+        """
+        facts = {"version": version, "route": route, "project": project, "plan": plan}
+        return await self._client._request(calls.try_prices(facts, numbers))

@@ -2,13 +2,15 @@
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from datetime import datetime
+from typing import Any, Unpack
 
 from llmos.client import deployment_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.async_control import AsyncNoun
 from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
@@ -63,6 +65,30 @@ class AsyncProviders(AsyncNoun):
         The key is stored encrypted and never returned.
         """
         return await self._client._request(calls.add_provider(name, kind, base_url, key))
+
+    async def set_prices(self, name: str, document: Mapping[str, Any]) -> ProviderPriceDescription:
+        """Add a version of what a provider asks: an object with currency, prices and, if later, from."""
+        return await self._client._request(calls.set_provider_prices(name, document))
+
+    async def prices(self, name: str) -> Sequence[ProviderPriceDescription]:
+        """Return the versions of what a provider asks, newest first."""
+        return await self._client._request(calls.provider_prices(name))
+
+    async def costs(
+        self, provider: str | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> ProviderCostReport:
+        """Return what calls cost at providers, by model.
+
+        start, end: the time, widened to whole hours; by default the last thirty days.
+        """
+        return await self._client._request(calls.provider_costs(provider, start, end))
+
+    async def calls(
+        self, provider: str | None = None, *, difference: str | None = None, limit: int = 50
+    ) -> ProviderCallPage:
+        """Return single calls at providers, newest first. difference: what their provider can't have counted right,
+        unreported, input, output or cost, or any of these."""
+        return await self._client._request(calls.provider_calls(provider, difference, limit))
 
     async def models(self, name: str) -> Sequence[str]:
         """Return the models of the provider. Raises an error if it can't be reached or rejects the key."""

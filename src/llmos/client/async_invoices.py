@@ -8,11 +8,11 @@ from llmos.client import invoice_calls as calls
 from llmos.client.async_control import AsyncNoun
 from llmos.core.schemas.invoices import (
     InvoiceDescription,
-    InvoiceEntry,
     InvoiceSettings,
     InvoiceSummary,
     InvoiceVerification,
 )
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
 
 class AsyncInvoices(AsyncNoun):
@@ -49,7 +49,7 @@ class AsyncInvoices(AsyncNoun):
         """Derive an invoice again from the ledger, and say for each line whether it is the same."""
         return await self._client._request(calls.verify_invoice(number))
 
-    async def entries(self, number: str) -> AsyncIterator[InvoiceEntry]:
+    async def entries(self, number: str) -> AsyncIterator[LedgerEntryDescription]:
         """Yield the entries of the ledger that an invoice is about, as they arrive."""
         lines = calls.Lines()
         async for piece in self._client._download(calls.invoice_entries(number)):

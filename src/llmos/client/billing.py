@@ -124,7 +124,12 @@ class Prices(Noun):
     def get(self, version: int) -> PriceBookDescription:
         return self._client._request(calls.get_prices(version))
 
-    def try_out(self, version: str = "", *, route: str = "", **numbers: int) -> PriceExample:
-        """Return what a call would cost. numbers: calls, input, cached_input, output, embedding, rated (tokens), and
-        replica_micros."""
-        return self._client._request(calls.try_prices(version, route, numbers))
+    def try_out(
+        self, version: str = "", *, route: str = "", project: str = "", plan: str = "", **numbers: int
+    ) -> PriceExample:
+        """Return what a call would cost. project, plan: by the prices of the plan that the project has, or of this one.
+
+        numbers: calls, input, cached_input, output, embedding, rated (tokens), and replica_micros.
+        """
+        facts = {"version": version, "route": route, "project": project, "plan": plan}
+        return self._client._request(calls.try_prices(facts, numbers))

@@ -108,6 +108,6 @@ def get_prices(version: int) -> Call[PriceBookDescription]:
     return Call(method="GET", path=f"/llmos/v1/prices/{version}", read=read_one(PriceBookDescription))
 
 
-def try_prices(version: str, route: str, numbers: Mapping[str, int]) -> Call[PriceExample]:
-    body = {"version": version, "route": route, **numbers}
+def try_prices(facts: Mapping[str, str], numbers: Mapping[str, int]) -> Call[PriceExample]:
+    body = {**{name: value for name, value in facts.items() if value}, **numbers}
     return Call(method="POST", path="/llmos/v1/prices/try", body=body, read=read_one(PriceExample))

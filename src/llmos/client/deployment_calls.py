@@ -1,13 +1,15 @@
 """The requests of routes, rollouts, providers and deployments."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypedDict
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
-from llmos.client.call_settings import given_settings
+from llmos.client.call_settings import given_settings, instant
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
@@ -130,6 +132,28 @@ def provider_models(name: str) -> Call[list[str]]:
         return read_as(ProviderModels, json_object(body)).models
 
     return Call(method="GET", path=f"{_provider_path(name)}/models", read=read)
+
+
+def set_provider_prices(name: str, document: Mapping[str, Any]) -> Call[ProviderPriceDescription]:
+    path = f"{_provider_path(name)}/prices"
+    return Call(method="POST", path=path, body=dict(document), read=read_one(ProviderPriceDescription))
+
+
+def provider_prices(name: str) -> Call[list[ProviderPriceDescription]]:
+    return Call(method="GET", path=f"{_provider_path(name)}/prices", read=read_each(ProviderPriceDescription))
+
+
+def provider_costs(provider: str | None, start: datetime | None, end: datetime | None) -> Call[ProviderCostReport]:
+    given = {} if provider is None else {"provider": provider}
+    given |= {name: instant(each) for name, each in (("from", start), ("to", end)) if each is not None}
+    path = f"/llmos/v1/provider-costs?{urlencode(given)}"
+    return Call(method="GET", path=path, read=read_one(ProviderCostReport))
+
+
+def provider_calls(provider: str | None, difference: str | None, limit: int) -> Call[ProviderCallPage]:
+    given = {"provider": provider, "difference": difference, "limit": str(limit)}
+    query = urlencode({name: each for name, each in given.items() if each is not None})
+    return Call(method="GET", path=f"/llmos/v1/provider-costs/calls?{query}", read=read_one(ProviderCallPage))
 
 
 def remove_provider(name: str) -> Call[None]:

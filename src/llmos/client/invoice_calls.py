@@ -10,11 +10,11 @@ from llmos.client.call import Call, DownloadCall, read_each, read_one
 from llmos.core.schemas.base import read_description
 from llmos.core.schemas.invoices import (
     InvoiceDescription,
-    InvoiceEntry,
     InvoiceSettings,
     InvoiceSummary,
     InvoiceVerification,
 )
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
 _PATH = "/llmos/v1/invoices"
 
@@ -53,8 +53,8 @@ def invoice_entries(number: str) -> DownloadCall:
     return DownloadCall(path=_of(number, "entries"))
 
 
-def read_entry(line: bytes) -> InvoiceEntry:
-    return read_description(InvoiceEntry, msgspec.json.decode(line))
+def read_entry(line: bytes) -> LedgerEntryDescription:
+    return read_description(LedgerEntryDescription, msgspec.json.decode(line))
 
 
 def get_settings(project: str) -> Call[InvoiceSettings]:

@@ -8,11 +8,11 @@ from llmos.client import invoice_calls as calls
 from llmos.client.control import Noun
 from llmos.core.schemas.invoices import (
     InvoiceDescription,
-    InvoiceEntry,
     InvoiceSettings,
     InvoiceSummary,
     InvoiceVerification,
 )
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
 
 class Invoices(Noun):
@@ -49,7 +49,7 @@ class Invoices(Noun):
         """Derive an invoice again from the ledger, and say for each line whether it is the same."""
         return self._client._request(calls.verify_invoice(number))
 
-    def entries(self, number: str) -> Iterator[InvoiceEntry]:
+    def entries(self, number: str) -> Iterator[LedgerEntryDescription]:
         """Yield the entries of the ledger that an invoice is about, as they arrive."""
         lines = calls.Lines()
         for piece in self._client._download(calls.invoice_entries(number)):

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from llmos.core.statements import connect
+
 _CHANNEL = "llmos_commits"
 _MAX_VERSION = 2**31 - 1
 """SQLite keeps 32 bits."""
@@ -112,7 +114,7 @@ class PostgreSQLCommits:
         with self._lock:
             if self._is_closed or self._listener is not None or self._engine.dialect.driver != "psycopg":
                 return
-            pooled = self._engine.raw_connection()
+            pooled = connect(self._engine)
             listener: Any = pooled.driver_connection
             pooled.detach()
             try:

@@ -237,8 +237,9 @@ class Database:
             transaction.commit()
 
     def watch(self) -> None:
-        """Start counting commits for state(). May wait for the network."""
-        self._commits.watch()
+        """Start counting commits for state(). May wait for the network. Raises Unavailable."""
+        with disk_errors(self._path):
+            self._commits.watch()
 
     def state(self) -> int | None:
         """Return a number that every transaction() of any process changes, or None before watch(). Takes

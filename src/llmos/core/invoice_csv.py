@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 
 from llmos.core.csv_text import csv_lines
-from llmos.core.schemas.invoices import InvoiceEntry
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
-_COLUMNS = InvoiceEntry.__struct_fields__
+_COLUMNS = LedgerEntryDescription.__struct_fields__
 
 
-def entry_lines(entries: Iterable[InvoiceEntry]) -> Iterable[str]:
+def entry_lines(entries: Iterable[LedgerEntryDescription]) -> Iterable[str]:
     """Yield the names of the columns, and a line for each entry."""
     return csv_lines(_COLUMNS, (_values(entry) for entry in entries), computed={"cost"})
 
 
-def _values(entry: InvoiceEntry) -> list[object]:
+def _values(entry: LedgerEntryDescription) -> list[object]:
     at = None if entry.at is None else entry.at.isoformat()
     return [at if name == "at" else getattr(entry, name) for name in _COLUMNS]

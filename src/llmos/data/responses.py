@@ -13,7 +13,7 @@ from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.data_key import DataKey, modified
 from llmos.core.encryption.encryption import Encryption
 from llmos.core.encryption.tables import ObjectSubjectRow
-from llmos.core.errors import LLMOSError, NotFound, StoreFailed
+from llmos.core.errors import LLMOSError, NotFound, StoreFailed, Unavailable
 from llmos.data import queries
 from llmos.data.retention import Retentions
 from llmos.data.tables import ResponseRow
@@ -74,8 +74,8 @@ class KeptResponses:
             with self._database.transaction() as session:
                 queries.remove_expired_responses(session, now)
                 session.add_all([key_row, row, *named])
-        except (DatabaseError, StoreFailed) as error:
-            reason = error.message if isinstance(error, StoreFailed) else f"{error.orig}."
+        except (DatabaseError, StoreFailed, Unavailable) as error:
+            reason = error.message if isinstance(error, StoreFailed | Unavailable) else f"{error.orig}."
             raise StoreFailed(
                 f"The response can't be stored: {reason} Set `store` to false to get an answer without storing it."
             ) from error

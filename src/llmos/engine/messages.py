@@ -298,11 +298,27 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     reasoning that its template doesn't take, or more tokens than fit."""
 
 
+class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider says that it used for a request."""
+
+    num_prompt_tokens: int
+    """All of them, those from its cache, too."""
+    num_cached_tokens: int = 0
+    num_completion_tokens: int
+    """Of all choices together."""
+    num_visible_tokens: int | None = None
+    """Those of them that were sent; None where it doesn't say how many it thought with."""
+    cost_nanos: int | None = None
+    """What it asks for the request, in billionths; None where it doesn't say."""
+
+
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
     """The reply to Count. The number may exceed what the model accepts."""
 
     id: str
     num_prompt_tokens: int
+    reported: ReportedUsage | None = None
+    """Where a provider counts, once a request: all that it says."""
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True, tag="tokenized"):

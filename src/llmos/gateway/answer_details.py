@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from llmos.billing.ledger import Ledger
+from llmos.billing.purchases.costs import ProviderCosts
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.schemas.answers import AnswerDetails, AnswerFeedback, AnswerSummary, KeptText
 from llmos.core.schemas.receipts import ReceiptDescription
@@ -23,6 +24,7 @@ class AnswerReader:
 
     answers: Answers
     ledger: Ledger
+    provider_costs: ProviderCosts
     receipts: Receipts
     responses: KeptResponses
     signing_key: SigningKey
@@ -32,7 +34,8 @@ class AnswerReader:
         self, id: str, *, project: str | None = None, text_of: str | None = None, feedback_of: str | None = None
     ) -> AnswerDetails:
         """Return what is known of an answer, by its id or that of its request. `project`: only if it belongs to this
-        one. `text_of` and `feedback_of`: the project whose texts, and whose feedback, may be read; None: none.
+        one, and without what it costs at providers. `text_of` and `feedback_of`: the project whose texts, and whose
+        feedback, may be read; None: none.
 
         Raises NotFound.
         """
@@ -41,6 +44,7 @@ class AnswerReader:
         return AnswerDetails(
             **msgspec.structs.asdict(summary),
             charges=[*self.ledger.charges_of(summary.id)],
+            provider_calls=[*self.provider_costs.of_call(summary.id)] if project is None else [],
             receipt=receipt,
             is_receipt_valid=None if receipt is None else self._is_valid(receipt),
             feedback=self._feedback(summary) if feedback_of == summary.project else [],

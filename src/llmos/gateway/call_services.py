@@ -15,7 +15,7 @@ from llmos.gateway.calls.audit_sink import AuditSink
 from llmos.gateway.calls.build import build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.erasure_watch import ErasureWatch
-from llmos.gateway.calls.ledger_stages import LedgerStages
+from llmos.gateway.calls.ledger_stages import LedgerStages, ShadowPurchases
 from llmos.gateway.calls.limits_hold import LimitsHold
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.pipeline import Pipeline
@@ -99,7 +99,7 @@ def open_pipeline(
         admission=calls.admission,
         counts=calls.call_counts,
         evidence=calls.evidence,
-        sinks=calls.sinks(settings, rooms.audit),
+        sinks=[*calls.sinks(settings, rooms.audit), ShadowPurchases(billing.ledger_writer)],
         stages=Stages(
             holds=(calls.limits, metering.hold),
             checks=(ErasureWatch(database, cache, partitions), metering.check),

@@ -7,9 +7,10 @@ from typing import Any
 
 from llmos.billing import queries
 from llmos.billing.entries import MEASURES
-from llmos.billing.ledger import DAY, DIMENSIONS, HOUR, sums_of
+from llmos.billing.ledger import SUMMED
 from llmos.billing.refused import RefusedEntries
 from llmos.billing.spill import Spill
+from llmos.billing.sums import DAY, DIMENSIONS, HOUR, sums_of
 from llmos.billing.tables import LedgerRow
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
@@ -79,7 +80,7 @@ class _Check:
         sums: dict[tuple[Any, ...], list[int]] = {}
         for rows in self._parts(lambda session, last: queries.entries_between(session, day, day + DAY, last, _AT_ONCE)):
             self.num_entries += len(rows)
-            for each in sums_of([_values(row) for row in rows]):
+            for each in sums_of([_values(row) for row in rows], SUMMED):
                 key = _key(each)
                 sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(_NUMBERS)), _numbers(each), strict=True)]
             self._compare_receipts(rows)

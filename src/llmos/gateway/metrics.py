@@ -3,6 +3,7 @@
 What vLLM counts, too, has vLLM's name behind the prefix llmos_, and its label model_name: the reference of a version.
 """
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -11,7 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
+from llmos.billing.entries import DIFFERENCES
 from llmos.billing.exporters.lag import ExporterLag
+from llmos.core.money import NANOS, parse_cost
+from llmos.core.schemas.provider_costs import ProviderCost
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import EngineStats
 from llmos.gateway.calls.call_counts import Calls
@@ -143,6 +147,10 @@ class Metrics:
         """Add metrics of exporters, which are read when they are scraped."""
         self.registry.register(_Exporters(lags))
 
+    def watch_providers(self, costs: Callable[[], Sequence[ProviderCost]]) -> None:
+        """Add metrics of what calls cost at providers, which are read when they are scraped."""
+        self.registry.register(_Providers(costs))
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
 
@@ -173,6 +181,40 @@ class _Exporters(Collector):
             refused.add_metric([name], found.num_refused)
             delivered.add_metric([name], found.num_delivered)
         return [lag, pending, refused, delivered]
+
+
+class _Providers(Collector):
+    def __init__(self, costs: Callable[[], Sequence[ProviderCost]]) -> None:
+        self._costs = costs
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Return sums by provider: callers name its models, so there may be any number of them."""
+        calls, costs, differences = Counts[str](), Counts[tuple[str, str]](), Counts[tuple[str, str]]()
+        for each in self._costs():
+            calls[each.provider] += each.num_calls
+            for currency, cost in each.costs.items():
+                costs[each.provider, currency] += parse_cost(cost)
+            for kind, number in each.differences.items():
+                differences[each.provider, kind] += number
+        of_calls = CounterMetricFamily(
+            "llmos_provider_calls", "Attempts that a provider has accepted.", labels=["provider"]
+        )
+        of_costs = CounterMetricFamily("llmos_provider_cost", "What they cost there.", labels=["provider", "currency"])
+        of_differences = CounterMetricFamily(
+            "llmos_provider_differences",
+            "Calls that a provider can't have counted right, by what it says.",
+            labels=["provider", "kind"],
+        )
+        for provider, number in calls.items():
+            of_calls.add_metric([provider], number)
+            for kind in DIFFERENCES:
+                of_differences.add_metric([provider, kind], differences[provider, kind])
+        for (provider, currency), nanos in costs.items():
+            of_costs.add_metric([provider, currency], nanos / NANOS)
+        return [of_calls, of_costs, of_differences]
 
 
 class _Replicas(Collector):

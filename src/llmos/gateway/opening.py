@@ -72,7 +72,11 @@ def open_services(settings: Settings) -> Services:
     signing_key = SigningKey(settings.signing_key_path)
     audit = open_audit(database, signing_key, settings.checkpoints_path)
     receipts = Receipts(database, signing_key, days=settings.receipt_days)
-    subjects = Subjects(check_project=lambda name: projects.get(name), project_of_key=lambda id: keys.get(id).project)
+    subjects = Subjects(
+        check_project=lambda name: projects.get(name),
+        project_of_key=lambda id: keys.get(id).project,
+        check_provider=lambda name: providers.get(name),
+    )
     billing = open_billing(settings, database, encryption, outbox, subjects)
     app_releases = AppReleases(database, data.app_deployments)
     project_data = ProjectData(database, data.files, [*data.rooms(), app_releases, billing.budgets])

@@ -109,7 +109,7 @@ class Permission(StrEnum):
     BUDGETS_READ = "budgets:read"
     """See the budgets of the key's own project; for keys of the project `owner`, all of them."""
     BUDGETS_WRITE = "budgets:write"
-    """Set and remove budgets."""
+    """Set and remove budgets: of the key's own project, for its own calls; for keys of the project `owner`, all."""
     PLANS_READ = "plans:read"
     """See the plans that the key's own project has; for keys of the project `owner`, all of them."""
     PLANS_WRITE = "plans:write"

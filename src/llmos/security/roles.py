@@ -91,7 +91,6 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.USERS_WRITE,
     Permission.AUDIT_WRITE,
     Permission.PRICES_WRITE,
-    Permission.BUDGETS_WRITE,
     Permission.PLANS_WRITE,
     Permission.CREDIT_WRITE,
     Permission.INVOICES_WRITE,

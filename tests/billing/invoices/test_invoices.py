@@ -126,7 +126,9 @@ def test_what_arrives_late_is_on_the_next_invoice_under_its_own_month(
     second = make(invoices)
     assert shown(first) == [("2026-10", "calls", "1", "1.00")]
     assert shown(second) == [(month, "calls", "1", "1.00") for month in ("2026-09", "2026-10", "2026-11")]
-    on_each = [[each.answer for each in EntryReader(database).read(number)] for number in (first.number, second.number)]
+    on_each = [
+        [each.call_id for each in EntryReader(database).read(number)] for number in (first.number, second.number)
+    ]
     assert on_each == [["in time"], ["very late", "late", "next"]]
     assert all(InvoiceVerifier(database).verify(each.number).is_correct for each in (first, second))
 
@@ -143,7 +145,7 @@ def test_a_reversal_counts_to_the_month_of_what_it_takes_back(
     assert shown(first) == [("2026-10", "calls", "2", "2.00")]
     assert shown(second) == [("2026-10", "calls", "-1", "-1.00"), ("2026-11", "calls", "1", "1.00")]
     on_each = [
-        [(each.answer, each.attempt) for each in EntryReader(database).read(number)]
+        [(each.call_id, each.line) for each in EntryReader(database).read(number)]
         for number in (first.number, second.number)
     ]
     assert on_each == [[("a", 0), ("b", 0), ("c", 0), ("a", -1)], [("d", 0), ("b", -1)]]
@@ -235,7 +237,7 @@ def test_an_entry_that_is_being_stored_meanwhile_is_on_one_invoice(
         invoice = making.result()
     ledger.add([entry("after", at=NOVEMBER, route="premium")])
     second = make(invoices)
-    answers = [each.answer for number in (invoice, second) for each in EntryReader(database).read(number.number)]
+    answers = [each.call_id for number in (invoice, second) for each in EntryReader(database).read(number.number)]
     assert sorted(answers) == ["after", "before", "slow"]
 
 
@@ -306,7 +308,7 @@ def test_whatever_arrives_whenever_lines_add_up_entries_are_on_one_invoice_and_v
         assert sum(_cents(line.amount) for line in invoice.lines) == _cents(invoice.net)
         assert _cents(invoice.net) + sum(_cents(tax.amount) for tax in invoice.taxes) == _cents(invoice.total)
         assert (found := InvoiceVerifier(database).verify(invoice.number)).is_correct, found
-    answers = [each.answer for invoice in made for each in EntryReader(database).read(invoice.number)]
+    answers = [each.call_id for invoice in made for each in EntryReader(database).read(invoice.number)]
     assert len(answers) == len(set(answers))
     (only,) = _made(invoices, at_once, "2026-12") or [None]
     if only is None:

@@ -13,6 +13,7 @@ from llmos.billing.limit_book import LimitBook
 from llmos.billing.reservations import Reservations
 from llmos.core.errors import ReplicaFailed
 from llmos.gateway.app import create_app
+from llmos.gateway.calls import worst_cases
 from llmos.gateway.calls.ledger_stages import LedgerStages
 from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.stages import Stages
@@ -20,6 +21,7 @@ from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from support.looking import pause
 from support.pipelines import with_parts
+from support.remote_models import STREAM, openai_stream, remote, strange_provider
 from support.scripted import KEY, Connection, FakePool
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +162,26 @@ async def test_the_time_of_replicas_ends_an_answer_too(
     found = services.billing.budgets.get("team")
     assert found.reserved == "0"
     assert float(found.spent or 0) <= 0.0101
+
+
+async def test_an_answer_of_unknown_length_ends_where_no_more_is_held(
+    http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window of a provider's model isn't known, and a call without `max_tokens` has no other bound."""
+    monkeypatch.setattr(worst_cases, "UNKNOWN_OUTPUT_TOKENS", 5)
+    services.billing.budgets.set("all", BudgetSettings(unit="tokens", limit="1000000"))
+    chat = {name: value for name, value in CHAT.items() if name != "max_tokens"} | {"model": "gpt-3"}
+    with strange_provider() as (url, handler):
+        remote(services, url, key=None)
+        usage = {"prompt_tokens": 9, "completion_tokens": 5000}
+        handler.answer = (200, STREAM, openai_stream(*["word "] * 5000, usage=usage))
+        reply = (await http.post("/v1/chat/completions", json=chat)).json()
+        whole = (await http.post("/v1/chat/completions", json=chat | {"max_tokens": 5000})).json()
+    assert reply["choices"][0]["finish_reason"] == "length"
+    assert "it isn't known how long answers of remote:far/smollm2 can be" in reply["warnings"][0]["message"]
+    assert (whole["choices"][0]["finish_reason"], whole.get("warnings")) == ("stop", None)
+    services.billing.ledger_writer.flush()
+    assert services.billing.budgets.get("all").reserved == "0"
 
 
 async def test_what_is_not_used_is_released(http: httpx.AsyncClient, services: Services, pool: FakePool) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +24,12 @@ from llmos.gateway.calls.ledger_stages import LedgerStages, entries_of
 from llmos.gateway.calls.record import Attempt, Record
 from llmos.gateway.calls.response_cache import ResponseCache
 from llmos.gateway.calls.stages import Stages
+from llmos.gateway.jobs.background_callers import BackgroundCallers
+from llmos.gateway.jobs.background_calls import BackgroundCall, BackgroundCalls
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from llmos.security.callers import owner
+from support.fake_backend import Reached
 from support.looking import pause
 from support.metered_calls import CHAT, PATH, WIRES, deny, entries, tokens
 from support.pipelines import with_parts
@@ -209,6 +212,41 @@ async def test_the_lines_of_a_batch_are_background_calls(
     await asyncio.wait([running])
     (row,) = entries(services)
     assert (row.is_background, tokens(row)) == (True, (5, 0, 3))
+
+
+@pytest.fixture
+def send_line(app: FastAPI, services: Services) -> Callable[[], Awaitable[object]]:
+    """Sends the same line of a batch, as a server does that finds it without an answer after a crash."""
+    calls = BackgroundCalls(app, services.admission, BackgroundCallers(services.keys, services.users))
+    line = BackgroundCall(
+        project="owner", key_id=None, what="batch", path=PATH, body=json.dumps(CHAT).encode(), call_key="batch-1/0"
+    )
+    return lambda: calls.post(line)
+
+
+async def test_a_line_that_a_crash_made_be_answered_twice_counts_once(
+    services: Services, pool: FakePool, send_line: Callable[[], Awaitable[object]]
+) -> None:
+    for _ in range(2):
+        await send_line()
+    assert len(pool.requests) == 2
+    (row,) = entries(services)
+    assert (row.outcome, row.is_background, tokens(row)) == ("answered", True, (5, 0, 3))
+
+
+async def test_a_line_that_is_cut_off_costs_nothing_until_it_is_answered(
+    services: Services, pool: FakePool, send_line: Callable[[], Awaitable[object]]
+) -> None:
+    reached = Reached()
+    pool.enqueue("One ", "two ", reached, pool.never)
+    sending = asyncio.ensure_future(send_line())
+    await reached.told()
+    sending.cancel()
+    await asyncio.wait([sending])
+    assert entries(services) == []
+    await send_line()
+    (row,) = entries(services)
+    assert (row.outcome, tokens(row)) == ("answered", (5, 0, 3))
 
 
 async def test_the_last_piece_of_an_answer_waits_for_the_disk(

@@ -14,6 +14,7 @@ from llmos.engine.messages import Rate, Rated
 from llmos.gateway.services import Services
 from llmos.security.guardrails.ordinary_texts import ORDINARY_TEXTS
 from support.fake_backend import FakeBackend, FakeModel
+from support.metered_calls import entries
 from support.real_server import KEY, Running
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,8 @@ async def test_what_it_asks_is_neither_billed_nor_evidence(
 ) -> None:
     apply()
     await ask(http, ORDINARY)
+    (row,) = entries(services)
+    assert (row.operation, row.num_calls, row.rated_tokens) == ("generate", 1, 0)
     assert services.evidence.window("dialogue", "smollm2").num_answered == 1
 
 

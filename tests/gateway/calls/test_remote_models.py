@@ -3,9 +3,7 @@
 import asyncio
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -14,11 +12,11 @@ from fastapi import FastAPI
 
 from llmos.client import Client
 from llmos.core.errors import NotFound, Overloaded, PromptTooLong, ReplicaFailed
-from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.services import Services
 from support.real_server import KEY as REAL_KEY
 from support.real_server import Running
+from support.remote_models import STREAM, Strange, remote, strange_provider
 from support.scripted import KEY, Connection, FakePool, events, fake_route
 
 pytestmark = pytest.mark.anyio
@@ -27,14 +25,6 @@ PATH = "/v1/chat/completions"
 CHAT: dict[str, Any] = {"model": "gpt-3", "messages": [{"role": "user", "content": "Hi"}]}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
 SECRET = "a-key-that-nobody-sees"
-
-
-def remote(services: Services, base_url: str, *, kind: str = "openai", key: str | None = KEY, **settings: Any) -> None:
-    """Make `gpt-3` a route to the provider's smollm2."""
-    provider = services.providers.add("far", kind=kind, base_url=base_url, key=key)
-    routes: Any = services.routes
-    routes.remotes["remote:far/smollm2"] = ProviderModel(provider, "smollm2")
-    routes.routes["gpt-3"] = fake_route("gpt-3", "remote:far/smollm2", **settings)
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -296,39 +286,12 @@ async def test_a_provider_stands_in_for_a_model_that_fails(
     assert (await http.post(PATH, json=CHAT)).json()["model"] == "remote:far/smollm2"
 
 
-class Strange(BaseHTTPRequestHandler):
-    """A provider that is none."""
-
-    answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
-    asked: list[str]
-    disable_nagle_algorithm = True  # The client would wait for 40 ms.
-
-    def do_POST(self) -> None:
-        self.asked.append(self.path)
-        self.rfile.read(int(self.headers["content-length"]))
-        status, headers, body = self.answer
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None: ...
-
-
 @pytest.fixture
 def strange() -> Iterator[tuple[str, type[Strange]]]:
-    handler = type("Handler", (Strange,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with strange_provider() as found:
+        yield found
 
 
-STREAM = {"content-type": "text/event-stream"}
 ENDED = b'data: {"choices": [{"delta": {"content": "Hel"}, "finish_reason": "stop"}]}\n\n'
 
 

@@ -18,7 +18,7 @@ async def test_budgets_are_set_described_and_removed(http: httpx.AsyncClient) ->
     assert (await http.get("/llmos/v1/budgets/all")).status_code == 404
 
 
-async def test_projects_see_their_own_budgets_and_set_none(http: httpx.AsyncClient) -> None:
+async def test_projects_see_their_own_budgets_and_change_none_of_the_installation(http: httpx.AsyncClient) -> None:
     await http.post("/llmos/v1/projects", json={"name": "acme"})
     key = (await http.post("/llmos/v1/keys", json={"project": "acme", "role": "owner"})).json()
     headers = {"authorization": f"Bearer {key['key']}"}
@@ -30,6 +30,70 @@ async def test_projects_see_their_own_budgets_and_set_none(http: httpx.AsyncClie
     assert (await http.get("/llmos/v1/budgets/all", headers=headers)).status_code == 404
     assert (await http.put("/llmos/v1/budgets/team", json=TEAM, headers=headers)).status_code == 403
     assert (await http.delete("/llmos/v1/budgets/team", headers=headers)).status_code == 403
+
+
+@pytest.fixture
+async def acme(http: httpx.AsyncClient) -> dict[str, str]:
+    """The headers of an owner of a project."""
+    await http.post("/llmos/v1/projects", json={"name": "acme"})
+    key = (await http.post("/llmos/v1/keys", json={"project": "acme", "role": "owner"})).json()
+    return {"authorization": f"Bearer {key['key']}", "x-key": key["id"]}
+
+
+async def test_owners_of_a_project_set_budgets_for_its_own_calls(http: httpx.AsyncClient, acme: dict[str, str]) -> None:
+    of_key = {"key": acme["x-key"], "unit": "requests", "limit": "1"}
+    made = await http.put("/llmos/v1/budgets/trial", json=of_key, headers=acme)
+    assert (made.status_code, made.json()["project"], made.json()["managed_by"]) == (200, "acme", "acme"), made.text
+    chat = {"model": "dialogue", "messages": [{"role": "user", "content": "Hi"}]}
+    replies = [await http.post("/v1/chat/completions", json=chat, headers=acme) for _ in range(2)]
+    assert [each.status_code for each in replies] == [200, 429]
+    assert (await http.post("/v1/chat/completions", json=chat)).status_code == 200
+    assert (await http.put("/llmos/v1/budgets/trial", json=of_key | {"limit": "2"}, headers=acme)).status_code == 200
+    assert (await http.delete("/llmos/v1/budgets/trial", headers=acme)).status_code == 204
+    assert (await http.put("/llmos/v1/budgets/team", json=TEAM, headers=acme)).status_code == 200
+
+
+async def test_owners_of_a_project_set_no_budget_for_others(http: httpx.AsyncClient, acme: dict[str, str]) -> None:
+    other = (await http.post("/llmos/v1/keys", json={"name": "theirs"})).json()
+    limit = {"unit": "requests", "limit": "5"}
+    for body, status in (
+        (limit, 403),
+        (limit | {"each_user": True}, 403),
+        (limit | {"project": "owner"}, 403),
+        (limit | {"key": other["id"]}, 404),
+        (limit | {"key": "key-nothing"}, 404),
+    ):
+        reply = await http.put("/llmos/v1/budgets/mine", json=body, headers=acme)
+        assert reply.status_code == status, reply.text
+    await http.put("/llmos/v1/budgets/all", json=limit)
+    taken = await http.put("/llmos/v1/budgets/all", json=TEAM, headers=acme)
+    assert (taken.status_code, "is taken" in taken.text) == (409, True)
+    assert (await http.delete("/llmos/v1/budgets/all", headers=acme)).status_code == 404
+    assert [each["name"] for each in (await http.get("/llmos/v1/budgets")).json()["data"]] == ["all"]
+
+
+async def test_owners_of_a_project_cannot_give_a_user_more_than_the_installation_does(
+    http: httpx.AsyncClient, acme: dict[str, str]
+) -> None:
+    """A budget for one user stands in the place of one for each, but only of the same owners."""
+    await http.put("/llmos/v1/budgets/each", json={"each_user": True, "unit": "requests", "limit": "1"})
+    ann = {"project": "acme", "user": "ann", "unit": "requests", "limit": "9"}
+    chat = {"model": "dialogue", "messages": [{"role": "user", "content": "Hi"}], "user": "ann"}
+    assert (await http.put("/llmos/v1/budgets/ann", json=ann, headers=acme)).status_code == 200
+    assert [(await http.post("/v1/chat/completions", json=chat, headers=acme)).status_code for _ in range(2)] == [
+        200,
+        429,
+    ]
+    assert (await http.delete("/llmos/v1/budgets/ann", headers=acme)).status_code == 204
+    assert (await http.put("/llmos/v1/budgets/ann", json=ann)).status_code == 200
+    assert (await http.post("/v1/chat/completions", json=chat, headers=acme)).status_code == 200
+
+
+async def test_the_project_of_a_key_may_be_named_and_no_other(http: httpx.AsyncClient, acme: dict[str, str]) -> None:
+    of_key = {"key": acme["x-key"], "unit": "requests", "limit": "1"}
+    assert (await http.put("/llmos/v1/budgets/key", json=of_key | {"project": "acme"})).status_code == 200
+    wrong = await http.put("/llmos/v1/budgets/key", json=of_key | {"project": "owner"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "project")
 
 
 async def test_a_removed_project_has_no_budgets(http: httpx.AsyncClient) -> None:

@@ -58,7 +58,7 @@ async def test_an_invoice_is_made_shown_verified_and_taken_back(client: AsyncCli
         await client.invoices.make("acme", "2026-09")
     assert await client.invoices.get(made.number) == made
     assert (await client.invoices.verify(made.number)).is_correct
-    assert [each.answer async for each in client.invoices.entries(made.number)] == ["a", "=b"]
+    assert [each.call_id async for each in client.invoices.entries(made.number)] == ["a", "=b"]
     note = await client.invoices.credit(made.number, reason="Wrong address")
     assert (note.corrects, note.total, note.reason) == (made.number, "-3.00", "Wrong address")
     listed = await client.invoices.list("acme")
@@ -102,9 +102,9 @@ async def test_entries_as_csv_are_no_formulas(client: AsyncClient, http: httpx.A
     number = (await client.invoices.make("acme", "2026-09")).number
     reply = await http.get(f"/llmos/v1/invoices/{number}/entries?format=csv")
     rows = [*csv.DictReader(io.StringIO(reply.text))]
-    assert [(row["answer"], row["cost"]) for row in rows] == [("a", "1.25"), ("'=b", "1.25")]
+    assert [(row["call_id"], row["cost"]) for row in rows] == [("a", "1.25"), ("'=b", "1.25")]
     reply = await http.get(f"/llmos/v1/invoices/{number}/entries")
-    assert [json.loads(line)["answer"] for line in reply.text.splitlines()] == ["a", "=b"]
+    assert [json.loads(line)["call_id"] for line in reply.text.splitlines()] == ["a", "=b"]
 
 
 async def test_what_cannot_be_made_says_why(client: AsyncClient) -> None:

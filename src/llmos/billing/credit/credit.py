@@ -71,6 +71,14 @@ class Credit:
         self._store(line, key, note, actor)
         return self._get(project, currency)
 
+    def adjust(self, project: str, nanos: int, currency: str, *, key: str, note: str, actor: str) -> None:
+        """Add what was too little, or take back what was too much. `key` names it: the same one again adds nothing.
+
+        Raises Conflict for a key that stands for another amount.
+        """
+        line = CreditLineRow(project=project, currency=currency, amount_nanos=nanos, reversal_of="")
+        self._store(line, key, note, actor)
+
     def reverse(self, project: str, line_id: str, *, note: str = "", actor: str = "") -> CreditDescription:
         """Take a top-up back by a line with the opposite amount. Raises NotFound, and Conflict for the second time."""
         with self._database.session() as session:

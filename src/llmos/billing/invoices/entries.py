@@ -1,11 +1,10 @@
 """EntryReader: the entries of the ledger that an invoice is about, one by one, with little memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from llmos.billing.entries import MEASURES
+from llmos.billing.describing import describe_entry
 from llmos.billing.invoices import queries
 from llmos.billing.invoices.amounts import format_exact
 from llmos.billing.invoices.invoices import existing
@@ -15,7 +14,8 @@ from llmos.billing.price_books import read_books
 from llmos.billing.prices import PriceBook
 from llmos.billing.tables import LedgerRow
 from llmos.core.database import Database
-from llmos.core.schemas.invoices import InvoiceDescription, InvoiceEntry
+from llmos.core.schemas.invoices import InvoiceDescription
+from llmos.core.schemas.ledger import LedgerEntryDescription
 
 _Page = Callable[[Session, str, str, Part, tuple[int, int]], Sequence[LedgerRow]]
 
@@ -28,7 +28,7 @@ class EntryReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def read(self, number: str, *, project: str | None = None) -> Iterator[InvoiceEntry]:
+    def read(self, number: str, *, project: str | None = None) -> Iterator[LedgerEntryDescription]:
         """Return the entries of an invoice; of a credit note, those of the invoice that it takes back.
 
         Raises NotFound, before the first one.
@@ -36,7 +36,7 @@ class EntryReader:
         with self._database.session() as session:
             invoice = existing(session, number, project)
             books = {book.version: book for book in read_books(session)}
-        return (_described(row, books) for row in self.rows(invoice))
+        return (describe_entry(row, cost=format_exact(exact_cost(row, books))) for row in self.rows(invoice))
 
     def rows(self, invoice: InvoiceDescription) -> Iterator[LedgerRow]:
         """Yield the entries of an invoice by time, then the reversals."""
@@ -62,21 +62,3 @@ def exact_cost(row: LedgerRow, books: Mapping[int, PriceBook]) -> int:
     target = book.target(route=row.route, version=row.version)
     assert target is not None, "an entry with a price version has prices"
     return book.prices[target].exact_cost(row)
-
-
-def _described(row: LedgerRow, books: Mapping[int, PriceBook]) -> InvoiceEntry:
-    return InvoiceEntry(
-        answer=row.call_id,
-        attempt=row.line,
-        request_id=row.request_id,
-        at=datetime.fromtimestamp(row.at, UTC),
-        key=row.key_id,
-        route=row.route,
-        version=row.version,
-        operation=row.operation,
-        outcome=row.outcome,
-        **{name: getattr(row, name) for name in MEASURES},
-        price_version=row.price_version,
-        cost=format_exact(exact_cost(row, books)),
-        reversal_of=row.reversal_of,
-    )

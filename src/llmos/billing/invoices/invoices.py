@@ -17,6 +17,7 @@ from llmos.billing.invoices.settings import Terms, tax_percent, terms_of
 from llmos.billing.invoices.tables import InvoiceRow
 from llmos.billing.price_books import read_books
 from llmos.billing.prices import PriceBook
+from llmos.billing.queries import last_entry
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
@@ -67,7 +68,7 @@ class Invoices:
             )
         with self.database.counting(is_durable=True) as session:
             # With the lock of those who add entries: none with a lower number becomes visible later.
-            last = queries.last_entry(session)
+            last = last_entry(session)
         with self.database.session() as session:
             draft = self._draft(session, new, month, last)
         return draft if new.is_draft else self._issue(draft, actor)

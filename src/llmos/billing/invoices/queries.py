@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from llmos.billing.invoices.month import Month
 from llmos.billing.invoices.ranges import Part
 from llmos.billing.invoices.tables import InvoiceRow, InvoiceSettingsRow
-from llmos.billing.ledger import DAY
+from llmos.billing.sums import DAY
 from llmos.billing.tables import LedgerRow
 
 PAGE = 2000
@@ -17,11 +17,6 @@ PAGE = 2000
 
 _ORIGINAL = aliased(LedgerRow)
 """The entry that a reversal takes back."""
-
-
-def last_entry(session: Session) -> int:
-    """Return the highest number of an entry; 0 if there is none."""
-    return session.scalar(select(func.max(LedgerRow.number))) or 0
 
 
 def months_of(session: Session, project: str, currency: str, part: Part) -> Sequence[Month]:

@@ -23,7 +23,6 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.money import format_nanos
 from llmos.core.schemas.plans import PlanAssignment, PlanDescription, PlanProject
-from llmos.core.suggest import nearest
 
 CheckProject = Callable[[str], object]
 """Raises NotFound."""
@@ -85,7 +84,7 @@ class Plans:
             table = PlanTable.read(session)
             if project is not None and name not in {each.plan.name for each in table.spans(project)}:
                 raise NotFound(f"There is no plan {name[:80]!r}. To see all: llmos billing-plan list", param="name")
-            rows = existing_versions(session, name)
+            rows = queries.existing_versions(session, name)
             if version is None:
                 now = valid_at([plan_of(row) for row in rows], int(self._clock().timestamp()))
                 version = rows[0].version if now is None else now.version
@@ -123,7 +122,7 @@ class Plans:
         )
 
     def _check_usable(self, session: Session, name: str, start: int) -> None:
-        plan = valid_at([plan_of(row) for row in existing_versions(session, name)], start)
+        plan = valid_at([plan_of(row) for row in queries.existing_versions(session, name)], start)
         if plan is None:
             raise BadRequest(f"The plan {name} doesn't apply on {_moment(start):%Y-%m-%d} yet. Give a later `from`.")
         counts_money = (
@@ -168,16 +167,6 @@ class Plans:
             created_at=row.created_at,
             created_by=row.created_by,
         )
-
-
-def existing_versions(session: Session, name: str) -> Sequence[PlanRow]:
-    """Return the versions of a plan, newest first. Raises NotFound, with the nearest name."""
-    rows = queries.plans(session, name) if name.isprintable() else ()
-    if not rows:
-        near = nearest(name, sorted({row.name for row in queries.plans(session)}), 1)
-        hint = f"Did you mean {near[0]}?" if near else "To set one: llmos billing-plan set FILE"
-        raise NotFound(f"There is no plan {name[:80]!r}. {hint}", param="name")
-    return rows
 
 
 def _project(session: Session, span: PlanSpan, now: int) -> PlanProject:

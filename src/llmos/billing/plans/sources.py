@@ -1,14 +1,16 @@
 """Plans and credit as limits, which calls are reserved against. See limits.py."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from llmos.billing.credit import queries as credit_queries
 from llmos.billing.credit.credit import limit_id
-from llmos.billing.limits import UNITS, Limit, Scope
+from llmos.billing.limits import FOREVER, UNITS, Limit, Scope, period_end, period_start
 from llmos.billing.plans.plan import ALL_TOKENS, PlanLimit
 from llmos.billing.plans.spans import PlanSpan, PlanTable
+from llmos.billing.rating import share_of_money, share_of_units
 
 
 class PlanSource:
@@ -52,9 +54,56 @@ def limits_of(span: PlanSpan) -> Iterator[Limit]:
         "tokens": plan.included.get(ALL_TOKENS, 0),
     }
     for unit in UNITS:
-        if amounts[unit]:
-            included = PlanLimit(unit=unit, amount=amounts[unit], is_hard=False)
-            yield _limit(span, f"{place}:{unit}", included, kind="allowance")
+        for part in parts_of(span) if amounts[unit] else ():
+            share = share_of_money if unit == "money" else share_of_units
+            amount = share(amounts[unit], part.seconds, part.of_seconds) if part.of_seconds else amounts[unit]
+            included = PlanLimit(unit=unit, amount=max(1, amount), is_hard=False)
+            id = f"{place}:{unit}:{part.first}" if part.of_seconds else f"{place}:{unit}"
+            limit = _limit(span, id, included, kind="allowance")
+            yield replace(limit, first=part.first, end=part.end)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPart:
+    """Whole months of a span, or a part of one at its beginning or end."""
+
+    first: int
+    end: int
+    of_seconds: int = 0
+    """Of a part of a month: the length of the month."""
+
+    @property
+    def seconds(self) -> int:
+        return self.end - self.first
+
+
+def parts_of(span: PlanSpan) -> Iterator[SpanPart]:
+    """Yield the parts of a span: those of its first and last months have a part of what the plan includes.
+
+    first ─┬ part of a month ┬── whole months ──┬ part of a month ┬─ end
+    """
+    first = span.first
+    begin, after = _month_of(first)
+    if first > begin:
+        yield SpanPart(first, min(after, span.end), after - begin)
+        first = after
+    if first >= span.end:
+        return
+    if span.end == FOREVER:
+        yield SpanPart(first, FOREVER)
+        return
+    begin, after = _month_of(span.end)
+    if first < begin:
+        yield SpanPart(first, begin)
+    if begin < span.end:
+        yield SpanPart(begin, span.end, after - begin)
+
+
+def _month_of(at: int) -> tuple[int, int]:
+    begin = period_start("month", at)
+    after = period_end("month", begin)
+    assert after is not None, "a month ends"
+    return begin, after
 
 
 def _limit(span: PlanSpan, id: str, each: PlanLimit, *, kind: str) -> Limit:

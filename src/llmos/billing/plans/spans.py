@@ -59,6 +59,12 @@ class PlanTable:
         return (span for spans in self.by_project.values() for span in spans)
 
 
+def plan_at(session: Session, name: str, at: int) -> Plan:
+    """Return the version of a plan that applies at a time; before its first one, the first. Raises NotFound."""
+    plans = [plan_of(row) for row in queries.existing_versions(session, name)]
+    return valid_at(plans, at) or plans[-1]
+
+
 def plan_of(row: PlanRow) -> Plan:
     return replace(read_plan(json.loads(row.document)), version=row.version, valid_from=row.valid_from)
 

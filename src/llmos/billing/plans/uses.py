@@ -14,8 +14,9 @@ from llmos.core.schemas.plans import PlanLimitUse
 
 
 def describe_use(session: Session, span: PlanSpan, now: int) -> tuple[list[PlanLimitUse], list[AlertDescription]]:
-    """Return what is used of each limit, and the alerts of this period."""
-    limits = list(limits_of(span))
+    """Return what is used of each limit, and the alerts of this period. Before the span begins, those of its first."""
+    moment = min(max(now, span.first), span.end - 1)
+    limits = [each for each in limits_of(span) if each.first <= moment < each.end]
     keys = {limit.id: CountKey(limit.id, "", period_start(limit.period, now)) for limit in limits}
     if not limits:
         return [], []

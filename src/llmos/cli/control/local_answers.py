@@ -62,6 +62,7 @@ class LocalAnswers:
 
     def get(self, id: str, *, project: str | None = None) -> AnswerDetails:
         from llmos.billing.ledger import Ledger
+        from llmos.billing.purchases.costs import ProviderCosts
         from llmos.data.feedback.feedback import Feedback
         from llmos.data.responses import KeptResponses
         from llmos.gateway.answer_details import AnswerReader
@@ -74,6 +75,7 @@ class LocalAnswers:
         reader = AnswerReader(
             answers=self._answers,
             ledger=Ledger(database),
+            provider_costs=ProviderCosts(database),
             receipts=Receipts(database, key, days=settings.receipt_days),
             responses=KeptResponses(database, self._control.keys_of_data),
             signing_key=key,

@@ -9,7 +9,6 @@ from llmos.core.schemas.budgets import BudgetDescription, BudgetFields
 from llmos.core.schemas.credit import CreditDescription
 from llmos.core.schemas.invoices import (
     InvoiceDescription,
-    InvoiceEntry,
     InvoiceSettings,
     InvoiceSummary,
     InvoiceVerification,
@@ -88,10 +87,14 @@ class LocalPrices:
     def get(self, version: int) -> PriceBookDescription:
         return self._books.get(version)
 
-    def try_out(self, version: str = "", *, route: str = "", **numbers: int) -> PriceExample:
+    def try_out(
+        self, version: str = "", *, route: str = "", project: str = "", plan: str = "", **numbers: int
+    ) -> PriceExample:
         from llmos.billing.price_books import example
 
-        return self._books.try_out(example(version=version, route=route, **numbers))
+        if project:
+            self._control.projects.get(project)
+        return self._books.try_out(example(version=version, route=route, project=project, **numbers), plan=plan)
 
 
 class LocalPlans:
@@ -187,7 +190,7 @@ class LocalInvoices:
 
         return InvoiceVerifier(self._control.registry.database).verify(number)
 
-    def entries(self, number: str) -> Iterator[InvoiceEntry]:
+    def entries(self, number: str) -> Iterator[LedgerEntryDescription]:
         from llmos.billing.invoices.entries import EntryReader
 
         return EntryReader(self._control.registry.database).read(number)

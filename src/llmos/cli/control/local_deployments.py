@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from llmos.core.errors import LLMOSError
 from llmos.core.jobs.descriptions import describe_job
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
@@ -20,6 +22,8 @@ from llmos.deployments import descriptions as describe
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from llmos.billing.purchases.books import ProviderPrices
+    from llmos.billing.purchases.costs import ProviderCosts
     from llmos.cli.control.local import LocalControl
     from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
     from llmos.core.jobs.jobs import Jobs
@@ -99,6 +103,34 @@ class LocalProviders:
 
     def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription:
         return describe.describe_provider(self._providers.add(name, kind=kind, base_url=base_url, key=key))
+
+    def set_prices(self, name: str, document: Mapping[str, Any]) -> ProviderPriceDescription:
+        return self._prices.set(name, dict(document), actor=this_user())
+
+    def prices(self, name: str) -> Sequence[ProviderPriceDescription]:
+        return self._prices.list(name)
+
+    def costs(
+        self, provider: str | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> ProviderCostReport:
+        return self._costs.report(provider, start, end)
+
+    def calls(self, provider: str | None = None, *, difference: str | None = None, limit: int = 50) -> ProviderCallPage:
+        from llmos.billing.purchases.queries import CallFilter
+
+        return self._costs.calls(CallFilter(provider=provider, difference=difference, limit=limit))
+
+    @property
+    def _prices(self) -> "ProviderPrices":
+        from llmos.billing.purchases.books import ProviderPrices
+
+        return ProviderPrices(self._control.registry.database, check_provider=self._providers.get)
+
+    @property
+    def _costs(self) -> "ProviderCosts":
+        from llmos.billing.purchases.costs import ProviderCosts
+
+        return ProviderCosts(self._control.registry.database)
 
     def models(self, name: str) -> Sequence[str]:
         import asyncio

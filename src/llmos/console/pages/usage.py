@@ -14,6 +14,7 @@ from llmos.console.page import Page
 from llmos.console.tables import Column, Table
 from llmos.console.view import View
 from llmos.core.schemas.usage import UsageDescription, UsageReport
+from llmos.core.usage_csv import shown_costs
 
 PAGE = Page(name="usage", permission="usage:read", tab="usage.title")
 
@@ -30,12 +31,14 @@ _COLUMNS: Sequence[Column[UsageDescription]] = (
     Column(
         name="replica_seconds", title="usage.seconds", value=lambda row: round(row.replica_seconds, 1), kind="number"
     ),
-    Column(
-        name="costs",
-        title="usage.costs",
-        value=lambda row: " + ".join(f"{amount} {unit}" for unit, amount in row.costs.items()),
-    ),
+    Column(name="costs", title="usage.costs", value=lambda row: shown_costs(row.costs)),
 )
+
+_BOUGHT: Sequence[Column[UsageDescription]] = (
+    Column(name="provider_costs", title="usage.provider_costs", value=lambda row: shown_costs(row.provider_costs)),
+    Column(name="margins", title="usage.margins", value=lambda row: shown_costs(row.margins)),
+)
+"""Where providers were asked, for those who may see what they ask."""
 
 
 @PAGE.get()
@@ -45,7 +48,8 @@ async def show_usage(view: View) -> Response:
     given = {name: value for name, value in times.items() if value}
     report = await view.api.read(UsageReport, "/llmos/v1/usage", by=by, **given)
     days = report if by == "day" else await view.api.read(UsageReport, "/llmos/v1/usage", by="day", **given)
-    table = Table(view, "usage", _COLUMNS, report.data, empty="usage.none")
+    columns = (*_COLUMNS, *_BOUGHT) if any(row.provider_costs for row in report.data) else _COLUMNS
+    table = Table(view, "usage", columns, report.data, empty="usage.none")
     if table.is_wanted_as_csv:
         return table.csv()
     query = urlencode({"by": by, **given})

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from llmos.core.schemas.base import Description
+from llmos.core.schemas.ledger import LedgerEntryDescription
+from llmos.core.schemas.provider_costs import ProviderCall
 from llmos.core.schemas.receipts import ReceiptDescription
 
 
@@ -82,25 +84,6 @@ class KeptText(msgspec.Struct, frozen=True, kw_only=True):
     """The tools that the model could call."""
 
 
-class ChargeDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of the ledger."""
-
-    line: int
-    """The attempt that it is for. Negative: a reversal."""
-    version: str
-    outcome: str
-    num_calls: int
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    embedding_tokens: int
-    rated_tokens: int
-    replica_seconds: float
-    cost: str | None
-    currency: str
-    price_version: int | None
-
-
 class AnswerFeedback(msgspec.Struct, frozen=True, kw_only=True):
     """A person's opinion on the answer, without a text."""
 
@@ -117,8 +100,10 @@ class AnswerFeedback(msgspec.Struct, frozen=True, kw_only=True):
 class AnswerDetails(AnswerSummary, frozen=True, kw_only=True):
     """All that is known of one call."""
 
-    charges: list[ChargeDescription] = msgspec.field(default_factory=list)
+    charges: list[LedgerEntryDescription] = msgspec.field(default_factory=list)
     """Its entries in the ledger: what was counted and charged."""
+    provider_calls: list[ProviderCall] = msgspec.field(default_factory=list)
+    """What its attempts at providers cost there, for those who may see every project."""
     receipt: ReceiptDescription | None = None
     """Null where none was made, or it isn't kept any more."""
     is_receipt_valid: bool | None = None

@@ -77,6 +77,8 @@ class BudgetDescription(Description, frozen=True, kw_only=True):
     """Null: never."""
     users: list[BudgetUse] = msgspec.field(default_factory=list)
     """Of each_user: those who have used most in this period; in lists none."""
+    managed_by: str = ""
+    """The project whose owners have set it, and may change it; empty: those of the installation."""
     created_at: datetime | None = None
     changed_at: datetime | None = None
     changed_by: str = ""

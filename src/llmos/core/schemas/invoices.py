@@ -161,30 +161,3 @@ class InvoiceVerification(Description, frozen=True, kw_only=True):
     lines: list[LineCheck] = msgspec.field(default_factory=list)
     problems: list[str] = msgspec.field(default_factory=list)
     """What is wrong besides lines: sums, taxes, the number of entries."""
-
-
-class InvoiceEntry(Description, frozen=True, kw_only=True):
-    """One entry of the ledger, as an invoice counts it."""
-
-    answer: str = ""
-    """The id of the answer, and of its receipt."""
-    attempt: int = 0
-    """Which attempt to answer; negative: a reversal."""
-    request_id: str = ""
-    at: datetime | None = None
-    key: str = ""
-    route: str = ""
-    version: str = ""
-    operation: str = ""
-    outcome: str = ""
-    num_calls: int = 0
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-    embedding_tokens: int = 0
-    rated_tokens: int = 0
-    replica_micros: int = 0
-    price_version: int | None = None
-    cost: str = ""
-    """By the list prices, exact: with up to 15 decimal places."""
-    reversal_of: str = ""

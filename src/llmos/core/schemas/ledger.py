@@ -12,6 +12,7 @@ class LedgerEntryDescription(Description, frozen=True, kw_only=True):
     """That of the answer."""
     line: int = 0
     """Which of the call's attempts computed it; negative for a reversal."""
+    request_id: str = ""
     at: datetime | None = None
     project: str = ""
     key: str = ""
@@ -28,7 +29,7 @@ class LedgerEntryDescription(Description, frozen=True, kw_only=True):
     rated_tokens: int = 0
     replica_seconds: float = 0.0
     cost: str | None = None
-    """A decimal; null where no price applied."""
+    """A decimal, rounded once to a billionth; of invoices, exact, with up to 15 places. Null where no price applied."""
     currency: str = ""
     price_version: int | None = None
     reversal_of: str = ""

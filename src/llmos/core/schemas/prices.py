@@ -32,3 +32,5 @@ class PriceExample(Description, frozen=True, kw_only=True):
     price_version: int | None = None
     applied: str = ""
     """The prices that apply, such as route:dialogue."""
+    plan: str = ""
+    """The plan whose own prices these are; empty: they are the general ones."""

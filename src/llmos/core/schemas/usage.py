@@ -22,6 +22,10 @@ class UsageDescription(Description, frozen=True, kw_only=True):
     replica_seconds: float = 0.0
     costs: dict[str, str] = msgspec.field(default_factory=dict)
     """By currency, as decimals. Empty where no price applied."""
+    provider_costs: dict[str, str] = msgspec.field(default_factory=dict)
+    """What providers ask for these calls, for those who may see every project."""
+    margins: dict[str, str] = msgspec.field(default_factory=dict)
+    """By currency: `costs` without `provider_costs`, where there are any."""
 
 
 class UsageReport(Description, frozen=True, kw_only=True):

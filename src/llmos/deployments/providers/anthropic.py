@@ -8,7 +8,7 @@ import msgspec
 
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.providers.request_format import Refusal, RequestFormat
-from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, ToolCallDelta, Tools
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, ReportedUsage, ToolCallDelta, Tools
 
 API_VERSION = "2023-06-01"
 
@@ -39,6 +39,7 @@ class AnthropicFormat(RequestFormat):
     def __init__(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> None:
         super().__init__(model, request, given)
         self._usage: dict[str, Any] = {}
+        self._has_thought = "enable_thinking" in request.template_options
         self._calls: dict[int, int] = {}
         """The index of a content block -> the index of the tool call in it."""
         self._num_deltas = 0
@@ -119,6 +120,8 @@ class AnthropicFormat(RequestFormat):
         kind = event.get("type")
         if kind == "message_start":
             self._usage |= (event.get("message") or {}).get("usage") or {}
+            if self._usage:  # So that a caller who hangs up is known to have had this prompt.
+                yield Counted(self.request.id, self._num_prompt_tokens())
         elif kind == "content_block_start":
             block = event.get("content_block") or {}
             if block.get("type") == "tool_use":
@@ -138,6 +141,7 @@ class AnthropicFormat(RequestFormat):
         if text := delta.get("text"):
             yield self._delta(text=text)
         elif thinking := delta.get("thinking"):
+            self._has_thought = True
             yield self._delta(reasoning=thinking)
         elif (arguments := delta.get("partial_json")) and block in self._calls:
             yield self._delta(tool_calls=[ToolCallDelta(self._calls[block], arguments=arguments)])
@@ -149,17 +153,30 @@ class AnthropicFormat(RequestFormat):
     def end(self) -> Iterator[Event]:
         if self._reason is None:
             raise self.ended_early()
-        usage = self._usage
-        num_cached = self.num_tokens(usage, "cache_read_input_tokens")
-        num_new = self.num_tokens(usage, "input_tokens") + self.num_tokens(usage, "cache_creation_input_tokens")
-        yield Counted(self.request.id, num_new + num_cached)
+        num_cached = self.num_tokens(self._usage, "cache_read_input_tokens")
+        num_output = self.num_tokens(self._usage, "output_tokens")
+        if self._usage:
+            # It thinks in more tokens than it sends, and doesn't say in how many.
+            visible = None if self._has_thought else num_output
+            reported = ReportedUsage(
+                num_prompt_tokens=self._num_prompt_tokens(),
+                num_cached_tokens=num_cached,
+                num_completion_tokens=num_output,
+                num_visible_tokens=visible,
+                cost_nanos=self.cost_nanos(self._usage.get("cost")),
+            )
+            yield Counted(self.request.id, reported.num_prompt_tokens, reported)
         yield Delta(
             id=self.request.id,
             finish_reason=self._reason,
             stop_reason=self._stop,
-            num_output_tokens=self.num_tokens(usage, "output_tokens") or self._num_deltas,
+            num_output_tokens=num_output or self._num_deltas,
             num_cached_tokens=num_cached,
         )
+
+    def _num_prompt_tokens(self) -> int:
+        kinds = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        return sum(self.num_tokens(self._usage, each) for each in kinds)
 
 
 def _text(text: str) -> dict[str, Any]:

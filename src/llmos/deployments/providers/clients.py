@@ -57,7 +57,8 @@ class ProviderClients:
         self, model: ProviderModel, request: Generate, given: frozenset[str]
     ) -> AsyncGenerator[Event, None]:
         """Yield Started when the provider has accepted the request, then Deltas until every choice has its
-        finish_reason, and Counted before the last of them. Closing the generator hangs up.
+        finish_reason, and Counted before the last of them, with what the provider reports. Closing the generator hangs
+        up.
 
         `given`: the sampling parameters that the caller named. Raises BadRequest, by name, for what the provider can't
         do, and what went wrong there as an error that names it.

@@ -8,7 +8,17 @@ import msgspec
 
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.providers.request_format import Refusal, RequestFormat
-from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, Grammar, ToolCallDelta, Tools
+from llmos.engine.messages import (
+    Counted,
+    Delta,
+    Event,
+    FinishReason,
+    Generate,
+    Grammar,
+    ReportedUsage,
+    ToolCallDelta,
+    Tools,
+)
 
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -133,10 +143,11 @@ class OpenAIFormat(RequestFormat):
         usage, num_cached = self._usage, 0
         counts = list(self._num_deltas)
         if usage:
-            yield Counted(self.request.id, self.num_tokens(usage, "prompt_tokens"))
+            reported = self._reported(usage)
+            yield Counted(self.request.id, reported.num_prompt_tokens, reported)
             # The provider counts all choices together. The first one carries the total, so that the sum is right.
-            counts = [self.num_tokens(usage, "completion_tokens")] + [0] * (len(counts) - 1)
-            num_cached = self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens")
+            counts = [reported.num_completion_tokens] + [0] * (len(counts) - 1)
+            num_cached = reported.num_cached_tokens
         for index, reason in sorted(self._reasons.items()):
             yield Delta(
                 id=self.request.id,
@@ -145,6 +156,17 @@ class OpenAIFormat(RequestFormat):
                 num_output_tokens=counts[index],
                 num_cached_tokens=num_cached if index == 0 else 0,
             )
+
+    def _reported(self, usage: dict[str, Any]) -> ReportedUsage:
+        num_tokens = self.num_tokens(usage, "completion_tokens")
+        num_thought = self.num_tokens(usage.get("completion_tokens_details") or {}, "reasoning_tokens")
+        return ReportedUsage(
+            num_prompt_tokens=self.num_tokens(usage, "prompt_tokens"),
+            num_cached_tokens=self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens"),
+            num_completion_tokens=num_tokens,
+            num_visible_tokens=max(0, num_tokens - num_thought),
+            cost_nanos=self.cost_nanos(usage.get("cost")),
+        )
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:

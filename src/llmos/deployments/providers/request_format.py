@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
 
 from llmos.core.errors import BadRequest, ProviderFailed
+from llmos.core.money import NANOS
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Event, Generate, SamplingParams
 
@@ -14,6 +16,10 @@ _DEFAULTS = SamplingParams()
 
 MAX_TOKENS = 2**40
 """A larger count in a provider's usage is an error of the provider."""
+
+
+MAX_COST = 10**6
+"""A larger cost of one request is an error of the provider."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -87,6 +93,13 @@ class RequestFormat(ABC):
         if not (isinstance(num, int) and 0 <= num <= MAX_TOKENS):
             raise ValueError(name)
         return num
+
+    @staticmethod
+    def cost_nanos(cost: object) -> int | None:
+        """Return the billionths of a cost that the provider names, as OpenRouter does; None for anything else."""
+        if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost <= MAX_COST:
+            return None
+        return round(Decimal(repr(cost)) * NANOS)
 
     def ended_early(self) -> ProviderFailed:
         return ProviderFailed(

@@ -140,6 +140,8 @@ class Answer:
             if isinstance(event, Counted):  # A provider reports the prompt's length at its end.
                 self.num_prompt_tokens_of[prompt_index] = event.num_prompt_tokens
                 self.attempt.num_prompt_tokens = self.num_prompt_tokens
+                if self.attempt.remote is not None and event.reported is not None:
+                    self.attempt.remote.reported.append(event.reported)
                 continue
             if isinstance(event, Rated):
                 self._prompt_scores[prompt_index] = event
@@ -150,8 +152,10 @@ class Answer:
                 faults = checker.push(delta)
                 self.warn(delta.index, faults)
                 self.attempt.num_warnings += len(faults)
-            yield delta
             num_running -= event.finish_reason is not None
+            if not num_running and self.attempt.remote is not None:
+                self.attempt.remote.is_complete = True
+            yield delta
         if num_running:
             raise ReplicaFailed("The model's process stopped sending before the answer was complete. Try again.")
 
@@ -170,6 +174,8 @@ class Answer:
         attempt.num_cached_tokens += delta.num_cached_tokens
         attempt.queued_seconds = max(attempt.queued_seconds, delta.queued_micros / 1e6)
         attempt.last_token_at = now
+        if attempt.remote is not None:
+            attempt.remote.count(delta)
         if attempt.first_token_at is None:
             attempt.first_token_at = now
         self.num_completion_tokens_of[index] = delta.num_output_tokens

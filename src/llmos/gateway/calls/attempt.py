@@ -11,6 +11,7 @@ import msgspec
 
 from llmos.core.errors import LLMOSError, Unavailable
 from llmos.deployments.backend import Backend
+from llmos.deployments.targets import remote_name
 from llmos.engine.messages import (
     BACKGROUND_PRIORITY,
     Event,
@@ -30,6 +31,7 @@ from llmos.gateway.calls.closing import Streams
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.limits_hold import estimated_tokens
 from llmos.gateway.calls.merging import merge
+from llmos.gateway.calls.purchases import RemoteUse
 from llmos.gateway.calls.rating import RateCall, Ratings, check_lengths
 from llmos.gateway.calls.record import Attempt, Record, Recorder
 from llmos.gateway.calls.resolve import Resolution
@@ -170,6 +172,8 @@ class Attempts:
             await backend.check_rates()
         requests = self._requests(call, record.id, backend)
         attempt.sampling, attempt.given = requests[0].sampling, call.sampling.given
+        if remote_name(backend.served.ref) is not None:
+            attempt.remote = RemoteUse.of(call, requests[0].sampling.max_tokens)
         cache = self._cache if resolution.route is not None and resolution.route.cache else None
         key = None if cache is None or record.shadow_of is not None else cache_key(requests, backend)
         if cache is not None and key is not None:

@@ -22,6 +22,7 @@ from llmos.billing.worst_cases import WorstCase
 from llmos.core.errors import LLMOSError
 from llmos.core.handover import Handover
 from llmos.engine.messages import Delta
+from llmos.gateway.calls import worst_cases
 from llmos.gateway.calls.attempt import Attempts
 from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.ledger_stages import draft_of, replica_micros, stored_text
@@ -122,7 +123,7 @@ class BudgetStages:
                     _stop(record, grant.shortened_by, delta.index)
             limit = _used_up(record, grant) if lengths else None
             if limit is not None:
-                _stop(record, limit, min(lengths))
+                _stop(record, limit, min(lengths), is_unbounded=_is_unbounded(record, grant))
             yield delta
             if limit is not None:
                 for index, length in lengths.items():
@@ -179,13 +180,24 @@ def _used_up(record: Record, grant: Grant) -> Limit | None:
     return None
 
 
-def _stop(record: Record, limit: Limit, index: int) -> None:
+def _is_unbounded(record: Record, grant: Grant) -> bool:
+    """Return whether an answer is longer than was reserved because nobody knew how long it can be."""
+    attempt = record.attempts[-1]
+    has_limit = attempt.sampling is not None and attempt.sampling.max_tokens is not None
+    return attempt.remote is not None and grant.shortened_by is None and not has_limit
+
+
+def _stop(record: Record, limit: Limit, index: int, *, is_unbounded: bool = False) -> None:
     """Record that a limit has ended the answer, and warn the caller, once, with a choice that ends."""
     if record.stopped_by is not None or record.warn is None:
         return
     record.stopped_by = limit
-    message = (
-        f"The answer ends early: the {limit.kind} {limit.name} for {limit.scope.title()}"
-        f" ({limit.format(limit.amount)} {limit.per}) pays for no more."
-    )
+    whose = f"the {limit.kind} {limit.name} for {limit.scope.title()} ({limit.format(limit.amount)} {limit.per})"
+    message = f"The answer ends early: {whose} pays for no more."
+    if is_unbounded:
+        message = (
+            f"The answer ends early: it isn't known how long answers of {record.attempts[-1].version} can be, so"
+            f" {worst_cases.UNKNOWN_OUTPUT_TOKENS:,} tokens of it were held against {whose}. Send `max_tokens` for a"
+            " longer one."
+        )
     record.warn(index, [CallWarning(code="budget_exceeded", message=message)])

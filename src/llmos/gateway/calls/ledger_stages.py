@@ -10,13 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic
 
+import msgspec
+
 from llmos.billing.entries import Entry, Outcome
 from llmos.billing.ledger_writer import LedgerWriter
 from llmos.billing.reservation_writer import ReservationWriter
 from llmos.core.errors import Unavailable
 from llmos.core.handover import Handover
 from llmos.engine.messages import Delta
-from llmos.gateway.calls.record import Attempt, Metered, Record
+from llmos.gateway.calls.purchases import purchase_of
+from llmos.gateway.calls.record import Attempt, Metered, Record, Sink
 from llmos.gateway.calls.stages import C
 
 _log = logging.getLogger(__name__)
@@ -87,10 +90,11 @@ class LedgerStages:
         """Hand the call's entries to the writer, once. None for the second time."""
         if record.metered is not None:
             return None
-        entries = list(entries_of(record))
+        entries, uncharged = list(entries_of(record)), list(purchases_of(record))
         if record.is_reserved and self._reservations is not None:
             self._reservations.end(record.id, is_charged=bool(entries))
-        record.metered = Metered(entries, self._writer.add(entries) if entries else None)
+        stored = self._writer.add([*entries, *uncharged]) if entries or uncharged else None
+        record.metered = Metered(entries, stored if entries else None)
         return record.metered
 
 
@@ -137,6 +141,33 @@ def entries_of(record: Record) -> Iterator[Entry]:
         yield _entry(record, line, attempt, outcome)
 
 
+def purchases_of(record: Record) -> Iterator[Entry]:
+    """Yield what a provider asks for and nobody is charged for: attempts that failed, and shadows.
+
+    A call with a key of its own is made again, under the same id, so what it has asked for until then isn't known.
+    """
+    if record.application is not None or (record.caller.call_key and record.shadow_of is None):
+        return
+    for line, attempt in enumerate(record.attempts):
+        if record.shadow_of is None and _outcome(record, attempt) is not None:
+            continue
+        outcome: Outcome = "cancelled" if attempt.outcome == "cancelled" else "failed"
+        entry = _entry(record, line, attempt, "shadow" if record.shadow_of is not None else outcome)
+        if entry.purchase is not None:
+            yield msgspec.structs.replace(entry, is_charged=False)
+
+
+class ShadowPurchases(Sink):
+    """Enters what providers ask for shadows."""
+
+    def __init__(self, writer: LedgerWriter) -> None:
+        self._writer = writer
+
+    def on_closed(self, record: Record) -> None:
+        if record.shadow_of is not None and (entries := [*purchases_of(record)]):
+            self._writer.add(entries)
+
+
 def _entry(record: Record, line: int, attempt: Attempt, outcome: Outcome) -> Entry:
     return Entry(
         call_id=record.id,
@@ -154,6 +185,7 @@ def _entry(record: Record, line: int, attempt: Attempt, outcome: Outcome) -> Ent
         outcome=outcome,
         is_background=record.caller.is_background,
         replica_micros=replica_micros(attempt),
+        purchase=purchase_of(attempt),
         **_tokens(record, attempt),
     )
 

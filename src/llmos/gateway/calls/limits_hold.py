@@ -215,13 +215,13 @@ def estimated_tokens(call: ModelCall) -> int:
     if isinstance(call, EmbedCall):
         return sum(map(_estimated_tokens_of, call.inputs))
     if isinstance(call, RateCall):
-        return _estimated_prompt_tokens([call.prompt]) + sum(map(_estimated_tokens_of, call.continuations))
+        return estimated_prompt_tokens([call.prompt]) + sum(map(_estimated_tokens_of, call.continuations))
     if not isinstance(call, Call):
         return 1
-    return _estimated_prompt_tokens(call.prompts) + (call.sampling.params.max_tokens or 0) * call.num_choices
+    return estimated_prompt_tokens(call.prompts) + (call.sampling.params.max_tokens or 0) * call.num_choices
 
 
-def _estimated_prompt_tokens(prompts: Sequence[Prompt]) -> int:
+def estimated_prompt_tokens(prompts: Sequence[Prompt]) -> int:
     num_bytes = num_tokens = 0
     for prompt in prompts:
         if prompt.tokens is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llmos.billing.reservations import Grant
     from llmos.gateway.calls.embedding import Embeddings
     from llmos.gateway.calls.output import Output
+    from llmos.gateway.calls.purchases import RemoteUse
     from llmos.gateway.calls.rating import Ratings
     from llmos.gateway.calls.resolve import Resolution
     from llmos.gateway.calls.tool_calls import CallWarning
@@ -112,6 +113,8 @@ class Attempt:
     num_vectors: int = 0
     num_warnings: int = 0
     """The tool calls whose arguments don't follow their schema."""
+    remote: "RemoteUse | None" = None
+    """What is known of the use of a provider's model; None for a model of this installation."""
     is_from_cache: bool | None = None
     """Whether the answer comes out of the response cache, where nothing is computed; None if it wasn't asked."""
     charge: Charge | None = None

@@ -38,14 +38,14 @@ def worst_case(call: ModelCall, record: Record, num_prompt_tokens: int | None = 
         return _case("embed", record, versions, _num_embedded(call))
     if isinstance(call, RateCall):
         texts = sum(_bound(each) + TEXT_TOKENS for each in call.continuations)
-        prompt = _prompt_bound(call, [call.prompt]) if num_prompt_tokens is None else num_prompt_tokens
+        prompt = prompt_bound(call, [call.prompt]) if num_prompt_tokens is None else num_prompt_tokens
         return _case("rate", record, versions, prompt + texts)
     assert isinstance(call, Call), "calls generate, embed or rate"
     return WorstCase(
         operation="generate",
         route=record.route or "",
         versions=versions,
-        input_tokens=_prompt_bound(call, call.prompts) if num_prompt_tokens is None else num_prompt_tokens,
+        input_tokens=prompt_bound(call, call.prompts) if num_prompt_tokens is None else num_prompt_tokens,
         num_outputs=call.num_choices,
         output_tokens=_output_bound(call, resolution),
     )
@@ -76,7 +76,8 @@ def _output_bound(call: Call, resolution: Resolution) -> int:
     return max(bounds, default=call.sampling.params.max_tokens or 0)
 
 
-def _prompt_bound(call: PromptedCall, prompts: Sequence[Prompt]) -> int:
+def prompt_bound(call: PromptedCall, prompts: Sequence[Prompt]) -> int:
+    """Return a number of tokens that prompts don't exceed."""
     definitions = 0 if call.tools is None else _TOOLS_FACTOR * _json_bound(call.tools.functions)
     options = _json_bound(call.template_options) if call.template_options else 0
     return sum(_bound_of(prompt) + definitions + options for prompt in prompts)

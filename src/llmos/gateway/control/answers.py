@@ -120,6 +120,7 @@ def answer_reader(services: Services) -> AnswerReader:
     return AnswerReader(
         answers=services.data.answers,
         ledger=services.billing.ledger,
+        provider_costs=services.billing.provider_costs,
         receipts=services.receipts,
         responses=services.data.responses,
         signing_key=services.signing_key,

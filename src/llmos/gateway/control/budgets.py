@@ -67,10 +67,12 @@ def budgets_of(request: Request) -> Budgets:
 )
 @requires(Permission.BUDGETS_WRITE, "budget.set")
 async def set_budget(request: Request, budget: str) -> Response:
-    """Adds it, or changes it. What was used in the period counts; `total` counts from now on."""
+    """Adds it, or changes it. What was used in the period counts; `total` counts from now on. Owners of a project set
+    budgets for its own calls, and change those that they have set."""
     body = await parse_body(request, BudgetRequest)
     settings = BudgetSettings(**msgspec.structs.asdict(body))
-    change = partial(budgets_of(request).set, budget, settings, actor=caller_of(request).actor)
+    caller = caller_of(request)
+    change = partial(budgets_of(request).set, budget, settings, actor=caller.actor, project=caller.only_project)
     return json_response(await asyncio.to_thread(change))
 
 
@@ -100,6 +102,7 @@ async def get_budget(request: Request, budget: str) -> Response:
 @router.delete("/{budget}", summary="Remove a budget", status_code=204, responses={204: {"description": "Removed"}})
 @requires(Permission.BUDGETS_WRITE, "budget.remove")
 async def remove_budget(request: Request, budget: str) -> Response:
-    """Remove a budget. What was used stays in the ledger."""
-    await asyncio.to_thread(budgets_of(request).remove, budget)
+    """Remove a budget. What was used stays in the ledger. Owners of a project remove those that they have set."""
+    remove = partial(budgets_of(request).remove, budget, project=caller_of(request).only_project)
+    await asyncio.to_thread(remove)
     return Response(status_code=204)

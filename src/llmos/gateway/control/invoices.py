@@ -20,11 +20,11 @@ from llmos.core.errors import NotFound
 from llmos.core.invoice_csv import entry_lines
 from llmos.core.schemas.invoices import (
     InvoiceDescription,
-    InvoiceEntry,
     InvoiceSettings,
     InvoiceSummary,
     InvoiceVerification,
 )
+from llmos.core.schemas.ledger import LedgerEntryDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.accepting import accepted_format
 from llmos.gateway.http.permissions import requires
@@ -240,5 +240,5 @@ async def _invoice_response(request: Request, invoice: InvoiceDescription, asked
     return reply
 
 
-def _json_lines(entries: Iterable[InvoiceEntry]) -> Iterator[str]:
+def _json_lines(entries: Iterable[LedgerEntryDescription]) -> Iterator[str]:
     return (msgspec.json.encode(entry).decode() + "\n" for entry in entries)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from llmos.billing.price_books import PriceBooks, example
+from llmos.core.errors import PermissionDenied
 from llmos.core.schemas.prices import PriceBookDescription, PriceExample
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -41,6 +42,10 @@ class ExampleRequest(RequestObject, kw_only=True):
     version: Name = ""
     """The version that answers, such as smollm2@1."""
     route: Name = ""
+    project: Name = ""
+    """By the prices of the plan that this one has. For keys of a project, by default that one."""
+    plan: Name = ""
+    """By the prices of this plan, whoever has it."""
     calls: Count = 1
     input: Count = 0
     cached_input: Count = 0
@@ -86,9 +91,25 @@ async def list_prices(request: Request) -> Response:
 @requires(Permission.PRICES_READ)
 async def try_prices(request: Request) -> Response:
     """By the prices that apply now. Nothing is charged."""
-    body = await parse_body(request, ExampleRequest)
-    entry = example(**msgspec.structs.asdict(body))
-    return json_response(await asyncio.to_thread(price_books_of(request).try_out, entry))
+    body, services, own = (
+        await parse_body(request, ExampleRequest),
+        services_of(request),
+        caller_of(request).only_project,
+    )
+    facts = msgspec.structs.asdict(body)
+    plan = facts.pop("plan")
+    if own is not None and body.project not in ("", own):
+        raise PermissionDenied(f"Keys of the project {own} see its prices only. Leave `project` out.")
+    facts["project"] = body.project or own or ""
+
+    def try_out() -> PriceExample:
+        if facts["project"]:
+            services.projects.get(facts["project"])
+        if plan:
+            services.billing.plans.get(plan, project=own)
+        return services.billing.price_books.try_out(example(**facts), plan=plan)
+
+    return json_response(await asyncio.to_thread(try_out))
 
 
 @router.get("/{version}", summary="Describe a version of the prices", responses=openapi.answers(PriceBookDescription))

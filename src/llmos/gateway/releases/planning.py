@@ -169,7 +169,8 @@ def _cost(rooms: Rooms, before: AppManifest, manifest: AppManifest, versions: Se
     used = next((row for row in report.data if row.value == manifest.name), None)
     if used is None or not used.num_calls:
         return None
-    priced = rooms.price_books.try_out(_entry(used, manifest.model, versions[0] if versions else manifest.model))
+    entry = _entry(used, manifest.model, versions[0] if versions else manifest.model)
+    priced = rooms.price_books.try_out(msgspec.structs.replace(entry, project=rooms.apps.project))
     was = ", ".join(f"{amount} {currency}" for currency, amount in used.costs.items()) or "nothing"
     now = "nothing, as no price applies" if priced.cost is None else f"{priced.cost} {priced.currency}"
     return CostOutlook(

@@ -1,0 +1,1 @@
+"""Purchases: what calls cost this installation at providers, compared with what the providers say."""
