@@ -136,7 +136,7 @@ def _read_target(target: str, fields: Any) -> Prices:
 
 
 def read_target_prices(
-    fields: Any, param: str, *, keys: Sequence[str] = _KEYS, kinds: Sequence[str] = tuple(TOKENS)
+    fields: Any, param: str, *, keys: tuple[str, ...] = _KEYS, kinds: tuple[str, ...] = tuple(TOKENS)
 ) -> Prices:
     """Return the prices for one target. `keys`, `kinds`: what it may have. Raises BadRequest."""
     if not isinstance(fields, dict):

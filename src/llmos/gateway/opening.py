@@ -164,6 +164,7 @@ def _watch(services: Services) -> None:
         services.data.batches.by_status,
     )
     services.metrics.watch_exporters(ExporterLags(services.registry.database).read)
+    services.metrics.watch_providers(services.billing.provider_costs.totals)
 
 
 def _open_log(settings: Settings) -> Log:
