@@ -148,6 +148,7 @@ async def test_a_shadow_costs_at_its_provider(
     assert (call.outcome, call.is_charged, call.cost) == ("shadow", False, "0.0029")
 
 
+@pytest.mark.usefixtures("http")  # It closes the connections to providers.
 async def test_a_caller_who_hangs_up_costs_an_estimate(
     app: FastAPI, services: Services, pool: FakePool, served: str
 ) -> None:
