@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 _COMMANDS = re.compile(r'<pre id="[a-z-]*code-command">(.*?)</pre>', re.DOTALL)
 
 
+@pytest.mark.process
 async def test_commands_are_ones_that_there_are(ann: httpx.AsyncClient) -> None:
     paths = [page.root + path for page in PAGES for method, path, _ in page.handlers if method == "GET"]
     found: set[str] = set()

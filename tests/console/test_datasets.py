@@ -77,6 +77,7 @@ async def test_rows_come_in_parts_and_any_row_has_an_address(ann: httpx.AsyncCli
     assert (await ann.get("/console/datasets/talks@1?row=99999999")).status_code == 200
 
 
+@pytest.mark.process
 async def test_a_query_shows_its_table_or_what_is_wrong(ann: httpx.AsyncClient) -> None:
     sql = "select count(*) as n, '<b>' as mark from rows"
     html = (await ann.get("/console/datasets/talks@1/query", params={"sql": sql})).text

@@ -61,6 +61,7 @@ class Links(HTMLParser):
             self.forbidden.append(tag)
 
 
+@pytest.mark.process
 async def test_every_page_reads_without_scripts_and_links_to_what_there_is(ann: httpx.AsyncClient) -> None:
     known, forms = set(), set()
     for path in READABLE:

@@ -121,6 +121,7 @@ async def test_the_log_of_a_version_is_on_the_page_of_its_deployment(
     assert "llmos logs --follow --version smollm2@1" in page
 
 
+@pytest.mark.process
 async def test_the_doctor_says_what_to_mend_first(ann: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (await ann.get("/console/settings/doctor")).text
     assert "keys/master" in page

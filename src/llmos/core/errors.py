@@ -17,6 +17,7 @@ LLMOSError                        500 internal_error
 ├── RequestTimeout                408 request_timeout
 ├── Conflict                      409 conflict
 │   ├── InsufficientMemory        409 insufficient_memory
+│   ├── NewerVersion              409 newer_version
 │   └── RunConflict               409 run_conflict
 ├── TooLarge                      413 request_too_large
 ├── UriTooLong                    414 uri_too_long
@@ -143,6 +144,12 @@ class InsufficientMemory(Conflict):
     """A model, or what was asked of it, doesn't fit into this machine's memory. Trying again doesn't help."""
 
     code = "insufficient_memory"
+
+
+class NewerVersion(Conflict):
+    """Another version was made while this one was written. Whoever builds on the newest one begins again."""
+
+    code = "newer_version"
 
 
 class RunConflict(Conflict):

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from llmos.core.errors import BadRequest, Conflict
+from llmos.core.errors import BadRequest, Conflict, NewerVersion
 from llmos.data.datasets.appending import append_rows
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.rows import Row, make_row
-from llmos.data.datasets.versions import DatasetVersion, NewerVersion
+from llmos.data.datasets.versions import DatasetVersion
 
 ROWS = [make_row("text", {"text": text}, origin=f"answer-{text}") for text in ("one", "two", "three")]
 

@@ -85,6 +85,7 @@ def crossings(monkeypatch: pytest.MonkeyPatch, services: Services, pool: FakePoo
     return inside
 
 
+@pytest.mark.process
 async def test_every_route_that_runs_a_model_crosses_the_pipeline(
     app: FastAPI, http: httpx.AsyncClient, pool: FakePool, crossings: list[str]
 ) -> None:

@@ -25,6 +25,7 @@ async def put(http: AsyncClient, content: bytes, first: int, end: int) -> int:
     return received
 
 
+@pytest.mark.process
 async def test_parts_become_a_version_and_the_upload_is_gone(http: AsyncClient, gguf: bytes) -> None:
     half = len(gguf) // 2
     assert await put(http, gguf, 0, half) == half
@@ -37,6 +38,7 @@ async def test_parts_become_a_version_and_the_upload_is_gone(http: AsyncClient, 
     assert (await http.get(f"/llmos/v1/model-uploads/{digest_of(gguf)}")).json()["received_bytes"] == 0
 
 
+@pytest.mark.process
 async def test_what_did_not_arrive_or_is_no_model_says_so(http: AsyncClient, gguf: bytes) -> None:
     files = [{"name": "lost.gguf", "digest": digest_of(b"lost")}]
     job = await run_job(http, "model_import", name="lost", files=files)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock
 
-from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.errors import BadRequest, Conflict, NewerVersion, NotFound
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.datasets.rows import Row
-from llmos.data.datasets.versions import DatasetVersion, NewerVersion
+from llmos.data.datasets.versions import DatasetVersion
 
 _locks: defaultdict[tuple[str, str], Lock] = defaultdict(Lock)
 """One for each dataset that this process appends to, so that nobody's rows are lost between reading and writing.

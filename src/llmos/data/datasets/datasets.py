@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from llmos.core.actions import describe_action
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import Conflict, StoreFailed
+from llmos.core.errors import Conflict, NewerVersion, StoreFailed
 from llmos.core.names import check_name, parse_reference
 from llmos.core.store.blobs_in_use import collect
 from llmos.core.store.store import Store
@@ -29,7 +29,7 @@ from llmos.data.datasets.manifest import Manifest
 from llmos.data.datasets.rows import Row
 from llmos.data.datasets.segments import Change
 from llmos.data.datasets.tables import DATASETS, DatasetSegmentRow, DatasetVersionRow
-from llmos.data.datasets.versions import DatasetVersion, NewerVersion, Segment, version_of
+from llmos.data.datasets.versions import DatasetVersion, Segment, version_of
 from llmos.data.datasets.writer import Draft, VersionWriter, WrittenSegment
 
 _PUBLISHING_THREADS = 4

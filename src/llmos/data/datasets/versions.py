@@ -5,14 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from llmos.core.errors import Conflict
 from llmos.data.datasets.contents import Kind
 from llmos.data.datasets.manifest import Manifest
 from llmos.data.datasets.tables import DatasetSegmentRow, DatasetVersionRow
-
-
-class NewerVersion(Conflict):
-    """Another version was made while this one was written. Whoever builds on the newest one begins again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
