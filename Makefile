@@ -3,6 +3,7 @@
 # check  lint, types, import contract       test  the tests
 # test-fast  the tests that need no torch, process or database server
 # wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
+# java   the Java client's jar, its sources and its documentation, in dist/; a JDK is all that it needs
 # audit  licences, a bill of materials and known vulnerabilities of what a release needs
 # fuzz   a search for inputs that break the readers of files and messages; make fuzz FUZZ_SECONDS=600
 # sanitize  tests of the native code, in a build that stops at a wrong address or undefined behaviour
@@ -16,7 +17,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check types types-elsewhere lint test test-fast wheel audit fuzz sanitize bench bench-peers clean
+.PHONY: setup serve check types types-elsewhere lint test test-fast wheel java audit fuzz sanitize bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -101,6 +102,10 @@ wheel: $(VENV)/.environment
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist packaging/client
 	@ls dist
+
+java:
+	@sh sdk/java/build.sh dist
+	@ls dist/llmos-*
 
 audit: $(VENV)/.audit
 	@$(BIN)/python scripts/audit.py

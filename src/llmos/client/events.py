@@ -15,14 +15,16 @@ class EventDecoder:
     def __init__(self) -> None:
         self._pending = b""
         self._data: list[bytes] = []
+        self._is_behind_return = False
 
     def feed(self, chunk: bytes) -> list[str]:
         """Return the data of the events that `chunk` completes. A comment or an event without data gives nothing."""
-        buffer = self._pending + chunk
-        # A CR at the end may be the first half of a CRLF: keep it until the next chunk.
-        held_back = b"\r" if buffer.endswith(b"\r") else b""
-        *lines, rest = _LINE_END.split(buffer[: len(buffer) - len(held_back)])
-        self._pending = rest + held_back
+        if not chunk:
+            return []
+        # A CR ends its line at once: the server may send nothing behind it. It may have been the first half of a CRLF.
+        rest = chunk[1:] if self._is_behind_return and chunk.startswith(b"\n") else chunk
+        self._is_behind_return = chunk.endswith(b"\r")
+        *lines, self._pending = _LINE_END.split(self._pending + rest)
         return [data for line in lines if (data := self._take(line)) is not None]
 
     def _take(self, line: bytes) -> str | None:

@@ -1,0 +1,11 @@
+package ai.llmos.internal;
+
+/** Where the values of a stream come from. */
+public interface Source<T> extends AutoCloseable {
+    /** Returns the next value, or null at the end. */
+    T next();
+
+    /** May be called by any thread, and again. */
+    @Override
+    void close();
+}

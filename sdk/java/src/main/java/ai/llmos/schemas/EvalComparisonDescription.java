@@ -1,0 +1,30 @@
+// Made by sdk/java/generator/generate.py. Don't edit.
+package ai.llmos.schemas;
+
+import ai.llmos.json.Default;
+import ai.llmos.json.Lenient;
+import ai.llmos.json.Nullable;
+
+/**
+ * Two models on the same cases.
+ *
+ * @param verdict The verdict on the first.
+ * @param pValue The exact McNemar test.
+ * @param numNeeded The number of cases that would decide an undecided comparison if further ones went as these did.
+ */
+@Lenient
+public record EvalComparisonDescription(
+        String first,
+        String second,
+        @Default("\"undecided\"") String verdict,
+        @Default("0.05") double notWorseBy,
+        double difference,
+        @Default("-1.0") double low,
+        @Default("1.0") double high,
+        @Default("1.0") double pValue,
+        long both,
+        long onlyFirst,
+        long onlySecond,
+        long neither,
+        @Nullable Long numNeeded,
+        String sentence) {}

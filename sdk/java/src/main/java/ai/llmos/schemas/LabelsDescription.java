@@ -1,0 +1,16 @@
+// Made by sdk/java/generator/generate.py. Don't edit.
+package ai.llmos.schemas;
+
+import ai.llmos.json.Lenient;
+import ai.llmos.json.Nullable;
+import java.util.Map;
+
+/**
+ * The JSON object LabelsDescription.
+ *
+ * @param tags A tag without a value has an empty one.
+ */
+@Lenient
+public record LabelsDescription(
+        @Nullable String description,
+        Map<String, String> tags) {}

@@ -1,0 +1,23 @@
+// Made by sdk/java/generator/generate.py. Don't edit.
+package ai.llmos.schemas;
+
+import ai.llmos.json.Lenient;
+import ai.llmos.json.Nullable;
+import ai.llmos.json.Required;
+import java.util.Map;
+
+/**
+ * The JSON object LikelihoodUsage.
+ *
+ * @param promptTokens The tokens of the prompt, once, and of all continuations.
+ * @param computedTokens Those that went through the model. Behind the last token of a continuation nothing is scored, so that it isn't computed; continuations with a common beginning share it.
+ * @param cost What it costs, as a decimal. Absent where no price applies.
+ */
+@Lenient
+public record LikelihoodUsage(
+        @Required long promptTokens,
+        @Required long totalTokens,
+        @Required Map<String, Object> promptTokensDetails,
+        @Required long computedTokens,
+        @Nullable String cost,
+        @Nullable String currency) {}

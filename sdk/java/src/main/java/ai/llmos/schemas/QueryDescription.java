@@ -1,0 +1,16 @@
+// Made by sdk/java/generator/generate.py. Don't edit.
+package ai.llmos.schemas;
+
+import ai.llmos.json.Lenient;
+import java.util.List;
+
+/**
+ * The JSON object QueryDescription.
+ *
+ * @param isCut There are more rows than were asked for.
+ */
+@Lenient
+public record QueryDescription(
+        List<String> columns,
+        List<List<Object>> rows,
+        boolean isCut) {}

@@ -1,0 +1,27 @@
+// Made by sdk/java/generator/generate.py. Don't edit.
+package ai.llmos.schemas;
+
+import ai.llmos.json.Default;
+import ai.llmos.json.Lenient;
+import ai.llmos.json.Nullable;
+import java.util.List;
+
+/**
+ * The answer of a search.
+ *
+ * @param mode The mode of this search.
+ * @param answerable Whether the Version has an answer, by its threshold; null: it has no threshold.
+ * @param measure What is compared with the threshold.
+ * @param evaluated The Version whose evaluation set the threshold: this one, or one before it with the same embedding model.
+ * @param notes What the search couldn't take into account, in sentences.
+ */
+@Lenient
+public record SearchDescription(
+        String version,
+        @Default("\"hybrid\"") String mode,
+        List<SearchHit> hits,
+        @Nullable Boolean answerable,
+        @Nullable Double threshold,
+        @Nullable Double measure,
+        @Nullable String evaluated,
+        List<String> notes) {}
