@@ -17,9 +17,9 @@ TEMPLATE = (
 )
 
 
-def make_tiny_home(home: Path, scratch: Path) -> None:
+def make_tiny_home(home: Path, scratch: Path, context_length: int = 512) -> None:
     """Make the home, with files of models in `scratch`."""
-    chat = write_folder(scratch / "chat", config={"max_position_embeddings": 512})
+    chat = write_folder(scratch / "chat", config={"max_position_embeddings": context_length})
     options = json.loads((chat / "tokenizer_config.json").read_text())
     (chat / "tokenizer_config.json").write_text(json.dumps(options | {"chat_template": TEMPLATE}))
     encoder = make_tiny_encoder("bert", scratch / "encoder").folder

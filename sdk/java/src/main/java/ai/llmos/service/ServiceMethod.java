@@ -3,6 +3,8 @@ package ai.llmos.service;
 import ai.llmos.EventStream;
 import ai.llmos.json.Json;
 import ai.llmos.json.Name;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
 import java.lang.reflect.AccessibleObject;
 import java.lang.reflect.InaccessibleObjectException;
 import java.lang.reflect.InvocationHandler;
@@ -141,6 +143,11 @@ final class ServiceMethod {
         default void check(ServiceMethod method) {}
     }
 
+    /** Returns the body of a default method, also where the interface isn't public. */
+    private static MethodHandle defaultOf(Class<?> type, Method method) throws IllegalAccessException {
+        return MethodHandles.privateLookupIn(type, MethodHandles.lookup()).unreflectSpecial(method, type);
+    }
+
     /** Returns an object with an interface, the calls of whose methods go to a runner. Everything is checked here, not at a call. */
     static <T> T proxy(Class<T> type, String shown, Runner runner) {
         if (!type.isInterface()) {
@@ -152,8 +159,6 @@ final class ServiceMethod {
                 var service = new ServiceMethod(method);
                 runner.check(service);
                 methods.put(method, service);
-            } else if (method.isDefault()) {
-                open(method);
             }
         }
         InvocationHandler handler = (proxy, method, arguments) -> {
@@ -164,7 +169,7 @@ final class ServiceMethod {
                 case "toString" -> shown;
                 case "hashCode" -> System.identityHashCode(proxy);
                 case "equals" -> proxy == arguments[0];
-                default -> InvocationHandler.invokeDefault(proxy, method, arguments);
+                default -> defaultOf(type, method).bindTo(proxy).invokeWithArguments(arguments == null ? new Object[0] : arguments);
             };
         };
         return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, handler));

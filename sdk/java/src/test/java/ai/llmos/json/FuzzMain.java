@@ -14,7 +14,7 @@ public final class FuzzMain {
         var in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         var out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         for (var line = in.readLine(); line != null; line = in.readLine()) {
-            out.println(answerTo(HexFormat.of().parseHex(line)));
+            out.print(answerTo(HexFormat.of().parseHex(line)) + "\n");
         }
         out.flush();
     }
