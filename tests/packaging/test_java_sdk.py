@@ -121,7 +121,8 @@ def test_json_is_read_and_written_as_python_does(jar: Path, classes: Path) -> No
     random_ = random.Random(21)
     documents = [made_document(random_) for _ in range(3000)]
     hexes = "\n".join(each.hex() for each in documents) + "\n"
-    answers = java("-cp", class_path(classes, jar), "ai.llmos.json.FuzzMain", input=hexes).removesuffix("\n").split("\n")
+    printed = java("-cp", class_path(classes, jar), "ai.llmos.json.FuzzMain", input=hexes)
+    answers = printed.removesuffix("\n").split("\n")
     assert len(answers) == len(documents)
     for document, answer in zip(documents, answers, strict=True):
         assert in_python(answer.encode()) == in_python(document), document
