@@ -26,6 +26,7 @@ LLMOSError                        500 internal_error
 │   ├── Overloaded                429 overloaded
 │   └── QuotaExceeded             429 quota_exceeded
 ├── AppFailed                     424 app_failed
+│   └── NotRecorded               424 not_recorded
 ├── HeadersTooLarge               431 headers_too_large
 ├── DownloadFailed                502 download_failed
 ├── ReplicaFailed                 502 replica_failed
