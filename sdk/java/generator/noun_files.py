@@ -2,13 +2,17 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import is_typeddict
 
 from nouns import SETTINGS, VERSIONED, Noun
 from schemas import camel, docs_in, imports_of, java_doc, java_type, record_name
+
+from llmos import client
 
 _IMPORTS = {
     "Consumer": "java.util.function.Consumer",
@@ -98,7 +102,17 @@ def operations_of(noun: Noun) -> list[Operation]:
 
 
 def settings_files() -> dict[str, str]:
-    return {name: _settings(name, module) for name, module in SETTINGS.items()}
+    return {name: _settings(name, kind) for name, kind in _settings_in_python().items()}
+
+
+def _settings_in_python() -> dict[str, type]:
+    """Return the class of each settings: the one in the module of llmos.client that defines it."""
+    found = {}
+    for each in pkgutil.iter_modules(client.__path__):
+        if each.name.endswith("_calls"):
+            module = importlib.import_module(f"{client.__name__}.{each.name}")
+            found |= {name: value for name, value in vars(module).items() if is_typeddict(value)}
+    return {name: found[name] for name in SETTINGS}
 
 
 def _has_schema(operation: Operation) -> bool:
@@ -250,8 +264,7 @@ def _fields(parameters: Iterable[Parameter]) -> str:
 # Settings
 
 
-def _settings(name: str, module: str) -> str:
-    kind = getattr(importlib.import_module(module), name)
+def _settings(name: str, kind: type) -> str:
     docs = docs_in(inspect.getsource(kind))
     hints = typing.get_type_hints(kind)
     methods = "\n".join(_setter(name, key, hint, docs.get(key, "")) for key, hint in hints.items())

@@ -202,19 +202,19 @@ NOUNS: tuple[Noun, ...] = (
     ),
 )
 
-SETTINGS: dict[str, str] = {
-    "RouteSettings": "llmos.client.control_calls",
-    "DeploymentSettings": "llmos.client.control_calls",
-    "RolloutSettings": "llmos.client.control_calls",
-    "AnswerFilters": "llmos.client.answer_calls",
-    "FeedbackFields": "llmos.client.feedback_calls",
-    "FeedbackFilters": "llmos.client.feedback_calls",
-    "ImportSettings": "llmos.client.dataset_calls",
-    "AddSettings": "llmos.client.knowledge_calls",
-    "SearchSettings": "llmos.client.knowledge_calls",
-    "RunSettings": "llmos.client.hosting_calls",
-}
-"""The settings that calls take, and the module of the Python client that has them."""
+SETTINGS = (
+    "RouteSettings",
+    "DeploymentSettings",
+    "RolloutSettings",
+    "AnswerFilters",
+    "FeedbackFields",
+    "FeedbackFilters",
+    "ImportSettings",
+    "AddSettings",
+    "SearchSettings",
+    "RunSettings",
+)
+"""The settings that calls take: dictionaries with types in the Python client."""
 
 MORE_SCHEMAS = (
     "ModelDescription",

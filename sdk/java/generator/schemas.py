@@ -27,14 +27,13 @@ _RESERVED = {
 }
 _SIMPLE = {str: "String", int: "Long", float: "Double", bool: "Boolean", datetime.datetime: "Instant"}
 _RENAMED = {("signatures", "KeyDescription"): "TrustedKeyDescription"}
-_DECODED = {
-    "AnswerFeedback", "AppFileDescription", "CachedTokens", "ChangedRowDescription", "ChargeDescription",
-    "DeploymentSpec", "EvalAnswerDescription", "EvalBaselineDescription", "EvalGateDescription", "EvalJudgeDescription",
-    "FeedbackContent", "KeptText", "LeftOut", "LikelyToken", "ModelFile", "PromptLikelihood", "ReceiptDescription",
-    "RejectedAnswer", "ReplicaDescription", "ReplicaLoad", "ReplicaReady", "RunFailure", "ScoredToken",
-    "ShadowEvidence", "StepDescription",
+_NESTED = {
+    "AnswerTimings", "Citation", "EvalComparisonDescription", "EvalResultDescription",
+    "JobFailure", "JobStep", "LikelihoodUsage", "OptionLikelihood", "RouteTarget", "RunResult", "RunUsage", "SearchHit",
+    "Spread", "TargetEvidence",
 }  # fmt: skip
-"""Details that stay decoded JSON, so that the jar stays small: a record takes more than a kilobyte in it."""
+"""Structs within others that have a record. The rest stays decoded JSON, so that the jar stays small: a record takes
+more than a kilobyte in it."""
 _PRIMITIVES = {"Long": "long", "Double": "double", "Boolean": "boolean"}
 _IMPORTS = {
     "List": "java.util.List",
@@ -122,7 +121,7 @@ def java_type(kind: Any) -> str:
         return _SIMPLE[kind]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         name = struct_name(kind)
-        return "Map<String, Object>" if name in _DECODED else _WITH_DETAILS.get(name, name)
+        return name if name in _NESTED else "Map<String, Object>"
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return "String"
@@ -171,7 +170,7 @@ def _inner_structs(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct
 
 
 def _structs_in(hint: Any) -> Iterator[type[msgspec.Struct]]:
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and hint.__name__ not in _DECODED:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and struct_name(hint) in _NESTED:
         yield hint
     for argument in typing.get_args(hint):
         yield from _structs_in(argument)

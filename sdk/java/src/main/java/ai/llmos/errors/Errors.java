@@ -77,11 +77,11 @@ public final class Errors {
             case "not_found", "model_not_found" -> 404;
             case "method_not_allowed" -> 405;
             case "request_timeout" -> 408;
-            case "conflict", "insufficient_memory", "run_conflict" -> 409;
+            case "conflict", "insufficient_memory", "newer_version", "run_conflict" -> 409;
             case "request_too_large" -> 413;
             case "uri_too_long" -> 414;
             case "unsupported_media_type" -> 415;
-            case "app_failed" -> 424;
+            case "app_failed", "not_recorded" -> 424;
             case "rate_limit_exceeded", "overloaded", "quota_exceeded" -> 429;
             case "headers_too_large" -> 431;
             case "download_failed", "replica_failed", "provider_failed" -> 502;

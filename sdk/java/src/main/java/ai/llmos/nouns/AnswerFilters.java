@@ -42,6 +42,12 @@ public final class AnswerFilters extends Settings {
         return this;
     }
 
+    /** The run of an application. */
+    public AnswerFilters run(String value) {
+        put("run", value);
+        return this;
+    }
+
     /** answered, blocked, cached, cancelled, failed or refused. */
     public AnswerFilters outcome(String value) {
         put("outcome", value);
@@ -81,6 +87,12 @@ public final class AnswerFilters extends Settings {
     /** From the acceptance of the call to its end. */
     public AnswerFilters minSeconds(double value) {
         put("min_seconds", value);
+        return this;
+    }
+
+    /** Words that all occur in the kept conversation, of the key's own project. */
+    public AnswerFilters text(String value) {
+        put("text", value);
         return this;
     }
 

@@ -4,6 +4,8 @@ package ai.llmos.schemas;
 import ai.llmos.json.Default;
 import ai.llmos.json.Lenient;
 import ai.llmos.json.Nullable;
+import java.util.List;
+import java.util.Map;
 
 /**
  * Two models on the same cases.
@@ -11,6 +13,7 @@ import ai.llmos.json.Nullable;
  * @param verdict The verdict on the first.
  * @param pValue The exact McNemar test.
  * @param numNeeded The number of cases that would decide an undecided comparison if further ones went as these did.
+ * @param measures How alike their answers are, and how they compare in seconds, tokens and cost.
  */
 @Lenient
 public record EvalComparisonDescription(
@@ -27,4 +30,5 @@ public record EvalComparisonDescription(
         long onlySecond,
         long neither,
         @Nullable Long numNeeded,
-        String sentence) {}
+        String sentence,
+        List<Map<String, Object>> measures) {}

@@ -38,7 +38,7 @@ public record EvalRunDetails(
         @Nullable String actor,
         @Nullable Instant createdAt,
         @Nullable Instant endedAt,
-        List<EvalCaseDescription> cases) {
+        List<Map<String, Object>> cases) {
     /** Returns 0 for passed, 4 for a failed gate, 5 for undecided, and 1 if nothing could be asked. */
     public int exitStatus() {
         return switch (verdict == null ? "" : verdict) {

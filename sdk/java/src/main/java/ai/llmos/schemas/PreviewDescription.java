@@ -3,6 +3,7 @@ package ai.llmos.schemas;
 
 import ai.llmos.json.Lenient;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The result that an import would have.
@@ -16,7 +17,7 @@ public record PreviewDescription(
         String shape,
         String title,
         String kind,
-        List<RowDescription> rows,
+        List<Map<String, Object>> rows,
         List<String> leftOut,
         long numFiles,
         long numBytes,

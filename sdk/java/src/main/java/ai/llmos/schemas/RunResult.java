@@ -27,7 +27,7 @@ public record RunResult(
         String state,
         String text,
         @Nullable Object output,
-        List<Sentence> sentences,
+        List<Map<String, Object>> sentences,
         List<String> notes,
         List<Map<String, Object>> steps,
         RunUsage usage,
