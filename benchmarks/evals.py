@@ -3,7 +3,8 @@
     python benchmarks/evals.py [--cases 1000] [--rounds 3] [--model smollm2] [--promptfoo] [--json]
 
     own      cases of two checks whose answers cost nothing: reading, checking, keeping on the disk, the verdict
-    promptfoo  the same cases by `npx promptfoo eval` with its provider `echo`, without the time of a run of one case
+    promptfoo  the same cases by `promptfoo eval`, of the path or by npx, with its provider `echo`, without the time of
+             a run of one case; in turns with `own`
     engine   the cases on a model of LLMOS_HOME, beside the same requests sent by nothing but a loop, in turns
 
 `own` and `promptfoo` need no model; without --model, `engine` is left out.
@@ -15,6 +16,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -88,7 +90,8 @@ def promptfoo_seconds(num_cases: int, folder: Path) -> tuple[float, float]:
     config = folder / f"{num_cases}.json"
     config.write_text(json.dumps({"prompts": ["{{input}}"], "providers": ["echo"], "tests": tests}))
     quiet = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_CONFIG_DIR": str(folder)}
-    command = ["npx", "--yes", PROMPTFOO, "eval", "-c", str(config), "--no-cache", "--no-table", "--no-progress-bar"]
+    program = [found] if (found := shutil.which("promptfoo")) else ["npx", "--yes", PROMPTFOO]
+    command = [*program, "eval", "-c", str(config), "--no-cache", "--no-table", "--no-progress-bar"]
     began, began_cpu = time.perf_counter(), _children_seconds()
     ran = subprocess.run([*command, "-j", str(NUM_IN_FLIGHT)], env=os.environ | quiet, capture_output=True, text=True)
     if ran.returncode:
@@ -141,15 +144,18 @@ def main() -> None:
     options = parser.parse_args()
     suite = suite_of(options.cases)
     figures: dict[str, Any] = {"cases": options.cases, "load": round(os.getloadavg()[0], 1)}
-    own = [own_seconds(suite) for _ in range(options.rounds)]
-    for name, seconds in zip(("own_ms_a_case", "own_cpu_ms_a_case"), zip(*own, strict=True), strict=True):
-        figures[name] = 1000 * statistics.median(seconds) / options.cases
-    if options.promptfoo:
-        with tempfile.TemporaryDirectory() as folder:
+    own, other = [], list[tuple[float, float]]()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.promptfoo:
             promptfoo_seconds(1, Path(folder))  # Installs it.
-            one, all_ = promptfoo_seconds(1, Path(folder)), promptfoo_seconds(options.cases, Path(folder))
-        for name, few, many in zip(("promptfoo_ms_a_case", "promptfoo_cpu_ms_a_case"), one, all_, strict=True):
-            figures[name] = 1000 * (many - few) / (options.cases - 1)
+        for _ in range(options.rounds):
+            own.append(own_seconds(suite))
+            if options.promptfoo:
+                one, all_ = promptfoo_seconds(1, Path(folder)), promptfoo_seconds(options.cases, Path(folder))
+                other.append((all_[0] - one[0], all_[1] - one[1]))
+    for name, rounds, cases in (("own", own, options.cases), ("promptfoo", other, options.cases - 1)):
+        for unit, seconds in zip(("ms", "cpu_ms"), zip(*rounds, strict=True), strict=False):
+            figures[f"{name}_{unit}_a_case"] = 1000 * statistics.median(seconds) / cases
     if options.model:
         evals, loops = engine_seconds(suite, options.model, options.rounds)
         figures["engine_seconds"] = {"eval": statistics.median(evals), "loop": statistics.median(loops)}

@@ -9,7 +9,11 @@ from fastapi import FastAPI
 from llmos import AsyncClient
 from llmos.core.errors import LLMOSError, ProviderFailed
 from llmos.core.schemas.evals import EvalRunDetails
+from llmos.data.evals import NewEvalRun
+from llmos.evals.suite_reading import parse_suite
+from llmos.gateway.control.evals import begin_run
 from llmos.gateway.services import Services
+from llmos.security.callers import owner
 from llmos.security.keys import NewKey
 from support.scripted import KEY, FakePool
 
@@ -134,3 +138,13 @@ async def test_a_key_of_another_project_sees_no_run(client: AsyncClient, app: Fa
         await other.evals.get(found.id)
     own = await other.evals.run(SUITE, models=["dialogue"])
     assert (own.project, own.verdict) == ("acme", "failed")
+
+
+async def test_the_same_run_that_goes_on_has_one_job(services: Services) -> None:
+    new = NewEvalRun(suite=parse_suite(SUITE, "the suite"), models=["dialogue"], num_repeats=1)
+    first, again = (begin_run(services, owner(), new) for _ in range(2))
+    assert first.job is not None
+    assert (again.id, again.job) == (first.id, first.job)
+    services.jobs.cancel(first.job)
+    continued = begin_run(services, owner(), new)
+    assert (continued.id, continued.job != first.job) == (first.id, True)
