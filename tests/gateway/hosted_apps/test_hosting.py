@@ -64,9 +64,9 @@ def test_a_deployed_application_answers(client: Client, deploy: Deploy) -> None:
 
 def test_answers_know_the_run_that_they_belong_to(client: Client, deploy: Deploy) -> None:
     name = deploy().app
-    run = client.apps.run(name, "ask dialogue hello")
+    run = client.apps.run(name, "ask smollm2 hello")
     answers = client.answers.list(run=run.id).data
-    assert {(each.asked, each.app) for each in answers} == {(f"app:{name}", name), ("dialogue", name)}
+    assert {(each.asked, each.app) for each in answers} == {(f"app:{name}", name), ("smollm2", name)}
     assert client.answers.list(run=client.apps.run(name, "hello").id).data[0].asked == f"app:{name}"
 
 
