@@ -251,6 +251,17 @@ def test_conversations_are_renamed_exported_and_removed_without_scripts(browser:
         expect(page.get_by_text("There are no conversations yet.")).to_be_visible()
 
 
+def test_a_long_answer_is_in_groups_that_change_nothing_of_its_text(ann: Visit) -> None:
+    paragraphs = [f"Paragraph {number}." for number in range(100)]
+    answer_with(ann, *([text("\n\n".join(paragraphs))] * 2))
+    page = ann.open("/chat")
+    say(page, "Write a lot.")
+    shown = page.locator(".message.assistant .text")
+    expect(shown.locator("p")).to_have_text(paragraphs)
+    assert shown.locator(".group").count() > 3
+    assert shown.locator(":scope > *").count() < 50
+
+
 def test_long_lines_and_text_from_right_to_left_stay_in_their_place(ann: Visit) -> None:
     answer_with(ann, text("מילה " * 50 + "\n\n" + "x" * 200_000))
     page = ann.open("/chat")

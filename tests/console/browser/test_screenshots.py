@@ -1,4 +1,4 @@
-"""Screenshots of ten pages for docs/console.md, in both colors. Only on purpose, since fonts differ between machines:
+"""Screenshots of pages for docs/console.md, in both colors. Only on purpose, since fonts differ between machines:
 
 pytest -n 0 tests/console/browser/test_screenshots.py --screenshots take       # write docs/images/console
 pytest -n 0 tests/console/browser/test_screenshots.py --screenshots compare    # fail where a page looks different
@@ -12,8 +12,10 @@ import pytest
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Page, expect
 
+from llmos.client import Client
 from support.chromium import Visit
 from support.doc_pages import DOCS
+from support.hosted_apps import write_echo
 from support.real_server import KEY, Running, ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -33,12 +35,16 @@ PAGES = {
     "route": "/deployments/routes/chat",
     "rollout": "/deployments/rollouts/1",
     "answers": "/answers",
+    "eval": "/evals",
+    "release": "/releases/echo?version=echo@2",
     "usage": "/usage?by=day",
 }
 
 
 @pytest.fixture(scope="module")
-def shown(server: Running, request: pytest.FixtureRequest) -> Iterator[Running]:
+def shown(
+    server: Running, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """The server with something to see on each page."""
     if request.config.getoption("screenshots") is None:
         pytest.skip("Screenshots are taken on purpose: --screenshots take, or compare.")
@@ -51,10 +57,34 @@ def shown(server: Running, request: pytest.FixtureRequest) -> Iterator[Running]:
         messages = [{"role": "user", "content": question}]
         ask(server, "POST", "/v1/chat/completions", {"model": "chat", "messages": messages, "max_tokens": 24})
     ask(server, "POST", "/llmos/v1/rollouts", {"version": "smollm2@1", "route": "chat", "steps": [5, 25, 100]})
+    with Client(server.url, api_key=KEY) as client:
+        _keep_eval(client)
+        folder = tmp_path_factory.mktemp("echo")
+        for version in ("v1", "v2"):
+            client.apps.create(write_echo(folder, version))
+        client.apps.release("echo", 1)
     yield server
+    ask(server, "POST", "/llmos/v1/apps/echo/stop")
     ask(server, "DELETE", "/llmos/v1/routes/chat")
     ask(server, "DELETE", "/llmos/v1/providers/mirror")
     ask(server, "DELETE", "/llmos/v1/deployments/smollm2@1")
+
+
+def _keep_eval(client: Client) -> None:
+    """Run a suite of which the small model passes a part."""
+    capitals = {
+        "France": "Paris",
+        "Spain": "Madrid",
+        "Italy": "Rome",
+        "Japan": "Tokyo",
+        "Peru": "Lima",
+        "Chad": "Ndjamena",
+    }
+    cases = [
+        {"id": country, "input": f"What is the capital of {country}?", "expect": {"contains": city}}
+        for country, city in capitals.items()
+    ]
+    client.evals.run({"name": "capitals", "gates": {"pass_rate": 0.5}, "cases": cases}, models=["smollm2"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -79,6 +109,11 @@ def _prepare(page: Page, name: str) -> None:
         page.get_by_label("Message").fill("Name three colors.")
         page.keyboard.press("Enter")
         expect(page.locator(".message.assistant .facts-line")).to_contain_text("tokens")
+    elif name == "eval":
+        page.get_by_role("table").get_by_role("link", name="eval-").first.click()
+        expect(page.locator("#eval .interval")).to_be_visible()
+    elif name == "release":
+        expect(page.locator(".diff").first).to_be_visible()
     elif name == "rollout":
         expect(page.locator("[aria-current=step]")).to_be_visible()
     elif name == "usage":

@@ -42,6 +42,8 @@ function renderer(element) {
   };
 }
 
+const BLOCKS = 16;
+
 // Writes pieces into an element once a frame. What the parser can't take is shown as it is.
 export class Writer {
   constructor(element, { onWrite = () => {} } = {}) {
@@ -50,6 +52,7 @@ export class Writer {
     this.pending = "";
     this.parser = smd.parser(renderer(element));
     this.frame = 0;
+    this.numGroups = 0;
   }
 
   write(piece) {
@@ -66,11 +69,24 @@ export class Writer {
     try {
       if (this.parser === null) throw new Error("plain");
       smd.parser_write(this.parser, piece);
+      this.#group();
     } catch {
       this.parser = null;
       this.element.append(piece);
     }
     this.onWrite();
+  }
+
+  // Puts blocks that stand into groups, which the browser leaves out of its work while they are out of sight. So the
+  // thousandth paragraph costs what the first one did. The parser holds on to the last blocks only.
+  #group() {
+    const { children } = this.element;
+    while (children.length - this.numGroups > 2 * BLOCKS) {
+      const group = element("div", { className: "group" });
+      this.element.insertBefore(group, children[this.numGroups]);
+      this.numGroups += 1;
+      group.append(...[...children].slice(this.numGroups, this.numGroups + BLOCKS));
+    }
   }
 
   end() {
