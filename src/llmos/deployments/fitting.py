@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from llmos.core.config import Settings
+from llmos.core.hardware import Hardware
 from llmos.core.schemas.fit import FitBytes, FitChoice, FitDescription, FitSpeed
 from llmos.engine.config import EngineConfig
 from llmos.engine.encoder_spec import EncoderSpec, task_of_spec
 from llmos.engine.runner import BLOCK_SIZE
-from llmos.engine.sizing.fit import Fit, MemoryPlanner
+from llmos.engine.sizing.fit import Fit, MemoryPlanner, TensorTypes
 from llmos.engine.sizing.machine import MachineProfile, load_profile
 from llmos.engine.sizing.speed import Speed, SpeedModel
 from llmos.engine.spec import DecoderSpec
@@ -22,6 +23,11 @@ from llmos.models.versions.versions import Version
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 512, 128
 """The lengths that the speed is calculated for, if the context has room for them."""
+
+
+_MAX_KNOWN = 256
+_known: dict[str, TensorTypes] = {}
+"""The descriptions of Versions that were asked about, by their digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Fitting:
         cls, model: ModelToFit, settings: Settings, *, context: int | None = None, streams: int | None = None
     ) -> "Fitting":
         """Raises what MemoryPlanner.fit() raises."""
-        planner = MemoryPlanner.from_files(model.files, EngineConfig.from_options(settings.engine_options))
+        planner = _planner(model.version, model.files, EngineConfig.from_options(settings.engine_options))
         return cls(model, planner, planner.fit(context=context, streams=streams))
 
     @property
@@ -99,7 +105,7 @@ class Fitting:
             if fit.fits:
                 yield _choice("a KV cache of 8 bits", fit, f"LLMOS_KV_DTYPE=int8 llmos fit {name}")
         for other in self._relatives():
-            related = MemoryPlanner.from_files(self.model.registry.files(other), config, planner.hardware)
+            related = _planner(other, self.model.registry.files(other), config, planner.hardware)
             fit = related.at(fitted.context, fitted.streams)
             if fit.fits and fit.need.weights < fitted.need.weights:
                 yield _choice(f"{other.ref}, which is stored", fit, f"llmos serve {other.ref}")
@@ -168,6 +174,21 @@ def stored_model(registry: Registry, version: Version, name: str) -> ModelToFit:
     registry.check_runs(version)
     loadable = registry.loadable(version)
     return ModelToFit(name, registry, loadable.version, loadable.files)
+
+
+def _planner(
+    version: Version | None, files: Mapping[str, Path], config: EngineConfig, hardware: Hardware | None = None
+) -> MemoryPlanner:
+    """Raises what open_checkpoint() raises. The header of a GGUF file has the whole vocabulary, which takes long to
+    read; a Version never changes."""
+    known = None if version is None else _known.get(version.digest)
+    if known is None:
+        known = TensorTypes.read(files)
+        if version is not None:
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            _known[version.digest] = known
+    return MemoryPlanner.from_types(known, config, hardware)
 
 
 def render_streams(fit: Fit) -> str:

@@ -96,6 +96,21 @@ class Fit:
         return f"It doesn't fit: {self.need.arithmetic()}, and {free} are free: {missing} are missing."
 
 
+@dataclass(frozen=True, slots=True)
+class TensorTypes:
+    """What the memory of a model depends on: its architecture, and the type of each tensor."""
+
+    spec: ModelSpec
+    types: Mapping[str, DType]
+
+    @classmethod
+    def read(cls, files: Mapping[str, Path]) -> "TensorTypes":
+        """Read the model's description, but not its weights. Raises what open_checkpoint() raises."""
+        checkpoint = open_checkpoint(files)
+        tensors = checkpoint.tensors
+        return cls(checkpoint.spec, {name: dtype_of(tensors, name) for name in tensors})
+
+
 class MemoryPlanner:
     """Calculates the memory of one model with one configuration on one machine."""
 
@@ -112,6 +127,12 @@ class MemoryPlanner:
     ) -> "MemoryPlanner":
         """Read the model's description, but not its weights. Raises what open_checkpoint() raises."""
         return cls.from_checkpoint(open_checkpoint(files), config, hardware)
+
+    @classmethod
+    def from_types(
+        cls, known: TensorTypes, config: EngineConfig | None = None, hardware: Hardware | None = None
+    ) -> "MemoryPlanner":
+        return cls(known.spec, known.types.__getitem__, config or EngineConfig(), hardware or inspect_hardware())
 
     @classmethod
     def from_checkpoint(
