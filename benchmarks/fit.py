@@ -33,6 +33,8 @@ from rich.console import Console
 from rich.table import Table
 
 from llmos.core.config import load_settings
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import PlacementRequest, ReplicaSettings
 from llmos.deployments.replicas.replica import Replica
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Generate, SamplingParams
@@ -108,8 +110,9 @@ async def serve(
     setting: Setting, files: Mapping[str, Path], config: EngineConfig, repeats: int, vocab_size: int
 ) -> Taken:
     # A first replica packs the weights, which takes memory that a replica that maps them doesn't need.
-    await (await Replica.start(files, config)).drain()
-    replica = await Replica.start(files, config)
+    request = PlacementRequest(files=files, settings=ReplicaSettings(config=config))
+    await (await Replica.start(LocalPlacer(), request)).drain()
+    replica = await Replica.start(LocalPlacer(), request)
     try:
         prefills, decodes = [], []
         await answer(replica, random_prompts(1, 32, 0, vocab_size), 8)

@@ -14,6 +14,8 @@ import pytest
 
 from llmos.core.locks import locked
 from llmos.core.progress import no_progress
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import PlacementRequest, ReplicaSettings
 from llmos.deployments.replicas.replica import Replica
 from llmos.engine import packed_file
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
@@ -235,7 +237,8 @@ def test_two_replicas_of_a_model_share_one_copy_of_its_weights(packed_smollm2):
     files, config = packed_smollm2
 
     async def body():
-        replicas = [await Replica.start(files, config) for _ in range(2)]
+        request = PlacementRequest(files=files, settings=ReplicaSettings(config=config))
+        replicas = [await Replica.start(LocalPlacer(), request) for _ in range(2)]
         try:
             assert all(replica.ready.shares_weights for replica in replicas)
             return [mapped_kilobytes(replica.pid) for replica in replicas]

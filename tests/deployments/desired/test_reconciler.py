@@ -12,7 +12,8 @@ from llmos.core.database import Database
 from llmos.deployments.desired import autoscaling
 from llmos.deployments.desired.deployment import DeploymentSettings
 from llmos.deployments.desired.deployments import Deployments
-from llmos.deployments.desired.reconciler import Reconciler, replica_config
+from llmos.deployments.desired.reconciler import Reconciler, replica_settings
+from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta
@@ -32,7 +33,7 @@ class FakeServer:
     def __init__(self, registry, command, **options):
         self.registry = registry
         self.deployments = Deployments(registry.database, registry)
-        self.pool = Pool(command=command, backoff_seconds=lambda _: 0)
+        self.pool = Pool(placer=LocalPlacer(command), backoff_seconds=lambda _: 0)
         self.reconciler = Reconciler(self.deployments, registry, self.pool, **options)
 
     async def reconcile(self):
@@ -444,14 +445,14 @@ def test_it_scales_up_under_load_to_max_replicas_and_the_history_says_why(run_wi
 def test_replicas_share_the_cores_of_this_machine_unless_threads_is_set(registry, add, settings, threads):
     add("m")
     deployment = Deployments(registry.database, registry).deploy("m", DeploymentSettings(**settings), actor="ada")
-    assert replica_config(deployment, EngineConfig(), 8).threads == threads
+    assert replica_settings(deployment, EngineConfig(), 8).config.threads == threads
 
 
 def test_options_of_a_deployment_override_those_of_the_server(registry, add):
     add("m")
     settings = DeploymentSettings(options={"max_sequences": 2})
     deployment = Deployments(registry.database, registry).deploy("m", settings, actor="ada")
-    config = replica_config(deployment, EngineConfig(max_draft_tokens=0, max_sequences=9), 8)
+    config = replica_settings(deployment, EngineConfig(max_draft_tokens=0, max_sequences=9), 8).config
     assert (config.max_sequences, config.max_draft_tokens) == (2, 0)
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.replicas.pool import Pool
 
 
@@ -13,7 +14,7 @@ def run_with(fake_worker):
 
     def run(test, **options):
         async def body():
-            pool = Pool(**{"command": fake_worker, "backoff_seconds": lambda _: 0} | options)
+            pool = Pool(**{"placer": LocalPlacer(fake_worker), "backoff_seconds": lambda _: 0} | options)
             try:
                 await test(pool)
             finally:

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
+from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.replicas.pool import default_backoff_seconds
-from llmos.deployments.replicas.replica import WORKER_COMMAND
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.messages import Delta, Generate, Rated, SamplingParams, Started
 from support.fakes import FakeRunner, continuation, generate, num_tokens, text_of, tokens_of
@@ -440,4 +440,4 @@ def test_the_real_worker_answers_with_the_real_model_and_again_after_kill_9(run_
         os.kill(pool.status()[0].pid, signal.SIGKILL)
         assert text_of(await collect(pool.generate("smollm2@1", files, request))) == text_of(before)
 
-    run_with(test, command=WORKER_COMMAND)
+    run_with(test, placer=LocalPlacer())

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ReplicaFailed, Unavailable
-from llmos.deployments.replicas.cpu_activity import CpuActivity
+from llmos.deployments.placing.cpu_activity import CpuActivity
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import PlacementRequest
 from llmos.deployments.replicas.replica import Replica
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
-from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Generate, Started
 from support.fakes import continuation, generate, num_tokens, tokens_of
 
@@ -31,7 +32,8 @@ def run_with(fake_model, fake_worker):
 
     def run(test, timeouts=None, **behaviour):
         async def body():
-            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker, timeouts)
+            request = PlacementRequest(files=fake_model(**behaviour))
+            replica = await Replica.start(LocalPlacer(fake_worker), request, timeouts)
             try:
                 await test(replica)
             finally:
@@ -62,7 +64,8 @@ def test_a_load_reports_its_progress(fake_model, fake_worker):
     progress = []
 
     async def body():
-        replica = await Replica.start(fake_model(tell_loading=True), EngineConfig(), fake_worker, None, progress.append)
+        request = PlacementRequest(files=fake_model(tell_loading=True))
+        replica = await Replica.start(LocalPlacer(fake_worker), request, None, progress.append)
         await replica.kill()
 
     asyncio.run(asyncio.wait_for(body(), 60))
@@ -139,7 +142,7 @@ def test_drain_lets_running_requests_finish_and_refuses_new_ones(run_with):
         await draining
         with pytest.raises(Unavailable):
             await collect(replica.generate(generate("late")))
-        assert await replica.exit_status() == 0
+        assert (await replica.wait()).status == 0
 
     run_with(test)
 
@@ -151,7 +154,7 @@ def test_sigterm_drains(run_with):
         os.kill(replica.pid, signal.SIGTERM)
         assert tokens_of(await collect(events)) == continuation([1, 2, 3], 500)
         await replica.lost
-        assert await replica.exit_status() == 0
+        assert (await replica.wait()).status == 0
 
     run_with(test)
 
@@ -168,7 +171,8 @@ def test_a_death_while_loading_is_reported(run_with):
 
 def test_a_worker_that_cannot_start_is_reported(fake_model):
     async def body():
-        await Replica.start(fake_model(), EngineConfig(), (sys.executable, "-c", "raise SystemExit(3)"))
+        placer = LocalPlacer((sys.executable, "-c", "raise SystemExit(3)"))
+        await Replica.start(placer, PlacementRequest(files=fake_model()))
 
     with pytest.raises(ReplicaFailed, match="exited with status 3 while it loaded the model"):
         asyncio.run(body())
@@ -243,7 +247,7 @@ def test_a_drain_does_not_wait_for_a_stuck_process(run_with):
     async def test(replica):
         os.kill(replica.pid, signal.SIGSTOP)
         await replica.drain()
-        assert await replica.exit_status() == -signal.SIGKILL
+        assert (await replica.wait()).status == -signal.SIGKILL
 
     run_with(test, SHORT)
 
@@ -264,11 +268,13 @@ def test_a_load_that_never_ends_fails(run_with):
 PARENT = """
 from pathlib import Path
 import asyncio, sys
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import PlacementRequest
 from llmos.deployments.replicas.replica import Replica
-from llmos.engine.config import EngineConfig
 
 async def main():
-    replica = await Replica.start({"model": Path(sys.argv[1])}, EngineConfig(), sys.argv[2:])
+    request = PlacementRequest(files={"model": Path(sys.argv[1])})
+    replica = await Replica.start(LocalPlacer(sys.argv[2:]), request)
     print(replica.pid, flush=True)
     await asyncio.sleep(600)
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta
 from support.fakes import continuation, generate, num_tokens, tokens_of
@@ -15,16 +16,16 @@ from support.fakes import continuation, generate, num_tokens, tokens_of
 pytestmark = pytest.mark.process
 
 LONG = 50_000
-OTHER = EngineConfig(threads=1)
+OTHER = ReplicaSettings(config=EngineConfig(threads=1))
 
 
 async def collect(events):
     return [event async for event in events]
 
 
-async def scaled(pool, files, num, config=None):
+async def scaled(pool, files, num, settings=None):
     """Scale to this many replicas and wait until all are ready."""
-    pool.scale("m@1", files, num, config)
+    pool.scale("m@1", files, num, settings)
     while any(not slot.is_open for slot in replica_set_of(pool).slots):
         await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if not slot.is_open])
 
@@ -156,7 +157,7 @@ def test_replicas_of_an_old_configuration_are_replaced_when_the_new_ones_are_rea
         assert before in replica_set_of(pool).slots, "it answers until then"
         await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if slot is not before])
         [after] = replica_set_of(pool).slots
-        assert (after.config, after.is_open) == (OTHER, True)
+        assert (after.settings, after.is_open) == (OTHER, True)
         assert tokens_of(await collect(running)) == continuation([1, 2, 3], 300)
 
     run_with(test)

@@ -11,6 +11,7 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.core.errors import UntrustedModel
 from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.routing.routes import Routes
 from llmos.gateway.app import create_app
@@ -158,7 +159,7 @@ async def test_a_version_that_the_policy_forbids_is_rejected_with_the_reason(
     real: httpx.AsyncClient, registry: Registry, tmp_path: Path
 ) -> None:
     guard = open_signature_enforcer(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
-    pool = Pool(command=["/bin/false"], check=guard.check)
+    pool = Pool(placer=LocalPlacer(["/bin/false"]), check=guard.check)
     await real.put("/policies/require_signature", json={"value": "on"})
     with pytest.raises(UntrustedModel, match=r"tiny@1 is not loaded because .* require_signature is on"):
         await pool.ensure("tiny@1", {})

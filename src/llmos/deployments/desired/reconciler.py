@@ -25,6 +25,7 @@ from llmos.core.hardware import num_cores
 from llmos.deployments.desired.autoscaling import Demand, Scale, rescale
 from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
 from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.models.registry import Registry
@@ -188,7 +189,7 @@ class Reconciler:
         return _DesiredState(found, problems, frozenset(versions))
 
     async def _reconcile_one(self, deployment: Deployment, files: Mapping[str, Path]) -> None:
-        ref, config = deployment.ref, replica_config(deployment, self._config, self._num_cores)
+        ref, settings = deployment.ref, replica_settings(deployment, self._config, self._num_cores)
         tracked = self._tracked.get(ref)
         if tracked is None:
             tracked = self._tracked[ref] = _Tracked(_initial_scale(deployment))
@@ -198,7 +199,7 @@ class Reconciler:
             is_new = tracked.slept_at != deployment.updated_at
             is_still_used = is_new and await self._is_still_used(deployment)
             if is_new and not is_still_used:
-                self._put_to_sleep(tracked, deployment, files, config)
+                self._put_to_sleep(tracked, deployment, files, settings)
                 return
             if not activity.num_wanted:
                 return
@@ -211,12 +212,12 @@ class Reconciler:
             reason = f"Idle for {deployment.idle_seconds} seconds."
             asleep = await self._commit("sleep", partial(self._deployments.sleep, ref, actor=ACTOR, reason=reason))
             if _is_idle(deployment, 1, self._pool.activity(ref).idle_seconds):
-                self._put_to_sleep(tracked, asleep, files, config)
+                self._put_to_sleep(tracked, asleep, files, settings)
                 return
             await self._wake(ref, "A request came.")  # while the sleep was committed
         self._rescale(tracked, deployment)
         self._failpoint("scale")
-        self._pool.scale(ref, files, tracked.scale.num_replicas, config)
+        self._pool.scale(ref, files, tracked.scale.num_replicas, settings)
         self._failpoint("scaled")
 
     async def _is_still_used(self, deployment: Deployment) -> bool:
@@ -232,11 +233,11 @@ class Reconciler:
         await self._commit("wake", wake)
 
     def _put_to_sleep(
-        self, tracked: _Tracked, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
+        self, tracked: _Tracked, deployment: Deployment, files: Mapping[str, Path], settings: ReplicaSettings
     ) -> None:
         tracked.slept_at = deployment.updated_at
         self._failpoint("unload")
-        self._pool.scale(deployment.ref, files, 0, config)
+        self._pool.scale(deployment.ref, files, 0, settings)
         self._failpoint("unloaded")
 
     def _rescale(self, tracked: _Tracked, deployment: Deployment) -> None:
@@ -291,15 +292,15 @@ class Reconciler:
         return result
 
 
-def replica_config(deployment: Deployment, defaults: EngineConfig, num_cores: int) -> EngineConfig:
-    """Return the configuration of a deployment's replicas.
+def replica_settings(deployment: Deployment, defaults: EngineConfig, num_cores: int) -> ReplicaSettings:
+    """Return the settings of a deployment's replicas.
 
     Unless `threads` is set, they share this machine's cores: together they have one thread per core.
     """
     config = replace(defaults, **deployment.options)
     if config.threads is None and deployment.max_replicas > 1:
         config = replace(config, threads=max(1, num_cores // deployment.max_replicas))
-    return config
+    return ReplicaSettings(config=config, max_replicas=deployment.max_replicas)
 
 
 def _initial_scale(deployment: Deployment) -> Scale:

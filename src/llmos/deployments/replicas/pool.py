@@ -4,7 +4,7 @@ Versions are loaded on demand or kept loaded; replicas are restarted when they d
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import PlacementRequest, Placer, ReplicaSettings
 from llmos.deployments.replicas.load_balancing import OpenRequest
-from llmos.deployments.replicas.replica import WORKER_COMMAND, OnLoading, Replica
+from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
@@ -64,18 +66,18 @@ class Pool:
         self,
         *,
         config: EngineConfig | None = None,
-        command: Sequence[str] = WORKER_COMMAND,
+        placer: Placer | None = None,
         timeouts: ReplicaTimeouts | None = None,
         wait_seconds: float | None = None,
         backoff_seconds: Callable[[int], float] = default_backoff_seconds,
         clock: Clock = utc_now,
         check: Callable[[str], None] = lambda version_key: None,
     ) -> None:
-        """`config`: of every engine, unless scale() sets another. `command`: starts a worker; the file descriptor of
-        its socket is appended. `wait_seconds`: how long a request waits for a load; None: until it ends. `check`:
+        """`config`: of every engine, unless scale() sets another. `placer`: starts workers; by default on this machine.
+        `wait_seconds`: how long a request waits for a load; None: until it ends. `check`:
         called in a thread before each load; raises if the version must not be loaded."""
-        self._config = config or EngineConfig()
-        self._command = command
+        self._settings = ReplicaSettings(config=config or EngineConfig())
+        self._placer = placer or LocalPlacer()
         self.timeouts = timeouts or ReplicaTimeouts()
         """The timeouts of replicas that are started from now on."""
         self._wait_seconds = wait_seconds
@@ -172,19 +174,23 @@ class Pool:
         )
 
     def scale(
-        self, version_key: str, files: Mapping[str, Path], num_replicas: int, config: EngineConfig | None = None
+        self,
+        version_key: str,
+        files: Mapping[str, Path],
+        num_replicas: int,
+        settings: ReplicaSettings | None = None,
     ) -> None:
         """Set the number of replicas of the version; 0: none until a request comes. Returns at once.
 
-        `config`: of its engines. Replicas that have another one are replaced, each once its successor is ready.
+        `settings`: of its replicas. Those that have others are replaced, each once its successor is ready.
         """
         if num_replicas or version_key in self.replica_sets:
-            self._replica_set(version_key, files).scale(num_replicas, config or self._config)
+            self._replica_set(version_key, files).scale(num_replicas, settings or self._settings)
 
     def release(self, version_key: str) -> None:
         """Stop the version's replicas after their last answers. From now on it is loaded on demand."""
         if replica_set := self.replica_sets.get(version_key):
-            replica_set.scale(0, self._config)
+            replica_set.scale(0, self._settings)
 
     def retry_failed(self) -> None:
         """Try failed loads again that are due."""
@@ -239,15 +245,16 @@ class Pool:
         if self._is_closing:
             raise Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=5)
 
-        async def start(config: EngineConfig, on_loading: OnLoading) -> Replica:
+        async def start(settings: ReplicaSettings, on_loading: OnLoading) -> Replica:
             await asyncio.to_thread(self._check, version_key)
-            return await Replica.start(files, config, self._command, self.timeouts, on_loading)
+            request = PlacementRequest(version=version_key, files=files, settings=settings)
+            return await Replica.start(self._placer, request, self.timeouts, on_loading)
 
         replica_set = self.replica_sets.get(version_key)
         if replica_set is None:
             replica_set = self.replica_sets[version_key] = ReplicaSet(
                 version_key,
-                self._config,
+                self._settings,
                 start,
                 backoff_seconds=self._backoff_seconds,
                 clock=self._clock,

@@ -1,27 +1,20 @@
-"""Replica: one model in one worker process. Starts it, talks to it, and detects that it died or is stuck.
+"""Replica: one model in one worker process. Talks to it, and detects that it died or is stuck.
 
-Knows no restarts; see slot.py.
+Knows no restarts (slot.py), and not where the process runs (placing/).
 """
 
 import asyncio
-import dataclasses
 import logging
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
 import msgspec
 
-from llmos.core.encryption.sealed_path import split_keys
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
-from llmos.deployments.replicas.cpu_activity import CpuActivity
+from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerExit, WorkerProcess
 from llmos.deployments.replicas.event_queue import EventQueue
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
-from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     Abort,
     Command,
@@ -37,7 +30,6 @@ from llmos.engine.messages import (
     Generate,
     LoadFailed,
     Loading,
-    LoadModel,
     Ping,
     Pong,
     Rate,
@@ -52,11 +44,6 @@ from llmos.engine.replica.framing import FrameReader, FrameWriter
 
 logger = logging.getLogger(__name__)
 
-WORKER_COMMAND = (sys.executable, "-m", "llmos.engine")
-
-EXIT_SECONDS = 10
-"""Time for a process whose socket has closed to exit before it is killed."""
-
 OnLoading = Callable[[Loading], None]
 """Callback for the progress of a load."""
 
@@ -64,18 +51,16 @@ OnLoading = Callable[[Loading], None]
 class Replica:
     """A running worker process. Created by start(), which returns when the model is loaded."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", timeouts: ReplicaTimeouts) -> None:
-        self.pid = process.pid
+    def __init__(self, worker: WorkerProcess, timeouts: ReplicaTimeouts) -> None:
+        self.pid, self.node = worker.pid, worker.node
         self.ready: Ready | None = None
         self.load: EngineStats | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection to the process has ended, for whatever reason."""
         self.was_stuck = False
         """True once it was killed because it owed an answer for too long."""
-        self.watchdog = Watchdog(
-            timeouts, lambda: self._send(Ping()), self._kill_stuck, CpuActivity(process.pid).has_computed
-        )
-        self._process = process
+        self.watchdog = Watchdog(timeouts, lambda: self._send(Ping()), self._kill_stuck, worker.has_computed)
+        self._worker = worker
         self._transport: asyncio.Transport | None = None
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
@@ -83,38 +68,28 @@ class Replica:
         """The events of each open request."""
         self._on_loading: OnLoading = lambda _: None
         self._is_stopping = False
-        self._exit: asyncio.Task[int] | None = None
+        self._exit: asyncio.Task[WorkerExit] | None = None
 
     @classmethod
     async def start(
         cls,
-        files: Mapping[str, Path],
-        config: EngineConfig,
-        command: Sequence[str] = WORKER_COMMAND,
+        placer: Placer,
+        request: PlacementRequest,
         timeouts: ReplicaTimeouts | None = None,
         on_loading: OnLoading = lambda _: None,
     ) -> "Replica":
-        """Start a process that serves `files`. `on_loading` is called with the progress now and then.
+        """Start a process that serves the model. `on_loading` is called with the progress now and then.
 
-        Raises what the worker says is wrong with the model, ReplicaFailed if the process died before it said anything,
-        and Unavailable if the model is not loaded within timeouts.load_seconds.
+        Raises what the placer says if it starts none, what the worker says is wrong with the model, ReplicaFailed if
+        the process died before it said anything, and Unavailable if the model is not loaded within
+        timeouts.load_seconds.
         """
         timeouts = timeouts or ReplicaTimeouts()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A session of its own, so that Ctrl-C in a terminal reaches only the parent, which drains its replicas.
-            process = subprocess.Popen(
-                [*command, "--fd", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        replica = cls(process, timeouts)
+        replica = cls(await placer.place(request), timeouts)
         replica._on_loading = on_loading
         try:
-            await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
-            paths, keys = await asyncio.to_thread(split_keys, files)  # The keys are in the database.
-            replica._send(LoadModel(files=paths, keys=keys, config=dataclasses.asdict(config)))
+            await replica._worker.connect(lambda: _Connection(replica))
+            replica._send(replica._worker.command)
             async with asyncio.timeout(timeouts.load_seconds):
                 replica.ready = await asyncio.shield(replica._loaded)
             if replica.ready is None:
@@ -217,26 +192,27 @@ class Replica:
         if self.is_alive:
             self.watchdog.start()
         await asyncio.shield(self.lost)
-        await self.exit_status()
+        await self.wait()
 
     async def kill(self) -> None:
         """End the process now; its requests fail. Returns when it is gone."""
         self._is_stopping = True
         self._kill_process()
-        await self.exit_status()
+        await self.wait()
 
-    async def exit_status(self) -> int:
-        """Wait until the process is gone. Returns its exit status, negative if a signal killed it."""
+    async def wait(self) -> WorkerExit:
+        """Wait until the process is gone. Returns how it ended."""
         if self._exit is None:
-            self._exit = asyncio.create_task(self._reap())
+            self._exit = asyncio.create_task(self._worker.wait())
         return await asyncio.shield(self._exit)
 
     async def describe_exit(self) -> str:
         """Wait until the process is gone. Returns how it ended, as in "was killed by signal 9"."""
-        status = await self.exit_status()
+        how = await self.wait()
         if self.was_stuck:
-            return f"gave no sign of life for {self.watchdog.silent_seconds:.3g} seconds and was killed"
-        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+            where = f" on the node {self.node}" if self.node else ""
+            return f"gave no sign of life for {self.watchdog.silent_seconds:.3g} seconds{where} and was killed"
+        return str(how)
 
     async def _open(self, request_id: str) -> AbstractContextManager[EventQueue]:
         """Return a context manager in which the request's events are collected.
@@ -306,14 +282,14 @@ class Replica:
         if not self._loaded.done():
             self._loaded.set_result(None)
         # Reaped even if nobody asks for the exit status, so that no zombie stays behind.
-        self._exit = self._exit or asyncio.create_task(self._reap())
+        self._exit = self._exit or asyncio.create_task(self._worker.wait())
 
     def _kill_stuck(self) -> None:
         self.was_stuck = True
         self._kill_process()
 
     def _kill_process(self) -> None:
-        self._process.kill()
+        self._worker.kill()
         if self._transport is not None:
             self._transport.abort()
 
@@ -322,12 +298,6 @@ class Replica:
             return Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1)
         how = await self.describe_exit()
         return ReplicaFailed(f"The model's process {how} while it worked on this request. Try again.")
-
-    async def _reap(self) -> int:
-        with suppress(subprocess.TimeoutExpired):
-            return await asyncio.to_thread(self._process.wait, EXIT_SECONDS)
-        self._process.kill()
-        return await asyncio.to_thread(self._process.wait)
 
 
 class _Connection(asyncio.Protocol):

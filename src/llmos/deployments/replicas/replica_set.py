@@ -1,7 +1,7 @@
 """ReplicaSet: the replicas of one version. Keeps as many as are wanted, and chooses which one gets a request.
 
 scale() sets how many are wanted; a request to a version that has none wants one. A replica that is no longer wanted
-accepts no new requests and stops after its last answer. One whose configuration has changed is replaced once its
+accepts no new requests and stops after its last answer. One whose settings have changed is replaced once its
 successor is ready.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from llmos.core.clock import Clock
 from llmos.core.errors import Unavailable
+from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.load_balancing import OpenRequest, choose_replica
 from llmos.deployments.replicas.replica import Replica
 from llmos.deployments.replicas.slot import Slot, SlotContext, Start
 from llmos.deployments.replicas.status import VersionStatus, summarize
-from llmos.engine.config import EngineConfig
 
 MAX_WAIT_SECONDS = 5
 """Requests don't wait for a restart that is further away than this; their error says when to retry."""
@@ -34,15 +34,15 @@ class ReplicaSet:
     def __init__(
         self,
         version: str,
-        config: EngineConfig,
+        settings: ReplicaSettings,
         start: Start,
         *,
         backoff_seconds: Callable[[int], float],
         clock: Clock,
         on_event: OnEvent,
     ) -> None:
-        self.config = config
-        """The configuration of replicas that are started from now on."""
+        self.settings = settings
+        """The settings of replicas that are started from now on."""
         self.start = start
         """Starts a process. Replaced with every request: the files of a model that failed may have been repaired."""
         self.slots: list[Slot] = []
@@ -113,9 +113,9 @@ class ReplicaSet:
             self._open_requests[request] = replica
         return replica
 
-    def scale(self, num_wanted: int, config: EngineConfig | None = None) -> None:
-        """Set the number of replicas, and their configuration. Returns at once."""
-        self.num_wanted, self.config = num_wanted, config or self.config
+    def scale(self, num_wanted: int, settings: ReplicaSettings | None = None) -> None:
+        """Set the number of replicas, and their settings. Returns at once."""
+        self.num_wanted, self.settings = num_wanted, settings or self.settings
         self._converge()
 
     def retry_failed(self) -> None:
@@ -218,15 +218,15 @@ class ReplicaSet:
         )
 
     def _converge(self) -> None:
-        """Start and dismiss replicas until there are as many as are wanted, of the wanted configuration."""
-        current = [slot for slot in self.slots if slot.config == self.config]
+        """Start and dismiss replicas until there are as many as are wanted, of the wanted settings."""
+        current = [slot for slot in self.slots if slot.settings == self.settings]
         for _ in range(self.num_wanted - len(current)):
             current.append(self._add_slot())
         num_surplus = max(0, len(current) - self.num_wanted)
         for slot in sorted(current, key=self._usefulness)[:num_surplus]:
             self._dismiss(slot)
         num_open = sum(slot.is_open for slot in current)
-        for slot in [slot for slot in self.slots if slot.config != self.config]:
+        for slot in [slot for slot in self.slots if slot.settings != self.settings]:
             if not slot.is_open or num_open >= self.num_wanted:
                 self._dismiss(slot)
 
@@ -238,8 +238,8 @@ class ReplicaSet:
         # self.start is looked up when the slot starts, not now: requests replace it.
         slot = Slot(
             next(self._slot_ids),
-            self.config,
-            lambda config, on_loading: self.start(config, on_loading),
+            self.settings,
+            lambda settings, on_loading: self.start(settings, on_loading),
             self._context,
         )
         slot.load_seconds = self._load_seconds

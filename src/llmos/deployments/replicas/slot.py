@@ -20,9 +20,9 @@ from typing import Any
 
 from llmos.core.clock import Clock
 from llmos.core.errors import LLMOSError, ReplicaFailed
+from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.status import ReplicaState, ReplicaStatus
-from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Loading
 
 _log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ STABLE_SECONDS = 60
 MAX_RETRY_SECONDS = 60
 """Longest pause after a failed load. Pauses begin at one second and double; a request ends any of them."""
 
-Start = Callable[[EngineConfig, OnLoading], Awaitable[Replica]]
-"""Starts a process with these options and reports the progress of its load."""
+Start = Callable[[ReplicaSettings, OnLoading], Awaitable[Replica]]
+"""Starts a process with these settings and reports the progress of its load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +53,9 @@ class SlotContext:
 
 
 class Slot:
-    def __init__(self, id: int, config: EngineConfig, start: Start, context: SlotContext) -> None:
+    def __init__(self, id: int, settings: ReplicaSettings, start: Start, context: SlotContext) -> None:
         """`id`: unique among the slots that the version ever had, rising."""
-        self.id, self.config = id, config
+        self.id, self.settings = id, settings
         self.restarts = 0
         self.state: ReplicaState = "stopped"
         self.since: datetime = context.clock()
@@ -159,7 +159,7 @@ class Slot:
             await asyncio.sleep(self.starts_at - self._now())
             self.load_started_at, self._progress = self._now(), None
             try:
-                replica = await self._start(self.config, self._on_loading)
+                replica = await self._start(self.settings, self._on_loading)
             except ReplicaFailed as error:
                 _log.warning("%s: %s", self._context.version, error.message)
                 self.error = error.message
