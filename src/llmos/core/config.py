@@ -224,6 +224,16 @@ class Settings:
         return self.home / "keys" / "tls.key"
 
     @property
+    def cluster_path(self) -> Path:
+        """The authority of the cluster whose head this installation is."""
+        return self.home / "cluster"
+
+    @property
+    def node_path(self) -> Path:
+        """The certificate by which this machine is a node of another installation's cluster."""
+        return self.home / "node"
+
+    @property
     def logs_path(self) -> Path:
         return self.home / "logs"
 

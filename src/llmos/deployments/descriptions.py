@@ -85,6 +85,7 @@ def describe_spec(deployment: "Deployment") -> DeploymentSpec:
         max_replicas=deployment.max_replicas,
         runner=deployment.runner,
         options=dict(deployment.options),
+        placement=deployment.placement,
         idle_seconds=deployment.idle_seconds,
         keep_warm=deployment.keep_warm,
         forced=deployment.forced,
@@ -119,7 +120,7 @@ def describe_deployment(
 
 def _state(deployment: "Deployment | None", status: "VersionStatus | None") -> str:
     state: str = status.state if status else "stopped"
-    is_asleep = deployment is not None and deployment.asleep and state in ("stopped", "failed")
+    is_asleep = deployment is not None and deployment.asleep and state in ("stopped", "failed", "pending")
     return "asleep" if is_asleep else state
 
 
@@ -142,6 +143,7 @@ def _reason(version: str, state: str, status: "VersionStatus | None", num_ready:
     reasons = {
         "loading": f"{version} is being loaded.",
         "stuck": f"{version} doesn't respond. If this goes on, it is restarted.",
+        "pending": f"{version} waits for a node with room.",
         "failed": f"{version} can't be loaded.",
         "stopped": f"{version} isn't running.",
         "asleep": f"{version} is asleep; the next request wakes it.",

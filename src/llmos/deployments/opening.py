@@ -1,12 +1,16 @@
-"""Open the deployments of an installation, with its checks: the limits of cards, and this machine's memory."""
+"""Open the deployments of an installation, with its checks: the limits of cards, and this machine's memory.
+
+Where it is the head of a cluster, replicas follow the nodes that come and go."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmos.core.config import Settings
 from llmos.core.errors import InsufficientMemory, LLMOSError
+from llmos.deployments.cluster.head import ClusterHead
 from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import failed
@@ -38,3 +42,14 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
             # An error of the model itself is reported by its replica.
 
     return Deployments(registry.database, registry, checks=DeploymentChecks(card=check_card, memory=check_memory))
+
+
+def follow_nodes(head: ClusterHead, pool: Pool) -> None:
+    """Let the pool move replicas away from nodes that leave, and use those that come."""
+
+    def follow() -> None:
+        for node in [node for node in head.nodes.values() if node.is_leaving]:
+            pool.vacate(node.name)
+        pool.retry_pending()
+
+    head.on_change = follow

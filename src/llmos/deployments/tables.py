@@ -78,6 +78,8 @@ class DeploymentRow(Base):
     max_replicas: Mapped[int]
     runner: Mapped[str] = mapped_column(String(32))
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    placement: Mapped[str | None] = mapped_column(String(200))
+    """Where its replicas run: NULL for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
     idle_seconds: Mapped[int | None]
     keep_warm: Mapped[bool]
     forced: Mapped[bool]
@@ -85,6 +87,33 @@ class DeploymentRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
     removed_at: Mapped[datetime | None] = mapped_column(Time)
+
+
+class NodeRow(Base):
+    """A machine that runs replicas for the servers of this database. Its certificate counts while its row is here."""
+
+    __tablename__ = "nodes"
+
+    name: Mapped[str] = mapped_column(String(48), primary_key=True)
+    key_digest: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of its public key, hexadecimal."""
+    token_id: Mapped[str] = mapped_column(String(32))
+    """The token that it joined with."""
+    address: Mapped[str] = mapped_column(String(256))
+    """The address that it joined from."""
+    joined_at: Mapped[datetime] = mapped_column(Time)
+
+
+class NodeTokenRow(Base):
+    """A token that one node may join with, once."""
+
+    __tablename__ = "node_tokens"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    secret_digest: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the secret, hexadecimal."""
+    expires_at: Mapped[datetime] = mapped_column(Time)
+    used_at: Mapped[datetime | None] = mapped_column(Time)
 
 
 class DeploymentEventRow(Base):

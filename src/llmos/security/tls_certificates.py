@@ -141,13 +141,13 @@ def _write_self_signed(certificate: Path, key: Path, names: Sequence[str], now: 
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
-        _write_private(key, pem)
-        _write_private(certificate, signed.public_bytes(serialization.Encoding.PEM))
+        write_private(key, pem)
+        write_private(certificate, signed.public_bytes(serialization.Encoding.PEM))
     except OSError as error:
         raise StoreFailed(f"The certificate {certificate} can't be written: {error.strerror}.") from error
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Replace the file, which only its owner can read, at once."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")

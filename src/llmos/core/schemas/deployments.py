@@ -42,9 +42,11 @@ class ReplicaReady(Description, frozen=True, kw_only=True):
 
 class ReplicaDescription(Description, frozen=True, kw_only=True):
     state: str = ""
-    """`loading`, `ready`, `stuck`, `failed` or `stopped`."""
+    """`loading`, `ready`, `stuck`, `pending`, `failed` or `stopped`."""
     since: datetime | None = None
     pid: int | None = None
+    node: str | None = None
+    """The node that it is on; null for the server's machine."""
     tokens_in_flight: int = 0
     """Prompt tokens that aren't computed yet and tokens that may still be generated, of its open requests."""
     restarts: int = 0
@@ -64,6 +66,8 @@ class DeploymentSpec(Description, frozen=True, kw_only=True):
     runner: str = ""
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """Engine options that differ from the server's."""
+    placement: str | None = None
+    """Where its replicas run: null for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
     idle_seconds: int | None = None
     """It is unloaded after this long without a request; null: never."""
     keep_warm: bool = False
@@ -81,7 +85,7 @@ class DeploymentDescription(Description, frozen=True, kw_only=True):
 
     version: str = ""
     state: str = ""
-    """`loading`, `ready`, `stuck`, `failed`, `stopped` or `asleep`."""
+    """`loading`, `ready`, `stuck`, `pending`, `failed`, `stopped` or `asleep`."""
     reason: str | None = None
     """Why it can't answer at once; null if it can."""
     replicas_ready: int = 0
@@ -109,7 +113,7 @@ class DeploymentEventDescription(Description, frozen=True, kw_only=True):
 
     at: datetime | None = None
     kind: str = ""
-    """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `died`, `failed` or `removed`."""
+    """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `pending`, `died`, `failed` or `removed`."""
     actor: str | None = None
     """The key, user or part of the server that caused it; null in events from before this was recorded."""
     reason: str = ""

@@ -137,6 +137,11 @@ class Store:
             SealedPath.of(sealed, lambda: self._key_finder().find(digest)) if sealed.exists() else self._plain(digest)
         )
 
+    def digest_at(self, path: Path) -> str | None:
+        """Return the digest of the plain blob at this path; None for any other file."""
+        digest = f"sha256:{path.name}"
+        return digest if _DIGEST.fullmatch(digest) and path == self._plain(digest) else None
+
     def is_encrypted(self, digest: str) -> bool:
         return self._sealed_path(digest).exists()
 

@@ -1,5 +1,6 @@
 """Deployment: what is wanted of one version, and which settings are possible. Knows no database and no process."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,6 +10,8 @@ from llmos.core.errors import BadRequest
 from llmos.engine.config import EngineConfig
 
 MAX_REPLICAS = 64
+
+_PLACEMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,47}|[A-Za-z0-9._/-]{1,63}=[A-Za-z0-9._/-]{0,63}")
 
 MAX_IDLE_SECONDS = 30 * 24 * 3600
 
@@ -31,6 +34,8 @@ class DeploymentSettings:
     runner: str = "native"
     options: Mapping[str, Any] = field(default_factory=dict)
     """EngineConfig options of its replicas that differ from the server's."""
+    placement: str | None = None
+    """Where its replicas run: None for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
 
     def checked(self) -> Self:
         """Return the settings with the default idle_seconds filled in. Raises BadRequest for impossible ones."""
@@ -38,6 +43,11 @@ class DeploymentSettings:
         if self.runner not in RUNNERS:
             raise BadRequest(f"There is no runner {self.runner!r}. Known: {', '.join(RUNNERS)}.", param="runner")
         EngineConfig.from_options(self.options)
+        if self.placement is not None and not _PLACEMENT.fullmatch(self.placement):
+            raise BadRequest(
+                f"{self.placement[:80]!r} is no placement: write `nodes`, the name of a node, or LABEL=VALUE.",
+                param="placement",
+            )
         return checked
 
     def with_limits(self, min_replicas: int, max_replicas: int) -> Self:
@@ -84,7 +94,7 @@ class Deployment(DeploymentSettings):
 class DeploymentEvent:
     at: datetime
     kind: str
-    """deployed, changed, slept, woken, scaled, ready, died, failed, removed."""
+    """deployed, changed, slept, woken, scaled, ready, pending, died, failed, removed."""
     actor: str | None
     """The user, the key or the part of the server that caused it. None in events from before it was recorded."""
     reason: str

@@ -21,6 +21,7 @@ def columns_of(settings: DeploymentSettings) -> dict[str, Any]:
         "max_replicas": settings.max_replicas,
         "runner": settings.runner,
         "options": dict(settings.options),
+        "placement": settings.placement,
         "idle_seconds": settings.idle_seconds,
         "keep_warm": settings.keep_warm,
     }
@@ -56,4 +57,4 @@ def event_of(row: DeploymentEventRow) -> DeploymentEvent:
     return DeploymentEvent(at=row.at, kind=row.kind, actor=row.actor, reason=row.reason, data=row.data)
 
 
-_SETTINGS = ("min_replicas", "max_replicas", "runner", "options", "idle_seconds", "keep_warm")
+_SETTINGS = ("min_replicas", "max_replicas", "runner", "options", "placement", "idle_seconds", "keep_warm")

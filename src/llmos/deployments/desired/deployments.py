@@ -227,7 +227,8 @@ class Deployments:
             row = queries.deployment(session, version.model, version.number)
             # Replicas that run have their memory already.
             num_running = row.max_replicas if row is not None and is_deployed(row) and not row.asleep else 0
-        if settings.max_replicas > num_running:
+        # Nodes are asked when a replica is placed: one that finds no room waits for it.
+        if settings.max_replicas > num_running and settings.placement is None:
             self._checks.memory(version, settings.options, settings.max_replicas - num_running)
 
     @contextmanager

@@ -295,12 +295,13 @@ class Reconciler:
 def replica_settings(deployment: Deployment, defaults: EngineConfig, num_cores: int) -> ReplicaSettings:
     """Return the settings of a deployment's replicas.
 
-    Unless `threads` is set, they share this machine's cores: together they have one thread per core.
+    Unless `threads` is set, they share this machine's cores: together they have one thread per core. Those on nodes
+    share their nodes' cores, which the placer knows.
     """
     config = replace(defaults, **deployment.options)
-    if config.threads is None and deployment.max_replicas > 1:
+    if config.threads is None and deployment.max_replicas > 1 and deployment.placement is None:
         config = replace(config, threads=max(1, num_cores // deployment.max_replicas))
-    return ReplicaSettings(config=config, max_replicas=deployment.max_replicas)
+    return ReplicaSettings(config=config, placement=deployment.placement, max_replicas=deployment.max_replicas)
 
 
 def _initial_scale(deployment: Deployment) -> Scale:

@@ -14,11 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from llmos.core.errors import Unavailable
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import LoadModel
 
 MAX_LAST_WORDS = 2000
 """Characters of a process's last output that are kept."""
+
+
+class NoNode(Unavailable):
+    """No node has room for the replica, or none is connected. It is tried again until one has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class PlacementRequest:
     settings: ReplicaSettings = field(default_factory=ReplicaSettings)
     version: str = ""
     """The reference of the version."""
+    on_fetching: Callable[[int, int], None] = field(default=lambda num_done, num_total: None)
+    """Called while the files are sent to a node: bytes that have arrived, and all that are to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

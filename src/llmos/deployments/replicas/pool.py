@@ -4,6 +4,7 @@ Versions are loaded on demand or kept loaded; replicas are restarted when they d
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from typing import Any, TypeVar
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import ReplicaFailed, Unavailable
 from llmos.deployments.placing.local import LocalPlacer
-from llmos.deployments.placing.placer import PlacementRequest, Placer, ReplicaSettings
+from llmos.deployments.placing.placer import NoNode, PlacementRequest, Placer, ReplicaSettings
 from llmos.deployments.replicas.load_balancing import OpenRequest
 from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
+from llmos.deployments.replicas.slot import PENDING_SECONDS
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
@@ -26,6 +28,7 @@ from llmos.engine.messages import (
     Embedded,
     Event,
     Generate,
+    Loading,
     Rate,
     Rated,
     Ready,
@@ -97,9 +100,16 @@ class Pool:
         dying, or Unavailable.
         """
         wait_seconds = None if wait else self._wait_seconds
-        replica = await self._replica_set(version_key, files).replica(wait_seconds=wait_seconds)
-        assert replica.ready is not None
-        return replica.ready
+        while True:
+            try:
+                replica = await self._replica_set(version_key, files).replica(wait_seconds=wait_seconds)
+            except NoNode:
+                if not wait:
+                    raise
+                await asyncio.sleep(PENDING_SECONDS)
+            else:
+                assert replica.ready is not None
+                return replica.ready
 
     async def generate(
         self, version_key: str, files: Mapping[str, Path], request: Generate
@@ -197,6 +207,16 @@ class Pool:
         for replica_set in self.replica_sets.values():
             replica_set.retry_failed()
 
+    def retry_pending(self) -> None:
+        """Look for room for the replicas that have none: a node may have some now."""
+        for replica_set in self.replica_sets.values():
+            replica_set.retry_pending()
+
+    def vacate(self, node: str) -> None:
+        """Replace all replicas on a node, which is about to leave. They finish their running requests."""
+        for replica_set in self.replica_sets.values():
+            replica_set.vacate(node)
+
     async def stop(self, version_key: str) -> None:
         """Stop the version's replicas after their running requests. The next request loads it again."""
         if replica_set := self.replica_sets.get(version_key):
@@ -247,7 +267,9 @@ class Pool:
 
         async def start(settings: ReplicaSettings, on_loading: OnLoading) -> Replica:
             await asyncio.to_thread(self._check, version_key)
-            request = PlacementRequest(version=version_key, files=files, settings=settings)
+            request = PlacementRequest(
+                version=version_key, files=files, settings=settings, on_fetching=_fetching(on_loading)
+            )
             return await Replica.start(self._placer, request, self.timeouts, on_loading)
 
         replica_set = self.replica_sets.get(version_key)
@@ -262,3 +284,15 @@ class Pool:
             )
         replica_set.start = start
         return replica_set
+
+
+def _fetching(on_loading: OnLoading) -> Callable[[int, int], None]:
+    """Return a callback that reports files on their way to a node as the progress of a load."""
+    began = time.monotonic()
+
+    def on_fetching(num_done: int, num_total: int) -> None:
+        if num_done and num_total:
+            left = (time.monotonic() - began) * (num_total - num_done) / num_done
+            on_loading(Loading(percent=round(100 * num_done / num_total, 1), seconds_left=round(left, 1)))
+
+    return on_fetching

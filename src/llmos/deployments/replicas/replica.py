@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerExit, WorkerProcess
 from llmos.deployments.replicas.event_queue import EventQueue
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
@@ -129,6 +129,12 @@ class Replica:
 
         Raises what the worker says is wrong with the request, or ReplicaFailed if the process died or was stuck.
         """
+        if request.adapter is not None and self.node is not None:
+            raise BadRequest(
+                f"The model runs on the node {self.node}, and adapters are used on the server's machine only. Deploy"
+                " it there, without --on.",
+                param="model",
+            )
         num_unfinished = request.sampling.n
         with await self._open(request.id) as events:
             try:

@@ -27,7 +27,7 @@ RETRY_SECONDS = 5
 """The delay that callers are told to retry after while a load of unknown length is running."""
 
 OnEvent = Callable[[str, str, str, Mapping[str, Any]], None]
-"""Callback for what happens to replicas: version, kind of event (ready, died, failed), reason, data."""
+"""Callback for what happens to replicas: version, kind of event (ready, died, failed, pending), reason, data."""
 
 
 class ReplicaSet:
@@ -122,6 +122,18 @@ class ReplicaSet:
         """Try failed loads again that are due."""
         for slot in self.slots:
             if slot.is_retry_due:
+                slot.load()
+
+    def vacate(self, node: str) -> None:
+        """Replace the replicas on a node, which gets no new ones. They finish their running requests."""
+        for slot in [slot for slot in self.slots if slot.replica is not None and slot.replica.node == node]:
+            self._dismiss(slot)
+        self._converge()
+
+    def retry_pending(self) -> None:
+        """Look for room again, now."""
+        for slot in self.slots:
+            if slot.state == "pending":
                 slot.load()
 
     async def stop(self, *, drain: bool) -> None:

@@ -7,6 +7,7 @@ stopped ─────────────▶ loading ───────
                         │   ▼ loaded            ▼
                        failed                 loading …
 
+A replica for which no node has room is pending instead of failed, and is tried again every second.
 stop() leads from any state to stopped, for good.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 
 from llmos.core.clock import Clock
 from llmos.core.errors import LLMOSError, ReplicaFailed
-from llmos.deployments.placing.placer import ReplicaSettings
+from llmos.deployments.placing.placer import NoNode, ReplicaSettings
 from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.status import ReplicaState, ReplicaStatus
 from llmos.engine.messages import Loading
@@ -32,6 +33,9 @@ MAX_STARTS = 4
 
 STABLE_SECONDS = 60
 """A replica that lived this long is restarted at once when it dies."""
+
+PENDING_SECONDS = 1.0
+"""Pause before a node with room is looked for again."""
 
 MAX_RETRY_SECONDS = 60
 """Longest pause after a failed load. Pauses begin at one second and double; a request ends any of them."""
@@ -49,7 +53,7 @@ class SlotContext:
     """Returns the pause before a start, by the number of early deaths in a row."""
     clock: Clock
     on_event: Callable[[str, str, Mapping[str, Any]], None]
-    """Called for what happens to a replica: kind of event (ready, died, failed), reason, data."""
+    """Called for what happens to a replica: kind of event (ready, died, failed, pending), reason, data."""
 
 
 class Slot:
@@ -78,6 +82,8 @@ class Slot:
         self._progress: tuple[float, Loading] | None = None
         """The last progress that the process has reported, and when."""
         self._num_failures = 0
+        self._pending_reason = ""
+        """Why it was pending last. Empty once it was loaded."""
         self._is_leaving = False
 
     @property
@@ -87,7 +93,7 @@ class Slot:
 
     @property
     def is_retry_due(self) -> bool:
-        return self.state == "failed" and self._now() >= self.retry_at
+        return self.state in ("failed", "pending") and self._now() >= self.retry_at
 
     @property
     def wait_seconds(self) -> float:
@@ -130,6 +136,7 @@ class Slot:
             state="stuck" if replica and replica.is_overdue else self.state,
             since=self.since,
             pid=replica.pid if replica else None,
+            node=replica.node if replica else None,
             ready=replica.ready if replica else None,
             load=replica.load if replica else None,
             tokens_in_flight=tokens_in_flight,
@@ -168,18 +175,22 @@ class Slot:
                 if not num_attempts_left:
                     self._fail(error)
                     raise
+            except NoNode as error:
+                self._wait_for_room(error)
+                raise
             except LLMOSError as error:
                 # The worker itself says what is wrong: another attempt would end the same.
                 self._fail(error)
                 raise
             else:
                 break
-        self.replica = replica
+        self.replica, self._pending_reason = replica, ""
         self.load_seconds, self._num_failures = self._now() - self.load_started_at, 0
         self._enter("ready")
         # Callbacks run before the replica's requests learn that it is lost, so a retry finds the restart running.
         replica.lost.add_done_callback(lambda _: self._restart(replica))
-        self._context.on_event("ready", f"Loaded in {self.load_seconds:.1f} seconds.", {"pid": replica.pid})
+        where = f" on the node {replica.node}" if replica.node else ""
+        self._context.on_event("ready", f"Loaded in {self.load_seconds:.1f} seconds{where}.", facts_of(replica))
         return replica
 
     def _on_loading(self, progress: Loading) -> None:
@@ -190,6 +201,13 @@ class Slot:
         self.retry_at = self._now() + min(MAX_RETRY_SECONDS, 2 ** (self._num_failures - 1))
         self._enter("failed", error.message)
         self._context.on_event("failed", error.message, {"code": error.code, "times": self._num_failures})
+
+    def _wait_for_room(self, error: NoNode) -> None:
+        self.retry_at = self._now() + PENDING_SECONDS
+        if self._pending_reason != error.message:
+            self._pending_reason = error.message
+            self._context.on_event("pending", error.message, {})
+        self._enter("pending", error.message)
 
     def _restart(self, replica: Replica) -> None:
         if self.replica is not replica or self._is_leaving:
@@ -210,7 +228,7 @@ class Slot:
         _log.warning(
             "%s: The model's process %d %s. It is being restarted.%s", self._context.version, dead.pid, how, advice
         )
-        self._context.on_event("died", reason, {"pid": dead.pid})
+        self._context.on_event("died", reason, facts_of(dead))
 
     def _schedule_start(self) -> None:
         self.starts_at = self._now() + self._context.backoff_seconds(self.num_early_deaths)
@@ -222,6 +240,11 @@ class Slot:
     def _now() -> float:
         # Not the event loop's clock: any thread may ask for the status.
         return time.monotonic()
+
+
+def facts_of(replica: Replica) -> Mapping[str, Any]:
+    """Return what a history says of a replica: its process, and the node that it is on."""
+    return {"pid": replica.pid, **({"node": replica.node} if replica.node else {})}
 
 
 def _retrieve_exception(task: "asyncio.Task[Replica]") -> None:

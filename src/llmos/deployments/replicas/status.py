@@ -9,10 +9,11 @@ import msgspec
 
 from llmos.engine.messages import EngineStats, Ready
 
-ReplicaState = Literal["loading", "ready", "stuck", "failed", "stopped"]
-"""stuck: it has owed an answer for half of the time after which it is killed and restarted."""
+ReplicaState = Literal["loading", "ready", "stuck", "pending", "failed", "stopped"]
+"""pending: no node has room for it.
+stuck: it has owed an answer for half of the time after which it is killed and restarted."""
 
-_BEST_FIRST: Sequence[ReplicaState] = ("ready", "loading", "stuck", "failed", "stopped")
+_BEST_FIRST: Sequence[ReplicaState] = ("ready", "loading", "stuck", "pending", "failed", "stopped")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +22,8 @@ class ReplicaStatus:
     since: datetime
     """The time at which it entered this state."""
     pid: int | None
+    node: str | None
+    """The name of the node that it is on; None for this machine."""
     ready: Ready | None
     """The worker's report on the loaded model. None until it is loaded."""
     load: EngineStats | None

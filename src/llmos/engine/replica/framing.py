@@ -29,10 +29,11 @@ class FrameWriter:
 class FrameReader(Generic[T]):
     """Decodes messages from chunks of a stream, which may begin and end anywhere."""
 
-    def __init__(self, kind: Any) -> None:
-        """`kind`: the type of the messages, or a union of types."""
+    def __init__(self, kind: Any, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        """`kind`: the type of the messages, or a union of types. `max_bytes`: longer ones are refused."""
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
         self._buffer = bytearray()
+        self._max_bytes = max_bytes
 
     def feed(self, data: bytes) -> Iterator[T]:
         """Add a chunk and yield the messages that are complete. Raises msgspec.DecodeError for what is no message."""
@@ -42,8 +43,8 @@ class FrameReader(Generic[T]):
             while end - position >= HEADER_BYTES:
                 start = position + HEADER_BYTES
                 num_bytes = int.from_bytes(self._buffer[position:start], "big")
-                if num_bytes > MAX_FRAME_BYTES:
-                    raise msgspec.DecodeError(f"A frame claims {num_bytes:,} bytes; the limit is {MAX_FRAME_BYTES:,}.")
+                if num_bytes > self._max_bytes:
+                    raise msgspec.DecodeError(f"A frame claims {num_bytes:,} bytes; the limit is {self._max_bytes:,}.")
                 stop = start + num_bytes
                 if stop > end:
                     break

@@ -330,15 +330,7 @@ def check_fits(
     never are.
     """
     hardware = hardware or inspect_hardware()
-    planner = MemoryPlanner.from_files(files, config, hardware)
-    num_blocks = 0 if isinstance(planner.spec, EncoderSpec) else planner.default_blocks()
-    num_states = planner.default_states() if num_blocks else 0
-    need = planner.need(
-        1 if num_blocks else 0,
-        min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE),
-        num_blocks,
-        num_states=num_states + planner.default_snapshots(num_blocks, num_states),
-    )
+    need = usual_need(files, config, hardware)
     shared = need.weights if config.packed_folder is not None and not is_any_sealed(files) else 0
     total = shared + replicas * (need.total - shared)
     if total <= hardware.available_bytes:
@@ -349,6 +341,22 @@ def check_fits(
     raise InsufficientMemory(
         f"This machine has no room for it: {need.arithmetic()}{times}, {megabytes(total)} in all, and "
         f"{megabytes(hardware.available_bytes)} are free. {advice}"
+    )
+
+
+def usual_need(files: Mapping[str, Path], config: EngineConfig, hardware: Hardware) -> Need:
+    """Return the memory of one replica with this configuration on this hardware.
+
+    Raises InsufficientMemory if the configured KV cache has no room, and what open_checkpoint() raises.
+    """
+    planner = MemoryPlanner.from_files(files, config, hardware)
+    num_blocks = 0 if isinstance(planner.spec, EncoderSpec) else planner.default_blocks()
+    num_states = planner.default_states() if num_blocks else 0
+    return planner.need(
+        1 if num_blocks else 0,
+        min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE),
+        num_blocks,
+        num_states=num_states + planner.default_snapshots(num_blocks, num_states),
     )
 
 

@@ -1,0 +1,132 @@
+"""ClusterPlacer: starts a replica on this machine or on a node, as its version is deployed.
+
+Of the nodes that it may run on, those with the fewest replicas of its version come first, then those with the fewest
+replicas, then those with the most free memory. A node that can't start it is passed over for the next.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from llmos.core.encryption.sealed_path import is_any_sealed
+from llmos.core.errors import BadRequest, DownloadFailed, InsufficientMemory, LLMOSError, StoreFailed, Unavailable
+from llmos.core.store.store import Store
+from llmos.deployments.cluster.connected_node import ConnectedNode, RemoteWorker, Reservation, WorkerOrder
+from llmos.deployments.cluster.head import ClusterHead, connected
+from llmos.deployments.cluster.messages import BlobSource, File
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.placer import NoNode, PlacementRequest, Placer, WorkerProcess
+
+ALL_NODES = "nodes"
+
+MAX_SOURCES = 2
+"""Nodes that a file is fetched from before the head is asked."""
+
+
+class ClusterPlacer:
+    def __init__(self, head: ClusterHead, store: Store, local: Placer | None = None) -> None:
+        self._head, self._store, self._local = head, store, local or LocalPlacer()
+
+    async def place(self, request: PlacementRequest) -> WorkerProcess:
+        placement = request.settings.placement
+        return await (self._local.place(request) if placement is None else self._place(request, placement))
+
+    async def _place(self, request: PlacementRequest, placement: str) -> RemoteWorker:
+        if is_any_sealed(request.files):
+            raise BadRequest(
+                f"{request.version} is encrypted, and its files leave this machine in no form. Deploy it here, without"
+                " --on.",
+                param="placement",
+            )
+        files = await asyncio.to_thread(_files_of, request, self._store)
+        nodes = [node for node in connected(self._head) if is_meant(node, placement)]
+        if not nodes:
+            raise NoNode(self._nobody(placement))
+        await asyncio.gather(*(node.ask_facts() for node in nodes))
+        refusals = []
+        while nodes:
+            # Replicas that are placed at the same time see each other's reservations.
+            node = min(nodes, key=lambda node: _preference(node, request.version))
+            nodes.remove(node)
+            node.reservations.append(reservation := Reservation(request.version))
+            try:
+                return await self._start(node, request, files, reservation)
+            except (InsufficientMemory, StoreFailed, DownloadFailed, Unavailable) as error:
+                node.release(reservation)
+                refusals.append(f"{node.name}: {error.message}")
+            except BaseException:
+                node.release(reservation)
+                raise
+        raise NoNode(f"No node has room for a replica of {request.version}. {' '.join(refusals)}")
+
+    async def _start(
+        self, node: ConnectedNode, request: PlacementRequest, files: Sequence[File], reservation: Reservation
+    ) -> RemoteWorker:
+        config = asdict(request.settings.config)
+        if config["threads"] is None:
+            num_nodes = sum(is_meant(each, request.settings.placement or ALL_NODES) for each in connected(self._head))
+            each = -(-request.settings.max_replicas // max(1, num_nodes))
+            config["threads"] = max(1, node.facts.num_cores // each)
+        reservation.need_bytes = await asyncio.to_thread(_need_bytes, node, request)
+        order = WorkerOrder(
+            reservation=reservation,
+            files=files,
+            config=config,
+            sources={file.digest: self._sources(file.digest, node) for file in files},
+            on_progress=request.on_fetching,
+        )
+        return await node.start_worker(order)
+
+    def _sources(self, digest: str, but: ConnectedNode) -> Sequence[BlobSource]:
+        nodes = [node for node in connected(self._head) if digest in node.digests and node is not but]
+        return [BlobSource(node.name, node.address, node.blobs_port) for node in nodes[:MAX_SOURCES]]
+
+    def _nobody(self, placement: str) -> str:
+        """Return why no node is meant, in sentences."""
+        if self._head.problem is not None:
+            return f"No node can connect: {self._head.problem}"
+        here = ", ".join(node.name for node in connected(self._head)) or "none"
+        meant = "No node is connected" if placement == ALL_NODES else f"No connected node is {placement}"
+        return f"{meant}; connected: {here}. See: llmos cluster nodes"
+
+
+def _preference(node: ConnectedNode, version: str) -> tuple[int, int, int, str]:
+    """Sort key: the node that gets the next replica of the version comes first."""
+    counts = Counter(each.version for each in node.reservations)
+    return counts[version], counts.total(), -node.free_bytes, node.name
+
+
+def is_meant(node: ConnectedNode, placement: str) -> bool:
+    """Return whether a replica with this placement may run on the node."""
+    label, equals, value = placement.partition("=")
+    if equals:
+        return node.labels.get(label) == value
+    return placement in (ALL_NODES, node.name)
+
+
+def _files_of(request: PlacementRequest, store: Store) -> Sequence[File]:
+    files = []
+    for name, path in request.files.items():
+        digest = store.digest_at(path)
+        if digest is None:
+            raise BadRequest(f"{request.version} is not in the store, and can't be sent to a node: {path}")
+        files.append(File(name, digest, path.stat().st_size))
+    return files
+
+
+def _need_bytes(node: ConnectedNode, request: PlacementRequest) -> int:
+    """Return the memory that the replica takes on the node. Raises InsufficientMemory, with the arithmetic."""
+    from llmos.engine.sizing.fit import usual_need  # imports numpy
+
+    try:
+        need = usual_need(request.files, request.settings.config, node.hardware)
+    except InsufficientMemory:
+        raise
+    except LLMOSError:
+        return 0  # The worker says what is wrong with the model.
+    if need.total > node.free_bytes:
+        raise InsufficientMemory(
+            f"it needs {need.total:,} bytes ({need.arithmetic()}), and {node.free_bytes:,} are free."
+        )
+    return need.total
