@@ -24,6 +24,8 @@ from llmos.core.webhooks.webhooks import Webhooks
 from llmos.data.project_data import ProjectData
 from llmos.data.services import open_data
 from llmos.deployments.backend import Backends
+from llmos.deployments.cluster.head import ClusterHead
+from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
@@ -179,6 +181,8 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
         deployments=(deployments := Deployments(database, registry)),
         rollouts=Rollouts(database, routes, deployments),
         reconciler=Reconciler(deployments, registry, pool),
+        nodes=(nodes := Nodes(database)),
+        cluster_head=ClusterHead(settings.cluster_path, nodes, store),
         providers=providers,
         provider_clients=clients,
         **pipeline_parts(

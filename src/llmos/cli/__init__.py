@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Deployments": {
         "fit": ("fit",),
         "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
+        "cluster": ("node", "cluster"),
         "ps": ("ps", "stop"),
         "top": ("top",),
         "logs": ("logs",),

@@ -44,6 +44,15 @@ def deploy(
         typer.Option(metavar="SECONDS", help="Unload it after this long without a request.", show_default=False),
     ] = None,
     keep_warm: Annotated[bool, typer.Option("--keep-warm", help="Never unload it.")] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Run it on `nodes` of the cluster, on the node of this name, or on those with LABEL=VALUE. By default "
+            "on the server's machine.",
+            show_default=False,
+        ),
+    ] = None,
     route: Annotated[
         str | None, typer.Option(metavar="NAME", help="Also point this route at it.", show_default=False)
     ] = None,
@@ -67,6 +76,7 @@ def deploy(
         "idle_seconds": idle,
         "keep_warm": keep_warm,
         "options": _engine_options(option or []),
+        "placement": on,
     }
     with open_control(load_settings()) as control:
         deployment = control.deployments.deploy(model, **settings)

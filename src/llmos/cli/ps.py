@@ -43,6 +43,7 @@ _COLUMNS = {
     "state": "state",
     "replicas": "replicas",
     "pid": "pid",
+    "nodes": "nodes",
     "requests": "requests",
     "memory": "memory",
     "restarts": "restarts",
@@ -58,6 +59,7 @@ def _readable(deployment: DeploymentDescription) -> dict[str, Any]:
         **fields_of(deployment),
         "state": " ".join([deployment.state, *([f"({', '.join(progress)})"] if progress else [])]),
         "replicas": f"{deployment.replicas_ready}/{deployment.replicas_wanted}",
+        "nodes": ", ".join(dict.fromkeys(each.node for each in deployment.replicas if each.node)) or None,
         "requests": load and f"{load.num_running} running, {load.num_waiting} waiting",
         # The KV cache takes memory only as it fills.
         "memory": ready and f"up to {readable_size(ready.weight_bytes + ready.kv_bytes)}",

@@ -10,6 +10,7 @@ from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.async_control import AsyncNoun
 from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.nodes import NodeDescription, NodeTokenDescription
 from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
@@ -175,3 +176,18 @@ class AsyncDeployments(AsyncNoun):
     async def history(self, name: str) -> builtins.list[DeploymentEventDescription]:
         """Return the events of a deployment, oldest first."""
         return await self._client._request(calls.deployment_history(name))
+
+
+class AsyncNodes(AsyncNoun):
+    """The machines that run replicas for the server."""
+
+    async def list(self) -> builtins.list[NodeDescription]:
+        return await self._client._request(calls.list_nodes())
+
+    async def create_token(self, *, minutes: int = 15) -> NodeTokenDescription:
+        """Return a token that one node may join with, once, and the command that does."""
+        return await self._client._request(calls.create_node_token(minutes))
+
+    async def remove(self, name: str) -> None:
+        """Remove a node after its replicas have finished their running requests."""
+        await self._client._request(calls.remove_node(name))

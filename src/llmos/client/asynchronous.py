@@ -16,7 +16,7 @@ from llmos.client.async_billing import AsyncBudgets, AsyncCredit, AsyncLedger, A
 from llmos.client.async_control import AsyncJobs, AsyncPolicies, AsyncSignatures
 from llmos.client.async_conversations import AsyncConversations
 from llmos.client.async_datasets import AsyncDatasets
-from llmos.client.async_deployments import AsyncDeployments, AsyncProviders, AsyncRollouts, AsyncRoutes
+from llmos.client.async_deployments import AsyncDeployments, AsyncNodes, AsyncProviders, AsyncRollouts, AsyncRoutes
 from llmos.client.async_evals import AsyncEvals
 from llmos.client.async_exporters import AsyncExporters
 from llmos.client.async_feedback import AsyncFeedback
@@ -88,6 +88,7 @@ class AsyncClient:
         self.jobs = AsyncJobs(self)
         self.keys = AsyncKeys(self)
         self.labels = AsyncLabels(self)
+        self.nodes = AsyncNodes(self)
         self.policies = AsyncPolicies(self)
         self.projects = AsyncProjects(self)
         self.prompts = AsyncPrompts(self)

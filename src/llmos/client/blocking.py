@@ -20,7 +20,7 @@ from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_option
 from llmos.client.control import Jobs, Policies, Signatures
 from llmos.client.conversations import Conversations
 from llmos.client.datasets import Datasets
-from llmos.client.deployments import Deployments, Providers, Rollouts, Routes
+from llmos.client.deployments import Deployments, Nodes, Providers, Rollouts, Routes
 from llmos.client.doctor_calls import get_doctor_report
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -84,6 +84,7 @@ class Client:
         self.jobs = Jobs(self)
         self.keys = Keys(self)
         self.labels = Labels(self)
+        self.nodes = Nodes(self)
         self.policies = Policies(self)
         self.projects = Projects(self)
         self.prompts = Prompts(self)

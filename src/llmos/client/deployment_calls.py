@@ -9,6 +9,7 @@ from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.call import Call, json_object, read_as, read_each, read_nothing, read_one
 from llmos.client.call_settings import given_settings, instant
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.nodes import NodeDescription, NodeTokenDescription
 from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
@@ -180,6 +181,8 @@ class DeploymentSettings(TypedDict, total=False):
     """Never unload it."""
     options: dict[str, Any]
     """Engine options that differ from the server's."""
+    placement: str | None
+    """Where its replicas run: None for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
     force: bool
     """Deploy it even if its card fails a limit."""
 
@@ -212,3 +215,19 @@ def deployment_history(name: str) -> Call[list[DeploymentEventDescription]]:
 
 def _deployment_path(name: str) -> str:
     return f"/llmos/v1/deployments/{quote(name, safe='@:')}"
+
+
+# Nodes
+
+
+def list_nodes() -> Call[list[NodeDescription]]:
+    return Call(method="GET", path="/llmos/v1/nodes", read=read_each(NodeDescription))
+
+
+def create_node_token(minutes: int) -> Call[NodeTokenDescription]:
+    body = {"minutes": minutes}
+    return Call(method="POST", path="/llmos/v1/nodes/tokens", body=body, read=read_one(NodeTokenDescription))
+
+
+def remove_node(name: str) -> Call[None]:
+    return Call(method="DELETE", path=f"/llmos/v1/nodes/{quote(name, safe='')}", read=read_nothing)

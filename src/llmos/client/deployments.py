@@ -10,6 +10,7 @@ from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control import Noun
 from llmos.client.deployment_calls import DeploymentSettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.nodes import NodeDescription, NodeTokenDescription
 from llmos.core.schemas.provider_costs import ProviderCallPage, ProviderCostReport, ProviderPriceDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
@@ -171,3 +172,18 @@ class Deployments(Noun):
     def history(self, name: str) -> builtins.list[DeploymentEventDescription]:
         """Return the events of a deployment, oldest first."""
         return self._client._request(calls.deployment_history(name))
+
+
+class Nodes(Noun):
+    """The machines that run replicas for the server."""
+
+    def list(self) -> builtins.list[NodeDescription]:
+        return self._client._request(calls.list_nodes())
+
+    def create_token(self, *, minutes: int = 15) -> NodeTokenDescription:
+        """Return a token that one node may join with, once, and the command that does."""
+        return self._client._request(calls.create_node_token(minutes))
+
+    def remove(self, name: str) -> None:
+        """Remove a node after its replicas have finished their running requests."""
+        self._client._request(calls.remove_node(name))

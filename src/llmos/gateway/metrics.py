@@ -151,6 +151,12 @@ class Metrics:
         """Add metrics of what calls cost at providers, which are read when they are scraped."""
         self.registry.register(_Providers(costs))
 
+    def watch_nodes(
+        self, connected: Callable[[], Mapping[str, bool]], status: Callable[[], Sequence[VersionStatus]]
+    ) -> None:
+        """Add metrics of the cluster, which are read when they are scraped. `connected`: of each node."""
+        self.registry.register(_Nodes(connected, status))
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
 
@@ -215,6 +221,33 @@ class _Providers(Collector):
         for (provider, currency), nanos in costs.items():
             of_costs.add_metric([provider, currency], nanos / NANOS)
         return [of_calls, of_costs, of_differences]
+
+
+class _Nodes(Collector):
+    def __init__(
+        self, connected: Callable[[], Mapping[str, bool]], status: Callable[[], Sequence[VersionStatus]]
+    ) -> None:
+        self._connected, self._status = connected, status
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("llmos_node_up", "1 when the node is connected.", labels=["node"])
+        for node, is_connected in self._connected().items():
+            up.add_metric([node], float(is_connected))
+        ready = GaugeMetricFamily(
+            "llmos_node_replicas_ready", "Replicas on the node that answer.", labels=["node", "model_name"]
+        )
+        counts = Counts(
+            (replica.node, status.version)
+            for status in self._status()
+            for replica in status.replicas
+            if replica.node is not None and replica.state == "ready"
+        )
+        for (node, version), count in counts.items():
+            ready.add_metric([node, version], count)
+        return [up, ready]
 
 
 class _Replicas(Collector):

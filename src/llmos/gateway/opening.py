@@ -15,8 +15,11 @@ from llmos.core.webhooks.webhooks import Webhooks
 from llmos.data.apps.deployments import AppDeployments
 from llmos.data.project_data import ProjectData
 from llmos.data.services import open_data
+from llmos.deployments.cluster.head import ClusterHead
+from llmos.deployments.cluster.nodes import Nodes
+from llmos.deployments.cluster.placer import ClusterPlacer
 from llmos.deployments.desired.reconciler import Reconciler
-from llmos.deployments.opening import open_deployments
+from llmos.deployments.opening import follow_nodes, open_deployments
 from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.releases.releases import AppReleases
@@ -55,6 +58,10 @@ from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Users
 
 
+def _connected_nodes(nodes: Nodes, head: ClusterHead) -> dict[str, bool]:
+    return {member.name: member.name in head.nodes for member in (nodes.list() if head.exists else ())}
+
+
 def open_services(settings: Settings) -> Services:
     """Return the services of one server. Nothing runs yet."""
     registry = open_registry(settings, discards_changes=True)
@@ -86,7 +93,16 @@ def open_services(settings: Settings) -> Services:
     routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
     timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
-    pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.wait_seconds, check=guard.check)
+    nodes = Nodes(database)
+    cluster_head = ClusterHead(settings.cluster_path, nodes, registry.store)
+    pool = Pool(
+        config=config,
+        timeouts=timeouts,
+        wait_seconds=settings.wait_seconds,
+        check=guard.check,
+        placer=ClusterPlacer(cluster_head, registry.store),
+    )
+    follow_nodes(cluster_head, pool)
     deployments = open_deployments(registry, settings)
     clients = ProviderClients(providers := Providers(database, encryption))
     resolver = Resolver(routes, build_backends(pool, registry, clients, guard.check), database)
@@ -128,6 +144,8 @@ def open_services(settings: Settings) -> Services:
         providers=providers,
         provider_clients=clients,
         pool=pool,
+        nodes=nodes,
+        cluster_head=cluster_head,
         reconciler=Reconciler(
             deployments,
             registry,
@@ -163,6 +181,7 @@ def _watch(services: Services) -> None:
         services.admission.num_queued,
         services.data.batches.by_status,
     )
+    services.metrics.watch_nodes(partial(_connected_nodes, services.nodes, services.cluster_head), services.pool.status)
     services.metrics.watch_exporters(ExporterLags(services.registry.database).read)
     services.metrics.watch_providers(services.billing.provider_costs.totals)
 

@@ -240,6 +240,8 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._upkeep.run(), name="upkeep"),
             asyncio.create_task(self._checkpoints.run(), name="checkpoints"),
         ]
+        self._cluster = asyncio.create_task(self._services.cluster_head.run(), name="nodes")
+        self._cluster.add_done_callback(_log_error)
         supervising = asyncio.create_task(self._supervise(sockets or []), name="apps")
         supervising.add_done_callback(_log_error)
         for task in self._background_tasks:
@@ -249,7 +251,8 @@ class Server(uvicorn.Server):
         finally:
             self._stop_background_tasks()
             supervising.cancel()
-            await asyncio.wait([*self._background_tasks, supervising])
+            self._cluster.cancel()  # Its connections stay: replicas on nodes are drained by the pool.
+            await asyncio.wait([*self._background_tasks, supervising, self._cluster])
             await self._services.supervisor.close()
             await self._services.pipeline.shadows.close()
             await self._services.limits.finish()
@@ -372,6 +375,7 @@ async def _serve(
     await asyncio.wait([serving])
     loading.cancel()
     await services.pool.close(drain=not serving.cancelled())
+    await services.cluster_head.close()
     if serving.cancelled():
         return "cut short"
     await serving

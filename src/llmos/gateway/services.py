@@ -14,6 +14,8 @@ from llmos.core.jobs.jobs import Jobs
 from llmos.core.webhooks.outbox import Outbox
 from llmos.core.webhooks.webhooks import Webhooks
 from llmos.data.services import DataServices
+from llmos.deployments.cluster.head import ClusterHead
+from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
@@ -64,6 +66,8 @@ class Services:
     providers: Providers
     pool: Pool
     reconciler: Reconciler
+    nodes: Nodes
+    cluster_head: ClusterHead
     provider_clients: ProviderClients
     owner_key: OwnerKey
     keys: Keys

@@ -67,6 +67,7 @@ _OPERATOR = _DEVELOPER | {
     Permission.GUARDRAILS_WRITE,
     Permission.LOGS_READ,
     Permission.DOCTOR_READ,
+    Permission.NODES_READ,
     Permission.EXPORTERS_READ,
 }
 
@@ -87,6 +88,7 @@ INSTALLATION_ONLY = (_OPERATOR - _DEVELOPER) | {
     Permission.PROJECTS_WRITE,
     Permission.ENCRYPTION_READ,
     Permission.ENCRYPTION_WRITE,
+    Permission.NODES_WRITE,
     Permission.USERS_READ,
     Permission.USERS_WRITE,
     Permission.AUDIT_WRITE,

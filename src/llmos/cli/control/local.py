@@ -20,6 +20,7 @@ from llmos.cli.control import (
     local_knowledge,
     local_logs,
     local_models,
+    local_nodes,
     local_prompts,
     local_security,
 )
@@ -50,6 +51,7 @@ class LocalControl:
         self.prompts = recorded("prompts", local_prompts.LocalPrompts(self), self)
         self.evals = recorded("evals", local_evals.LocalEvals(self), self)
         self.apps = recorded("apps", local_app_versions.LocalApps(self), self)
+        self.nodes = recorded("nodes", local_nodes.LocalNodes(self), self)
         self.policies = recorded("policies", local_models.LocalPolicies(self), self)
         self.signing = recorded("signing", local_models.LocalSigning(self), self)
         self.routes = recorded("routes", local_deployments.LocalRoutes(self), self)

@@ -222,6 +222,7 @@ class LocalDeployments:
                 idle_seconds=settings.get("idle_seconds"),
                 keep_warm=settings.get("keep_warm", False),
                 options=settings.get("options") or {},
+                placement=settings.get("placement"),
             ),
             actor=this_user(),
             force=settings.get("force", False),

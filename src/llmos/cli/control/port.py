@@ -64,6 +64,7 @@ from llmos.core.schemas.models import (
     RemovalDescription,
     VersionDetails,
 )
+from llmos.core.schemas.nodes import NodeDescription, NodeTokenDescription
 from llmos.core.schemas.plans import PlanAssignment, PlanDescription
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.prices import PriceBookDescription, PriceExample
@@ -302,6 +303,12 @@ class JobsPort(Protocol):
         """Yield the job now and after every change, until it has ended."""
 
     def cancel(self, id: str) -> JobDescription: ...
+
+
+class NodesPort(Protocol):
+    def list(self) -> Sequence[NodeDescription]: ...
+    def create_token(self, *, minutes: int = 15) -> NodeTokenDescription: ...
+    def remove(self, name: str) -> None: ...
 
 
 class PoliciesPort(Protocol):
@@ -615,6 +622,8 @@ class ControlPort(Protocol):
     def prompts(self) -> PromptsPort: ...
     @property
     def evals(self) -> EvalsPort: ...
+    @property
+    def nodes(self) -> NodesPort: ...
     @property
     def policies(self) -> PoliciesPort: ...
     @property

@@ -79,6 +79,7 @@ class ServerControl:
         self.evals = ServerEvals(self._client)
         self.jobs = self._client.jobs
         self.keys = self._client.keys
+        self.nodes = self._client.nodes
         self.policies = self._client.policies
         self.routes = self._client.routes
         self.projects = self._client.projects

@@ -33,6 +33,8 @@ class DeploymentRequest(RequestObject, kw_only=True):
     keep_warm: bool = False
     runner: str = "native"
     options: dict[str, Any] = msgspec.field(default_factory=dict)
+    placement: str | None = None
+    """Where its replicas run: null for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
     force: bool = False
 
 
@@ -79,6 +81,7 @@ async def put_deployment(request: Request, name: str) -> Response:
         keep_warm=body.keep_warm,
         runner=body.runner,
         options=body.options,
+        placement=body.placement,
     )
     deployment = await asyncio.to_thread(
         services.deployments.deploy, name, settings, actor=caller_of(request).actor, force=body.force
