@@ -59,7 +59,11 @@ class Lan:
         self.send("PUT", HERE, {"replicas": replicas, "placement": placement})
         name = "head" if placement is None else placement.rpartition("=")[2]
         allowed = {"ada", "bob"} if name == "nodes" else {name}
-        self.wait_for(lambda: len(self.places()) == replicas and {*self.places()} <= allowed)
+        self.wait_for(lambda: self.is_settled(replicas) and {*self.places()} <= allowed)
+
+    def is_settled(self, replicas: int) -> bool:
+        """Return whether there are so many replicas, all ready. Those before a change stay until others are."""
+        return [each["state"] for each in self.send("GET", HERE)["replicas"]] == ["ready"] * replicas
 
     def places(self) -> list[str]:
         """Return the hosts of the replicas that are ready."""

@@ -32,7 +32,7 @@ from llmos.deployments.cluster.messages import (
     WorkerRefused,
     WorkerStarted,
 )
-from llmos.deployments.placing.placer import WorkerExit
+from llmos.deployments.placing.placer import ReplicaSettings, WorkerExit
 from llmos.engine.messages import LoadModel
 
 FACTS_SECONDS = 2.0
@@ -59,6 +59,7 @@ class Reservation:
     """Room on a node for a replica, from when the node is chosen until its worker has ended."""
 
     version: str
+    settings: ReplicaSettings
     need_bytes: int = 0
 
 

@@ -82,7 +82,7 @@ async def join(
     """
     check_node_name(name)
     request = await asyncio.to_thread(make_request, folder / "node.key", name)
-    link = await connect(head, unverified_context(), None)
+    link = await connect(head, unverified_context())
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             authority = await _authority(link, head, token)
@@ -121,13 +121,16 @@ def forget_membership(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def connect(head: tuple[str, int], context: ssl.SSLContext, name: str | None = HEAD_NAME) -> Link[ToNode]:
-    """Return a connection to the head. Raises ConnectionFailed, and PermissionDenied for another head's certificate."""
+async def connect(head: tuple[str, int], context: ssl.SSLContext, *, last: type | None = None) -> Link[ToNode]:
+    """Return a connection to the head. `last`: as in Link.
+
+    Raises ConnectionFailed, and PermissionDenied for another head's certificate.
+    """
     host, port = head
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             _, link = await asyncio.get_running_loop().create_connection(
-                lambda: Link[ToNode](ToNode), host, port, ssl=context, server_hostname=name or HEAD_NAME
+                lambda: Link[ToNode](ToNode, last=last), host, port, ssl=context, server_hostname=HEAD_NAME
             )
     except ssl.SSLCertVerificationError as error:
         raise PermissionDenied(

@@ -45,13 +45,21 @@ class Link(asyncio.Protocol, Generic[T]):
     reply = await link.receive()
     """
 
-    def __init__(self, kind: Any, on_connected: "Callable[[Link[T]], None]" = lambda link: None) -> None:
-        """`kind`: of the messages that are received."""
+    def __init__(
+        self,
+        kind: Any,
+        on_connected: "Callable[[Link[T]], None]" = lambda link: None,
+        *,
+        last: type | None = None,
+    ) -> None:
+        """`kind`: of the messages that are received. `last`: the message after which other frames come, for
+        hand_over()."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection has ended."""
         self._frames: FrameReader[T] = FrameReader(kind, MAX_MESSAGE_BYTES)
         self._writer = FrameWriter()
-        self._on_connected = on_connected
+        self._on_connected, self._last = on_connected, last
+        self._has_last = False
         self._messages: deque[T] = deque()
         self._reader: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -112,6 +120,8 @@ class Link(asyncio.Protocol, Generic[T]):
         transport = self._transport
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if rest := self._frames.take_rest():
+            protocol.data_received(rest)
         if self.closed.done():
             protocol.connection_lost(None)
 
@@ -133,7 +143,7 @@ class Link(asyncio.Protocol, Generic[T]):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._messages.extend(self._frames.feed(data))
+            self._read(data)
         except msgspec.DecodeError as error:
             _log.warning("%s sent what is no message of a cluster: %s", self.peer, error)
             self._reason = "the other end sent what is no message"
@@ -141,6 +151,18 @@ class Link(asyncio.Protocol, Generic[T]):
         if len(self._messages) > _MAX_WAITING and self._transport is not None:
             self._transport.pause_reading()
         self._wake()
+
+    def _read(self, data: bytes) -> None:
+        if self._has_last:
+            self._frames.keep(data)
+            return
+        messages = self._frames.feed(data)
+        for message in messages:
+            self._messages.append(message)
+            if self._last is not None and isinstance(message, self._last):
+                self._has_last = True
+                messages.close()
+                return
 
     def pause_writing(self) -> None:
         self._can_write.clear()

@@ -41,7 +41,7 @@ class NodeWorker:
 
     async def attach(self, head: tuple[str, int], context: ssl.SSLContext) -> None:
         """Join the process to the head. Raises ConnectionFailed, PermissionDenied and LinkClosed."""
-        link = await connect(head, context)
+        link = await connect(head, context, last=Attached)
         link.send(Attach(self.id))
         if not isinstance(await link.receive(), Attached):
             link.close()

@@ -5,7 +5,7 @@ replicas, then those with the most free memory. A node that can't start it is pa
 """
 
 import asyncio
-from collections import Counter
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -17,6 +17,8 @@ from llmos.deployments.cluster.head import ClusterHead, connected
 from llmos.deployments.cluster.messages import BlobSource, File
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.placing.placer import NoNode, PlacementRequest, Placer, WorkerProcess
+
+_log = logging.getLogger(__name__)
 
 ALL_NODES = "nodes"
 
@@ -47,14 +49,15 @@ class ClusterPlacer:
         refusals = []
         while nodes:
             # Replicas that are placed at the same time see each other's reservations.
-            node = min(nodes, key=lambda node: _preference(node, request.version))
+            node = min(nodes, key=lambda node: _preference(node, request))
             nodes.remove(node)
-            node.reservations.append(reservation := Reservation(request.version))
+            node.reservations.append(reservation := Reservation(request.version, request.settings))
             try:
                 return await self._start(node, request, files, reservation)
             except (InsufficientMemory, StoreFailed, DownloadFailed, Unavailable) as error:
                 node.release(reservation)
                 refusals.append(f"{node.name}: {error.message}")
+                _log.warning("The node %s can't run %s: %s", node.name, request.version, error.message)
             except BaseException:
                 node.release(reservation)
                 raise
@@ -91,10 +94,11 @@ class ClusterPlacer:
         return f"{meant}; connected: {here}. See: llmos cluster nodes"
 
 
-def _preference(node: ConnectedNode, version: str) -> tuple[int, int, int, str]:
-    """Sort key: the node that gets the next replica of the version comes first."""
-    counts = Counter(each.version for each in node.reservations)
-    return counts[version], counts.total(), -node.free_bytes, node.name
+def _preference(node: ConnectedNode, request: PlacementRequest) -> tuple[int, int, int, str]:
+    """Sort key: the node that gets the replica comes first. Replicas with other settings are about to be replaced."""
+    alike = [each for each in node.reservations if each.version == request.version]
+    num_equal = sum(each.settings == request.settings for each in alike)
+    return num_equal, len(node.reservations), -node.free_bytes, node.name
 
 
 def is_meant(node: ConnectedNode, placement: str) -> bool:

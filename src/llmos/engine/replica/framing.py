@@ -1,6 +1,6 @@
 """Messages over a stream socket: a length of four bytes, big-endian, then the message as msgpack."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ class FrameReader(Generic[T]):
         self._buffer = bytearray()
         self._max_bytes = max_bytes
 
-    def feed(self, data: bytes) -> Iterator[T]:
+    def feed(self, data: bytes) -> Generator[T, None, None]:
         """Add a chunk and yield the messages that are complete. Raises msgspec.DecodeError for what is no message."""
         self._buffer += data
         position, end = 0, len(self._buffer)
@@ -52,6 +52,16 @@ class FrameReader(Generic[T]):
                 yield self._decode(self._buffer[start:stop])
         finally:
             del self._buffer[:position]
+
+    def keep(self, data: bytes) -> None:
+        """Add a chunk for take_rest()."""
+        self._buffer += data
+
+    def take_rest(self) -> bytes:
+        """Return what is no complete message yet, for another reader, and forget it."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
 
     def _decode(self, message: bytearray) -> T:
         try:
