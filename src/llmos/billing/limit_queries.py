@@ -186,7 +186,7 @@ def release(session: Session, call_ids: Collection[str]) -> None:
     if not call_ids:
         return
     transaction = PlainTransaction.of(session)
-    rows = [{"call_ids": transaction.texts(sorted(call_ids))}]
+    rows = [{"call_ids": transaction.list_of(sorted(call_ids))}]
     for statement in _RELEASE:
         transaction.run(statement, rows)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from llmos.billing.entries import MEASURES
 from llmos.billing.tables import LedgerRow, LedgerUserRow, PriceBookRow, UsageRow
-from llmos.core.statements import PlainTransaction, Statement, insert_into
+from llmos.core.statements import PlainTransaction, Statement, insert_into, is_one_of
 
 if TYPE_CHECKING:
     from llmos.billing.usage import Span
@@ -42,6 +42,12 @@ def adding_sums(row: type[Any]) -> Statement:
 
     return Statement(make)
 
+
+_USER_NAMES = Statement(
+    lambda dialect: select(LedgerUserRow.number, LedgerUserRow.name).where(
+        is_one_of(dialect, LedgerUserRow.number, "numbers")
+    )
+)
 
 _ADD_ENTRIES, _ADD_USAGE = Statement(_adding_entries), adding_sums(UsageRow)
 
@@ -137,13 +143,9 @@ def last_line(session: Session, call_id: str) -> int:
 
 def user_names(session: Session, numbers: Collection[int]) -> dict[int, str | None]:
     """Return {number: name, or None for a person who was erased}."""
-    found: dict[int, str | None] = {}
-    wanted = sorted(numbers)
-    for first in range(0, len(wanted), _AT_ONCE):
-        part = wanted[first : first + _AT_ONCE]
-        statement = select(LedgerUserRow.number, LedgerUserRow.name).where(LedgerUserRow.number.in_(part))
-        found |= {row.number: row.name for row in session.execute(statement)}
-    return found
+    transaction = PlainTransaction.of(session)
+    rows = transaction.rows(_USER_NAMES, numbers=transaction.list_of(numbers))
+    return {row[0]: row[1] for row in rows}
 
 
 def usage(
@@ -172,7 +174,7 @@ def summed(
     sums.append(func.sum(parts.c[table.names[-1]]))
     rows = session.execute(select(parts.c.value, parts.c.currency, *sums).group_by(parts.c.value, parts.c.currency))
     return [
-        (_day(value) if by == "day" else value, currency, [int(each) for each in numbers])
+        (_day(value) if by == "day" else value, currency, [*map(int, numbers)])
         for value, currency, *numbers in rows.all()
     ]
 

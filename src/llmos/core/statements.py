@@ -17,7 +17,6 @@ from sqlalchemy import (
     Executable,
     Insert,
     PoolProxiedConnection,
-    String,
     Table,
     any_,
     bindparam,
@@ -107,8 +106,8 @@ class PlainTransaction:
         """
         return _LateSession(engine, self._connection, self)
 
-    def texts(self, values: Iterable[str]) -> Any:
-        """Return texts as one value of a statement; see is_one_of()."""
+    def list_of(self, values: Iterable[str] | Iterable[int]) -> Any:
+        """Return values as one value of a statement; see is_one_of()."""
         return msgspec.json.encode(list(values)).decode() if self._dialect.name == "sqlite" else list(values)
 
     def commit(self) -> None:
@@ -220,13 +219,13 @@ def _wrapped(error: Exception, sql: str, dialect: Dialect) -> BaseException:
 
 
 def is_one_of(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
-    """Return the condition that a column of texts has one of the values that PlainTransaction.texts() gives."""
+    """Return the condition that a column has one of the values that PlainTransaction.list_of() gives."""
     if dialect == "sqlite":
         return cast(
             ColumnElement[bool],
             column.in_(select(literal_column("value")).select_from(func.json_each(bindparam(name)))),
         )
-    return cast(ColumnElement[bool], column == any_(bindparam(name, type_=ARRAY(String))))
+    return cast(ColumnElement[bool], column == any_(bindparam(name, type_=ARRAY(column.type))))
 
 
 def insert_into(dialect: str, table: Table) -> Any:
