@@ -6,7 +6,7 @@ they are woken together here.
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -26,8 +26,6 @@ class Handover:
 
         A future that hasn't begun is cancelled with the task.
         """
-        if future.done():
-            return future.result()
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._done, self._is_scheduled = loop, deque(), False
@@ -65,12 +63,12 @@ class Handover:
             waiting, future = done.popleft()
             if waiting.done():
                 continue
-            if future.cancelled():
-                waiting.cancel()
-            elif (error := future.exception()) is not None:
-                waiting.set_exception(error)
-            else:
+            try:
                 waiting.set_result(future.result())
+            except CancelledError:
+                waiting.cancel()
+            except BaseException as error:
+                waiting.set_exception(error)
 
 
 def _expire(waiting: "asyncio.Future[Any]") -> None:

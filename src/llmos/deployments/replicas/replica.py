@@ -257,10 +257,6 @@ class Replica:
             self._transport.write(self._writer.pack(command))
 
     def _on_event(self, event: Event) -> None:
-        if type(event) is Delta:  # Nearly all are.
-            if (events := self._requests.get(event.id)) is not None:
-                events.put(event)
-            return
         match event:
             case EngineStats():
                 self.load = event
@@ -311,6 +307,7 @@ class _Connection(asyncio.Protocol):
         self._replica = replica
         self._frames: FrameReader[Frame] = FrameReader(Frame)
         self._on_event: Callable[[Event], None] = replica._on_event
+        self._requests = replica._requests
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._replica._transport = cast(asyncio.Transport, transport)
@@ -319,7 +316,10 @@ class _Connection(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 for event in frame.events:
-                    self._on_event(event)
+                    if type(event) is not Delta:
+                        self._on_event(event)
+                    elif (events := self._requests.get(event.id)) is not None:
+                        events.put(event)  # Nearly all go this way.
         except msgspec.DecodeError as error:
             logger.error("A replica sent what is no message, and is ended: %s", error)
             transport = self._replica._transport

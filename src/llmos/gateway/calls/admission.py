@@ -12,8 +12,8 @@ limit them, and read num_open to see how busy the model is. Knows nothing of pro
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from llmos.core.errors import Overloaded
 from llmos.security.callers import Caller
@@ -38,21 +38,14 @@ class Admission:
         """The choices that run or wait, without background calls."""
         return sum(queue.num_open for queue in self._queues.values())
 
-    @contextmanager
-    def admit(self, version: str, caller: Caller, num_choices: int) -> Iterator[None]:
+    def admit(self, version: str, caller: Caller, num_choices: int) -> AbstractContextManager[None]:
         """Hold room for a call while the body runs. Raises Overloaded, which says when to try again, if there is none.
 
         `version`: the one whose replicas do the work.
         """
         if caller.is_background:
-            yield
-            return
-        queue, key = self._queue(version), caller.fairness_key
-        queue.acquire(key, num_choices)
-        try:
-            yield
-        finally:
-            queue.release(key, num_choices)
+            return nullcontext()
+        return _Room(self._queue(version), caller.fairness_key, num_choices)
 
     def set_replicas(self, version: str, num_replicas: int) -> None:
         """Give a version room for this many ready replicas. A version without any is being loaded: room for one."""
@@ -67,6 +60,21 @@ class Admission:
         if queue is None:
             queue = self._queues[version] = _VersionQueue(version, self._max_running, self._max_queued, self._clock)
         return queue
+
+
+class _Room:
+    """See Admission.admit(). Written out, since every call enters it."""
+
+    __slots__ = ("_caller", "_num_choices", "_queue")
+
+    def __init__(self, queue: "_VersionQueue", caller: str, num_choices: int) -> None:
+        self._queue, self._caller, self._num_choices = queue, caller, num_choices
+
+    def __enter__(self) -> None:
+        self._queue.acquire(self._caller, self._num_choices)
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.release(self._caller, self._num_choices)
 
 
 class _VersionQueue:

@@ -1,13 +1,12 @@
 """Call: a request to a model, independent of its wire format."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from llmos.core.errors import LLMOSError, PromptTooLong
+from llmos.core.errors import PromptTooLong
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
 from llmos.gateway.calls.applications import AppOptions
@@ -55,15 +54,6 @@ class ModelCall:
     field_names: FieldNames = OPENAI
     """The names of the fields in the caller's wire format."""
     id_prefix: str = "call"
-
-    @contextmanager
-    def naming_fields(self) -> Iterator[None]:
-        """Make errors that leave the context name the caller's fields."""
-        try:
-            yield
-        except LLMOSError as error:
-            self.field_names.rename(error)
-            raise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

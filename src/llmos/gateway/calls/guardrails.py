@@ -218,6 +218,8 @@ _SOURCES: dict[Any, Source] = {
 }
 """Role of a message -> who its texts are from."""
 
+_PLAIN_MESSAGE = {"role", "content"}
+
 Take = Callable[[], str]
 """Returns the next of the screened texts."""
 
@@ -261,6 +263,8 @@ class _Texts:
 
     def _definitions(self, call: PromptedCall) -> Callable[[Take], dict[str, Any]]:
         """The tools and the template's options of a call."""
+        if call.tools is None and not call.template_options:
+            return lambda take: {}
         self._source = "definitions"
         tools = self._value(None if call.tools is None else list(call.tools.functions))
         options = self._value(dict(call.template_options))
@@ -277,18 +281,17 @@ class _Texts:
         if prompt.tokens is not None and not self._takes_tokens:
             raise _unreadable("prompt")
         messages = None if prompt.messages is None else self._all([self._message(each) for each in prompt.messages])
+        if messages is not None:  # They stand alone.
+            return lambda take: replace(prompt, messages=messages(take))
         self._source = "user"
         user_text, text, suffix = map(self._optional, (prompt.user_text, prompt.text, prompt.suffix))
-        return lambda take: replace(
-            prompt,
-            messages=None if messages is None else messages(take),
-            user_text=user_text(take),
-            text=text(take),
-            suffix=suffix(take),
-        )
+        return lambda take: replace(prompt, user_text=user_text(take), text=text(take), suffix=suffix(take))
 
     def _message(self, message: dict[str, Any]) -> Callable[[Take], dict[str, Any]]:
         self._source = _SOURCES.get(message.get("role"), "user")
+        if message.keys() == _PLAIN_MESSAGE and type(content := message["content"]) is str:  # As most are.
+            rebuild_content = self._text(content)
+            return lambda take: message | {"content": rebuild_content(take)}
         fields = {name: self._optional(message.get(name)) for name in ("content", "reasoning_content", "name")}
         calls = message.get("tool_calls") or []
         arguments = [self._arguments(call["function"]["arguments"]) for call in calls]

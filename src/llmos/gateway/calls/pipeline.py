@@ -172,20 +172,25 @@ class Pipeline:
 
         Errors name the caller's own fields.
         """
-        with call.naming_fields(), self._recorder.open(call, operation) as record:
-            call.caller.check_model(call.model)
-            resolution = await self._resolution(call)
-            record.application = None if resolution.application is None else resolution.application.app
-            record.route = None if resolution.route is None else resolution.route.name
-            record.resolution = resolution
-            async with AsyncExitStack() as stack:
-                for hold in self._stages.holds:
-                    call = await stack.enter_async_context(hold(call, record))
-                record.held_at = time.perf_counter()
-                for check in self._stages.checks:
-                    call = await check(call, record)
-                record.checked_at = time.perf_counter()
-                yield call, record, resolution
+        field_names = call.field_names
+        with self._recorder.open(call, operation) as record:
+            try:
+                call.caller.check_model(call.model)
+                resolution = await self._resolution(call)
+                record.application = None if resolution.application is None else resolution.application.app
+                record.route = None if resolution.route is None else resolution.route.name
+                record.resolution = resolution
+                async with AsyncExitStack() as stack:
+                    for hold in self._stages.holds:
+                        call = await stack.enter_async_context(hold(call, record))
+                    record.held_at = time.perf_counter()
+                    for check in self._stages.checks:
+                        call = await check(call, record)
+                    record.checked_at = time.perf_counter()
+                    yield call, record, resolution
+            except LLMOSError as error:
+                field_names.rename(error)
+                raise
 
     async def _resolution(self, call: ModelCall) -> Resolution:
         if app_of(call.model) is None or self._applications is None:

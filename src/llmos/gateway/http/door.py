@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -47,6 +47,12 @@ _log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
 """The status, in metrics only, of a request whose sender hung up before it was answered. nginx uses the same."""
+
+
+@cache
+def _id_headers(header: str) -> tuple[bytes, ...]:
+    """Return the headers with the id of the request. `header`: the one in which the API's clients look for it."""
+    return tuple(name.encode() for name in sorted({"x-request-id", header}))
 
 
 class Door:
@@ -88,8 +94,7 @@ class Door:
         current_request.set(request_id)
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows the real method, and leaves the body out.
-        header_names = {"x-request-id", error_format_of(scope).id_header}
-        more_headers = [(name.encode(), request_id.encode()) for name in sorted(header_names)]
+        more_headers = [(name, request_id.encode()) for name in _id_headers(error_format_of(scope).id_header)]
         headers = Headers(scope=scope)
         more_headers += self._cors.headers(headers)
         status = CLIENT_GONE

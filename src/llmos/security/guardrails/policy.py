@@ -57,9 +57,9 @@ class Step:
         return source in self.guardrail.sources
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Policy:
-    """A version of a policy, ready to screen."""
+    """A version of a policy, ready to screen. Equal to itself alone."""
 
     name: str
     version: int

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from llmos.core.errors import PromptBlocked
 from llmos.security.guardrails.guardrail import (
@@ -48,6 +49,32 @@ OUT_OF_TIME = "out_of_time"
 FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The guardrails of some policies."""
+
+    input: Sequence[Step]
+    output: Sequence[Step]
+    of_model: Sequence[Step]
+    """Those of the input that ask the called model."""
+    waits_for_prompt: bool
+    waits_for_answer: bool
+
+
+@lru_cache(16)
+def _steps_of(policies: tuple[Policy, ...]) -> _Steps:
+    """Return the guardrails of the policies that screen a call. Many calls are screened by the same ones."""
+    input = [step for policy in policies for step in policy.input]
+    output = [step for policy in policies for step in policy.output]
+    return _Steps(
+        input,
+        output,
+        [step for step in input if step.model_guardrail is not None],
+        waits_for_prompt=any(step.guardrail.waits for step in input),
+        waits_for_answer=any(step.guardrail.waits for step in output),
+    )
+
+
 class Screening:
     """The guardrails of one call. Policies apply in order."""
 
@@ -56,25 +83,27 @@ class Screening:
         self.policies, self.num_choices = policies, num_choices
         self.findings: list[Finding] = []
         self.placeholders = Placeholders()
-        self._input = [step for policy in policies for step in policy.input]
-        self.model_steps = [step for step in self._input if step.model_guardrail is not None]
+        self._steps = _steps_of(tuple(policies))
+        self._judged: set[int] = set()
+
+    @property
+    def model_steps(self) -> Sequence[Step]:
         """The guardrails of the prompt that judge by what the called model makes of it. Whoever calls the model asks
         it, and passes what it says to judge()."""
-        self._judged: set[int] = set()
-        self._output = [step for policy in policies for step in policy.output]
+        return self._steps.of_model
 
     @property
     def screens_input(self) -> bool:
-        return bool(self._input)
+        return bool(self._steps.input)
 
     @property
     def waits_for_prompt(self) -> bool:
         """Return whether screening the prompt waits for another program."""
-        return any(step.guardrail.waits for step in self._input)
+        return self._steps.waits_for_prompt
 
     @property
     def waits_for_answer(self) -> bool:
-        return any(step.guardrail.waits for step in self._output)
+        return self._steps.waits_for_answer
 
     @property
     def has_blocked(self) -> bool:
@@ -83,15 +112,18 @@ class Screening:
     @property
     def screens_output(self) -> bool:
         """Return whether the answer may differ from what the model says."""
-        return bool(self._output or self.placeholders)
+        return bool(self._steps.output or self.placeholders)
 
     def screen_prompt(self, texts: Sequence[str], sources: Sequence[Source] | None = None) -> list[str]:
         """Return the texts as the model may see them. Raises PromptBlocked. `sources`: of each; by default users."""
         self.placeholders.avoid(texts)
         sources = ["user"] * len(texts) if sources is None else sources
-        screened, stopwatch = list(texts), Stopwatch()
-        for step in self._input:
+        screened, stopwatch, kinds = list(texts), Stopwatch(), set(sources)
+        for step in self._steps.input:
             if id(step) in self._judged:
+                continue
+            if kinds.issubset(step.guardrail.sources):
+                screened = list(self._screen_texts(step, screened, list(sources), stopwatch))
                 continue
             chosen = [i for i, source in enumerate(sources) if step.screens(source)]
             texts_of_step = self._screen_texts(
@@ -140,7 +172,7 @@ class Screening:
 
     def open_channel(self, channel: Channel = "text") -> "ChannelScreen":
         """Return the screen of one part of an answer."""
-        steps = [step for step in self._output if channel in step.guardrail.channels]
+        steps = [step for step in self._steps.output if channel in step.guardrail.channels]
         return ChannelScreen(self, steps, is_json=channel == "arguments")
 
     def _screen_texts(self, step: Step, texts: list[str], sources: list[Source], stopwatch: "Stopwatch") -> list[str]:
@@ -212,10 +244,17 @@ class _Screen:
 
     def __init__(self, step: Step, screening: Screening, *, is_json: bool) -> None:
         self._step, self._screening = step, screening
-        self._stream: Stream = step.guardrail.screen_stream()
+        self._opened: Stream | None = None
         self._json = JsonState() if is_json else None
         self._is_whole = True
         """Nothing has been pushed so far, so that what comes with the end is the whole text."""
+
+    @property
+    def _stream(self) -> Stream:
+        """The guardrail's stream, opened when it is first needed: a whole text mostly needs none."""
+        if self._opened is None:
+            self._opened = self._step.guardrail.screen_stream()
+        return self._opened
 
     def screen(self, text: str, stopwatch: "Stopwatch", *, is_complete: bool) -> tuple[str, bool]:
         """Return what the guardrail lets pass by now, and whether it blocks the rest."""
@@ -239,7 +278,7 @@ class _Screen:
             if self._step.fail_closed:
                 return "".join(passed), True
             passed.append(self._stream.held())
-            self._stream = self._step.guardrail.screen_stream()
+            self._opened = None
         return "".join(passed), False
 
     def _pieces(self, text: str, *, is_complete: bool) -> Iterator[Piece]:
