@@ -1,7 +1,9 @@
 """Statements for the driver do what they say on both kinds of databases, and fail as all others do."""
 
+import sqlite3
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -9,6 +11,7 @@ from sqlalchemy import Table, bindparam, select
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from llmos.core.database import Database
+from llmos.core.ids import new_id
 from llmos.core.statements import PlainTransaction, Statement, insert_into
 from llmos.security.receipts.tables import ReceiptRow
 
@@ -90,6 +93,32 @@ def add_both_ways(database: Database, by_driver: dict[str, Any], by_session: dic
     with database.counting() as session:
         PlainTransaction.of(session).run(ADD, [by_driver])
         session.add(ReceiptRow(**by_session))
+
+
+def test_counts_of_sqlite_share_a_connection_and_wait_for_the_disk_only_where_they_are_durable(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'llmos.db'}")
+    database.upgrade()
+    with database.counting() as session:
+        connection = session.connection().connection.dbapi_connection
+        # Tests never wait for the disk; this connection does as one of users.
+        session.connection().connection.info["llmos_synchronous"] = 2
+    levels = []
+    for is_durable in (True, False, False, True):
+        with database.counting(is_durable=is_durable) as session:
+            assert session.connection().connection.dbapi_connection is connection
+            levels.append(session.connection().exec_driver_sql("PRAGMA synchronous").scalar())
+    database.close()
+    assert levels[1:] == [1, 1, 2]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
+def test_a_connection_whose_transaction_failed_counts_again(database: Database) -> None:
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            add(database, row("a"), row("b", project=None))
+        add(database, row(new_id("receipt")))
+    assert len(found(database)) == 2
 
 
 def test_a_session_that_counts_waits_for_others_and_sees_what_they_have_done(database: Database) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, Table, and_, cast, func, or_, select, tuple_, union_all, update
+from sqlalchemy import BigInteger, Select, Table, and_, bindparam, cast, func, or_, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -21,9 +21,6 @@ User = tuple[str, str]
 _USAGE_KEY = ("dimension", "period", "start", "project", "value", "currency")
 
 _SUMMED = (*MEASURES, "cost_nanos")
-
-_AT_ONCE = 5000
-"""Values in one statement: SQLite takes a limited number of parameters."""
 
 
 def _adding_entries(dialect: str) -> Any:
@@ -42,6 +39,12 @@ def adding_sums(row: type[Any]) -> Statement:
 
     return Statement(make)
 
+
+_USER_NUMBER = Statement(
+    lambda _: select(LedgerUserRow.number).where(
+        LedgerUserRow.project == bindparam("project"), LedgerUserRow.name == bindparam("name")
+    )
+)
 
 _USER_NAMES = Statement(
     lambda dialect: select(LedgerUserRow.number, LedgerUserRow.name).where(
@@ -64,13 +67,11 @@ def add_usage(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def user_numbers(session: Session, users: Collection[User]) -> dict[User, int]:
     """Return the number of each user that has one."""
-    found: dict[User, int] = {}
-    wanted = sorted(users)
-    for first in range(0, len(wanted), _AT_ONCE):
-        part = wanted[first : first + _AT_ONCE]
-        statement = select(LedgerUserRow).where(tuple_(LedgerUserRow.project, LedgerUserRow.name).in_(part))
-        found |= {(row.project, row.name or ""): row.number for row in session.scalars(statement)}
-    return found
+    if not users:
+        return {}
+    transaction = PlainTransaction.of(session)
+    found = {user: transaction.rows(_USER_NUMBER, project=user[0], name=user[1]) for user in sorted(users)}
+    return {user: rows[0][0] for user, rows in found.items() if rows}
 
 
 def ensure_users(session: Session, users: Collection[User]) -> dict[User, int]:

@@ -26,8 +26,8 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
-    Engine,
     MetaData,
+    PoolProxiedConnection,
     TypeDecorator,
     create_engine,
     event,
@@ -61,6 +61,14 @@ _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _PLAIN_COUNTING = f"{_READ_COMMITTED}; SET LOCAL synchronous_commit = off; SELECT pg_advisory_xact_lock({_COUNT_LOCK})"
 _DURABLE_COUNTING = f"{_READ_COMMITTED}; SELECT pg_advisory_xact_lock({_DURABLE_COUNT_LOCK})"
 _CONNECT_SECONDS = 10
+_CLOSING_SECONDS = 1.0
+
+_SYNCHRONOUS, _SYNCHRONOUS_NOW = "llmos_synchronous", "llmos_synchronous_now"
+_NORMAL = 1
+"""PRAGMA synchronous, as a number."""
+
+_COUNTING_CACHE_KIB = 8 * 1024
+"""Room for the pages that each call changes: the ends of tables, and the upper levels of indexes by random ids."""
 
 
 _SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
@@ -130,9 +138,11 @@ class Database:
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
-            self._counting = self._durable = self._engine
+            self._counting = self._engine
             if self._path is not None:
-                self._counting = create_engine(opened, **_FILE_OPTIONS)
+                # All that calls write goes through one connection. Each commit of another one would take from it the
+                # pages that it has read.
+                self._counting = create_engine(opened, **_FILE_OPTIONS, pool_size=1, max_overflow=0)
                 event.listen(self._counting, "connect", _on_sqlite_connect)
                 event.listen(self._counting, "connect", _on_sqlite_counting)
                 event.listen(self._counting, "begin", _on_sqlite_begin)
@@ -144,9 +154,12 @@ class Database:
             self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
             event.listen(self._writing, "begin", _lock_for_writing)
             event.listen(self._writing, "commit", notify_on_commit)
-            self._counting = self._durable = self._engine
+            self._counting = self._engine
             self._commits = PostgreSQLCommits(self._engine)
         self._counting_turn = threading.Lock()
+        self._counting_connection: PoolProxiedConnection | None = None
+        """SQLite's, while nobody counts."""
+        self._is_closed = False
         self.before_commit: list[Callable[[Session], None]] = []
         """Called with the session of every transaction() before it commits. What they raise rolls it back."""
 
@@ -193,14 +206,8 @@ class Database:
         Like transaction(), but state() stays, a power cut may lose the last commits unless `is_durable`, and on
         PostgreSQL no other writers wait.
         """
-        engine = self._durable if is_durable else self._counting
-        with ExitStack() as held:
-            if self.is_sqlite:
-                # SQLite lets a writer that has to wait sleep, for longer than most transactions take.
-                held.enter_context(self._counting_turn)
-            held.enter_context(disk_errors(self._path))
-            transaction = held.enter_context(_plain_transaction(engine, self._beginning(is_durable=is_durable)))
-            session = transaction.late_session(engine)
+        with self._counted(is_durable=is_durable) as transaction:
+            session = transaction.late_session(self._counting)
             try:
                 yield session
                 if session.in_transaction():
@@ -211,13 +218,30 @@ class Database:
             else:
                 transaction.commit()
             finally:
-                session.close()
+                if session.in_transaction():
+                    session.close()
 
-    def _beginning(self, *, is_durable: bool) -> str:
-        """Return the SQL that begins to count, when nobody else does."""
-        if self.is_sqlite:
-            return "BEGIN IMMEDIATE"
-        return _DURABLE_COUNTING if is_durable else _PLAIN_COUNTING
+    @contextmanager
+    def _counted(self, *, is_durable: bool) -> Iterator[PlainTransaction]:
+        """Begin to count, when nobody else does. Whoever gets the transaction ends it."""
+        if not self.is_sqlite:
+            with closing(connect(self._counting)) as connection:
+                transaction = PlainTransaction(connection, self._counting.dialect)
+                transaction.run_sql(_DURABLE_COUNTING if is_durable else _PLAIN_COUNTING)
+                yield transaction
+            return
+        # SQLite lets a writer that has to wait sleep, for longer than most transactions take.
+        with self._counting_turn, disk_errors(self._path):
+            connection, self._counting_connection = self._counting_connection or connect(self._counting), None
+            with ExitStack() as closed:
+                closed.callback(connection.close)
+                transaction = PlainTransaction(connection, self._counting.dialect)
+                _set_durability(transaction, connection.info, is_durable=is_durable)
+                transaction.run_sql("BEGIN IMMEDIATE")
+                yield transaction
+                if self._path is not None and not self._is_closed:
+                    self._counting_connection = connection  # It has ended well, and the next one goes on with it.
+                    closed.pop_all()
 
     def hold_counting(self, session: Session) -> None:
         """Let nobody count durably until the transaction of the session ends, and see what was counted before."""
@@ -227,8 +251,7 @@ class Database:
     @contextmanager
     def plain_counting(self) -> Iterator[PlainTransaction]:
         """Open a transaction like counting(), for what every call does: without a session, it takes a tenth."""
-        beginning = self._beginning(is_durable=False)
-        with disk_errors(self._path), _plain_transaction(self._counting, beginning) as transaction:
+        with self._counted(is_durable=False) as transaction:
             try:
                 yield transaction
             except BaseException:
@@ -286,6 +309,13 @@ class Database:
     def close(self) -> None:
         """Close all connections: those that threads still use when they return them."""
         self._commits.close()
+        self._is_closed = True
+        # Who counts now, perhaps for long, closes the connection when it has ended.
+        if self._counting_turn.acquire(timeout=_CLOSING_SECONDS):
+            connection, self._counting_connection = self._counting_connection, None
+            self._counting_turn.release()
+            if connection is not None:
+                connection.close()
         close_pool(self._counting)
         close_pool(self._engine)
 
@@ -339,13 +369,17 @@ class Database:
                     time.sleep(_BUSY_PAUSE_SECONDS)
 
 
-@contextmanager
-def _plain_transaction(engine: Engine, beginning: str) -> Iterator[PlainTransaction]:
-    """Lend a connection with a transaction that `beginning` has begun. Whoever gets it ends it."""
-    with closing(connect(engine)) as connection:
-        transaction = PlainTransaction(connection, engine.dialect)
-        transaction.run_sql(beginning)
-        yield transaction
+def _set_durability(transaction: PlainTransaction, info: dict[str, Any], *, is_durable: bool) -> None:
+    """Say whether a connection's next commits wait for the disk. `info`: what is known of the connection.
+
+    Where they don't, the log is written to the disk at checkpoints only, which keeps a database in WAL mode sound.
+    """
+    if (usual := info.get(_SYNCHRONOUS)) is None:
+        return  # In memory.
+    wanted = usual if is_durable else min(usual, _NORMAL)
+    if info.get(_SYNCHRONOUS_NOW, usual) != wanted:
+        transaction.run_sql(f"PRAGMA synchronous = {wanted}")
+        info[_SYNCHRONOUS_NOW] = wanted
 
 
 def known_revisions() -> list[str]:
@@ -396,10 +430,10 @@ def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _on_sqlite_counting(connection: Any, _record: Any) -> None:
-    # In WAL mode, the log is then written to the disk at checkpoints only, which keeps the database sound.
+def _on_sqlite_counting(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = NORMAL")
+    record.info[_SYNCHRONOUS] = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    cursor.execute(f"PRAGMA cache_size = -{_COUNTING_CACHE_KIB}")
     cursor.close()
 
 
