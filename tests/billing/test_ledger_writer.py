@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,31 @@ def test_a_line_that_a_crash_has_cut_costs_no_other(tmp_path: Path) -> None:
     Spill(tmp_path).read_back(read.extend)
     assert read == [entry("a")]
     assert Spill(tmp_path).is_empty()
+
+
+def test_entries_that_are_read_back_are_left_until_they_are_stored(tmp_path: Path) -> None:
+    """Whoever finds none left enters what dead servers had drafted, which would then stand in their place."""
+    dead = Spill(tmp_path)
+    dead.append([entry("1")])
+    dead.close()
+    seen: list[bool] = []
+    spill = Spill(tmp_path)
+    assert spill.read_back(lambda _: seen.append(spill.is_empty())) == 1
+    assert (seen, spill.is_empty()) == ([False], True)
+    with pytest.raises(StoreFailed):
+        _fail_to_read_back(tmp_path)
+    assert not Spill(tmp_path).is_empty()
+
+
+def _fail_to_read_back(folder: Path) -> None:
+    dead = Spill(folder)
+    dead.append([entry("2")])
+    dead.close()
+
+    def fail(_: Sequence[Entry]) -> None:
+        raise StoreFailed("The disk is full.")
+
+    Spill(folder).read_back(fail)
 
 
 def test_the_file_of_a_running_writer_is_its_own(tmp_path: Path) -> None:

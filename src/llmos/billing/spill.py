@@ -7,6 +7,7 @@ again, which adds nothing (ledger.py).
 A file begins as zeros, so that a disk that fills up later has room for the entries of the calls that run then.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -45,9 +46,14 @@ class Spill:
         self._path: Path | None = None
         """Where the file is."""
         self._has_entries = False
+        self._has_room = False
+        """The file has its room."""
+        self._is_reading = False
 
     def is_empty(self) -> bool:
-        """Return whether no entries are left by this writer or one before it."""
+        """Return whether no entries are left by this writer or one before it: not until all of them are stored."""
+        if self._is_reading:
+            return False  # A file that is being read is locked, as that of a running writer.
         others = (path for path in self._folder.glob(_FILES) if path != self._path)
         return not self._has_entries and all(map(_is_in_use, others))
 
@@ -56,12 +62,20 @@ class Spill:
         return sum(_count(path) for path in self._folder.glob(_FILES))
 
     def reserve(self) -> None:
-        """Take room on the disk for later. Does nothing on a disk that has none now."""
+        """Take room on the disk for later. On a disk that has none now, say so, and try again when called again."""
         with self._lock:
             try:
                 self._file = self._file or self._open()
+                if not self._has_room and not self._has_entries:
+                    _fill(self._file)
+                    self._has_room = True
             except OSError as error:
-                _log.warning("No room for the entries of the ledger can be reserved in %s: %s", self._folder, error)
+                _log.warning(
+                    "%s has no room for entries of the ledger, which wait there while the database fails: %s. Until"
+                    " there is some, calls are refused where the database takes nothing. Free some space.",
+                    self._folder,
+                    error,
+                )
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write entries to the disk. Raises OSError; then some may be there, too."""
@@ -83,7 +97,14 @@ class Spill:
 
         This writer's own file stays, and so does its room: on a full disk nobody gets it back.
         """
-        num_entries = self._read_own_back(store)
+        self._is_reading = True
+        try:
+            return self._read_own_back(store) + self._read_others_back(store)
+        finally:
+            self._is_reading = False
+
+    def _read_others_back(self, store: Store) -> int:
+        num_entries = 0
         for path in sorted(self._folder.glob(_FILES)):
             with suppress(FileNotFoundError), path.open("rb") as file:
                 if not _acquire(file):
@@ -136,17 +157,19 @@ class Spill:
             file = os.fdopen(number, "wb")
             # Another writer may have found the file before it was locked, and removed it.
             if _acquire(file) and path.exists():
-                _fill(file)
-                self._path = path
+                self._path, self._has_room = path, False
+                with suppress(OSError):
+                    _fill(file)
+                    self._has_room = True
                 return file
             file.close()
 
 
 def _fill(file: BinaryIO) -> None:
-    """Write zeros, which entries replace later, as far as there is room."""
-    with suppress(OSError):
-        os.pwrite(file.fileno(), bytes(RESERVED_BYTES), 0)
-        os.fsync(file.fileno())
+    """Write zeros, which entries replace later, as far as there is room. Raises OSError if there isn't enough."""
+    if os.pwrite(file.fileno(), bytes(RESERVED_BYTES), 0) < RESERVED_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file.fileno())
 
 
 def _acquire(file: BinaryIO) -> bool:

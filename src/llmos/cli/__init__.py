@@ -9,6 +9,7 @@ A command's file is loaded when the command is named, and its imports are inside
 doesn't load what `llmos serve` needs.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -195,7 +196,10 @@ def _report(error: Exception) -> int:
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         _print_error("An argument is not text in this terminal's encoding. Write it in UTF-8, in a UTF-8 locale.")
         return 2
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{place}The disk is full. Free some space on the disks of LLMOS_HOME and of temporary files.")
+    elif isinstance(error, OSError) and error.strerror:
         _print_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:
         summary = (str(error).splitlines() or [""])[0]
