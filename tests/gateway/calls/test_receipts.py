@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import struct
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import rfc8785
 from fastapi import FastAPI
 
 from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.gateway.calls import answer_sink
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.services import Services
 from llmos.security.receipts.verification import verify_receipt
@@ -244,3 +246,27 @@ async def test_a_large_seed_is_a_text_and_the_receipt_can_be_made(http: httpx.As
     receipt = await receipt_of(http, reply, services)
     assert (receipt["sampling"]["seed"], receipt["input"]["of"]) == (str(2**63 - 1), "bytes")
     assert receipt["input"]["sha256"] == hashlib.sha256(reply.request.content).hexdigest()
+
+
+@pytest.mark.own_gateway
+async def test_a_receipt_waits_for_the_entry_that_it_speaks_of(
+    app: FastAPI, services: Services, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is killed in between would leave a receipt of what no entry counts."""
+    monkeypatch.setattr(answer_sink, "CHARGE_SECONDS", 0.0)
+    add, may_go = services.billing.ledger.add, threading.Event()
+    monkeypatch.setattr(services.billing.ledger, "add", lambda entries: may_go.wait() and add(entries))
+    pool.enqueue("One ", "two ", pool.never)
+    connection = Connection(app, "/v1/chat/completions", CHAT | {"stream": True})
+    running = connection.start()
+    while "two" not in connection.text:
+        await pause()
+    connection.hang_up()  # One who hangs up waits for no entry.
+    await asyncio.wait([running])
+    await asyncio.to_thread(services.answer_sink.flush)
+    (waiting,) = services.answer_sink._waiting
+    assert services.receipts.of_answers([waiting.record.id]) == {}
+    may_go.set()
+    while services.answer_sink._waiting or not services.receipts.of_answers([waiting.record.id]):
+        await asyncio.to_thread(services.answer_sink.flush)
+    assert len(services.billing.ledger.entries(waiting.record.id)) == 1

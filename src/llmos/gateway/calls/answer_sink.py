@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,7 +27,8 @@ GROUP_SECONDS = 0.25
 """Receipts and facts are stored after this time at the latest."""
 
 CHARGE_SECONDS = 2.0
-"""Most entries are in the ledger before their receipts are made. The thread waits this long for one that isn't."""
+"""Most entries are in the ledger before their receipts are made. The thread waits this long for those that aren't;
+their receipts are tried again later."""
 
 MAX_WAITING = 10_000
 """While the database can't be written, so many calls wait for it. The receipts of others are made from the ledger
@@ -35,7 +37,7 @@ later; see receipt_recovery.py."""
 RETRY_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Ended:
     """A call that has ended."""
 
@@ -44,8 +46,15 @@ class _Ended:
     ended: float
     """The same on the clock of time.perf_counter."""
 
+    def is_entered(self, wait_seconds: float) -> bool:
+        """Return whether its entries are in the ledger, or on the way there where a crash doesn't lose them."""
+        metered = self.record.metered
+        if metered is None or metered.stored is None:
+            return True
+        return bool(futures.wait([metered.stored], wait_seconds).done)
+
     def charge(self) -> Charge | None:
-        return None if self.record.metered is None else self.record.metered.charge(CHARGE_SECONDS)
+        return None if self.record.metered is None else self.record.metered.charge()
 
 
 class AnswerSink(Sink):
@@ -105,14 +114,21 @@ class AnswerSink(Sink):
                 is_last, num_lost, self._num_lost = self._is_closed, self._num_lost, 0
             if num_lost:
                 _log.error("%d receipts are made later: the database could not be written for too long", num_lost)
-            is_written = self._write(ended)
+            entered = ended if is_last else self._entered(ended)
+            left = [each for each in ended if each not in entered] if len(entered) < len(ended) else []
+            if not self._write(entered):
+                left = ended
             with self._changed:
-                self._is_writing, self._is_failing = False, not is_written
-                if not is_written:
-                    self._waiting = [*ended, *self._waiting]
+                self._is_writing, self._is_failing = False, bool(left)
+                self._waiting = [*left, *self._waiting]
                 self._changed.notify_all()
             if is_last:
                 return
+
+    def _entered(self, ended: Sequence[_Ended]) -> list[_Ended]:
+        """Return the calls whose entries are safe. Whoever found a receipt of what was counted would miss its entry."""
+        until = time.monotonic() + CHARGE_SECONDS
+        return [each for each in ended if each.is_entered(max(0.0, until - time.monotonic()))]
 
     def _write(self, ended: Sequence[_Ended]) -> bool:
         """Store the receipts and facts. Return False if they must be tried again."""
