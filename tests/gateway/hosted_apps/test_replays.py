@@ -152,3 +152,14 @@ def test_the_command_shows_a_table(
     out = capsys.readouterr().out
     assert "answers that hold" in out
     assert f"% app:{name}@2: 1 of 1 answers hold their checks." in out
+
+
+def test_runs_before_the_deployed_version_do_not_count(
+    client: Client, name: str, folder: Path, looked_up: Path
+) -> None:
+    apply(client, folder, "")
+    client.apps.run(name, "A1")
+    apply(client, program(folder, looked_up, Your="The"), "")
+    client.apps.run(name, "B2")
+    found = replayed(client, program(folder, looked_up, Your="An"))
+    assert (found.num_runs, found.against) == (1, f"{name}@2")

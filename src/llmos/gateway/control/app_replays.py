@@ -51,7 +51,7 @@ class ReplayRequest(RequestObject, kw_only=True):
 @requires(Permission.APPS_DEPLOY, "release.replay")
 async def replay_app(request: Request, name: str) -> Response:
     """The inputs of kept runs, whose callers have agreed to it (`consent: eval` in the app.yaml of the deployed
-    Versions), are asked of this Version and of the deployed one. Tools aren't called: their results come out of the
+    Version), are asked of this Version and of that one. Tools aren't called: their results come out of the
     recorded runs. `job` runs it; it goes on where it was stopped. 409 if nothing is deployed to compare with."""
     body, services, caller = await parse_body(request, ReplayRequest), services_of(request), caller_of(request)
     rooms = release_rooms(request)

@@ -7,11 +7,12 @@ callers wrote: it goes with them, and no later than the first of the runs that i
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from llmos.core.errors import NotFound
 from llmos.core.plurals import counted
+from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.runs import RunDescription
 from llmos.data.app_versions.versions import AppVersion
 from llmos.data.apps.runs import AppRuns
@@ -54,12 +55,13 @@ class Recorder:
 
     def traffic(self, app: str, limit: int) -> Traffic:
         """Return the newest runs that may be asked again."""
-        since = self._agreed_since(app)
-        if since is None:
+        manifest = self._manifest(app)
+        if manifest is None or manifest.consent != "eval":
             return Traffic(cases=[], subjects=frozenset(), expires_at=None, left_out=[_no_consent(app)])
         found: list[tuple[RunDescription, Mapping[str, Any]]] = []
         reasons: Counter[str] = Counter()
-        for run in self._newest(app, since):
+        # What callers of another version agreed to isn't known.
+        for run in self._newest(app, self.rooms.deployments.get(self._project, app).changed_at):
             case, reason = self._case(run)
             if case is None:
                 reasons[reason] += 1
@@ -67,7 +69,7 @@ class Recorder:
                 found.append((run, case))
             if len(found) == limit:
                 break
-        ends = [run.expires_at for run, _ in found if run.expires_at is not None]
+        ends = [end for run, _ in found for end in self._ends_of(run, manifest)]
         return Traffic(
             cases=[case for _, case in found],
             subjects=self.runs.subjects(self._project, [run.id for run, _ in found]),
@@ -99,24 +101,17 @@ class Recorder:
         for required in evals_of(self.rooms, version):
             yield from required.suite.document.get("checks") or []
 
-    def _agreed_since(self, app: str) -> datetime | None:
-        """Return since when all deployed versions have said that callers agree. None: the present one doesn't."""
-        current = current_of(self.rooms, app)
-        if current is None or not self._agrees(current):
-            return None
-        since = self.rooms.deployments.get(self._project, app).changed_at
-        for release in self.rooms.releases.list(self._project, app):
-            if not self._agrees(release.ref):
-                break
-            since = min(since, release.created_at)
-        return since
+    def _ends_of(self, run: RunDescription, manifest: AppManifest) -> Iterator[datetime]:
+        """Yield the moments at which a run is deleted: by the project's retention, and by that of the application."""
+        if run.expires_at is not None:
+            yield run.expires_at
+        if manifest.retention_days is not None and (last := run.ended_at or run.created_at) is not None:
+            yield last + timedelta(days=manifest.retention_days)
 
-    def _agrees(self, ref: str) -> bool:
-        try:
-            version = self.rooms.apps.resolve(ref)
-        except NotFound:  # It was removed.
-            return False
-        return manifest_of(self.rooms.apps.manifest(version)).consent == "eval"
+    def _manifest(self, app: str) -> AppManifest | None:
+        """Return what the deployed version says. None: none is deployed."""
+        current = current_of(self.rooms, app)
+        return None if current is None else manifest_of(self.rooms.apps.manifest(self.rooms.apps.resolve(current)))
 
     def _newest(self, app: str, since: datetime) -> Iterator[RunDescription]:
         after: str | None = None
