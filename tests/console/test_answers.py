@@ -3,17 +3,22 @@
 import csv
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from llmos.client import AsyncClient
 from llmos.console.conversations import turns_of, turns_of_messages
-from llmos.console.timeline import WIDTH, timeline_of
+from llmos.console.timeline import WIDTH, timeline_of, timeline_of_steps
+from llmos.core.ids import new_id
 from llmos.core.schemas.answers import AnswerTimings
+from llmos.core.schemas.runs import RunDescription, StepDescription
 from llmos.gateway.services import Services
 from support.answers import facts
+from support.apps import LEASE
 from support.chromium import HOSTILE
 from support.console import PASSWORD, browser_of, sign_in
 
@@ -151,3 +156,50 @@ def test_items_and_messages_become_turns() -> None:
         None,
     ]
     assert [turn.kind for turn in turns_of_messages(messages)] == ["user", "call", "result"]
+
+
+async def test_an_answer_says_how_it_came_to_be(ann: httpx.AsyncClient) -> None:
+    html = (await ann.get("/console/answers/slow")).text
+    why = html.partition('id="why"')[2].partition("</section>")[0]
+    assert 'href="/console/deployments/routes/dialogue"' in why
+    assert 'href="/console/apps/support"' in why
+    assert "smollm2@1" in why  # Which isn't stored here any more, so that its name is all.
+
+
+async def test_an_answer_of_a_run_shows_its_steps_as_bars(
+    ann: httpx.AsyncClient, owner: AsyncClient, services: Services
+) -> None:
+    run = await owner.runs.begin(id=new_id("run"), app="support", lease=LEASE, input="Hi")
+    steps = [
+        {"key": f"s{n}", "kind": "step", "name": f"look-{n}", "state": "done", "result": n, "seconds": 0.5}
+        for n in range(3)
+    ]
+    await owner.runs.write(run.id, lease=LEASE, steps=steps)
+    add(services, facts("of-a-run", seconds=200, project="owner", app="support", run=run.id, version="app:support@1"))
+    html = (await ann.get("/console/answers/of-a-run")).text
+    assert re.findall(rf'href="/console/runs/{run.id}/steps/(\d)"', html) == ["0", "1", "2"]
+    assert ids((await ann.get(f"/console/answers?run={run.id}")).text) == ["of-a-run"]
+
+
+def test_steps_that_ran_at_once_are_drawn_above_each_other() -> None:
+    began = datetime(2026, 9, 21, tzinfo=UTC)
+    ends = (4, 4, 8)
+    steps = [
+        StepDescription(number=n, name=f"s{n}", seconds=4.0, at=began + timedelta(seconds=end))
+        for n, end in enumerate(ends)
+    ]
+    bars = timeline_of_steps(RunDescription(created_at=began, steps=steps))
+    assert [(bar.x, bar.width) for bar in bars] == [(0.0, WIDTH / 2), (0.0, WIDTH / 2), (WIDTH / 2, WIDTH / 2)]
+    assert timeline_of_steps(RunDescription(created_at=began)) == []
+
+
+async def test_words_are_searched_in_kept_texts_and_a_page_without_any_goes_on(
+    ann: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(services, facts("without-a-text", seconds=300, project="owner"))
+    assert "No answer is like that." in (await ann.get("/console/answers?text=llama")).text
+    monkeypatch.setattr("llmos.gateway.answer_search._AT_ONCE", 1)
+    monkeypatch.setattr("llmos.gateway.answer_search.MAX_LOOKED_AT", 1)
+    html = (await ann.get("/console/answers?text=llama")).text
+    assert "The next page goes on." in html
+    assert 'rel="next"' in html

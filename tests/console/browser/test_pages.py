@@ -144,6 +144,7 @@ def test_a_model_is_deployed_scaled_put_to_sleep_and_stopped(ann: Visit) -> None
     page.get_by_role("button", name="Load", exact=True).click()
     expect(page.locator("#state")).to_contain_text("ready")
     expect(page.get_by_role("table", name="What happened")).to_contain_text("Scaled")
+    expect(page.locator("#log")).to_contain_text("smollm2@1")
     page.locator(".confirm summary").click()
     page.get_by_role("button", name="Stop smollm2@1").click()
     expect(page.get_by_role("status").first).to_contain_text("not deployed any more")

@@ -116,11 +116,11 @@ async def show_deployment(view: View) -> Response:
 async def watch_deployment(view: View) -> Fragments:
     ref = view.request.path_params["ref"]
     deployment = await view.api.read(DeploymentDescription, f"/llmos/v1/deployments/{ref}")
-    lines = await _log(view, deployment.version)
-    return {
-        "deployment": view.html("deployment_state.html", each=deployment, **await _pace(view, deployment.version)),
-        "log": view.html("logs_lines.html", lines=lines),
-    }
+    pace = await _pace(view, deployment.version)
+    shown = {"deployment": view.html("deployment_state.html", each=deployment, **pace)}
+    if view.may("logs:read"):
+        shown["log"] = view.html("logs_lines.html", lines=await _log(view, deployment.version))
+    return shown
 
 
 @PAGE.post("/{ref}/scale")
