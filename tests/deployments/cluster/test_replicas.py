@@ -9,6 +9,7 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, StoreFailed, Unavailable
 from llmos.deployments.cluster import connected_node, head
+from llmos.deployments.cluster.messages import StartWorker
 from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.messages import AdapterFiles, Delta, Started
@@ -309,7 +310,44 @@ def test_threads_are_shared_on_each_node(run_with):
 
 
 async def do_nothing():
-    pass
+    return True
+
+
+def test_a_node_that_does_not_answer_gets_no_replicas(run_with, monkeypatch):
+    monkeypatch.setattr(connected_node, "FACTS_SECONDS", 0.1)
+
+    async def test(cluster):
+        for name in ("ada", "bob"):
+            await cluster.join(name)
+        monkeypatch.setattr(cluster.head.nodes["ada"]._link, "send", lambda message: None)  # An agent that is stopped.
+        await cluster.scaled(cluster.model(), 2)
+        assert cluster.places() == ["bob", "bob"]
+        with pytest.raises(Unavailable, match="ada: it doesn't answer"):
+            await cluster.scaled(cluster.model(), 1, on("ada"))
+
+    run_with(test)
+
+
+def test_a_node_that_stops_answering_while_it_starts_a_worker_is_given_up(run_with, monkeypatch):
+    monkeypatch.setattr(connected_node, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(connected_node, "FACTS_SECONDS", 0.1)
+
+    async def test(cluster):
+        await cluster.join("ada")
+        node = cluster.head.nodes["ada"]
+        send = node._link.send
+
+        def stop(message):
+            if isinstance(message, StartWorker):
+                monkeypatch.setattr(node._link, "send", lambda message: None)
+            else:
+                send(message)
+
+        monkeypatch.setattr(node._link, "send", stop)
+        with pytest.raises(Unavailable, match="The node ada doesn't answer"):
+            await cluster.scaled(cluster.model(), 1)
+
+    run_with(test)
 
 
 def test_an_adapter_is_refused_in_one_line(run_with):

@@ -38,6 +38,9 @@ from llmos.engine.messages import LoadModel
 FACTS_SECONDS = 2.0
 """A node that doesn't answer within this time is taken for one that can't."""
 
+ANSWER_SECONDS = 5.0
+"""Interval at which a node that starts a worker is asked whether it still answers."""
+
 ATTACH_SECONDS = 10.0
 """Time for a worker's own connection, once it has started."""
 
@@ -125,8 +128,9 @@ class ConnectedNode:
         finally:
             self._lose()
 
-    async def ask_facts(self) -> None:
-        """Ask for its free memory, and measure the link. A node that doesn't answer keeps what it said last."""
+    async def ask_facts(self) -> bool:
+        """Ask for its free memory, and measure the link. Return whether it answers: an agent that is stopped, or a
+        link that was just cut, leaves the connection as it is."""
         if self._facts is None:
             self._facts = asyncio.get_running_loop().create_future()
             self._link.send(AskFacts())
@@ -134,9 +138,11 @@ class ConnectedNode:
         try:
             async with asyncio.timeout(FACTS_SECONDS):
                 await asyncio.shield(self._facts)
-            self.round_trip_seconds = time.perf_counter() - began
         except TimeoutError:
             self._facts = self.round_trip_seconds = None
+            return False
+        self.round_trip_seconds = time.perf_counter() - began
+        return True
 
     async def start_worker(self, order: WorkerOrder) -> "RemoteWorker":
         """Start a worker there, which fetches what it lacks first. Raises what the agent says, or Unavailable."""
@@ -146,7 +152,7 @@ class ConnectedNode:
             StartWorker(worker=id, version=order.reservation.version, files=order.files, sources=order.sources)
         )
         try:
-            started = await starting.started
+            started = await self._until_started(starting)
             async with asyncio.timeout(ATTACH_SECONDS):
                 connection = await starting.attached
         except BaseException as error:
@@ -167,6 +173,14 @@ class ConnectedNode:
         if starting.ended is not None:
             worker.on_end(starting.ended)
         return worker
+
+    async def _until_started(self, starting: _Starting) -> WorkerStarted:
+        """Wait however long the files take, but only while the agent answers."""
+        while not starting.started.done():
+            await asyncio.wait([starting.started], timeout=ANSWER_SECONDS)
+            if not starting.started.done() and not await self.ask_facts():
+                raise Unavailable(f"The node {self.name} doesn't answer.")
+        return starting.started.result()
 
     def release(self, reservation: Reservation) -> None:
         """Give the room back. It may have been given back before."""

@@ -45,8 +45,11 @@ class ClusterPlacer:
         nodes = [node for node in connected(self._head) if is_meant(node, placement)]
         if not nodes:
             raise NoNode(self._nobody(placement))
-        await asyncio.gather(*(node.ask_facts() for node in nodes))
-        refusals = []
+        answers = await asyncio.gather(*(node.ask_facts() for node in nodes))
+        refusals = [
+            f"{node.name}: it doesn't answer." for node, is_there in zip(nodes, answers, strict=True) if not is_there
+        ]
+        nodes = [node for node, is_there in zip(nodes, answers, strict=True) if is_there]
         while nodes:
             # Replicas that are placed at the same time see each other's reservations.
             node = min(nodes, key=lambda node: _preference(node, request))
