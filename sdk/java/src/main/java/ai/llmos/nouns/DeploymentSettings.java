@@ -42,6 +42,12 @@ public final class DeploymentSettings extends Settings {
         return this;
     }
 
+    /** Where its replicas run: None for the server's machine, <code>nodes</code>, the name of a node, or LABEL=VALUE. */
+    public DeploymentSettings placement(String value) {
+        put("placement", value);
+        return this;
+    }
+
     /** Deploy it even if its card fails a limit. */
     public DeploymentSettings force(boolean value) {
         put("force", value);

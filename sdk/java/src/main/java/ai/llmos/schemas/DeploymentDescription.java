@@ -10,7 +10,7 @@ import java.util.Map;
 /**
  * A Version that is deployed, or that the server runs.
  *
- * @param state <code>loading</code>, <code>ready</code>, <code>stuck</code>, <code>failed</code>, <code>stopped</code> or <code>asleep</code>.
+ * @param state <code>loading</code>, <code>ready</code>, <code>stuck</code>, <code>pending</code>, <code>failed</code>, <code>stopped</code> or <code>asleep</code>.
  * @param reason Why it can't answer at once; null if it can.
  * @param percentLoaded The progress of the replica that finishes loading next; null if none is loading.
  * @param secondsLeft The time until that replica is loaded; null if unknown.
