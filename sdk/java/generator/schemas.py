@@ -28,9 +28,8 @@ _RESERVED = {
 _SIMPLE = {str: "String", int: "Long", float: "Double", bool: "Boolean", datetime.datetime: "Instant"}
 _RENAMED = {("signatures", "KeyDescription"): "TrustedKeyDescription"}
 _NESTED = {
-    "AnswerTimings", "Citation", "EvalComparisonDescription", "EvalResultDescription",
-    "JobFailure", "JobStep", "LikelihoodUsage", "OptionLikelihood", "RouteTarget", "RunResult", "RunUsage", "SearchHit",
-    "Spread", "TargetEvidence",
+    "AnswerTimings", "Citation", "EvalComparisonDescription", "JobFailure", "LikelihoodUsage", "OptionLikelihood",
+    "RouteTarget", "RunResult", "RunUsage", "SearchHit", "Spread", "TargetEvidence",
 }  # fmt: skip
 """Structs within others that have a record. The rest stays decoded JSON, so that the jar stays small: a record takes
 more than a kilobyte in it."""

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.llmos.errors.BadRequestException;
 import ai.llmos.errors.NotFoundException;
 import ai.llmos.json.Nullable;
 import ai.llmos.service.AiService;
@@ -227,6 +228,18 @@ class RealServerTest {
         assertEquals("river.md", llmos.knowledge().documents("rivers").iterator().next().name());
         var hits = llmos.knowledge().search("rivers", "Tiber", settings -> settings.mode("text").limit(1)).hits();
         assertTrue(hits.get(0).text().contains("Tiber"));
+    }
+
+    @Test
+    void aFolderBecomesAVersionOfAnApplication(@TempDir Path folder) throws Exception {
+        assertThrows(BadRequestException.class, () -> llmos.apps().create(folder));
+        Files.writeString(folder.resolve("app.yaml"), "name: java\nmodel: smollm2\nprompt: prompts/java.md\n");
+        Files.writeString(Files.createDirectory(folder.resolve("prompts")).resolve("java.md"), "You help.\n");
+        Files.writeString(folder.resolve("long-".repeat(30) + ".txt"), "A name that a tar file has in a record of its own.\n");
+        Files.writeString(folder.resolve(".hidden"), "not a part of it");
+        assertEquals("java@1", llmos.apps().create(folder).version());
+        assertEquals(3, llmos.apps().get("java").files().size());
+        assertEquals("java@1", llmos.apps().create(folder).version());
     }
 
     @Test

@@ -2,12 +2,15 @@ package ai.llmos.nouns;
 
 import ai.llmos.EventStream;
 import ai.llmos.Settings;
+import ai.llmos.internal.AppArchive;
 import ai.llmos.internal.Call;
 import ai.llmos.internal.Downloads;
 import ai.llmos.internal.RunEvents;
 import ai.llmos.internal.StreamedReply;
 import ai.llmos.internal.Transport;
+import ai.llmos.schemas.AppVersionDescription;
 import ai.llmos.schemas.RunEvent;
+import java.nio.file.Path;
 import java.util.Map;
 import java.util.function.Consumer;
 
@@ -15,6 +18,12 @@ import java.util.function.Consumer;
 public abstract class AppCalls extends VersionedNoun {
     AppCalls(Transport transport, String root) {
         super(transport, root);
+    }
+
+    /** Makes a version of a folder with app.yaml, or returns the one that is the same already. Nothing is run. */
+    public AppVersionDescription create(Path folder) {
+        return transport.request(new Call<>("POST", "/llmos/v1/apps", null, AppArchive.of(folder),
+                Map.of("Content-Type", "application/x-tar"), Call.one(AppVersionDescription.class)));
     }
 
     /** Returns the events of a run; the last one has the run. Closing the stream cancels the run. */

@@ -31,7 +31,7 @@ public record EvalRunDetails(
         long numDone,
         long numTotal,
         @Nullable String verdict,
-        List<EvalResultDescription> results,
+        List<Map<String, Object>> results,
         @Nullable EvalComparisonDescription comparison,
         List<Map<String, Object>> gates,
         List<Map<String, Object>> judges,

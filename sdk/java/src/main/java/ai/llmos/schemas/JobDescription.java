@@ -24,7 +24,7 @@ public record JobDescription(
         String kind,
         String state,
         Map<String, Object> request,
-        List<JobStep> progress,
+        List<Map<String, Object>> progress,
         @Nullable Map<String, Object> result,
         @Nullable JobFailure error,
         @Nullable String actor,
