@@ -5,15 +5,20 @@ import os
 import random
 import re
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmos.security.tls_certificates import ensure_self_signed
 from support.doc_pages import DocPage
 from support.real_server import Running, serving
 from support.tiny_home import make_tiny_home
@@ -76,14 +81,53 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def tls_server(server: Running) -> Iterator[str]:
+    """A server with the certificate of the home: /fast is answered, /slow only when the client has gone."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            if self.path == "/slow":
+                self.close_connection = True
+                with suppress(OSError):
+                    self.connection.recv(1)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "16")
+            self.end_headers()
+            self.wfile.write(b'{"is_fast":true}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    keys = server.home / "keys"
+    ensure_self_signed(keys / "tls.pem", keys / "tls.key", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys / "tls.pem", keys / "tls.key")
+    http = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    http.handle_error = lambda *_: None  # type: ignore[method-assign]  # Clients that don't trust it hang up.
+    http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"https://127.0.0.1:{http.server_port}"
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
 def class_path(*parts: Path) -> str:
     return os.pathsep.join(map(str, [*parts, *(JARS / f"{each}.jar" for each in JUNIT)]))
 
 
-def java(*arguments: object, server: Running | None = None, **options: Any) -> str:
+def java(*arguments: object, server: Running | None = None, tls: str = "", **options: Any) -> str:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     own = {"LLMOS_ENDPOINT": server.url, "LLMOS_HOME": str(server.home)} if server else {}
-    return run("java", *QUICK, "-Dfile.encoding=UTF-8", *arguments, env=environ | own, **options)
+    return run(
+        "java", *QUICK, "-Dfile.encoding=UTF-8", *arguments, env=environ | own | {"LLMOS_TEST_TLS": tls}, **options
+    )
 
 
 def test_the_same_sources_give_the_same_jar_of_at_most_250_kb(jar: Path, tmp_path: Path) -> None:
@@ -107,11 +151,11 @@ def test_the_generated_classes_are_those_of_the_servers_definitions() -> None:
 
 
 @has_junit
-def test_the_tests_in_java_pass(jar: Path, classes: Path, server: Running) -> None:
+def test_the_tests_in_java_pass(jar: Path, classes: Path, server: Running, tls_server: str) -> None:
     launcher = ("org.junit.platform.console.ConsoleLauncher", "--disable-banner", "--disable-ansi-colors")
     printed = java(
         f"-Dllmos.conformance={ROOT / 'sdk/conformance'}", "-cp", class_path(classes, jar), *launcher,
-        "--details=tree", "--fail-if-no-tests", f"--scan-classpath={classes}", server=server,
+        "--details=tree", "--fail-if-no-tests", f"--scan-classpath={classes}", server=server, tls=tls_server,
     )  # fmt: skip
     assert re.search(r"\[ +0 tests skipped", printed), printed[-3000:]
 
