@@ -49,7 +49,7 @@ class _Ended:
     def is_entered(self, wait_seconds: float) -> bool:
         """Return whether its entries are in the ledger, or on the way there where a crash doesn't lose them."""
         metered = self.record.metered
-        if metered is None or metered.stored is None:
+        if metered is None or metered.stored is None or metered.stored.done():
             return True
         return bool(futures.wait([metered.stored], wait_seconds).done)
 
