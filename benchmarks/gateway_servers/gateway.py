@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from llmos.core.config import load_settings
-from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.cluster.placer import ClusterPlacer
+from llmos.deployments.placing.local import LocalPlacer
 from llmos.gateway import opening, server
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -20,7 +21,7 @@ ENGINE = (sys.executable, str(Path(__file__).with_name("instant_engine.py")))
 
 
 def main() -> None:
-    opening.Pool = partial(Pool, command=ENGINE)  # type: ignore[misc, assignment]
+    opening.ClusterPlacer = partial(ClusterPlacer, local=LocalPlacer(ENGINE))  # type: ignore[misc, assignment]
     if len(sys.argv) > 1:
         Sampler(Path(sys.argv[1])).start()
     settings = load_settings()
