@@ -78,14 +78,15 @@ class _Sum:
     """The sums for one value."""
 
     def __init__(self) -> None:
-        self.numbers = [0] * len(MEASURES)
+        self.numbers: Sequence[int] = ()
+        """In the order of MEASURES; empty before there are any."""
         self.costs: dict[str, int] = {}
         self.bought: dict[str, int] = {}
         """What providers ask, by currency."""
 
     def add(self, currency: str, numbers: Sequence[int]) -> None:
         """`numbers`: in the order of MEASURES, and the cost."""
-        self.numbers = [*map(add, self.numbers, numbers)]
+        self._add_numbers(numbers[:-1])
         if currency:
             self.costs[currency] = self.costs.get(currency, 0) + numbers[-1]
 
@@ -95,10 +96,13 @@ class _Sum:
             self.bought[currency] = self.bought.get(currency, 0) + numbers[-1]
 
     def merge(self, other: "_Sum") -> None:
-        self.numbers = [*map(add, self.numbers, other.numbers)]
+        self._add_numbers(other.numbers)
         for own, others in ((self.costs, other.costs), (self.bought, other.bought)):
             for currency, cost in others.items():
                 own[currency] = own.get(currency, 0) + cost
+
+    def _add_numbers(self, numbers: Sequence[int]) -> None:
+        self.numbers = [*map(add, self.numbers, numbers)] if self.numbers else numbers
 
     def margins(self) -> dict[str, int]:
         """Return what is left of the costs, by currency. Empty where no provider asks for anything."""
@@ -134,14 +138,16 @@ def spans(first: int, last: int) -> list[Span]:
 
 def _by_name(sums: Mapping[str, _Sum], names: Mapping[int, str | None]) -> Mapping[str, _Sum]:
     """Return the sums of users by their names. Users of several projects may share one."""
-    named: defaultdict[str, _Sum] = defaultdict(_Sum)
+    named: dict[str, _Sum] = {}
     for value, found in sums.items():
-        named[(names.get(int(value)) or f"erased-{value}") if value else ""].merge(found)
+        name = (names.get(int(value)) or f"erased-{value}") if value else ""
+        if (first := named.setdefault(name, found)) is not found:
+            first.merge(found)
     return named
 
 
 def _measures(found: _Sum) -> Mapping[str, Any]:
-    numbers = dict(zip(MEASURES, found.numbers, strict=True))
+    numbers = dict(zip(MEASURES, found.numbers or [0] * len(MEASURES), strict=True))
     micros = numbers.pop("replica_micros")
     amounts = {"costs": found.costs, "provider_costs": found.bought, "margins": found.margins()}
     return {
@@ -152,7 +158,7 @@ def _measures(found: _Sum) -> Mapping[str, Any]:
 
 
 def _formatted(nanos: Mapping[str, int]) -> dict[str, str]:
-    return {currency: format_nanos(each) for currency, each in sorted(nanos.items())}
+    return {currency: format_nanos(each) for currency, each in sorted(nanos.items())} if nanos else {}
 
 
 def _check(by: str) -> None:
