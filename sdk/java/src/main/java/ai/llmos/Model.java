@@ -2,6 +2,7 @@ package ai.llmos;
 
 import ai.llmos.internal.Call;
 import ai.llmos.internal.Transport;
+import ai.llmos.json.Binding;
 import ai.llmos.schemas.LikelihoodDescription;
 import ai.llmos.schemas.VersionDetails;
 import java.util.List;
@@ -13,25 +14,39 @@ public final class Model {
     private static final Consumer<Settings> DEFAULTS = options -> {};
 
     private final Transport transport;
-    private final VersionDetails info;
+    private final String name;
+    private final String version;
+    private final Map<String, Object> described;
+    private volatile VersionDetails info;
 
     Model(Transport transport, VersionDetails info) {
-        this.transport = transport;
+        this(transport, info.name(), info.version(), Map.of());
         this.info = info;
+    }
+
+    /** Makes one whose description becomes a record when it is asked for: that takes a quarter of the first answer's time. */
+    Model(Transport transport, String name, String version, Map<String, Object> described) {
+        this.transport = transport;
+        this.name = name;
+        this.version = version;
+        this.described = described;
     }
 
     /** Returns the name that was asked for: a route or a model. */
     public String name() {
-        return info.name();
+        return name;
     }
 
     /** Returns the version behind the name at that time. An answer has the version that produced it. */
     public String version() {
-        return info.version();
+        return version;
     }
 
     /** Returns what is known of that version. */
     public VersionDetails info() {
+        if (info == null) {
+            info = Binding.read(described, VersionDetails.class);
+        }
         return info;
     }
 

@@ -2,6 +2,7 @@ package ai.llmos;
 
 import ai.llmos.internal.Call;
 import ai.llmos.internal.Transport;
+import ai.llmos.json.JsonException;
 import ai.llmos.nouns.VersionedNoun;
 import ai.llmos.schemas.CatalogEntryDescription;
 import ai.llmos.schemas.VersionDetails;
@@ -34,7 +35,10 @@ public final class Models extends VersionedNoun {
         return transport.request(Call.of("GET", ROOT + "/" + ref(name), null, reply -> {
             Map<String, Object> described = new LinkedHashMap<>(Call.object(reply));
             described.put("name", name);
-            return new Model(transport, Call.one(VersionDetails.class).apply(described));
+            if (described.get("version") instanceof String version) {
+                return new Model(transport, name, version, described);
+            }
+            throw new JsonException("the version is missing");
         }));
     }
 
