@@ -12,7 +12,7 @@ from llmos.deployments.cluster import connected_node, head
 from llmos.deployments.cluster.messages import StartWorker
 from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
-from llmos.engine.messages import AdapterFiles, Delta, Started
+from llmos.engine.messages import AdapterFiles, Delta, Rate, Started
 from support.cluster import ON_NODES
 from support.fakes import continuation, generate, tokens_of
 from support.looking import pause
@@ -362,6 +362,8 @@ def test_an_adapter_is_refused_in_one_line(run_with):
         )
         with pytest.raises(BadRequest, match="runs on the node ada, and adapters"):
             await collect(cluster.pool.generate("m@1", files, request))
+        with pytest.raises(BadRequest, match="runs on the node ada, and adapters"):
+            await cluster.pool.rate("m@1", files, Rate(request=request, scores_prompt=True))
 
     run_with(test)
 

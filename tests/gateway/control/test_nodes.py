@@ -16,7 +16,7 @@ NODES = "/llmos/v1/nodes"
 async def test_without_a_cluster_the_error_has_the_next_command(http: httpx.AsyncClient) -> None:
     assert (await http.get(NODES)).json() == {"data": []}
     reply = await http.post(f"{NODES}/tokens", json={})
-    assert (reply.status_code, "llmos cluster init" in reply.json()["error"]["message"]) == (400, True)
+    assert (reply.status_code, "llmos cluster init" in reply.json()["error"]["message"]) == (409, True)
 
 
 async def test_a_token_comes_with_the_command_that_joins(http: httpx.AsyncClient, services: Services) -> None:

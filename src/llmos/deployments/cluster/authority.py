@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import BadRequest, StoreFailed
+from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.security.tls_certificates import write_private
 
 VALID_FOR = timedelta(days=3650)
@@ -109,12 +109,12 @@ def make_authority(folder: Path, *, clock: Clock = utc_now) -> Authority:
 
 
 def open_authority(folder: Path) -> Authority:
-    """Raises BadRequest, with the next command, where there is no cluster, and StoreFailed for a damaged one."""
+    """Raises Conflict, with the next command, where there is no cluster, and StoreFailed for a damaged one."""
     try:
         key = serialization.load_pem_private_key((folder / "authority.key").read_bytes(), None)
         certificate = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
     except FileNotFoundError:
-        raise BadRequest("This installation has no cluster. Make one: llmos cluster init") from None
+        raise Conflict("This installation has no cluster. Make one: llmos cluster init") from None
     except (OSError, ValueError) as error:
         raise StoreFailed(f"The authority of the cluster in {folder} can't be read: {error}") from None
     assert isinstance(key, ec.EllipticCurvePrivateKey), "make_authority() makes no other"

@@ -29,7 +29,7 @@ def describe_member(member: Member, node: ConnectedNode | None, state: str = "aw
 
 
 def create_token(nodes: Nodes, cluster: Path, minutes: int) -> NodeTokenDescription:
-    """Make a token for one node. `cluster`: the folder of the authority. Raises BadRequest where there is none."""
+    """Make a token for one node. `cluster`: the folder of the authority. Raises Conflict where there is none."""
     authority, settings = open_authority(cluster), read_cluster(cluster)
     made = nodes.make_token(minutes)
     token = JoinToken(made.id, made.secret, authority.fingerprint)

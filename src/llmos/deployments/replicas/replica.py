@@ -129,12 +129,7 @@ class Replica:
 
         Raises what the worker says is wrong with the request, or ReplicaFailed if the process died or was stuck.
         """
-        if request.adapter is not None and self.node is not None:
-            raise BadRequest(
-                f"The model runs on the node {self.node}, and adapters are used on the server's machine only. Deploy"
-                " it there, without --on.",
-                param="model",
-            )
+        self._check_adapter(request)
         num_unfinished = request.sampling.n
         with await self._open(request.id) as events:
             try:
@@ -175,9 +170,19 @@ class Replica:
 
     async def rate(self, command: Rate) -> Rated:
         """Return the scores of the given texts. Raises as generate() does. Cancelling aborts."""
+        self._check_adapter(command.request)
         event = await self._compute(command)
         assert isinstance(event, Rated), "a worker answers Rate with nothing else"
         return event
+
+    def _check_adapter(self, request: Generate) -> None:
+        """Raise BadRequest for an adapter where the process runs on a node, which hasn't its files."""
+        if request.adapter is not None and self.node is not None:
+            raise BadRequest(
+                f"The model runs on the node {self.node}, and adapters are used on the server's machine only. Deploy"
+                " it there, without --on.",
+                param="model",
+            )
 
     async def _compute(self, command: Rate | Embed) -> Event:
         """Return what follows Started."""
