@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from llmos.core.database import Database
+from llmos.core.errors import Unavailable
 from llmos.deployments.tables import RouteRow
 
 pytestmark = pytest.mark.process
@@ -88,7 +88,7 @@ def test_a_test_that_leaves_a_connection_open_fails_and_says_where_it_was_opened
 
 def test_what_a_test_forgot_to_stop_does_not_reach_the_database_of_the_next_one(databases):
     first, forgotten = use(databases, lambda database: database)
-    with pytest.raises(OperationalError, match="does not exist"):
+    with pytest.raises(Unavailable, match="can't be reached"):
         change(forgotten)
     second, _ = use(databases, rows)
     assert first == second

@@ -32,6 +32,7 @@ LLMOSError                        500 internal_error
 ├── ReplicaFailed                 502 replica_failed
 ├── ProviderFailed                502 provider_failed
 ├── Unavailable                   503 unavailable
+│   └── NoNode                    503 no_node
 ├── StoreFailed                   507 store_failed
 ├── ConnectionFailed              (client only) no server answered
 │   └── UnknownServer             (client only) another program answered
@@ -226,6 +227,12 @@ class ProviderFailed(LLMOSError):
 
 class Unavailable(LLMOSError):
     status, code = 503, "unavailable"
+
+
+class NoNode(Unavailable):
+    """No node has room for the replica, or none is connected. It is tried again until one has."""
+
+    code = "no_node"
 
 
 class StoreFailed(LLMOSError):

@@ -7,8 +7,8 @@ deployment, as text or as JSON.
     2026-11-29T14:36:45Z sign-in req_2b… ann password refused 203.0.113.7 invalid_api_key
     2026-11-29T14:36:40Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s.
 
-Lines are written by a thread of their own, so that a reader who doesn't keep up delays no answer. It loses lines then,
-and the next line says how many.
+Lines are written by a thread, and those of the files by another one, so that a reader of the output who doesn't keep up
+delays no answer and no file. It loses lines then, and the next line says how many.
 """
 
 import contextlib
@@ -51,8 +51,8 @@ _MAX_MESSAGE = 8000
 
 
 class Log:
-    """Writes events, and what the server says to its user, to a stream. Any thread may use it; nothing waits for the
-    stream, so that a server whose output nobody reads goes on, and ends."""
+    """Writes events, and what the server says to its user, to a stream, and events to files. Any thread may use it;
+    nothing waits for the stream, so that a server whose output nobody reads goes on, keeps its files, and ends."""
 
     def __init__(
         self,
@@ -64,32 +64,47 @@ class Log:
     ) -> None:
         """`stream`: None for the standard one that `standard` names. `files`: get the events, too, also if the stream
         doesn't."""
-        self._is_off, self._files = format == "off", files
-        self._render: Callable[[Event], str] = _render_json if format == "json" else render_text
-        self._stream, self._standard = stream, standard
+        self._is_off = format == "off"
+        render: Callable[[Event], str] = _render_json if format == "json" else render_text
+        self._shown = _Writer(lambda: _to_stream(stream, standard, render))
+        self._kept = None if files is None else _Writer(lambda: _to_files(files))
+
+    def write(self, event: Event) -> None:
+        if self._is_off and self._kept is None:
+            return
+        line = {"time": event["time"], "level": _level_of(event), **event}
+        if self._kept is not None:
+            self._kept.put(line)
+        if not self._is_off:
+            self._shown.put(line)
+
+    def print(self, text: str) -> None:
+        """Write a text for people, also if the log is off."""
+        self._shown.put(text)
+
+    def close(self) -> None:
+        """Return when everything is written, at the latest after two seconds. Nothing is written afterwards."""
+        if self._kept is not None:
+            self._kept.close()
+        self._shown.close()
+
+
+Target = Callable[[Sequence[Event | str]], None]
+"""Writes lines that came together."""
+
+
+class _Writer:
+    """Hands lines to a target in a thread of its own, which the first line starts."""
+
+    def __init__(self, open_target: Callable[[], contextlib.AbstractContextManager[Target]]) -> None:
+        self._open_target = open_target
         self._waiting: queue.SimpleQueue[Event | str | None] = queue.SimpleQueue()
         self._num_lost = 0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def write(self, event: Event) -> None:
-        if not self._is_off or self._files is not None:
-            self._put({"time": event["time"], "level": _level_of(event), **event})
-
-    def print(self, text: str) -> None:
-        """Write a text for people, also if the log is off."""
-        self._put(text)
-
-    def close(self) -> None:
-        """Return when everything is written, at the latest after a second. Nothing is written afterwards."""
-        self._is_closed = True
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._closing.set()
-            self._thread.join(_FLUSH_SECONDS)
-
-    def _put(self, line: Event | str) -> None:
+    def put(self, line: Event | str) -> None:
         if self._is_closed:
             return
         if self._thread is None:
@@ -100,18 +115,24 @@ class Log:
         else:
             self._waiting.put(line)
 
+    def close(self) -> None:
+        self._is_closed = True
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._closing.set()
+            self._thread.join(_FLUSH_SECONDS)
+
     def _write_all(self) -> None:
-        with contextlib.nullcontext(self._stream) if self._stream is not None else _own(self._standard) as stream:
+        with self._open_target() as write:
             is_open = True
             while is_open:
                 lines = self._next_lines()
                 is_open = lines[-1] is not None
-                self._write([line for line in lines if line is not None], stream)
+                if written := [line for line in lines if line is not None]:
+                    write(written)
                 if is_open and self._waiting.empty():
                     # To wake this thread for each line would cost each call.
                     self._closing.wait(_GROUP_SECONDS)
-        if self._files is not None:
-            self._files.close()
 
     def _next_lines(self) -> list[Event | str | None]:
         """Wait for a line, and return it with those that wait behind it. The last one is None if there are no more."""
@@ -123,22 +144,27 @@ class Log:
             lines[0] = _with_lost(lines[0], num_lost)
         return lines
 
-    def _write(self, lines: Sequence[Event | str], stream: TextIO) -> None:
-        events = [line for line in lines if not isinstance(line, str)]
-        if events and self._files is not None:
-            self._files.write(*events)
-        shown = [
-            line if isinstance(line, str) else self._render(line)
-            for line in lines
-            if isinstance(line, str) or not self._is_off
-        ]
-        if not shown:
-            return
-        # Serving continues if nobody reads the output.
-        with contextlib.suppress(OSError, ValueError):
-            stream.write("\n".join(shown) + "\n")
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+
+@contextlib.contextmanager
+def _to_files(files: LogFiles) -> Iterator[Target]:
+    yield lambda lines: files.write(*(line for line in lines if not isinstance(line, str)))
+    files.close()
+
+
+@contextlib.contextmanager
+def _to_stream(
+    given: TextIO | None, standard: Literal["stdout", "stderr"], render: Callable[[Event], str]
+) -> Iterator[Target]:
+    with contextlib.nullcontext(given) if given is not None else _own(standard) as stream:
+
+        def write(lines: Sequence[Event | str]) -> None:
+            # Serving continues if nobody reads the output.
+            with contextlib.suppress(OSError, ValueError):
+                stream.write("\n".join(line if isinstance(line, str) else render(line) for line in lines) + "\n")
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+
+        yield write
 
 
 def _with_lost(line: Event | str, num_lost: int) -> Event | str:

@@ -18,7 +18,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from llmos.core.database import Database
-from llmos.core.store import store as store_module
+from llmos.core.store import blob_files, store as store_module
 from support.encryption import open_test_store
 from llmos.data.datasets import datasets as datasets_module, segments
 from llmos.data.datasets.datasets import Datasets
@@ -44,7 +44,7 @@ import_files(datasets, "notes", find_layout(Path(sys.argv[3])), ImportOptions(),
 """
 
 MOMENTS = {
-    "while a segment is written": "store_module.SealedWriter.append = third_time(store_module.SealedWriter.append)",
+    "while a segment is written": "blob_files.SealedWriter.append = third_time(blob_files.SealedWriter.append)",
     "before a blob has its name": "store_module.os.replace = third_time(os.replace)",
     "before the version is recorded": "datasets_module.project_queries.ensure_name = die",
     "before the record is committed": "datasets_module.describe_action = die",

@@ -10,13 +10,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from llmos.core.encryption.sealed_path import is_any_sealed
-from llmos.core.errors import BadRequest, DownloadFailed, InsufficientMemory, LLMOSError, StoreFailed, Unavailable
+from llmos.core.errors import (
+    BadRequest,
+    DownloadFailed,
+    InsufficientMemory,
+    LLMOSError,
+    NoNode,
+    StoreFailed,
+    Unavailable,
+)
 from llmos.core.store.store import Store
 from llmos.deployments.cluster.connected_node import ConnectedNode, RemoteWorker, Reservation, WorkerOrder
 from llmos.deployments.cluster.head import ClusterHead, connected
 from llmos.deployments.cluster.messages import BlobSource, File
 from llmos.deployments.placing.local import LocalPlacer
-from llmos.deployments.placing.placer import NoNode, PlacementRequest, Placer, WorkerProcess
+from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerProcess
 
 _log = logging.getLogger(__name__)
 

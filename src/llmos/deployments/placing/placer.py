@@ -14,16 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from llmos.core.errors import Unavailable
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import LoadModel
 
 MAX_LAST_WORDS = 2000
 """Characters of a process's last output that are kept."""
-
-
-class NoNode(Unavailable):
-    """No node has room for the replica, or none is connected. It is tried again until one has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

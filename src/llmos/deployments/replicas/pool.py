@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.core.errors import NoNode, ReplicaFailed, Unavailable
 from llmos.deployments.placing.local import LocalPlacer
-from llmos.deployments.placing.placer import NoNode, PlacementRequest, Placer, ReplicaSettings
+from llmos.deployments.placing.placer import PlacementRequest, Placer, ReplicaSettings
 from llmos.deployments.replicas.load_balancing import OpenRequest
 from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet

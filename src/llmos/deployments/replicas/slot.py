@@ -20,8 +20,8 @@ from datetime import datetime
 from typing import Any
 
 from llmos.core.clock import Clock
-from llmos.core.errors import LLMOSError, ReplicaFailed
-from llmos.deployments.placing.placer import NoNode, ReplicaSettings
+from llmos.core.errors import LLMOSError, NoNode, ReplicaFailed
+from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.replica import OnLoading, Replica
 from llmos.deployments.replicas.status import ReplicaState, ReplicaStatus
 from llmos.engine.messages import Loading

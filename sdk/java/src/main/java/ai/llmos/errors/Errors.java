@@ -85,7 +85,7 @@ public final class Errors {
             case "rate_limit_exceeded", "overloaded", "quota_exceeded" -> 429;
             case "headers_too_large" -> 431;
             case "download_failed", "replica_failed", "provider_failed" -> 502;
-            case "unavailable" -> 503;
+            case "unavailable", "no_node" -> 503;
             case "store_failed" -> 507;
             default -> 0;
         };
