@@ -38,6 +38,7 @@ def gone(url: str) -> Iterator[None]:
             server.execute(f'ALTER DATABASE "{place.database}" ALLOW_CONNECTIONS true')
 
 
+@pytest.mark.process
 async def test_answers_go_on_while_the_database_is_gone_and_are_in_the_ledger_when_it_is_back(
     http: httpx.AsyncClient, services: Services, pool: FakePool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
