@@ -27,7 +27,8 @@ def test_the_engine_ends_an_answer_at_the_token_that_the_budget_pays_for(running
     client = httpx.Client(base_url=running.url, headers=HEADERS, timeout=120)
     with client:
         assert client.put("/llmos/v1/budgets/real", json=BUDGET).status_code == 200
-        answer = client.post("/v1/chat/completions", json=CHAT).json()
+        # A sampled answer may end by itself before the budget does.
+        answer = client.post("/v1/chat/completions", json=CHAT | {"ignore_eos": True}).json()
         assert answer["choices"][0]["finish_reason"] == "length"
         assert answer["usage"]["total_tokens"] == 60
         assert "pays for no more" in answer["warnings"][0]["message"]
