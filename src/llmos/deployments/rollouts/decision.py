@@ -1,10 +1,10 @@
-"""Decides what follows on a step, of a rollout or of a release: the next one, a rollback, or more waiting."""
+"""Judges a step of a rollout or of a release, and takes what follows: the next step, a rollback, or more waiting."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
@@ -31,6 +31,20 @@ class Step(Protocol):
 
     @property
     def scores(self) -> Mapping[str, float]: ...
+    @property
+    def reason(self) -> str:
+        """The reason of its last change, or what it waits for."""
+
+
+S = TypeVar("S", bound=Step, contravariant=True)
+
+
+class Steps(Protocol[S]):
+    """The rollouts, or the releases, whose steps are judged."""
+
+    def roll_back(self, seen: S, reason: str) -> object: ...
+    def advance(self, seen: S, judgement: Judgement, baseline: Mapping[str, float] | None = None) -> object: ...
+    def hold(self, seen: S, reason: str) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,16 @@ def decide(step: Step, window: TargetEvidence, before: TargetEvidence, now: date
         return Decision(verdict="waits", judgement=judgement, before=measured.before)
     reason = f"not enough is known after {held_seconds:.0f} seconds at {step.percent:g} %: {judgement.reason}"
     return Decision(verdict="fails", judgement=Judgement("fails", reason), before=measured.before)
+
+
+def carry_out(decision: Decision, step: S, steps: Steps[S]) -> None:
+    """Take the next step, roll back, or record what the step waits for, unless that is recorded already."""
+    if decision.verdict == "fails":
+        steps.roll_back(step, decision.judgement.reason)
+    elif decision.verdict == "holds":
+        steps.advance(step, decision.judgement, decision.before)
+    elif step.reason != (waits_for := f"waits: {decision.judgement.reason}"):
+        steps.hold(step, waits_for)
 
 
 def measure(step: Step, window: TargetEvidence, before: TargetEvidence) -> Measured:

@@ -12,7 +12,7 @@ from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.releases.evidence import evidence_key, evidence_target
 from llmos.deployments.releases.release import Release
 from llmos.deployments.releases.releases import AppReleases
-from llmos.deployments.rollouts.decision import decide, has_enough
+from llmos.deployments.rollouts.decision import carry_out, decide, has_enough
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.gates import Judgement, metrics_of
 from llmos.gateway.calls.applications import PREFIX
@@ -72,12 +72,7 @@ class ReleaseRunner:
     async def _judge(self, release: Release) -> None:
         window, before = (self._window(release, ref) for ref in (release.ref, release.ref_before))
         decision = decide(release, window, before, self._clock())
-        if decision.verdict == "fails":
-            await asyncio.to_thread(self._releases.roll_back, release, decision.judgement.reason)
-        elif decision.verdict == "holds":
-            await asyncio.to_thread(self._releases.advance, release, decision.judgement, decision.before)
-        elif release.reason != (waits_for := f"waits: {decision.judgement.reason}"):
-            await asyncio.to_thread(self._releases.hold, release, waits_for)
+        await asyncio.to_thread(carry_out, decision, release, self._releases)
 
     def _window(self, release: Release, ref: str | None, *, whole: bool = False) -> TargetEvidence:
         """Return the outcomes of a version's runs since the step began; `whole`: of all that are kept."""

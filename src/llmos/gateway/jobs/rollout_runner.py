@@ -15,7 +15,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.rollouts.cases import Case
-from llmos.deployments.rollouts.decision import decide, has_enough, measure
+from llmos.deployments.rollouts.decision import carry_out, decide, has_enough, measure
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.gates import Judgement, judge, metrics_of, parse_gate
 from llmos.deployments.rollouts.rollout import Rollout
@@ -111,12 +111,7 @@ class RolloutRunner:
     async def _judge(self, rollout: Rollout) -> None:
         window, before = (self._window(rollout, target) for target in (rollout.target, rollout.main_before))
         decision = decide(rollout, window, before, self._clock())
-        if decision.verdict == "fails":
-            await asyncio.to_thread(self._rollouts.roll_back, rollout, decision.judgement.reason)
-        elif decision.verdict == "holds":
-            await asyncio.to_thread(self._rollouts.advance, rollout, decision.judgement, decision.before)
-        elif rollout.reason != (waits_for := f"waits: {decision.judgement.reason}"):
-            await asyncio.to_thread(self._rollouts.hold, rollout, waits_for)
+        await asyncio.to_thread(carry_out, decision, rollout, self._rollouts)
 
     def _window(self, rollout: Rollout, target: str) -> TargetEvidence:
         return self._evidence.window(rollout.route, target, rollout.step_began_at)
