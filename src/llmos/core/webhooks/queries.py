@@ -2,15 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
+from llmos.core.removal import remove_found
 from llmos.core.webhooks.tables import AttemptRow, MessageRow, WebhookRow
-
-_AT_ONCE = 500
 
 
 def webhook(session: Session, project: str, name: str) -> WebhookRow | None:
@@ -88,7 +86,7 @@ def messages_page(
 
 def remove_webhook(session: Session, row: WebhookRow) -> None:
     """Delete a webhook, its secrets and its messages."""
-    _remove_messages_where(session, MessageRow.webhook_id == row.id)
+    remove_found(session, select(MessageRow.id).where(MessageRow.webhook_id == row.id), remove_messages)
     key_queries.remove_object_keys(session, [row.id])
     session.delete(row)
 
@@ -101,7 +99,7 @@ def remove_messages(session: Session, ids: Collection[str]) -> None:
 
 def remove_expired(session: Session, now: datetime) -> None:
     """Delete the log of messages that ended long ago."""
-    _remove_messages_where(session, MessageRow.expires_at <= now)
+    remove_found(session, select(MessageRow.id).where(MessageRow.expires_at <= now), remove_messages)
 
 
 def remove_objects(session: Session, project: str, ids: Collection[str]) -> Sequence[str]:
@@ -121,8 +119,3 @@ def remove_all(session: Session) -> None:
     """Delete those of all projects: secrets and messages are encrypted."""
     for kind in (AttemptRow, MessageRow, WebhookRow):
         session.execute(delete(kind))
-
-
-def _remove_messages_where(session: Session, condition: Any) -> None:
-    while ids := session.scalars(select(MessageRow.id).where(condition).limit(_AT_ONCE)).all():
-        remove_messages(session, ids)

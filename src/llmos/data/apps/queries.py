@@ -22,13 +22,12 @@ from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.tables import ObjectKeyRow, ObjectSubjectRow
+from llmos.core.removal import remove_found
 from llmos.core.schemas.runs import LIVE_STATES
 from llmos.data.apps.tables import HandoffRow, RunRow, SessionRow, SignalRow, StepRow, TurnRow
 from llmos.data.tables import RetentionRow
 
 RunSelect = Select[RunRow]
-
-_AT_ONCE = 500
 
 
 def session_with_key(
@@ -335,9 +334,6 @@ def set_expiry(session: Session, project: str, expires_at: Callable[[datetime], 
 
 
 def _remove_where(session: Session, of_sessions: Any, of_runs: Any, of_handoffs: Any) -> None:
-    while sessions := session.scalars(select(SessionRow.id).where(of_sessions).limit(_AT_ONCE)).all():
-        remove_sessions(session, sessions)
-    while runs := session.scalars(select(RunRow.id).where(of_runs).limit(_AT_ONCE)).all():
-        remove_runs(session, runs)
-    while handoffs := session.scalars(select(HandoffRow.id).where(of_handoffs).limit(_AT_ONCE)).all():
-        remove_handoffs(session, handoffs)
+    remove_found(session, select(SessionRow.id).where(of_sessions), remove_sessions)
+    remove_found(session, select(RunRow.id).where(of_runs), remove_runs)
+    remove_found(session, select(HandoffRow.id).where(of_handoffs), remove_handoffs)

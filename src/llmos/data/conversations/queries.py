@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.tables import ObjectKeyRow
+from llmos.core.removal import remove_found
 from llmos.data.conversations.tables import ConversationMessageRow, ConversationRow
-
-_AT_ONCE = 500
 
 KeyedRow = tuple[ConversationRow, ObjectKeyRow | None]
 
@@ -71,12 +70,12 @@ def remove_objects(session: Session, project: str, ids: Collection[str]) -> Sequ
 
 def remove_expired(session: Session, now: datetime) -> None:
     """Delete the conversations of all projects that have expired."""
-    _remove_where(session, ConversationRow.expires_at <= now)
+    remove_found(session, select(ConversationRow.id).where(ConversationRow.expires_at <= now), remove)
 
 
 def remove_all_of(session: Session, project: str) -> None:
     """Delete the conversations of a project."""
-    _remove_where(session, ConversationRow.project == project)
+    remove_found(session, select(ConversationRow.id).where(ConversationRow.project == project), remove)
 
 
 def remove_all(session: Session) -> None:
@@ -97,8 +96,3 @@ def _of(project: str, actor: str, now: datetime) -> Any:
         .outerjoin(ObjectKeyRow, ObjectKeyRow.object_id == ConversationRow.id)
         .where(ConversationRow.project == project, ConversationRow.actor == actor, ConversationRow.expires_at > now)
     )
-
-
-def _remove_where(session: Session, condition: Any) -> None:
-    while ids := session.scalars(select(ConversationRow.id).where(condition).limit(_AT_ONCE)).all():
-        remove(session, ids)

@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from llmos.core.encryption import queries as key_queries
 from llmos.core.encryption.tables import ObjectKeyRow
+from llmos.core.removal import remove_found
 from llmos.data.feedback.tables import FeedbackRow
-
-_AT_ONCE = 500
 
 KeyedRow = tuple[FeedbackRow, ObjectKeyRow | None]
 
@@ -58,12 +57,12 @@ def remove_objects(session: Session, project: str, ids: Collection[str]) -> Sequ
 
 def remove_expired(session: Session, now: datetime) -> None:
     """Delete the feedback of all projects that has expired."""
-    _remove_where(session, FeedbackRow.expires_at <= now)
+    remove_found(session, select(FeedbackRow.id).where(FeedbackRow.expires_at <= now), remove)
 
 
 def remove_all_of(session: Session, project: str) -> None:
     """Delete the feedback of a project."""
-    _remove_where(session, FeedbackRow.project == project)
+    remove_found(session, select(FeedbackRow.id).where(FeedbackRow.project == project), remove)
 
 
 def remove_all(session: Session) -> None:
@@ -83,8 +82,3 @@ def _of(project: str, now: datetime) -> Any:
         .outerjoin(ObjectKeyRow, ObjectKeyRow.object_id == FeedbackRow.id)
         .where(FeedbackRow.project == project, FeedbackRow.expires_at > now)
     )
-
-
-def _remove_where(session: Session, condition: Any) -> None:
-    while ids := session.scalars(select(FeedbackRow.id).where(condition).limit(_AT_ONCE)).all():
-        remove(session, ids)
