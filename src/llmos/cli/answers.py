@@ -64,9 +64,9 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List answers, newest first. All that is given must hold."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_period
 
-    first, last = (None if text is None else parse_past(text) for text in (since, until))
+    first, last = parse_period(since, until)
     with open_control(load_settings()) as control:
         page = control.answers.list(
             project=project,

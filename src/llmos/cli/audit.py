@@ -49,7 +49,7 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List the newest entries, newest first."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_past
 
     moment = None if since is None else parse_past(since)
     with open_control(load_settings()) as control:

@@ -63,7 +63,7 @@ def add(
     as_json: options.AsJson = False,
 ) -> None:
     """Send the entries of the ledger to a service, as events that it counts once each."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_past
 
     with open_control(load_settings()) as control:
         exporter = control.exporters.add(

@@ -7,9 +7,9 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control import open_control
-from llmos.cli.keys import parse_past
 from llmos.cli.output import print_facts, print_json, print_table, stderr, stdout
 from llmos.cli.progress import progress_bar
+from llmos.cli.times import parse_past
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:

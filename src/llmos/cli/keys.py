@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +10,8 @@ from llmos.cli import options
 from llmos.cli.control import open_control
 from llmos.cli.limits import facts_of, readable_limits
 from llmos.cli.output import print_facts, print_json, print_table, shown, stderr, stdout
+from llmos.cli.times import parse_duration, parse_moment
 from llmos.core.config import load_settings
-from llmos.core.errors import BadRequest
 from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.suggest import nearest
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from llmos.client.security_calls import Limits
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, such as key-3f….")]
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9})\s*([smhd])")
 
 
 def register(app: typer.Typer) -> None:
@@ -137,37 +133,6 @@ def revoke(id: _Id, as_json: options.AsJson = False) -> None:
         print_json(key)
         return
     stdout().print(f"Revoked {id}. A running server refuses it within seconds.")
-
-
-def parse_duration(text: str) -> timedelta:
-    """Return the time that a text such as 90d, 12h, 30m or 0s stands for. Raises BadRequest."""
-    parts = _DURATION.fullmatch(text.strip())
-    if parts is None:
-        raise BadRequest(f"{text[:80]!r} isn't a duration. Write a number with a unit: 90d, 12h, 30m or 0s.")
-    return timedelta(seconds=int(parts[1]) * _SECONDS[parts[2]])
-
-
-def parse_moment(text: str) -> datetime:
-    """Return the moment that a text stands for: a time from now, or a date in this machine's time zone."""
-    if _DURATION.fullmatch(text.strip()):
-        try:
-            return datetime.now(UTC) + parse_duration(text)
-        except OverflowError:
-            raise BadRequest(f"{text[:80]!r} is too far from now.") from None
-    try:
-        return datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadRequest(f"{text[:80]!r} isn't a time. Write 90d, 12h, or a date such as 2027-01-31.") from None
-
-
-def parse_past(text: str) -> datetime:
-    """Return the moment that a text stands for: a time ago, or a date in this machine's time zone."""
-    if not _DURATION.fullmatch(text.strip()):
-        return parse_moment(text)
-    try:
-        return datetime.now(UTC) - parse_duration(text)
-    except OverflowError:
-        raise BadRequest(f"{text[:80]!r} is too long ago.") from None
 
 
 def _unknown_names(control: "ControlPort", names: Sequence[str]) -> Iterator[str]:

@@ -52,18 +52,14 @@ def reverse(
 
 
 def verify(
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="WHEN", help="24h or 7d ago, or a date.", show_default="30d")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="WHEN", help="The same. Not included.", show_default="now")
-    ] = None,
+    start: options.PeriodStart = None,
+    end: options.PeriodEnd = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Verify the ledger: compare the entries with the sums by hour and day, and with the receipt of each answer."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_period
 
-    first, last = (None if text is None else parse_past(text) for text in (start, end))
+    first, last = parse_period(start, end)
     with open_control(load_settings()) as control:
         found = control.ledger.verify(start=first, end=last)
     if as_json:

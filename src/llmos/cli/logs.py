@@ -40,7 +40,7 @@ def logs(
     as_json: options.AsJson = False,
 ) -> None:
     """Show the log of the server: calls, requests, sign-ins, deployments, errors. No line has a prompt or an answer."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_past
 
     moment = None if since is None else parse_past(since)
     with open_control(load_settings()) as control:

@@ -57,18 +57,14 @@ def list_(name: _Provider, as_json: options.AsJson = False) -> None:
 
 def costs(
     name: _OneProvider = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="WHEN", help="24h or 7d ago, or a date.", show_default="30d")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="WHEN", help="The same. Not included.", show_default="now")
-    ] = None,
+    start: options.PeriodStart = None,
+    end: options.PeriodEnd = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what calls cost at providers, and how many of them these can't have counted right."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_period
 
-    first, last = (None if text is None else parse_past(text) for text in (start, end))
+    first, last = parse_period(start, end)
     with open_control(load_settings()) as control:
         report = control.providers.costs(name, start=first, end=last)
     if as_json:

@@ -32,21 +32,17 @@ def register(app: typer.Typer) -> None:
 
 def usage(
     by: Annotated[str, typer.Option(help="project, key, user, route, model, app or day.")] = "model",
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="WHEN", help="24h or 7d ago, or a date.", show_default="30d")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="WHEN", help="The same. Not included.", show_default="now")
-    ] = None,
+    start: options.PeriodStart = None,
+    end: options.PeriodEnd = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what was consumed: calls, tokens and the time of replicas. Times are widened to whole hours."""
-    from llmos.cli.keys import parse_past
+    from llmos.cli.times import parse_period
 
     if as_csv and as_json:
         raise BadRequest("--csv and --json exclude each other. Leave one of them out.")
-    first, last = (None if text is None else parse_past(text) for text in (start, end))
+    first, last = parse_period(start, end)
     with open_control(load_settings()) as control:
         report = control.usage.report(by, start=first, end=last)
     if as_json:
