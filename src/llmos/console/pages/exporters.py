@@ -121,23 +121,17 @@ async def test_exporter(view: View) -> Response:
 
 @PAGE.post("/{name}/pause")
 async def pause(view: View) -> Response:
-    _, name = await _change(view)
-    await view.api.post(f"{_API}/{name}/pause")
-    return view.redirect(view.form_came_from, view.t("exporters.paused", name=name))
+    return await _order(view, "pause", "exporters.paused")
 
 
 @PAGE.post("/{name}/resume")
 async def resume(view: View) -> Response:
-    _, name = await _change(view)
-    await view.api.post(f"{_API}/{name}/resume")
-    return view.redirect(view.form_came_from, view.t("exporters.resumed", name=name))
+    return await _order(view, "resume", "exporters.resumed")
 
 
 @PAGE.post("/{name}/retry")
 async def retry(view: View) -> Response:
-    _, name = await _change(view)
-    await view.api.post(f"{_API}/{name}/retry")
-    return view.redirect(view.form_came_from, view.t("exporters.retried", name=name))
+    return await _order(view, "retry", "exporters.retried")
 
 
 @PAGE.post("/{name}/remove")
@@ -159,3 +153,9 @@ async def _change(view: View) -> tuple[Mapping[str, str], str]:
     form, name = await view.form(), view.request.path_params["name"]
     view.form_came_from = f"/usage/exporters/{name}"
     return form, name
+
+
+async def _order(view: View, verb: str, message: str) -> Response:
+    _, name = await _change(view)
+    await view.api.post(f"{_API}/{name}/{verb}")
+    return view.redirect(view.form_came_from, view.t(message, name=name))
