@@ -61,8 +61,10 @@ class CallServices:
         return sinks
 
 
-def open_calls(settings: Settings, database: Database, log: Log, answer_sink: AnswerSink) -> CallServices:
-    config = EngineConfig.from_options(settings.engine_options)
+def open_calls(
+    settings: Settings, config: EngineConfig, database: Database, log: Log, answer_sink: AnswerSink
+) -> CallServices:
+    """`config`: of replicas, whose batches say how many calls run at once."""
     return CallServices(
         admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),
         call_counts=CallCounts(),

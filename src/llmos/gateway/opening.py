@@ -111,7 +111,7 @@ def open_services(settings: Settings) -> Services:
         supervisor, wait_seconds=settings.wait_seconds, is_open_to_projects=settings.project_apps
     )
     guardrails = GuardrailPolicies(database, routes=partial(_names_with_policies, routes, data.app_deployments))
-    calls = open_calls(settings, database, log, AnswerSink(database, receipts, data.answers))
+    calls = open_calls(settings, config, database, log, AnswerSink(database, receipts, data.answers))
     rooms = PipelineRooms(
         resolver=resolver, pool=pool, guardrails=guardrails, applications=applications, audit=audit.recorder
     )

@@ -102,7 +102,7 @@ async def create_app_release(request: Request, name: str) -> Response:
 
     release = await asyncio.to_thread(begin)
     if release.state == "active":
-        await services.supervisor.settle(await asyncio.to_thread(rooms.deployments.get, caller.project, release.app))
+        await _settle(services, release)
     return json_response(describe_release(release))
 
 
@@ -158,8 +158,7 @@ async def roll_back_app(request: Request, name: str) -> Response:
     check_may_deploy(caller, is_open_to_projects=services.settings.project_apps)
     undo = partial(services.app_releases.roll_back_app, caller.project, name, reason=body.reason, actor=caller.actor)
     release = await asyncio.to_thread(undo)
-    deployment = await asyncio.to_thread(services.data.app_deployments.get, caller.project, release.app)
-    await services.supervisor.settle(deployment)
+    await _settle(services, release)
     return json_response(describe_release(release))
 
 
@@ -176,3 +175,9 @@ def release_rooms(request: Request) -> Rooms:
         usage=services.billing.usage,
         price_books=services.billing.price_books,
     )
+
+
+async def _settle(services: Services, release: Release) -> None:
+    """Wait until the version that is deployed now serves, or can't."""
+    deployment = await asyncio.to_thread(services.data.app_deployments.get, release.project, release.app)
+    await services.supervisor.settle(deployment)
