@@ -1,4 +1,4 @@
-"""What a node costs beside this machine: a hop, the first token, loads, and an idle agent.
+"""The cost of a node beside this machine: a hop, the first token, loads, and an idle agent.
 
     python benchmarks/cluster.py MODEL.gguf [--rounds 20]
 

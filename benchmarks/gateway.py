@@ -89,7 +89,7 @@ class Row:
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
-    """Of the server's process, for each request."""
+    """Time of the processor that the server takes for each request, in microseconds."""
     resident_mb: list[float] = field(default_factory=list)
     num_failed: int = 0
 

@@ -31,14 +31,14 @@ class Figures:
     first_answer_seconds: float
     """From the beginning of main() to the answer, with the owner's key, which needs a proof first."""
     first_answer_cpu_seconds: float
-    """Of the whole process, with the start of the JVM."""
+    """Time of the processor that the whole process takes, with the start of the JVM."""
     java_calls_per_second: float
     python_calls_per_second: float
     java_calls_per_cpu_second: float
     python_calls_per_cpu_second: float
     streams: int
     heap_bytes: int
-    """What is used of the heap with all streams open, after a collection."""
+    """The used heap with all streams open, after a collection."""
 
 
 @dataclass

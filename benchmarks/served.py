@@ -26,7 +26,7 @@ class Served:
     process: "subprocess.Popen[bytes]"
     url: str
     log: Path
-    """What the server prints. Not a pipe: nobody reads it while a benchmark runs, and a full pipe stops the server."""
+    """The output of the server. It is no pipe: nobody reads it during a benchmark, and a full pipe stops the server."""
 
 
 def start(home: Path, model: Path, names: Sequence[str], settings: Mapping[str, str] | None = None) -> Served:

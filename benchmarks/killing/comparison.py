@@ -36,7 +36,7 @@ class Found:
     wrong_budgets: list[str] = field(default_factory=list)
     """Budgets that have counted something else than the entries."""
     problems: list[str] = field(default_factory=list)
-    """What `llmos ledger verify` finds."""
+    """Faults that `llmos ledger verify` finds."""
     open_reservations: list[str] = field(default_factory=list)
     """Reservations of calls that don't run any more."""
 

@@ -33,7 +33,7 @@ _RETRY_SECONDS = 0.05
 class Home:
     folder: Path
     url: str
-    """Of the database."""
+    """The address of the database."""
 
 
 class Pool(FakePool):

@@ -47,7 +47,7 @@ class Parameter:
 
     @property
     def value(self) -> str:
-        """What is sent, in Java."""
+        """The Java expression of the value that is sent."""
         shown = _VALUES.get(self.kind, "{}").format(self.name)
         return f"{self.name} == null ? null : {shown}" if self.is_optional and shown != self.name else shown
 
@@ -67,7 +67,7 @@ class Operation:
 
     @property
     def type(self) -> str:
-        """What it returns, in Java."""
+        """The Java type of the result."""
         kind, _, schema = self.result.rpartition(" ")
         if kind == "each":
             return f"List<{schema}>"

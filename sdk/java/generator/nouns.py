@@ -24,7 +24,7 @@ class Noun:
     lines: str
     base: str = "Noun"
     root: str = ""
-    """Of a noun with versions: the path of its names."""
+    """The path of the names of a noun with versions; otherwise empty."""
     written: tuple[str, ...] = field(default=())
     """Signatures of calls that the base class has in Java, for the class with futures."""
 
@@ -132,7 +132,7 @@ remove | DELETE /llmos/v1/evals/{id} | EvalRunDescription | | Removes a run with
 """
 
 NOUNS: tuple[Noun, ...] = (
-    Noun("VersionedNoun", "", "What everything with versions has: aliases and labels.", VERSIONED),
+    Noun("VersionedNoun", "", "Base of the nouns with versions: their aliases and labels.", VERSIONED),
     Noun("Routes", "routes", "The names that callers ask for.", _ROUTES),
     Noun("Deployments", "deployments", "The versions that the server runs.", _DEPLOYMENTS),
     Noun("Rollouts", "rollouts", "Routes that move to another version, in steps, on evidence.", _ROLLOUTS),

@@ -66,7 +66,7 @@ public final class CallOptions extends Settings {
         return this;
     }
 
-    /** What is added to the logits of tokens. */
+    /** Numbers that are added to the logits of tokens. */
     public CallOptions logitBias(Map<Integer, Double> value) {
         put("logit_bias", value);
         return this;

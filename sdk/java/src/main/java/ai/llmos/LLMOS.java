@@ -146,19 +146,19 @@ public final class LLMOS extends Nouns implements AutoCloseable {
             return this;
         }
 
-        /** How long the server may send nothing; 600 seconds. */
+        /** The time for which the server may send nothing; 600 seconds. */
         public Builder timeout(Duration value) {
             timeout = value;
             return this;
         }
 
-        /** How long connecting may take; 5 seconds. */
+        /** The time that connecting may take; 5 seconds. */
         public Builder connectTimeout(Duration value) {
             connectTimeout = value;
             return this;
         }
 
-        /** How often a call is tried again after 408, 409, 429, 5xx or a lost connection; 2. */
+        /** The number of times that a call is tried again after 408, 409, 429, 5xx or a lost connection; 2. */
         public Builder maxRetries(int value) {
             maxRetries = value;
             return this;
@@ -170,7 +170,7 @@ public final class LLMOS extends Nouns implements AutoCloseable {
             return this;
         }
 
-        /** What runs the calls of {@link LLMOS#async}; by default virtual threads, before Java 21 a cached pool. */
+        /** The executor of the calls of {@link LLMOS#async}; by default virtual threads, before Java 21 a cached pool. */
         public Builder executor(Executor value) {
             executor = value;
             return this;

@@ -11,7 +11,7 @@ public final class LikelihoodOptions extends Settings {
         return this;
     }
 
-    /** What log probabilities are divided by before the options are compared: {@code none}, {@code tokens} or {@code bytes}. */
+    /** The divisor of log probabilities before the options are compared: {@code none}, {@code tokens} or {@code bytes}. */
     public LikelihoodOptions normalize(String value) {
         put("normalize", value);
         return this;

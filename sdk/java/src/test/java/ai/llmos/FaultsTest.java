@@ -37,7 +37,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** What can go wrong between a client and its server: broken replies, other programs, keys, threads and memory. */
+/** Faults between a client and its server: broken replies, other programs, keys, threads and memory. */
 @Timeout(60)
 class FaultsTest {
     private final ScriptedServer server = new ScriptedServer();

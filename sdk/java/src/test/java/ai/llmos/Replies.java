@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** What a server answers with, for tests. */
+/** Replies of a server, for tests. */
 final class Replies {
     static final Map<String, Object> USAGE = Map.of("prompt_tokens", 5, "completion_tokens", 2, "total_tokens", 7);
     static final Map<String, Object> MODEL = Map.of("name", "smollm2", "version", "smollm2@1", "family", "llama", "context_length", 8192);

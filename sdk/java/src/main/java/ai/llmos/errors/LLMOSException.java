@@ -12,7 +12,7 @@ public class LLMOSException extends RuntimeException {
     private final transient Facts facts;
 
     /**
-     * What is known of an error.
+     * The facts of an error.
      *
      * @param message what is wrong and what to do
      * @param status the HTTP status; 0 where no server answered

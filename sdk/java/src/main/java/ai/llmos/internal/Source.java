@@ -1,6 +1,6 @@
 package ai.llmos.internal;
 
-/** Where the values of a stream come from. */
+/** The source of the values of a stream. */
 public interface Source<T> extends AutoCloseable {
     /** Returns the next value, or null at the end. */
     T next();

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiFunction;
 
-/** What the nouns of the control plane have in common: how they send requests and read replies. */
+/** Base of the nouns of the control plane: sends their requests and reads the replies. */
 public abstract class Noun {
     /** Runs the calls. */
     protected final Transport transport;

@@ -6,7 +6,7 @@ import ai.llmos.internal.Transport;
 import java.util.List;
 import java.util.Map;
 
-/** What everything with versions has: aliases and labels. */
+/** Base of the nouns with versions: their aliases and labels. */
 public abstract class VersionedNoun extends Noun {
     private final String root;
 

@@ -155,7 +155,7 @@ public final class AiService {
             return this;
         }
 
-        /** What runs methods that return futures or publishers. */
+        /** The executor of methods that return futures or publishers. */
         public Builder<T> executor(Executor value) {
             executor = value;
             return this;

@@ -22,7 +22,7 @@ import java.util.concurrent.Flow;
 
 /** One method of an interface whose calls go to a model or an application: where its session and its input are, and what it returns. */
 final class ServiceMethod {
-    /** How the result arrives. */
+    /** The way in which the result arrives. */
     enum Delivery { DIRECT, FUTURE, STREAM, PUBLISHER }
 
     final Method method;
@@ -135,7 +135,7 @@ final class ServiceMethod {
         }
     }
 
-    /** What runs a call of a method. */
+    /** Runs a call of a method. */
     interface Runner {
         Object run(ServiceMethod method, Object[] arguments);
 

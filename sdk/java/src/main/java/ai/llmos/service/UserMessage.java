@@ -6,7 +6,7 @@ import java.lang.annotation.Retention;
 import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
 
-/** What a method says to the model: a text in which {@code {{name}}} stands for a parameter, and {@code {{it}}} for the only one. */
+/** The message of a method to the model: a text in which {@code {{name}}} stands for a parameter, and {@code {{it}}} for the only one. */
 @Documented
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.METHOD)
