@@ -9,7 +9,8 @@ import typer
 from llmos.cli import options
 
 if TYPE_CHECKING:
-    from llmos.cli.control.port import ControlPort, NamesPort
+    from llmos.cli.control.port import ControlPort
+    from llmos.cli.control.ports.names import NamesPort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ with open_control(load_settings()) as control:
 """
 
 from llmos.cli.control.opening import open_control
-from llmos.cli.control.port import ControlPort, MakeRequest
+from llmos.cli.control.port import ControlPort
+from llmos.cli.control.ports.models import MakeRequest
 
 __all__ = ["ControlPort", "MakeRequest", "open_control"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmos.cli.control.local_names import LocalNames
-from llmos.cli.control.port import MakeRequest, OnNotice
+from llmos.cli.control.ports.models import MakeRequest, OnNotice
 from llmos.cli.output import stderr
 from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated
 from llmos.core.progress import Progress

@@ -13,7 +13,7 @@ import msgspec
 
 from llmos.cli.control.job_results import result_of, show_progress
 from llmos.cli.control.local import LocalControl, accepts_connections
-from llmos.cli.control.port import MakeRequest, OnNotice
+from llmos.cli.control.ports.models import MakeRequest, OnNotice
 from llmos.cli.output import stderr
 from llmos.client.call import Call
 from llmos.client.datasets import Datasets
