@@ -12,7 +12,7 @@ import llmos
 
 _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
-_ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning"))
+_ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning", "webhooks"))
 _PLAIN = str(Path(_CORE) / "statements.py")
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "PRAGMA", "SELECT pg_advisory_xact_lock")
 
@@ -64,9 +64,9 @@ class QueryCoverage:
 def _is_recorded(path: str) -> bool:
     """Return whether the functions of this file are recorded.
 
-    Those of core aren't, which run statements for the rooms above it. Jobs are a room of their own, and so are
-    encryption, whose key ring may be in another database than the one of its callers, and versioning, whose aliases
-    and labels each noun has tested on both kinds.
+    Those of core aren't, which run statements for the rooms above it. Jobs and webhooks are rooms of their own, and so
+    are encryption, whose key ring may be in another database than the one of its callers, and versioning, whose
+    aliases and labels each noun has tested on both kinds.
     """
     is_core = path.startswith(_CORE) and not path.startswith(_ROOMS)
     return path.startswith(_PACKAGE) and not is_core

@@ -265,3 +265,14 @@ def test_another_project_can_neither_see_nor_touch_a_run(runs: AppRuns) -> None:
             ask()
     with pytest.raises(RunConflict, match="is taken"):
         runs.begin("rival", new)
+
+
+def test_the_persons_of_runs_are_those_of_their_sessions(runs: AppRuns, sessions: AppSessions) -> None:
+    def run_of(user: str, session: str) -> str:
+        return runs.begin("acme", new_run(sessions.open("acme", "support", session, user=user).id)).id
+
+    first, same_person, another = run_of("u42", "a"), run_of("u42", "b"), run_of("u43", "c")
+    (person,) = runs.subjects("acme", [first])
+    assert runs.subjects("acme", [first, same_person]) == {person}
+    assert len(runs.subjects("acme", [first, another])) == 2
+    assert runs.subjects("globex", [first]) == frozenset()
