@@ -101,7 +101,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["query_coverage"] = config.stash[_COVERAGE].functions()
-    elif exitstatus == pytest.ExitCode.OK and _runs_all(config):
+    elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and _runs_all(config):
         config.stash[_MISSING] = config.stash[_COVERAGE].find_missing(KINDS)
         if config.stash[_MISSING]:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from llmos.core.schemas.handoffs import HandoffDescription
-from llmos.data.apps.handoffs import Handoffs, NewHandoff
+from llmos.data.apps.handoffs import MAX_ANSWER, Handoffs, NewHandoff
 from llmos.gateway.erasing import MAX_SUBJECT_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -50,7 +50,7 @@ class HandoffsQuery(RequestObject, kw_only=True):
 
 
 class HandoffAnswer(RequestObject, kw_only=True):
-    text: str
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER, pattern=r"\S")]
 
 
 class HandoffClosing(RequestObject, kw_only=True):
