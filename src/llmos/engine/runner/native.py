@@ -12,6 +12,7 @@ from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import Batch, Likeliest, Scores, SequencesRefused
 from llmos.engine.runner.packing import Memory, Plan, Weights, pack, plan_matrices, slot_of
+from llmos.engine.runner.stage import Stage, StageBatch, own_pairs, stage_shapes
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, RawTensor, dtype_of
 
@@ -22,6 +23,9 @@ KVDType = Literal["int8", "f16", "f32"]
 
 DEFAULT_STATES = 256
 """States of sequences of a recurrent model that a runner has room for. Memory is used once a state is written."""
+
+Rows = npt.NDArray[np.float32]
+"""[tokens, row_size()]: what the layers behind a boundary read of the tokens."""
 
 Native = _native.Runner | _native.Encoder
 
@@ -37,6 +41,7 @@ class NativeRunner:
              becomes 8-bit with a scale for 32 values
              "int8": all of it 8-bit        "f32": all of it 32-bit floats, for comparisons
              "int4": the layers 4-bit with a scale and a minimum for 32 values, the embedding and the head 8-bit
+    stage    a part of the layers, of a split model: such a runner has advance(), and finish() at home, not forward()
     """
 
     def __init__(
@@ -52,23 +57,28 @@ class NativeRunner:
         packer: Packer = pack,
         num_states: int = DEFAULT_STATES,
         num_snapshots: int = 0,
+        stage: Stage | None = None,
     ) -> None:
+        self.stage = stage
         self.spec, self.num_blocks, self.num_states, self.num_snapshots = spec, num_blocks, num_states, num_snapshots
         self.pool = _native.Pool(threads)
         rotations = [frequencies_P.tolist() for frequencies_P in inverse_frequencies(spec)]
         self._runner = _native.Runner(
-            self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states + num_snapshots
+            self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states + num_snapshots, **_native_of(stage)
         )
-        shapes = spec.tensor_shapes()
+        shapes = spec.tensor_shapes() if stage is None else stage_shapes(spec, stage)
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
-        plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
+        plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights, stage)
         self._runner.place(packer(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
         self._has_scores = False
 
     @staticmethod
-    def plan(spec: DecoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto") -> Plan:
-        """Return the layout of the spec's packed matrices."""
-        matrices = {name: shape for name, shape in spec.tensor_shapes().items() if len(shape) > 1}
+    def plan(
+        spec: DecoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto", stage: Stage | None = None
+    ) -> Plan:
+        """Return the layout of the packed matrices, of the whole model or of a stage."""
+        shapes = spec.tensor_shapes() if stage is None else stage_shapes(spec, stage)
+        matrices = {name: shape for name, shape in shapes.items() if len(shape) > 1}
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -92,11 +102,42 @@ class NativeRunner:
         self._has_scores = scored is not None
         return logits_RV
 
+    def advance(
+        self, batch: StageBatch, *, tokens: npt.NDArray[np.int32] | None = None, rows: Rows | None = None
+    ) -> Rows:
+        """Compute the stage's layers; return the rows for the next stage, or of the last one the wanted rows.
+
+        Home takes tokens, the others the rows of the stage before. Raises SequencesRefused as forward() does.
+        """
+        arrays = (batch.starts, batch.context_lengths, batch.block_tables, batch.wanted_rows, batch.adapters)
+        try:
+            return self._runner.advance(tokens, rows, *arrays, batch.states, batch.restored, batch.snapshots)
+        except ValueError as error:
+            if tokens is not None and (refused := self._runner.refused(tokens, *arrays)):
+                raise SequencesRefused(refused, str(error)) from None
+            raise
+
+    def finish(self, rows: Rows, batch: Batch) -> npt.NDArray[np.float32]:
+        """Return logits_RV of the rows that the last stage has computed of a batch. See forward()."""
+        wanted, scored = StageBatch.of(batch).wanted_rows, None
+        if batch.scored_rows is not None and batch.scored_tokens is not None:
+            scored = (_indices(wanted, batch.scored_rows), batch.scored_tokens, batch.num_top)
+        self._has_scores = False
+        logits_RV = self._runner.finish(rows, _indices(wanted, batch.logit_rows), scored)
+        self._has_scores = scored is not None
+        return logits_RV
+
+    def row_size(self, boundary: int) -> int:
+        """Return the floats of a token's row between the layers before this one and those behind."""
+        return self._runner.row_size(boundary)
+
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
-        """Replace the adapter at an index; None removes it."""
+        """Replace the adapter at an index; None removes it. A stage takes the matrices of its layers."""
         if adapter is None:
             self._runner.set_adapter(index, None)
             return
+        if self.stage is not None:
+            adapter = {name: adapter[name] for name in own_pairs(adapter, self.stage)}
         pairs = [(*slot_of(f"{name}.weight")[:2], each.down, each.up, each.gain) for name, each in adapter.items()]
         self._runner.set_adapter(index, pairs)
 
@@ -127,17 +168,27 @@ class NativeRunner:
     @property
     def kv_bytes(self) -> int:
         """Bytes of the KV cache, of the states and of their snapshots."""
-        return self._runner.kv_bytes + (self.num_states + self.num_snapshots) * self.state_bytes(self.spec)
+        state_bytes = self.state_bytes(self.spec, self.stage)
+        return self._runner.kv_bytes + (self.num_states + self.num_snapshots) * state_bytes
 
     @staticmethod
-    def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8") -> int:
-        """Return the bytes of one block of the KV cache, in all layers together."""
-        return _native.block_bytes(spec, kv_dtype)
+    def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8", stage: Stage | None = None) -> int:
+        """Return the bytes of one block of the KV cache, in all layers of the model or of a stage."""
+        return _native.block_bytes(spec, kv_dtype, **_native_of(stage))
 
     @staticmethod
-    def state_bytes(spec: DecoderSpec) -> int:
-        """Return the bytes of one sequence's state in all recurrent layers together."""
-        return _native.state_bytes(spec)
+    def state_bytes(spec: DecoderSpec, stage: Stage | None = None) -> int:
+        """Return the bytes of one sequence's state in all recurrent layers of the model or of a stage."""
+        return _native.state_bytes(spec, **_native_of(stage))
+
+
+def _native_of(stage: Stage | None) -> dict[str, tuple[int, int]]:
+    return {} if stage is None else {"stage": stage.for_native}
+
+
+def _indices(wanted_W: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return where these rows are among the wanted ones."""
+    return np.searchsorted(wanted_W, rows).astype(np.int32)
 
 
 def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawTensor]) -> None:

@@ -4,6 +4,7 @@
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 
 #include <memory>
 #include <optional>
@@ -164,9 +165,31 @@ std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, Dec
 // Rows, a token for each of them, and the number of likeliest tokens.
 using ScoredArrays = std::tuple<Array1<int32_t>, Array1<int32_t>, int>;
 
+void check_logit_rows(const Array1<int32_t>& logit_rows, size_t num_tokens) {
+    for (size_t r = 0; r < logit_rows.size(); ++r) {
+        require(size_t(uint32_t(logit_rows(r))) < num_tokens, "a logit row is outside the batch");
+        require(r == 0 || logit_rows(r - 1) < logit_rows(r), "logit rows must ascend");
+    }
+}
+
+void check_scored_rows(const ScoredArrays& scored, size_t num_tokens, const Decoder& decoder) {
+    const auto& [rows, tokens, num_top] = scored;
+    require(decoder.spec().has_head, "a model without a head scores no tokens");
+    require(rows.size() == tokens.size(), "every scored row has one token");
+    require(rows.size() <= size_t(max_batch_tokens), "a batch has too many tokens to score");
+    require(num_top >= 0 && num_top <= std::min(TopLogits::max_count, decoder.spec().vocab_size),
+            "num_top is from 0 to 20, and no more than the vocabulary");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        require(size_t(uint32_t(rows(i))) < num_tokens, "a scored row is outside the batch");
+        require(i == 0 || rows(i - 1) <= rows(i), "scored rows must ascend");
+    }
+}
+
 // A batch as Python gives it; see engine/runner/__init__.py's Batch.
 struct BatchArrays {
-    const Array1<int32_t>&tokens, &starts, &context_lengths;
+    const Array1<int32_t>* tokens;  // null: `num_rows` rows of an earlier stage stand for them
+    size_t num_rows;
+    const Array1<int32_t>&starts, &context_lengths;
     const Array2<int32_t>& block_tables;
     const Array1<int32_t>& logit_rows;
     const std::optional<Array1<int32_t>>&adapters, &states, &restored;
@@ -175,7 +198,7 @@ struct BatchArrays {
 
     BatchView checked(const Decoder& decoder) const {
         check_sizes();
-        check_logit_rows();
+        check_logit_rows(logit_rows, count());
         check_scored(decoder);
         for (int s = 0; s < num_sequences(); ++s) check_sequence(decoder, s);
         check_states(decoder);
@@ -183,7 +206,7 @@ struct BatchArrays {
                 num_sequences(),
                 int(logit_rows.size()),
                 int(block_tables.shape(1)),
-                tokens.data(),
+                tokens ? tokens->data() : nullptr,
                 starts.data(),
                 context_lengths.data(),
                 block_tables.data(),
@@ -213,7 +236,8 @@ struct BatchArrays {
     }
 
   private:
-    int num_tokens() const { return int(tokens.size()); }
+    size_t count() const { return tokens ? tokens->size() : num_rows; }
+    int num_tokens() const { return int(count()); }
     int num_sequences() const { return int(context_lengths.size()); }
     const Array1<int32_t>& scored_rows() const { return std::get<0>(*scored); }
     const Array1<int32_t>& scored_tokens() const { return std::get<1>(*scored); }
@@ -221,9 +245,9 @@ struct BatchArrays {
     int num_top() const { return std::get<2>(*scored); }
 
     void check_sizes() const {
-        require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
-        require(context_lengths.size() <= tokens.size(), "every sequence must bring a token");
-        require(logit_rows.size() <= tokens.size(), "logit rows must ascend");
+        require(count() <= size_t(max_batch_tokens), "a batch has too many tokens");
+        require(context_lengths.size() <= count(), "every sequence must bring a token");
+        require(logit_rows.size() <= count(), "logit rows must ascend");
         require(block_tables.shape(1) <= size_t(INT32_MAX), "a block table is too long");
         require(num_tokens() > 0 && num_sequences() > 0, "a batch needs tokens");
         require(starts.size() == context_lengths.size() + 1 && block_tables.shape(0) == context_lengths.size(),
@@ -235,24 +259,8 @@ struct BatchArrays {
             require(starts(s) < starts(s + 1), "every sequence must bring a token");
     }
 
-    void check_logit_rows() const {
-        for (size_t r = 0; r < logit_rows.size(); ++r) {
-            require(uint32_t(logit_rows(r)) < uint32_t(num_tokens()), "a logit row is outside the batch");
-            require(r == 0 || logit_rows(r - 1) < logit_rows(r), "logit rows must ascend");
-        }
-    }
-
     void check_scored(const Decoder& decoder) const {
-        if (!scored) return;
-        require(decoder.spec().has_head, "a model without a head scores no tokens");
-        require(scored_rows().size() == scored_tokens().size(), "every scored row has one token");
-        require(scored_rows().size() <= size_t(max_batch_tokens), "a batch has too many tokens to score");
-        require(num_top() >= 0 && num_top() <= std::min(TopLogits::max_count, decoder.spec().vocab_size),
-                "num_top is from 0 to 20, and no more than the vocabulary");
-        for (int i = 0; i < num_scored(); ++i) {
-            require(uint32_t(scored_rows()(i)) < uint32_t(num_tokens()), "a scored row is outside the batch");
-            require(i == 0 || scored_rows()(i - 1) <= scored_rows()(i), "scored rows must ascend");
-        }
+        if (scored) check_scored_rows(*scored, count(), decoder);
     }
 
     void check_scored_tokens(const Decoder& decoder, int s) const {
@@ -265,8 +273,8 @@ struct BatchArrays {
 
     void check_sequence(const Decoder& decoder, int s) const {
         if (scored) check_scored_tokens(decoder, s);
-        for (int t = starts(s); t < starts(s + 1); ++t)
-            require(uint32_t(tokens(t)) < uint32_t(decoder.spec().vocab_size), "a token is outside the vocabulary");
+        for (int t = starts(s); tokens && t < starts(s + 1); ++t)
+            require(uint32_t((*tokens)(t)) < uint32_t(decoder.spec().vocab_size), "a token is outside the vocabulary");
         require(context_lengths(s) >= 0, "a context length is negative");
         const int64_t length = int64_t(context_lengths(s)) + starts(s + 1) - starts(s);
         require(length <= decoder.spec().max_positions, "a sequence has more positions than the model");
@@ -315,13 +323,32 @@ struct BatchArrays {
     }
 };
 
+// Rows of the last stage, some of which get logits, and some scores.
+BatchView head_batch(size_t num_rows, const Array1<int32_t>& logit_rows, const std::optional<ScoredArrays>& scored,
+                     const Decoder& decoder) {
+    require(num_rows <= size_t(max_batch_tokens), "a batch has too many tokens");
+    check_logit_rows(logit_rows, num_rows);
+    BatchView batch{};
+    batch.num_tokens = int(num_rows);
+    batch.num_logit_rows = int(logit_rows.size());
+    batch.logit_rows = logit_rows.data();
+    if (!scored) return batch;
+    check_scored_rows(*scored, num_rows, decoder);
+    const auto& [rows, tokens, num_top] = *scored;
+    for (size_t i = 0; i < tokens.size(); ++i)
+        require(uint32_t(tokens(i)) < uint32_t(decoder.spec().vocab_size), "a scored token is outside the vocabulary");
+    batch.scored = {int(rows.size()), rows.data(), tokens.data(), num_top};
+    return batch;
+}
+
 class DecoderRunner {
   public:
     DecoderRunner(nb::object pool, nb::handle fields, std::vector<std::vector<double>> inverse_frequencies,
-                  int64_t num_blocks, const std::string& isa, const std::string& cache_type, int64_t num_states)
+                  int64_t num_blocks, const std::string& isa, const std::string& cache_type, int64_t num_states,
+                  const Stage& stage)
         : pool_object_(pool),
           kernels_(find_kernels(isa)),
-          decoder_(decoder_spec_from(fields, std::move(inverse_frequencies)), nb::cast<Pool&>(pool), kernels_,
+          decoder_(decoder_spec_from(fields, std::move(inverse_frequencies), stage), nb::cast<Pool&>(pool), kernels_,
                    checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type), checked_blocks(num_states)) {}
 
     void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
@@ -348,20 +375,53 @@ class DecoderRunner {
                        std::optional<Array1<int32_t>> adapters, std::optional<Array1<int32_t>> states,
                        std::optional<Array1<int32_t>> restored, std::optional<Array2<int32_t>> copies,
                        std::optional<ScoredArrays> scored) {
+        require(!decoder_.spec().is_split(), "a stage has no logits of its own");
         weights_.require_complete();
-        const BatchArrays arrays{tokens,   starts, context_lengths, block_tables, logit_rows,
-                                 adapters, states, restored,        copies,       scored};
+        const BatchArrays arrays{&tokens,  0,      starts,   context_lengths, block_tables, logit_rows,
+                                 adapters, states, restored, copies,          scored};
         const BatchView batch = arrays.checked(decoder_);
-        // The array keeps the memory, not the numbers: a later step may write them elsewhere.
-        auto held = std::make_unique<std::shared_ptr<const Buffer>>();
-        calls_.run([&] { *held = decoder_.forward(batch); });
-        void* logits = (*held)->as<float>();
-        nb::capsule owner(held.get(), [](void* p) noexcept { delete static_cast<std::shared_ptr<const Buffer>*>(p); });
-        held.release();
-        const size_t shape[2] = {logit_rows.size(), size_t(decoder_.spec().num_outputs())};
-        const int64_t strides[2] = {decoder_.logits_stride(), 1};
-        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, 2, shape, owner, strides),
-                        nb::rv_policy::reference);
+        return logits_of(logit_rows.size(), [&] { return decoder_.forward(batch); });
+    }
+
+    nb::ndarray<nb::numpy, float> advance(std::optional<Array1<int32_t>> tokens, std::optional<Array2<float>> rows,
+                                          Array1<int32_t> starts, Array1<int32_t> context_lengths,
+                                          Array2<int32_t> block_tables, Array1<int32_t> wanted_rows,
+                                          std::optional<Array1<int32_t>> adapters,
+                                          std::optional<Array1<int32_t>> states,
+                                          std::optional<Array1<int32_t>> restored,
+                                          std::optional<Array2<int32_t>> copies) {
+        weights_.require_complete();
+        const Spec& spec = decoder_.spec();
+        require(tokens.has_value() == spec.is_home() && rows.has_value() != spec.is_home(),
+                "home takes tokens, and the stages behind it take rows");
+        require(!rows || rows->shape(1) == size_t(decoder_.row_stride(spec.first_layer)), "the rows have another size");
+        const std::optional<ScoredArrays> no_scored;
+        const BatchArrays arrays{tokens ? &*tokens : nullptr,
+                                 rows ? rows->shape(0) : 0,
+                                 starts,
+                                 context_lengths,
+                                 block_tables,
+                                 wanted_rows,
+                                 adapters,
+                                 states,
+                                 restored,
+                                 copies,
+                                 no_scored};
+        const BatchView batch = arrays.checked(decoder_);
+        const size_t count = size_t(spec.is_last() ? batch.num_logit_rows : batch.num_tokens);
+        const size_t stride = size_t(decoder_.row_stride(spec.end_layer));
+        OwnedMemory<float> out(count * stride);
+        calls_.run([&] { decoder_.advance(batch, rows ? rows->data() : nullptr, out.data); });
+        return {out.data, {count, stride}, out.owner};
+    }
+
+    nb::object finish(Array2<float> rows, Array1<int32_t> logit_rows, std::optional<ScoredArrays> scored) {
+        weights_.require_complete();
+        const Spec& spec = decoder_.spec();
+        require(spec.is_home() && spec.has_head, "only home has the head");
+        require(rows.shape(1) == size_t(decoder_.row_stride(spec.num_layers)), "the rows have another size");
+        const BatchView batch = head_batch(rows.shape(0), logit_rows, scored, decoder_);
+        return logits_of(logit_rows.size(), [&] { return decoder_.finish(batch, rows.data()); });
     }
 
     std::vector<int> refused(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
@@ -369,8 +429,8 @@ class DecoderRunner {
                              std::optional<Array1<int32_t>> adapters, std::optional<ScoredArrays> scored) {
         const std::optional<Array1<int32_t>> no_states;  // states are the runner's own, and checked with the batch
         const std::optional<Array2<int32_t>> no_copies;
-        return BatchArrays{tokens,   starts,    context_lengths, block_tables, logit_rows,
-                           adapters, no_states, no_states,       no_copies,    scored}
+        return BatchArrays{&tokens,  0,         starts,    context_lengths, block_tables, logit_rows,
+                           adapters, no_states, no_states, no_copies,       scored}
             .refused(decoder_);
     }
 
@@ -413,7 +473,26 @@ class DecoderRunner {
     size_t kv_bytes() const { return decoder_.kv_bytes(); }
     std::string isa() const { return kernels_.name; }
 
+    size_t row_size(int boundary) const {
+        require(boundary > 0 && boundary <= decoder_.spec().num_layers, "a boundary is behind a layer");
+        return size_t(decoder_.row_stride(boundary));
+    }
+
   private:
+    // The logits that compute() returns. The array keeps the memory, not the numbers: a later step may write them
+    // elsewhere.
+    template <class Compute> nb::object logits_of(size_t num_rows, const Compute& compute) {
+        auto held = std::make_unique<std::shared_ptr<const Buffer>>();
+        calls_.run([&] { *held = compute(); });
+        void* logits = (*held)->template as<float>();
+        nb::capsule owner(held.get(), [](void* p) noexcept { delete static_cast<std::shared_ptr<const Buffer>*>(p); });
+        held.release();
+        const size_t shape[2] = {num_rows, size_t(decoder_.spec().num_outputs())};
+        const int64_t strides[2] = {decoder_.logits_stride(), 1};
+        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, 2, shape, owner, strides),
+                        nb::rv_policy::reference);
+    }
+
     template <class T>
     static nb::ndarray<nb::numpy, T> array_of(const std::vector<T>& from, std::initializer_list<size_t> shape) {
         OwnedMemory<T> memory(from.size());
@@ -431,19 +510,22 @@ class DecoderRunner {
     OneCallAtATime calls_;
 };
 
-size_t block_bytes(nb::handle fields, const std::string& cache_type) {
-    return Decoder::block_bytes(decoder_spec_from(fields), lookup(cache_types_by_name, cache_type));
+size_t block_bytes(nb::handle fields, const std::string& cache_type, const Stage& stage) {
+    return Decoder::block_bytes(decoder_spec_from(fields, stage), lookup(cache_types_by_name, cache_type));
 }
 
-size_t state_bytes(nb::handle fields) { return Decoder::state_bytes(decoder_spec_from(fields)); }
+size_t state_bytes(nb::handle fields, const Stage& stage) {
+    return Decoder::state_bytes(decoder_spec_from(fields, stage));
+}
 
 }  // namespace
 
 void bind_decoder(nb::module_& m) {
     nb::class_<DecoderRunner>(m, "Runner", "A decoder with its weights and its KV cache.")
         .def(nb::init<nb::object, nb::handle, std::vector<std::vector<double>>, int64_t, const std::string&,
-                      const std::string&, int64_t>(),
-             "pool"_a, "spec"_a, "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a, "num_states"_a)
+                      const std::string&, int64_t, const Stage&>(),
+             "pool"_a, "spec"_a, "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a, "num_states"_a,
+             "stage"_a = nb::none())
         .def("place", &DecoderRunner::place, "memory"_a.noconvert(), "placements"_a,
              "Use matrices that lie in this memory, which pack_rows() has filled or will fill before the next step.\n"
              "A placement is (layer, name, expert or -1, packing, rows, columns, byte offset).")
@@ -458,6 +540,17 @@ void bind_decoder(nb::module_& m) {
              "scored"_a.noconvert() = nb::none(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.\n"
              "`scored` is (rows, a token for each of them, number of likeliest tokens).")
+        .def("advance", &DecoderRunner::advance, "tokens"_a.noconvert().none(), "rows"_a.noconvert().none(),
+             "starts"_a.noconvert(), "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(),
+             "wanted_rows"_a.noconvert(), "adapters"_a.noconvert() = nb::none(), "states"_a.noconvert() = nb::none(),
+             "restored"_a.noconvert() = nb::none(), "copies"_a.noconvert() = nb::none(),
+             "Compute the layers of a stage; return the rows for the next one, [tokens, row_size(end of the stage)].\n"
+             "Home takes tokens, the others the rows of the stage before. The last stage returns the wanted rows only.")
+        .def("finish", &DecoderRunner::finish, "rows"_a.noconvert(), "logit_rows"_a.noconvert(),
+             "scored"_a.noconvert() = nb::none(),
+             "Return the logits of some rows of the last stage. `logit_rows` and scored rows are indices into `rows`.")
+        .def("row_size", &DecoderRunner::row_size, "boundary"_a,
+             "Floats of a token's row between the layers before this one and the others.")
         .def("refused", &DecoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "adapters"_a.noconvert() = nb::none(), "scored"_a.noconvert() = nb::none(),
@@ -475,8 +568,10 @@ void bind_decoder(nb::module_& m) {
         .def_prop_ro("weight_bytes", &DecoderRunner::weight_bytes)
         .def_prop_ro("kv_bytes", &DecoderRunner::kv_bytes)
         .def_prop_ro("isa", &DecoderRunner::isa);
-    m.def("block_bytes", &block_bytes, "spec"_a, "cache_type"_a, "Bytes of one block of the KV cache, in all layers.");
-    m.def("state_bytes", &state_bytes, "spec"_a, "Bytes of one sequence's state, in all recurrent layers.");
+    m.def("block_bytes", &block_bytes, "spec"_a, "cache_type"_a, "stage"_a = nb::none(),
+          "Bytes of one block of the KV cache, in all layers or in those of a stage.");
+    m.def("state_bytes", &state_bytes, "spec"_a, "stage"_a = nb::none(),
+          "Bytes of one sequence's state, in all recurrent layers or in those of a stage.");
 }
 
 }  // namespace llmos

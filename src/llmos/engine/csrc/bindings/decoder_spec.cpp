@@ -163,7 +163,7 @@ void check(const Spec& spec) {
 
 }  // namespace
 
-Spec decoder_spec_from(nb::handle fields) {
+Spec decoder_spec_from(nb::handle fields, const Stage& stage) {
     const auto number = [&](const char* name) { return size_field(fields, name); };
     const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
     const auto real = [&](const char* name) { return nb::cast<float>(fields.attr(name)); };
@@ -217,11 +217,15 @@ Spec decoder_spec_from(nb::handle fields) {
     read_streams(fields, spec);
     read_recurrence(fields, spec);
     check(spec);
+    const auto [first, end] = stage.value_or(std::pair(0, spec.num_layers));
+    require(0 <= first && first < end && end <= spec.num_layers, "a stage is a range of layers");
+    require(!stage || (spec.has_head && spec.is_causal), "only models with a head are split");
+    spec.restrict_to(first, end);
     return spec;
 }
 
-Spec decoder_spec_from(nb::handle fields, std::vector<std::vector<double>> inverse_frequencies) {
-    Spec spec = decoder_spec_from(fields);
+Spec decoder_spec_from(nb::handle fields, std::vector<std::vector<double>> inverse_frequencies, const Stage& stage) {
+    Spec spec = decoder_spec_from(fields, stage);
     for (const Spec::Layer& layer : spec.layers) {
         require(layer.rotation < int(inverse_frequencies.size()), "a layer's rotation is not in inverse_frequencies");
         require(layer.rotation < 0 || inverse_frequencies[size_t(layer.rotation)].size() * 2 <= size_t(layer.head_dim),

@@ -12,6 +12,7 @@ void Decoder::Pass::attention(const Layer& layer, int index) {
     const Spec::Layer& at = spec_.layers[size_t(index)];
     project_qkv(layer, index);
     if (spec_.qk_norm == QKNorm::whole) norm_all_heads(layer);
+    if (given_ && spec_.carries_keys(index, spec_.end_layer)) give_keys(index);
     if (at.has_keys)
         for_each(Region::position, rows * at.num_kv_heads, 4,
                  [&](int i) { write_cache(layer, index, i / at.num_kv_heads, i % at.num_kv_heads); });

@@ -64,8 +64,8 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
 // All layers and key/value heads of a block lie together, so that few streams touch few pages.
 size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
     size_t total = 0;
-    for (const Spec::Layer& layer : spec.layers)
-        if (!layer.is_recurrent() && layer.has_keys)
+    for (int i = 0; i < spec.num_layers; ++i)
+        if (const Spec::Layer& layer = spec.layers[size_t(i)]; spec.caches(i))
             total += layer.num_kv_heads * CacheLayout{cache_type, layer.head_dim}.bytes();
     return total;
 }
@@ -77,7 +77,7 @@ void Decoder::place_caches(CacheType cache_type) {
         if (at.is_recurrent()) continue;
         layers_[i].cache_layout = {cache_type, at.head_dim};
         layers_[i].cache_offset = at.has_keys ? offset : layers_[size_t(at.keys_of)].cache_offset;
-        if (at.has_keys) offset += at.num_kv_heads * layers_[i].cache_layout.bytes();
+        if (spec_.caches(int(i))) offset += at.num_kv_heads * layers_[i].cache_layout.bytes();
     }
 }
 
@@ -90,6 +90,7 @@ size_t Decoder::state_bytes(const Spec& spec) {
 
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
+    reserve_logits(batch.num_logit_rows);
     plan(batch, plan_);
     scoring_.plan(batch.scored);
     if (plan_tail(batch)) plan(tail_batch_, tail_plan_);
@@ -101,12 +102,6 @@ std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
 
 void Decoder::reserve(const BatchView& batch) {
     if (batch.num_tokens > token_capacity_) reserve_tokens(std::max(batch.num_tokens, 2 * token_capacity_));
-    if (batch.num_logit_rows > logit_capacity_) {
-        const int capacity = std::max(batch.num_logit_rows, 2 * logit_capacity_);
-        logits_ = std::make_shared<Buffer>(size_t(capacity) * logits_stride() * sizeof(float));
-        for (Scratch& scratch : scratch_) scratch.largest = Buffer(size_t(capacity) * sizeof(Largest));
-        logit_capacity_ = capacity;
-    }
     int longest = 0;
     for (int s = 0; s < batch.num_sequences; ++s)
         longest = std::max(longest, batch.context_lengths[s] + batch.starts[s + 1] - batch.starts[s]);
@@ -115,6 +110,14 @@ void Decoder::reserve(const BatchView& batch) {
         for (Scratch& scratch : scratch_) scratch.attention.reserve_scores(capacity);
         score_capacity_ = capacity;
     }
+}
+
+void Decoder::reserve_logits(int num_rows) {
+    if (num_rows <= logit_capacity_) return;
+    const int capacity = std::max(num_rows, 2 * logit_capacity_);
+    logits_ = std::make_shared<Buffer>(size_t(capacity) * logits_stride() * sizeof(float));
+    for (Scratch& scratch : scratch_) scratch.largest = Buffer(size_t(capacity) * sizeof(Largest));
+    logit_capacity_ = capacity;
 }
 
 void Decoder::reserve_tokens(int capacity) {

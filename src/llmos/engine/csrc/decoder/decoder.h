@@ -4,6 +4,7 @@
 //   decoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
 //   plan.cpp      how attention is cut into units of work, and which tokens have adapters
 //   scoring.h     how given tokens are scored without their rows of logits
+//   stage.cpp     a part of the layers, and the rows that go from one part to the next
 //   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp,
 //                 layer_inputs.cpp, streams.cpp, recurrence.cpp, head.cpp are its operations
 #pragma once
@@ -67,6 +68,19 @@ class Decoder {
 
     // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
     std::shared_ptr<const Buffer> forward(const BatchView& batch);
+
+    // Of a split model: computes the stage's layers. Home takes the batch's tokens, and `rows` is null; the others take
+    // the rows of the stage before, [num_tokens][row_stride(first_layer)], and never look at tokens. Writes the rows of
+    // all tokens to `out`, [num_tokens][row_stride(end_layer)]; the last stage writes only the batch's logit rows.
+    void advance(const BatchView& batch, const float* rows, float* out);
+    // The head, at home: logits and scores of rows [num_tokens] of the last stage. The batch's logit rows and scored
+    // rows are indices into them; its sequences are ignored.
+    std::shared_ptr<const Buffer> finish(const BatchView& batch, const float* rows);
+
+    // Floats of a token's row at the boundary before this layer.
+    //
+    //     residual stream, or all streams | inputs of the layers behind | keys, values of layers that lend them
+    int row_stride(int boundary) const;
 
     // For each logit row of the last step: the token with the largest logit (the lowest such token; -1 where any logit
     // is not finite), and that logit.
@@ -146,8 +160,18 @@ class Decoder {
     int qk_norm_size(int heads, int head_dim) const;
     void place_caches(CacheType cache_type);
 
+    int stream_columns() const { return spec_.residual_streams * hidden_columns_; }
+    int layer_inputs_from(int boundary) const { return (spec_.num_layers - boundary) * spec_.layer_input_size; }
+    // Where a row at this boundary has the keys of a layer before it.
+    int keys_offset(int boundary, int layer) const;
+    int carried_columns(int layer) const {
+        const Spec::Layer& at = spec_.layers[size_t(layer)];
+        return at.kv_size() * (at.has_values ? 2 : 1);
+    }
+
     // Grows the memory that a step works on.
     void reserve(const BatchView& batch);
+    void reserve_logits(int num_rows);
     void reserve_tokens(int capacity);
     void reserve_experts(int capacity);
     void reserve_recurrence(int capacity);

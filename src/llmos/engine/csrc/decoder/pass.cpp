@@ -8,14 +8,24 @@
 namespace llmos {
 
 void Decoder::Pass::run() {
+    begin();
+    if (layers()) end();
+    enter(Region::wait);
+}
+
+void Decoder::Pass::begin() {
     embed();
     if (spec_.layer_input_size) make_layer_inputs();
     if (spec_.has_streams()) begin_streams();
-    for (int i = 0; i < spec_.num_layers; ++i) {
+}
+
+// Computes the stage's layers. Returns false if no rows are left.
+bool Decoder::Pass::layers() {
+    for (int i = spec_.first_layer; i < spec_.end_layer; ++i) {
         const Layer& layer = decoder_.layers_[size_t(i)];
         if (i == decoder_.tail_layer_) {
             keep_wanted_rows();
-            if (!num_tokens()) return enter(Region::wait);
+            if (!num_tokens()) return false;
         }
         if (spec_.has_streams()) predict_streams(layer);
         if (spec_.layers[size_t(i)].is_recurrent()) recurrent(layer, i);
@@ -29,6 +39,10 @@ void Decoder::Pass::run() {
         if (spec_.has_streams()) correct_streams(layer);
         if (spec_.layer_input_size) add_layer_input(layer, i);
     }
+    return true;
+}
+
+void Decoder::Pass::end() {
     if (spec_.has_streams()) end_streams();
     if (spec_.has_head) {
         head();
@@ -36,7 +50,6 @@ void Decoder::Pass::run() {
     } else {
         output_rows();
     }
-    enter(Region::wait);
 }
 
 void Decoder::Pass::embed() {
@@ -55,20 +68,26 @@ void Decoder::Pass::embed() {
             for (int c = 0; c < spec_.hidden_size; ++c) x(t)[c] += types[c];
         if (spec_.embed_norm)
             norm(x(t), decoder_.outer_[Vector::embed_norm], decoder_.outer_[Vector::embed_norm_bias], x(t));
-        float* rotation = decoder_.rotations_.as<float>() + size_t(t) * decoder_.rotations_stride();
-        // Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
-        double factor = spec_.rope_attention_factor;
-        for (const std::vector<double>& frequencies : spec_.inverse_frequencies) {
-            const int num_pairs = int(frequencies.size());
-            for (int i = 0; i < num_pairs; ++i) {
-                const double angle = position * frequencies[size_t(i)];
-                rotation[i] = float(std::cos(angle) * factor);
-                rotation[num_pairs + i] = float(std::sin(angle) * factor);
-            }
-            rotation += 2 * num_pairs;
-            factor = 1;
-        }
+        rotate(t);
     });
+}
+
+// The cosines and sines of a token's position.
+void Decoder::Pass::rotate(int token) {
+    const int position = plan_->token_position[size_t(token)];
+    float* rotation = decoder_.rotations_.as<float>() + size_t(token) * decoder_.rotations_stride();
+    // Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
+    double factor = spec_.rope_attention_factor;
+    for (const std::vector<double>& frequencies : spec_.inverse_frequencies) {
+        const int num_pairs = int(frequencies.size());
+        for (int i = 0; i < num_pairs; ++i) {
+            const double angle = position * frequencies[size_t(i)];
+            rotation[i] = float(std::cos(angle) * factor);
+            rotation[num_pairs + i] = float(std::sin(angle) * factor);
+        }
+        rotation += 2 * num_pairs;
+        factor = 1;
+    }
 }
 
 // Leaves out the rows of which nobody wants logits or scores: no layer from here on has keys that other rows would read.

@@ -21,15 +21,32 @@ class Decoder::Pass : private Step {
 
     void run();
 
+    // stage.cpp
+    void advance(const float* rows, float* out);
+    void finish(const float* rows);
+
   private:
     // pass.cpp
+    void begin();
+    bool layers();
+    void end();
     void embed();
+    void rotate(int token);
     void keep_wanted_rows();
     void norm(const float* in, const float* weight, const float* bias, float* out) const;
     void read_input(int token, const float* weight, const float* bias, float* out) const;
     void norm_residual(const float* weight, const float* bias);
     void output_rows();
     void add_branch(Region region, const float* weight, const float* bias, const float* scale = nullptr);
+
+    // stage.cpp
+    void take_rows(const float* rows);
+    void take_keys(const float* keys, int layer);
+    void give_rows(float* out);
+    void give_keys(int layer);
+    void pass_keys(const float* rows, int layer);
+    void copy_residual(int token, float* to) const;
+    void set_residual(int token, const float* from);
 
     // attention.cpp
     void attention(const Layer& layer, int index);
@@ -205,6 +222,7 @@ class Decoder::Pass : private Step {
     const Spec& spec_;
     const BatchView* batch_;
     const TokenPlan* plan_;
+    float* given_ = nullptr;  // the rows for the next stage, where there is one
 };
 
 }  // namespace llmos

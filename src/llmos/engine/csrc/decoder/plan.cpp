@@ -15,13 +15,14 @@ void Decoder::plan(const BatchView& batch, TokenPlan& plan) {
 }
 
 // Returns whether the last layers need fewer rows than the batch has: logits and scores are wanted only of the last
-// tokens of each sequence, if of any.
+// tokens of each sequence, if of any. Only the last stage leaves rows out: the others' keys may be wanted behind them.
 bool Decoder::plan_tail(const BatchView& batch) {
     const auto has_keys = [](const Spec::Layer& layer) { return layer.has_keys; };
     const int first =
-        int(std::find_if(spec_.layers.rbegin(), spec_.layers.rend(), has_keys).base() - spec_.layers.begin());
+        std::max(int(std::find_if(spec_.layers.rbegin(), spec_.layers.rend(), has_keys).base() - spec_.layers.begin()),
+                 spec_.first_layer);
     tail_layer_ = -1;
-    if (first == spec_.num_layers || !spec_.is_causal) return false;
+    if (!spec_.is_last() || first == spec_.num_layers || !spec_.is_causal) return false;
     const int32_t *logit_rows = batch.logit_rows, *end_of_rows = logit_rows + batch.num_logit_rows;
     wanted_rows_.clear();
     std::set_union(logit_rows, end_of_rows, scoring_.rows().begin(), scoring_.rows().end(),

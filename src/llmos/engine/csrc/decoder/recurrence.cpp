@@ -78,7 +78,8 @@ float* Decoder::Pass::conv_inputs(int index, int state) const {
     const size_t bytes = decoder_.states_.bytes() / size_t(decoder_.num_states_);
     const size_t per_layer = bytes / size_t(spec_.num_recurrent_layers);
     return reinterpret_cast<float*>(decoder_.states_.as<uint8_t>() + size_t(state) * bytes +
-                                    size_t(spec_.layers[size_t(index)].recurrent_index) * per_layer);
+                                    size_t(spec_.layers[size_t(index)].recurrent_index - spec_.first_recurrent_layer) *
+                                        per_layer);
 }
 
 // The state of a head, [recurrent_key_size][padded_value_size], from this column on.

@@ -51,16 +51,44 @@ struct Spec {
         query_growth;  // queries are multiplied by 1 + query_growth * ln(1 + floor(position / query_growth_positions))
     int query_growth_positions;
     Recurrence recurrence;
-    int num_recurrent_layers, conv_size;
+    int num_recurrent_layers, conv_size;  // those of the stage
+    int first_recurrent_layer;            // recurrent layers before the stage
     int recurrent_heads, recurrent_key_heads, recurrent_key_size, recurrent_value_size;  // zeros for a convolution
     bool conv_bias, tiles_key_heads;
     float least_step, greatest_step;
     int layer_input_size, layer_input_vocab, laurel_size;  // zeros without
     static constexpr int max_streams = 16;
     int residual_streams;
+    // The stage, which is all layers unless the model is split: the layers [first_layer, end_layer). The stage of the
+    // first layer is home: it embeds the tokens, and has the final norm and the head.
+    int first_layer, end_layer;
     std::vector<Layer> layers;
     std::vector<int> kv_head_counts;                       // of all layers, each once
     std::vector<std::vector<double>> inverse_frequencies;  // [rotations][pairs], scaled already
+
+    bool is_split() const { return end_layer - first_layer < num_layers; }
+    bool is_home() const { return first_layer == 0; }
+    bool is_last() const { return end_layer == num_layers; }
+    bool computes(int layer) const { return layer >= first_layer && layer < end_layer; }
+    // Whether keys that layer `from` computes are attended to by a layer from `first` on and before `end`.
+    bool lends_keys(int from, int first, int end) const {
+        for (int i = first; i < end; ++i)
+            if (i != from && !layers[size_t(i)].is_recurrent() && layers[size_t(i)].keys_of == from) return true;
+        return false;
+    }
+    // Whether the stage writes the layer's keys and values into its cache: its own, or those of an earlier stage that a
+    // layer of this one attends to.
+    bool caches(int layer) const {
+        const Layer& at = layers[size_t(layer)];
+        if (at.is_recurrent() || !at.has_keys) return false;
+        return computes(layer) || (layer < first_layer && lends_keys(layer, first_layer, end_layer));
+    }
+    // Whether a layer before this boundary has keys that layers behind it attend to.
+    bool carries_keys(int layer, int boundary) const {
+        return layer < boundary && !layers[size_t(layer)].is_recurrent() && layers[size_t(layer)].has_keys &&
+               lends_keys(layer, boundary, num_layers);
+    }
+    void restrict_to(int first, int end);
 
     int num_pairs(int rotation) const { return rotation < 0 ? 0 : int(inverse_frequencies[size_t(rotation)].size()); }
     // Floats of the cosines and sines of all rotations before this one.

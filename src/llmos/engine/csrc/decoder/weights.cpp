@@ -77,6 +77,7 @@ bool is_feed_forward(Weight which) { return which == Weight::gate || which == We
 
 Shape Decoder::shape(int layer, Weight which, int expert) const {
     const Spec& s = spec_;
+    if (layer < 0 ? !s.is_home() : !s.computes(layer)) return {};
     if (expert >= 0 && layer < 0) return stream_shape(s, which, expert);
     if (expert >= 0 && !is_feed_forward(which)) return {};
     if (layer < 0) return shape_outside(s, which);
@@ -110,6 +111,8 @@ Shape Decoder::shape(int layer, Weight which, int expert) const {
 
 int Decoder::size(int layer, Vector which) const {
     const Spec& s = spec_;
+    const bool writes_keys = which == Vector::k_norm && layer >= 0 && s.caches(layer);
+    if ((layer < 0 ? !s.is_home() : !s.computes(layer)) && !writes_keys) return 0;
     if (layer < 0) switch (which) {
             case Vector::types: return s.token_type ? s.hidden_size : 0;
             case Vector::embed_norm: return s.embed_norm ? s.hidden_size : 0;
