@@ -56,8 +56,10 @@ $(VENV)/.fuzz: $(VENV)/.test
 	@$(PIP) install --quiet --constraint constraints.txt atheris
 	@touch $@
 
+# Programs that ask for gpt-3, as many examples do, are answered by the default model, unless that name has a route.
 setup: $(VENV)/.llmos
 	@$(BIN)/llmos pull $(MODEL)
+	@$(BIN)/llmos route show gpt-3 >/dev/null 2>&1 || $(BIN)/llmos route set gpt-3 $(MODEL)
 
 serve: setup
 	@$(BIN)/llmos serve $(if $(PORT),--port $(PORT))
