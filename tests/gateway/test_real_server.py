@@ -304,6 +304,8 @@ def test_serve_prints_its_address_and_an_example(home: Path) -> None:
     assert command, said
     answer = subprocess.run(["bash", "-c", f"{command[0]} -sS"], capture_output=True, text=True, timeout=120)
     assert '"chat.completion"' in answer.stdout, answer.stderr
+    # On another port than the one that commands ask by default, it says how they find it.
+    assert re.search(r"export LLMOS_ENDPOINT=http://127\.0\.0\.1:\d+$", said, re.MULTILINE)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     process.communicate()

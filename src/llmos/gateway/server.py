@@ -24,7 +24,7 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from llmos.core.config import Settings
+from llmos.core.config import DEFAULT_ENDPOINT, Settings
 from llmos.core.errors import InsufficientMemory, LLMOSError
 from llmos.data.sweep import Sweep
 from llmos.deployments.rollouts.kept_evidence import KeptEvidence
@@ -454,8 +454,9 @@ def _print_address(services: Services, listener: socket.socket, tls: Tls | None)
     services.log.print(f"LLMOS is listening on {url}; the API key is in {key_path}.")
     if tls is not None:
         services.log.print(f"The certificate is in {tls.certificate_path}. {_described(tls.certificate)}")
-        services.log.print(f"The CLI and clients on this machine need: export LLMOS_ENDPOINT={url}")
         if tls.is_self_signed:
             curl += f" --cacert {shlex.quote(str(tls.certificate_path))}"
+    if url != DEFAULT_ENDPOINT:
+        services.log.print(f"The CLI and clients on this machine need: export LLMOS_ENDPOINT={url}")
     services.log.print(f"""Try:\n\n{curl} {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
   -d '{{"model": "{DEFAULT_ROUTE}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'\n""")
