@@ -109,3 +109,22 @@ def test_cgroups_of_version_1_count(monkeypatch, tmp_path):
     (folder / "memory.usage_in_bytes").write_text("2000000")
     (folder / "memory.stat").write_text("cache 7\ntotal_inactive_file 300000\ntotal_active_file 200000\n")
     assert machine(monkeypatch, tmp_path, memory=MEMORY).available_bytes == 3_500_000
+
+
+def test_the_cpu_quota_of_any_parent_cgroup_counts(monkeypatch, tmp_path):
+    (tmp_path / "own").write_text("0::/a/b.service\n")
+    (tmp_path / "a" / "b.service").mkdir(parents=True)
+    (tmp_path / "a" / "cpu.max").write_text("150000 100000")
+    (tmp_path / "a" / "b.service" / "cpu.max").write_text("max 100000")
+    assert machine(monkeypatch, tmp_path).num_cores == 1
+
+
+@pytest.mark.parametrize("quota", ["50000", "100000", "199999", "-1", ""])
+def test_a_cpu_quota_of_version_1_counts(monkeypatch, tmp_path, quota):
+    monkeypatch.setattr(hardware, "num_usable_cores", lambda: 4)
+    (tmp_path / "own").write_text("5:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n")
+    folder = tmp_path / "cpu" / "docker" / "1"
+    folder.mkdir(parents=True)
+    (folder / "cpu.cfs_quota_us").write_text(quota)
+    (folder / "cpu.cfs_period_us").write_text("100000")
+    assert machine(monkeypatch, tmp_path).num_cores == (1 if quota.isdecimal() else 4)

@@ -55,7 +55,7 @@ def inspect_hardware() -> Hardware:
     total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
     if sys.platform == "darwin":  # It doesn't say how much of it is in use.
         total = available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for group in _groups():
+    for group in _groups("memory"):
         limit, used = group.limit_and_use()
         if limit is not None and limit < total:
             total, available = limit, min(available, max(0, limit - used))
@@ -84,18 +84,30 @@ class _Group:
         cached = sum(int(stat.get(f"{prefix}{kind}_file", "0")) for kind in ("inactive", "active"))
         return limit, max(0, (used or 0) - cached)
 
+    def num_cores(self) -> int | None:
+        """Return the whole cores of its CPU quota, at least one; None without a quota."""
+        if self.is_v1:
+            quota, period = (_text(self.folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        else:
+            # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000": no limit.
+            quota, _, period = _text(self.folder / "cpu.max").partition(" ")
+        if not (quota.isdecimal() and period.isdecimal() and int(period)):
+            return None
+        return max(1, int(quota) // int(period))
 
-def _groups() -> list[_Group]:
-    """Return the cgroups whose limits apply to this process: its own and all parents."""
-    groups = [_Group(_CGROUP), _Group(_CGROUP / "memory", is_v1=True)]
+
+def _groups(controller: str) -> list[_Group]:
+    """Return the cgroups whose limits of a controller, such as "memory", apply to this process: its own and all
+    parents."""
+    groups = [_Group(_CGROUP), _Group(_CGROUP / controller, is_v1=True)]
     for line in _text(_OWN_GROUPS).splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         parts = PurePosixPath(path).parts[1:]
-        is_v1 = "memory" in controllers.split(",")
+        is_v1 = controller in controllers.split(",")
         if ".." in parts or not (is_v1 or number == "0"):
             continue
-        top = _CGROUP / "memory" if is_v1 else _CGROUP
+        top = _CGROUP / controller if is_v1 else _CGROUP
         groups += [_Group(top.joinpath(*parts[:depth]), is_v1) for depth in range(1, len(parts) + 1)]
     return groups
 
@@ -109,12 +121,8 @@ def num_usable_cores() -> int:
 
 def num_cores() -> int:
     """Return the number of cores that this process may use at once; see Hardware.num_cores."""
-    usable = num_usable_cores()
-    # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000" is no limit.
-    quota, _, period = _text(_CGROUP / "cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal():
-        usable = min(usable, max(1, int(quota) // int(period)))
-    return usable
+    quotas = [group.num_cores() for group in _groups("cpu")]
+    return min([num_usable_cores(), *(quota for quota in quotas if quota is not None)])
 
 
 def _fields(path: Path) -> dict[str, str]:
