@@ -98,6 +98,12 @@ def test_a_model_that_nobody_knows_stops_the_server_before_it_starts(cli: Any) -
     assert "There is no model 'no-such-model'" in outcome.err
 
 
+def test_a_server_without_replicas_takes_no_model(cli: Any) -> None:
+    outcome = cli("serve", "smollm2", "--without-replicas", "--port", "0")
+    assert outcome.status == 2
+    assert "llmos deploy smollm2 --on nodes" in outcome.err
+
+
 def test_sigterm_ends_the_server_with_status_0(smollm2_home: Path, serve: Any) -> None:
     with serve(smollm2_home) as served:
         assert httpx.get(f"{served.url}/health/ready", trust_env=False).status_code == 200

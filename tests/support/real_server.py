@@ -49,13 +49,16 @@ class Running:
         return self.process.wait(60)
 
 
-def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-    """Start the server with these arguments and environment variables. A new home gets a database with its tables."""
+def start(home: Path, *arguments: str, command: str = "serve", **variables: str) -> "subprocess.Popen[str]":
+    """Start a command, by default the server, with these arguments and environment variables.
+
+    A new home gets a database with its tables.
+    """
     if "LLMOS_DATABASE_URL" not in variables:
         migrations.put_database(home / "llmos.db")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "llmos", "serve", *arguments],
+        [sys.executable, "-m", "llmos", command, *arguments],
         env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY} | ONE_THREAD | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

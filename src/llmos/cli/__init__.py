@@ -24,7 +24,7 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreF
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run models": {
-        "serve": ("serve",),
+        "serve": ("serve", "worker"),
         "run": ("run",),
         "chat": ("chat",),
         "console": ("console",),

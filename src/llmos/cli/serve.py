@@ -1,4 +1,4 @@
-"""llmos serve: run a server on this machine."""
+"""llmos serve, worker: run a server, or a part of one, on this machine."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,20 @@ from typing import Annotated
 
 import typer
 
-from llmos.core.config import LogFormat
+from llmos.core.config import LogFormat, load_settings
+from llmos.core.errors import BadRequest
+
+WORKER_PORT = 8002
+
+Log = Annotated[
+    LogFormat | None,
+    typer.Option(help="Log of calls and of deployments' events. By default LLMOS_LOG, or text."),
+]
 
 
 def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
+    app.command("worker")(worker)
 
 
 def serve(
@@ -66,10 +75,17 @@ def serve(
         ),
     ] = None,
     no_console: Annotated[bool, typer.Option("--no-console", help="Leave out the web pages below /console.")] = False,
-    log: Annotated[
-        LogFormat | None,
-        typer.Option(help="Log of calls and of deployments' events. By default LLMOS_LOG, or text."),
-    ] = None,
+    without_replicas: Annotated[
+        bool,
+        typer.Option(
+            "--without-replicas", help="Compute nothing on this machine: all replicas run on nodes (`llmos node`)."
+        ),
+    ] = False,
+    without_jobs: Annotated[
+        bool,
+        typer.Option("--without-jobs", help="Run no batches and jobs, which `llmos worker` or another server runs."),
+    ] = False,
+    log: Log = None,
 ) -> None:
     """Serve models over HTTP until Ctrl-C.
 
@@ -83,9 +99,10 @@ def serve(
     with without_collections():
         from llmos.cli.backends import find_or_pull
         from llmos.console import CONSOLE_PATH, open_console
-        from llmos.core.config import load_settings, parse_networks, parse_origins
+        from llmos.core.config import parse_networks, parse_origins
         from llmos.deployments.routing.resolution import DEFAULT_ROUTE
         from llmos.gateway.app import Mount, endpoint_modules
+        from llmos.gateway.role import ServerRole
         from llmos.gateway.server import run
 
         endpoint_modules()
@@ -104,8 +121,42 @@ def serve(
         settings = replace(settings, allow_insecure_network=True)
     if log is not None:
         settings = replace(settings, log=log)
-    wanted = models or [DEFAULT_ROUTE]
+    if without_replicas and models:
+        raise BadRequest(
+            "With --without-replicas, no model is loaded here. Start it without MODEL, and deploy the model on nodes: "
+            f"llmos deploy {models[0]} --on nodes",
+            param="models",
+        )
+    role = ServerRole(runs_replicas=not without_replicas, runs_jobs=not without_jobs)
+    wanted = [] if without_replicas else models or [DEFAULT_ROUTE]
     for name in wanted:
         find_or_pull(name, settings)
     mounts = [] if no_console else [Mount(CONSOLE_PATH, open_console(), "console", asks_visitors=True)]
-    run(settings, wanted, host, settings.port if port is None else port, mounts=mounts)
+    run(settings, wanted, host, settings.port if port is None else port, mounts=mounts, role=role)
+
+
+def worker(
+    host: Annotated[
+        str, typer.Option(help="Address of /health and /metrics; 0.0.0.0 for all network interfaces.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of /health and /metrics; 0 picks a free one.")
+    ] = WORKER_PORT,
+    log: Log = None,
+) -> None:
+    """Run batches and jobs until Ctrl-C, beside servers with the same LLMOS_HOME and database.
+
+    One process at a time runs the batches and jobs of an installation: others wait until it ends. The servers need
+    --without-jobs. A worker loads the models that batches ask for on its own machine, and ends them when they are idle.
+    """
+    from llmos.core.garbage import without_collections
+
+    with without_collections():
+        from llmos.gateway.app import endpoint_modules
+        from llmos.gateway.role import WORKER
+        from llmos.gateway.server import run
+
+        endpoint_modules()
+
+    settings = load_settings()
+    run(settings if log is None else replace(settings, log=log), [], host, port, role=WORKER)

@@ -89,7 +89,7 @@ class _Group:
         if self.is_v1:
             quota, period = (_text(self.folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         else:
-            # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000": no limit.
+            # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max" is no limit.
             quota, _, period = _text(self.folder / "cpu.max").partition(" ")
         if not (quota.isdecimal() and period.isdecimal() and int(period)):
             return None

@@ -19,13 +19,16 @@ from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
 
-def open_deployments(registry: Registry, settings: Settings) -> Deployments:
+def open_deployments(registry: Registry, settings: Settings, *, runs_replicas: bool = True) -> Deployments:
+    """`runs_replicas`: whether replicas may run on this machine, whose memory is compared then."""
     cards, policies = Cards(registry.database), Policies(registry.database)
 
     def check_card(version: Version) -> Sequence[str]:
         return failed(cards.get(version), policies.all())
 
     def check_memory(version: Version, options: Mapping[str, Any], num_replicas: int) -> None:
+        if not runs_replicas:
+            return
         # Imported here because it needs numpy, which most commands about deployments do without.
         from llmos.engine.sizing.fit import check_fits
 

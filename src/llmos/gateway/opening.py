@@ -20,6 +20,8 @@ from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.cluster.placer import ClusterPlacer
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import follow_nodes, open_deployments
+from llmos.deployments.placing.local import LocalPlacer
+from llmos.deployments.placing.nowhere import NoLocalPlacer
 from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.releases.releases import AppReleases
@@ -39,6 +41,7 @@ from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.ledger_check import LedgerCheck
 from llmos.gateway.log import Log, log_deployment_event, log_sign_in
 from llmos.gateway.receipt_recovery import ReceiptRecovery
+from llmos.gateway.role import ServerRole
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.enforcement import open_signature_enforcer
@@ -62,8 +65,9 @@ def _connected_nodes(nodes: Nodes, head: ClusterHead) -> dict[str, bool]:
     return {member.name: member.name in head.nodes for member in (nodes.list() if head.exists else ())}
 
 
-def open_services(settings: Settings) -> Services:
-    """Return the services of one server. Nothing runs yet."""
+def open_services(settings: Settings, role: ServerRole | None = None) -> Services:
+    """Return the services of one server, by default one with all parts. Nothing runs yet."""
+    role = role or ServerRole()
     registry = open_registry(settings, discards_changes=True)
     database, log = registry.database, _open_log(settings)
     encryption = open_encryption(settings, database)
@@ -100,10 +104,10 @@ def open_services(settings: Settings) -> Services:
         timeouts=timeouts,
         wait_seconds=settings.wait_seconds,
         check=guard.check,
-        placer=ClusterPlacer(cluster_head, registry.store),
+        placer=ClusterPlacer(cluster_head, registry.store, LocalPlacer() if role.runs_replicas else NoLocalPlacer()),
     )
     follow_nodes(cluster_head, pool)
-    deployments = open_deployments(registry, settings)
+    deployments = open_deployments(registry, settings, runs_replicas=role.runs_replicas)
     clients = ProviderClients(providers := Providers(database, encryption))
     resolver = Resolver(routes, build_backends(pool, registry, clients, guard.check), database)
     supervisor = AppSupervisor(data.app_deployments, data.app_versions, keys, settings)
@@ -151,6 +155,7 @@ def open_services(settings: Settings) -> Services:
             registry,
             pool,
             config=config,
+            on_demand=not role.answers_callers,
             on_capacity=calls.admission.set_replicas,
             on_event=partial(log_deployment_event, log),
         ),

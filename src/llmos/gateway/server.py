@@ -15,9 +15,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import uvicorn
 import uvloop
@@ -35,6 +35,7 @@ from llmos.gateway.app import Mount, create_app
 from llmos.gateway.hosted_apps.release_runner import ReleaseRunner
 from llmos.gateway.hosted_apps.retention import AppRetention
 from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
+from llmos.gateway.http.health_only import HealthOnly
 from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
 from llmos.gateway.jobs.background_callers import BackgroundCallers
@@ -51,6 +52,7 @@ from llmos.gateway.kept_encryption import KeptEncryption
 from llmos.gateway.listening import allow_open_files, check_exposure, listen, loopback_address
 from llmos.gateway.log import messages_logged
 from llmos.gateway.opening import open_services
+from llmos.gateway.role import ServerRole
 from llmos.gateway.services import Services
 from llmos.gateway.tls import Tls, open_tls
 from llmos.models.versions.versions import Loadable
@@ -67,19 +69,21 @@ def run(
     port: int = 8000,
     *,
     mounts: Sequence[Mount] = (),
+    role: ServerRole | None = None,
 ) -> None:
-    """Serve `models`, or the default model, until a signal. Port 0 chooses a free port.
+    """Serve `models` until a signal. Port 0 chooses a free port. `role`: the parts of a server; by default all.
 
     Raises LLMOSError before it listens: for a model that is missing or too large for this machine, for an address that
     is in use or that others reach without TLS, and for a certificate that can't be used. Raises LLMOSError later if a
     model can't be loaded, and SystemExit(1) if a second signal cut running answers short.
     """
+    role = role or ServerRole()
     _share_arenas()
     has_tls = settings.tls_self_signed or settings.tls_cert is not None
     warning = check_exposure(host, has_tls=has_tls, is_allowed=settings.allow_insecure_network)
-    services = open_services(settings)
+    services = open_services(settings, role)
     tls = open_tls(settings, host)
-    versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.local_versions(name)]
+    versions = [version for name in models for version in services.routes.local_versions(name)]
     # Requests carry their adapters, so the base version of an adapter is loaded.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     _check_fits([*wanted.values()], settings)
@@ -89,7 +93,7 @@ def run(
     if warning is not None:
         services.log.print(f"\n{warning}\n")
     with messages_logged(services.log):
-        ended = uvloop.run(_serve(services, list(wanted.values()), listener, tls, mounts))
+        ended = uvloop.run(_serve(services, list(wanted.values()), listener, tls, mounts, role))
     if ended == "cut short":
         raise SystemExit(1)
 
@@ -133,6 +137,8 @@ def http_config(app: ASGIApp, tls: Tls | None = None, limits: ConnectionLimits =
     )
 
 
+_WORKER_REFUSAL = "This is a worker: it runs batches and jobs. Send requests to a server: llmos serve"
+
 _DATE_SECONDS = 1.0
 """The `Date` of answers is renewed this often."""
 
@@ -163,9 +169,15 @@ class Server(uvicorn.Server):
     It stops as soon as it can, where uvicorn looks ten times a second whether it should, and an idle server sleeps.
     """
 
-    def __init__(self, app: FastAPI, services: Services, tls: Tls | None = None) -> None:
+    def __init__(
+        self, app: FastAPI, services: Services, tls: Tls | None = None, role: ServerRole | None = None
+    ) -> None:
+        self._role = role or ServerRole()
         self._limits = ConnectionLimits(max_connections=services.settings.max_connections)
-        super().__init__(http_config(app, tls, self._limits))
+        public = app if self._role.answers_callers else HealthOnly(app, _WORKER_REFUSAL)
+        super().__init__(http_config(public, tls, self._limits))
+        self._internal_config = http_config(app, limits=self._limits)
+        """For the processes of applications, on this machine."""
         self._services = services
         self._batches = BatchRunner(
             app, services.data.batches, services.data.files, services.admission, services.keys, services.users
@@ -189,6 +201,7 @@ class Server(uvicorn.Server):
             embed=embedding.embed,
             ask=asking.ask,
             evals=services.data.evals,
+            has_followers=self._role.answers_callers,
         )
         kept = KeptEncryption(
             services.data.files, services.data.datasets, services.providers, services.projects, services.registry
@@ -228,19 +241,10 @@ class Server(uvicorn.Server):
         self._services.billing.ledger_writer.start()
         self._services.billing.reservations.start()
         self._background_tasks = [
-            asyncio.create_task(self._batches.run(), name="batches"),
-            asyncio.create_task(self._services.reconciler.run(), name="deployments"),
-            asyncio.create_task(self._evidence.run(), name="evidence"),
-            asyncio.create_task(self._releases.run(), name="releases"),
-            asyncio.create_task(self._rollouts.run(), name="rollouts"),
-            asyncio.create_task(self._jobs.run(), name="jobs"),
-            asyncio.create_task(self._webhooks.run(), name="webhooks"),
-            asyncio.create_task(self._exporters.run(), name="exporters"),
-            asyncio.create_task(self._alerts.run(), name="alerts"),
-            asyncio.create_task(self._upkeep.run(), name="upkeep"),
-            asyncio.create_task(self._checkpoints.run(), name="checkpoints"),
+            asyncio.create_task(run(), name=name) for name, run in self._background_work().items()
         ]
-        self._cluster = asyncio.create_task(self._services.cluster_head.run(), name="nodes")
+        head = self._services.cluster_head.run() if self._role.answers_callers else asyncio.sleep(0)
+        self._cluster = asyncio.create_task(head, name="nodes")
         self._cluster.add_done_callback(_log_error)
         supervising = asyncio.create_task(self._supervise(sockets or []), name="apps")
         supervising.add_done_callback(_log_error)
@@ -266,13 +270,34 @@ class Server(uvicorn.Server):
             await asyncio.to_thread(self._services.audit.recorder.close)
             self._services.log.close()
 
+    def _background_work(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """Return what runs beside the answers, by name."""
+        work = {
+            "deployments": self._services.reconciler.run,
+            "evidence": self._evidence.run,
+            "webhooks": self._webhooks.run,
+            "exporters": self._exporters.run,
+            "alerts": self._alerts.run,
+            "upkeep": self._upkeep.run,
+            "checkpoints": self._checkpoints.run,
+        }
+        if self._role.runs_jobs:
+            work |= {"batches": self._batches.run, "jobs": self._jobs.run}
+        if self._role.answers_callers:
+            work |= {"releases": self._releases.run, "rollouts": self._rollouts.run}
+        return work
+
     async def _supervise(self, sockets: Sequence[socket.socket]) -> None:
         """Run the deployed applications, which reach this server on this machine without TLS."""
-        endpoint = None if self.config.ssl is not None else loopback_address(sockets)
+        is_reachable = self.config.ssl is None and self._role.answers_callers
+        endpoint = loopback_address(sockets) if is_reachable else None
         if endpoint is None:
+            self._internal_config.load()
             internal = listen("127.0.0.1", 0)
             endpoint = loopback_address([internal])
-            self._internal = await asyncio.get_running_loop().create_server(self._protocol, sock=internal)
+            self._internal = await asyncio.get_running_loop().create_server(
+                partial(self._protocol, self._internal_config), sock=internal
+            )
         assert endpoint is not None, "the socket above has one"
         await self._services.supervisor.run(endpoint)
 
@@ -282,7 +307,7 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(
-                self._protocol,
+                partial(self._protocol, self.config),
                 sock=each,
                 ssl=self.config.ssl,
                 ssl_handshake_timeout=seconds,
@@ -292,8 +317,8 @@ class Server(uvicorn.Server):
         ]
         self.started = True
 
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(limits=self._limits, config=self.config, server_state=self.server_state, app_state={})
+    def _protocol(self, config: uvicorn.Config) -> HttpProtocol:
+        return HttpProtocol(limits=self._limits, config=config, server_state=self.server_state, app_state={})
 
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""
@@ -353,8 +378,9 @@ async def _serve(
     listener: socket.socket,
     tls: Tls | None,
     mounts: Sequence[Mount],
+    role: ServerRole,
 ) -> Literal["finished", "cut short"]:
-    server = Server(create_app(services, mounts), services, tls)
+    server = Server(create_app(services, mounts), services, tls, role)
     # Deployments are in place before the first request.
     await services.reconciler.reconcile()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -371,7 +397,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     if tls is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, tls, services)
-    _print_address(services, listener, tls)
+    _print_address(services, listener, tls, role)
     await asyncio.wait([serving])
     loading.cancel()
     await services.pool.close(drain=not serving.cancelled())
@@ -444,13 +470,16 @@ def _described(certificate: Certificate) -> str:
     return f"It expires on {certificate.expires_at:%Y-%m-%d}. SHA-256 {certificate.fingerprint}"
 
 
-def _print_address(services: Services, listener: socket.socket, tls: Tls | None) -> None:
+def _print_address(services: Services, listener: socket.socket, tls: Tls | None, role: ServerRole) -> None:
     host, port = listener.getsockname()[:2]
     # The server listens on every address; print one that a program on this machine can use.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     key_path = shlex.quote(str(services.settings.owner_key_path))
     scheme, curl = "http" if tls is None else "https", "curl"
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    if not role.answers_callers:
+        services.log.print(f"The worker's health: {url}/health/ready")
+        return
     services.log.print(f"LLMOS is listening on {url}; the API key is in {key_path}.")
     if tls is not None:
         services.log.print(f"The certificate is in {tls.certificate_path}. {_described(tls.certificate)}")

@@ -10,7 +10,7 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.deployments.desired import autoscaling
-from llmos.deployments.desired.deployment import DeploymentSettings
+from llmos.deployments.desired.deployment import DEFAULT_IDLE_SECONDS, DeploymentSettings
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler, replica_settings
 from llmos.deployments.placing.local import LocalPlacer
@@ -290,11 +290,53 @@ def test_what_happens_to_a_replica_is_recorded_at_once(run_with, monkeypatch):
     run_with(test, failpoint=lambda name: recorded.set() if name == "after record" else None)
 
 
+@pytest.mark.parametrize("placement", [None, "nodes"])
+def test_on_demand_a_deployment_runs_here_from_a_request_until_it_is_idle(run_with, placement):
+    async def test(server):
+        settings = DeploymentSettings(min_replicas=2, max_replicas=2, placement=placement, keep_warm=True)
+        server.deployments.deploy("m", settings, actor="ada")
+        await server.reconcile_until_stable()
+        assert server.status() is None or server.status().state == "stopped"
+        await server.ask()
+        await server.reconcile_until_stable()
+        assert server.status().num_ready == 2
+        server.age_last_request(DEFAULT_IDLE_SECONDS)
+        await server.reconcile_until_stable()
+        assert server.status().state == "stopped"
+        assert not server.deployments.get("m").asleep, "other servers with the database go on"
+
+    run_with(test, on_demand=True)
+
+
+def test_on_demand_a_version_without_a_deployment_stops_when_it_is_idle(run_with):
+    async def test(server):
+        await server.ask()
+        await server.reconcile_until_stable()
+        assert server.status().num_ready == 1
+        server.age_last_request(DEFAULT_IDLE_SECONDS)
+        await server.reconcile_until_stable()
+        assert server.status().state == "stopped"
+
+    run_with(test, on_demand=True)
+
+
+def test_a_request_for_a_sleeping_deployment_starts_it_with_its_settings(run_with):
+    async def test(server):
+        options = {"max_draft_tokens": 0}
+        settings = DeploymentSettings(min_replicas=0, max_replicas=1, options=options)
+        server.deployments.deploy("m", settings, actor="ada")
+        await server.reconcile_until_stable()
+        await server.ask()
+        assert server.pool.replica_sets["m@1"].slots[0].settings.config.max_draft_tokens == 0
+
+    run_with(test)
+
+
 def test_a_deployment_with_no_replica_is_loaded_by_wake(run_with):
     async def test(server):
         server.deployments.deploy("m", DeploymentSettings(min_replicas=0, max_replicas=2), actor="ada")
         await server.reconcile_until_stable()
-        assert server.status() is None, "with min_replicas 0, it begins asleep"
+        assert server.status().state == "stopped", "with min_replicas 0, it begins asleep"
         server.deployments.wake("m", actor="ada")
         await server.reconcile_until_stable()
         assert server.status().num_ready == 1

@@ -110,11 +110,11 @@ def jobs(database: Database) -> Jobs:
 
 
 @pytest.fixture
-def runner(jobs: Jobs, kinds: dict[str, JobKind[Any]], tmp_path: Path, pauses: Pauses) -> Callable[[], JobRunner]:
+def runner(jobs: Jobs, kinds: dict[str, JobKind[Any]], tmp_path: Path, pauses: Pauses) -> Callable[..., JobRunner]:
     """Makes runners of the same home, as one server after another has them."""
     settings = load_settings({"LLMOS_HOME": str(tmp_path)})
     registry: Any = None
-    return lambda: JobRunner(jobs, registry, settings, kinds=kinds, pause=pauses.pause)
+    return lambda **options: JobRunner(jobs, registry, settings, kinds=kinds, pause=pauses.pause, **options)
 
 
 @asynccontextmanager
@@ -278,6 +278,17 @@ async def test_a_server_finds_the_jobs_of_one_that_died(
     assert jobs.get(attached.id).state == "cancelled"
     assert jobs.get(unwanted.id).state == "cancelled"
     assert sorted(work.began) == ["a", "c"]
+
+
+async def test_a_worker_goes_on_with_attached_jobs_whose_followers_are_elsewhere(
+    jobs: Jobs, runner: Callable[..., JobRunner], work: Work
+) -> None:
+    attached, waiting = create(jobs, is_attached=True), create(jobs, model="b", is_attached=True)
+    jobs.start(attached.id)
+    work.gate.release(100)
+    async with running(runner(has_followers=False)):
+        for job in (attached, waiting):
+            assert (await until(jobs, job.id, has_ended)).state == "succeeded"
 
 
 async def test_a_job_that_another_version_left_is_interrupted_too(

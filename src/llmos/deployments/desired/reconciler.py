@@ -23,7 +23,7 @@ from llmos.core.clock import utc_now
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.hardware import num_cores
 from llmos.deployments.desired.autoscaling import Demand, Scale, rescale
-from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
+from llmos.deployments.desired.deployment import DEFAULT_IDLE_SECONDS, Deployment, DeploymentEvent
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.placing.placer import ReplicaSettings
 from llmos.deployments.replicas.pool import Pool
@@ -93,15 +93,17 @@ class Reconciler:
         pool: Pool,
         *,
         config: EngineConfig | None = None,
+        on_demand: bool = False,
         on_capacity: Callable[[str, int], None] | None = None,
         on_event: OnEvent | None = None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
-        """`config`: of every engine, where a deployment sets no other. `on_capacity`: called with each version and the
+        """`config`: of every engine, where a deployment sets no other. `on_demand`: replicas run on this machine only,
+        begin at a request for their version, and end when it is idle. `on_capacity`: called with each version and the
         number of its replicas that are ready. `on_event`: called with each event of a deployment, whichever process
         caused it, and with those of replicas that serve a version without a deployment."""
         self._deployments, self._registry, self._pool = deployments, registry, pool
-        self._config = config or EngineConfig()
+        self._config, self._on_demand = config or EngineConfig(), on_demand
         self._on_capacity, self._on_event = on_capacity, on_event
         self._last_event: int | None = None
         """The id of the newest event that was passed on."""
@@ -152,6 +154,8 @@ class Reconciler:
             del self._tracked[ref]
             self._pool.release(ref)
             self._failpoint("released")
+        if self._on_demand:
+            self._release_idle()
         self._discard_removed()
         self._pool.retry_failed()
         self._report_capacity()
@@ -180,6 +184,8 @@ class Reconciler:
         found: dict[str, tuple[Deployment, Mapping[str, Path]]] = {}
         problems: dict[str, str] = {}
         for deployment in self._deployments.list():
+            if self._on_demand:
+                deployment = replace(deployment, placement=None)
             if deployment.ref in versions:
                 found[deployment.ref] = deployment, self._registry.loadable(versions[deployment.ref]).files
             else:
@@ -194,6 +200,12 @@ class Reconciler:
         if tracked is None:
             tracked = self._tracked[ref] = _Tracked(_initial_scale(deployment))
         activity = self._pool.activity(ref)
+        if self._on_demand:
+            if not activity.num_wanted or activity.idle_seconds >= DEFAULT_IDLE_SECONDS:
+                self._put_to_sleep(tracked, deployment, files, settings)
+            else:
+                self._run_scaled(tracked, deployment, files, settings)
+            return
         if deployment.asleep:
             # Also if a request has woken it since, and it was put to sleep again before that was recorded.
             is_new = tracked.slept_at != deployment.updated_at
@@ -215,9 +227,14 @@ class Reconciler:
                 self._put_to_sleep(tracked, asleep, files, settings)
                 return
             await self._wake(ref, "A request came.")  # while the sleep was committed
+        self._run_scaled(tracked, deployment, files, settings)
+
+    def _run_scaled(
+        self, tracked: _Tracked, deployment: Deployment, files: Mapping[str, Path], settings: ReplicaSettings
+    ) -> None:
         self._rescale(tracked, deployment)
         self._failpoint("scale")
-        self._pool.scale(ref, files, tracked.scale.num_replicas, settings)
+        self._pool.scale(deployment.ref, files, tracked.scale.num_replicas, settings)
         self._failpoint("scaled")
 
     async def _is_still_used(self, deployment: Deployment) -> bool:
@@ -250,6 +267,14 @@ class Reconciler:
             reason = f"{demand.num_choices} choices are open, with {demand.tokens_in_flight:,} tokens in flight."
             data = {"from": before.num_replicas, "to": tracked.scale.num_replicas}
             self._pending_events.append(_Event(deployment.ref, "scaled", reason, data, AUTOSCALER))
+
+    def _release_idle(self) -> None:
+        """Stop versions without a deployment that were loaded for a request and are idle."""
+        for status in self._pool.status():
+            activity = self._pool.activity(status.version)
+            is_idle = activity.num_wanted and activity.idle_seconds >= DEFAULT_IDLE_SECONDS
+            if is_idle and status.version not in self._desired.deployments:
+                self._pool.release(status.version)
 
     def _discard_removed(self) -> None:
         for status in self._pool.status():

@@ -192,10 +192,12 @@ class Pool:
     ) -> None:
         """Set the number of replicas of the version; 0: none until a request comes. Returns at once.
 
-        `settings`: of its replicas. Those that have others are replaced, each once its successor is ready.
+        `settings`: of its replicas, also of those that a request starts. Replicas that have others are replaced, each
+        once its successor is ready.
         """
-        if num_replicas or version_key in self.replica_sets:
-            self._replica_set(version_key, files).scale(num_replicas, settings or self._settings)
+        settings = settings or self._settings
+        if num_replicas or version_key in self.replica_sets or settings != self._settings:
+            self._replica_set(version_key, files).scale(num_replicas, settings)
 
     def release(self, version_key: str) -> None:
         """Stop the version's replicas after their last answers. From now on it is loaded on demand."""

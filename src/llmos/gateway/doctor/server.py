@@ -5,12 +5,14 @@
 
 from collections.abc import Callable, Iterable
 
+from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError
 from llmos.core.schemas.doctor import DoctorReport, Finding
 from llmos.core.sizes import readable_size
 from llmos.data.plain_data import PlainData
 from llmos.gateway.doctor import machine
 from llmos.gateway.doctor.installation import check_tls, encryption_findings, exposed_in, home_findings
+from llmos.gateway.jobs.waking import is_locked
 from llmos.gateway.services import Services
 
 _MACHINE = (
@@ -30,10 +32,20 @@ def examine_server(services: Services) -> DoctorReport:
         lambda: home_findings(settings.home, exposed_in(settings.home)),
         lambda: check_tls(settings),
         lambda: _store_findings(services),
+        lambda: job_findings(settings),
         lambda: encryption_findings(data.files.encryption, PlainData(services.data.files, services.data.datasets)),
     ]
     findings = [finding for check in checks for finding in check()]
     return DoctorReport(ok=all(finding.ok for finding in findings), findings=findings)
+
+
+def job_findings(settings: Settings) -> Iterable[Finding]:
+    """Say whether some process runs batches and jobs."""
+    if is_locked(settings.jobs_path):
+        yield Finding("jobs", True, "a process runs batches and jobs")
+    else:
+        advice = "Start one: llmos worker, or a server without --without-jobs."
+        yield Finding("jobs", False, "no process runs batches and jobs: they wait", advice)
 
 
 def _store_findings(services: Services) -> Iterable[Finding]:

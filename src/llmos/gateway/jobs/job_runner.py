@@ -61,12 +61,14 @@ class JobRunner:
         embed: "Callable[[Job, TextsToEmbed], Awaitable[Vectors]] | None" = None,
         ask: "Callable[[Job, Question], Coroutine[Any, Any, dict[str, Any]]] | None" = None,
         evals: EvalRuns | None = None,
+        has_followers: bool = True,
         kinds: Mapping[str, JobKind[Any]] | None = None,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
     ) -> None:
-        """`embed`: makes vectors for heavy jobs. `ask`: asks models for the others. `evals`: where their runs are."""
-        self._embed, self._ask, self._evals = embed, ask, evals
+        """`embed`: makes vectors for heavy jobs. `ask`: asks models for the others. `evals`: where their runs are.
+        `has_followers`: whether attached jobs are followed in this process, and end with it."""
+        self._embed, self._ask, self._evals, self._has_followers = embed, ask, evals, has_followers
         self._jobs, self._registry, self._settings = jobs, registry, settings
         self._kinds = job_kinds() if kinds is None else kinds
         self._created_at = clock()
@@ -96,7 +98,7 @@ class JobRunner:
         """Remove what is no longer needed, and the attached jobs of a server that died."""
         live = self._jobs.live()
         for job in live:
-            if job.is_attached and job.created_at < self._created_at:
+            if self._has_followers and job.is_attached and job.created_at < self._created_at:
                 self._release(job)  # Its followers have gone with that server.
         self._jobs.remove_old()
         oldest = time.time() - KEEP_TEXTS_SECONDS
@@ -175,7 +177,7 @@ class JobRunner:
     def _release(self, job: Job) -> None:
         """Requeue, interrupt or cancel a job that this process stops running. Does nothing if it has ended."""
         kind = self._kinds.get(job.kind)
-        if job.is_attached:
+        if job.is_attached and self._has_followers:
             self._jobs.abandon(job.id)
         elif kind is not None and kind.resumes:
             self._jobs.requeue(job.id)

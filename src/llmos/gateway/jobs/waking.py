@@ -1,5 +1,6 @@
-"""Shared by the runners of batches and of jobs: one runner per home."""
+"""Shared by the runners of batches and of jobs: one runner per home, whichever process it is in."""
 
+import fcntl
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -29,3 +30,14 @@ async def lock_folder(held: ExitStack, folder: Path, poll_seconds: float, pause:
             await pause(poll_seconds)
         else:
             return
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process, this one or another, holds the lock of lock_folder()."""
+    try:
+        with locked(folder / "lock", fcntl.LOCK_SH, keep=True, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
