@@ -18,5 +18,5 @@ class HealthOnly:
         if scope["type"] != "http" or scope["path"].startswith(_OPEN):
             await self._app(scope, receive, send)
         else:
-            refusal = respond(NotFound(self._refusal), scope | {"app": self._app})
+            refusal = respond(NotFound(self._refusal), {**scope, "app": self._app})
             await refusal(scope, receive, send)
