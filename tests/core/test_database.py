@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -179,8 +179,11 @@ def test_a_commit_of_this_process_changes_the_state_at_once(database):
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_a_loop_reads_the_state_once_in_each_pass_and_always_sees_its_own_commits(database, other):
-    """Those of another process count from the next pass on."""
+def test_a_loop_sees_commits_of_its_process_at_once_and_those_of_others_after_milliseconds(
+    database, other, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr(commits.time, "monotonic", lambda: now[0])
     database.upgrade()
 
     def change(changed):
@@ -188,16 +191,23 @@ def test_a_loop_reads_the_state_once_in_each_pass_and_always_sees_its_own_commit
             session.query(RouteRow).delete()
             session.add(RouteRow(name="a", sticky="none", updated_at=datetime.now(UTC)))
 
-    async def ask():
-        before = database.state()
-        change(other)
-        assert database.state() == before
-        await asyncio.sleep(0)
-        assert (after := database.state()) != before
-        change(database)
-        assert database.state() not in (before, after)
+    def change_in_another_process():
+        with closing(sqlite3.connect(database.url.database)) as connection:
+            connection.execute("PRAGMA user_version = 1000")
+            connection.commit()
 
-    asyncio.run(ask())
+    async def ask():
+        first = database.state()
+        change(other)
+        second = database.state()
+        change(database)
+        third = database.state()
+        assert len({first, second, third}) == 3
+        change_in_another_process()
+        assert database.state() == third
+        now[0] += commits._OTHERS_SECONDS
+        assert database.state() == 1000
+
     asyncio.run(ask())
 
 

@@ -1,9 +1,11 @@
 """Detects commits to the database by any process, so that caches of its content can be invalidated."""
 
 import asyncio
+import os
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -16,6 +18,14 @@ from llmos.core.statements import connect
 _CHANNEL = "llmos_commits"
 _MAX_VERSION = 2**31 - 1
 """SQLite keeps 32 bits."""
+
+_OTHERS_SECONDS = 0.005
+"""A commit of another process to an SQLite database counts after this time at the latest."""
+
+_own_commits: Counter[str] = Counter()
+"""The commits of this process to each SQLite database, by path."""
+
+_own_lock = threading.Lock()
 
 _MAX_AGE_SECONDS = 5
 """Notifications may be lost, for example in a proxy. The state therefore changes at least this often."""
@@ -41,34 +51,33 @@ class SQLiteCommits:
     """Reads PRAGMA user_version, a number in the file, which every transaction of LLMOS that changes something counts
     up. Counts of calls (Database.counting) don't: PRAGMA data_version would change with them.
 
-    An event loop reads it once for all that it does before it waits again: every call asks several times.
+    What this process has committed changes it at once, and what others have after some milliseconds at most where an
+    event loop asks: every call asks several times, and the driver gives the interpreter's lock away for each answer.
     """
 
     def __init__(self, path: str) -> None:
         self._path, self._lock = path, threading.Lock()
+        self._real_path = os.path.realpath(path)
         self._connection: sqlite3.Connection | None = None
         self._is_closed = False
-        self._seen: tuple[asyncio.AbstractEventLoop, int | None] | None = None
-        """The number that a loop has read in the pass that it is in."""
+        self._seen: tuple[int, float, int | None] | None = None
+        """What a loop has read: the commits of this process before it, until when it holds, and the number."""
 
     def watch(self) -> None:
         pass
 
     def state(self) -> int | None:
-        loop, seen = asyncio._get_running_loop(), self._seen
-        if loop is None:
+        if asyncio._get_running_loop() is None:
             return self._read()
-        if seen is not None and seen[0] is loop:
-            return seen[1]
-        loop.call_soon(self._forget)
-        self._seen = loop, (version := self._read())
-        return version
+        seen, now = self._seen, time.monotonic()
+        num_own = _own_commits[self._real_path]
+        if seen is None or seen[0] != num_own or now >= seen[1]:
+            self._seen = seen = num_own, now + _OTHERS_SECONDS, self._read()
+        return seen[2]
 
     def count_own(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._seen = None
+        with _own_lock:
+            _own_commits[self._real_path] += 1
 
     def _read(self) -> int | None:
         with self._lock:

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, ReplicaFailed, Unavailable
+from llmos.core.gathered_writes import GatheringTransport
 from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerExit, WorkerProcess
 from llmos.deployments.replicas.event_queue import EventQueue
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
@@ -315,7 +316,7 @@ class _Connection(asyncio.Protocol):
         self._requests = replica._requests
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._replica._transport = cast(asyncio.Transport, transport)
+        self._replica._transport = GatheringTransport(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         try:

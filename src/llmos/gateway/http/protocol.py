@@ -19,6 +19,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from llmos.core.errors import BadRequest, HeadersTooLarge, LLMOSError, RequestTimeout, Unavailable, UriTooLong
+from llmos.core.gathered_writes import GatheringTransport
 from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.security_headers import headers_of_content
@@ -50,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
         )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))
         if len(self.connections) > self.limits.max_connections and not self._close_idle_connection():
             num = self.limits.max_connections
             self._refuse(Unavailable(f"The server has {num:,} connections, its limit.", retry_after_seconds=2))
