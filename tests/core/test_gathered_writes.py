@@ -43,7 +43,8 @@ def test_the_pieces_of_a_pass_are_sent_together_and_in_order():
     def write(transport, inner):
         for piece in (b"head ", bytearray(b"body "), b"end"):
             transport.write(piece)
-        assert inner.sent == [] and transport.get_write_buffer_size() == 13
+        assert inner.sent == []
+        assert transport.get_write_buffer_size() == 13
 
     assert run(write).sent == [b"head body end"]
 
