@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from llmos.core.errors import BadRequest
+from llmos.security.guardrails.needles import Needles, needles_of
 
 _parser: Any = import_module("re._parser")
 _ops: Any = import_module("re._constants")
@@ -70,6 +71,8 @@ class Pattern:
     """Matches only at the end of the text."""
     loose_core: str = ""
     """The core, whose long repetitions may be longer still. Empty: the core itself."""
+    needles: Needles | None = None
+    """Strings of which every match in an ASCII text has one; None if there are none to look for."""
 
     @property
     def full(self) -> str:
@@ -150,6 +153,7 @@ def parse(text: str, *, ignore_case: bool = False, left: Border | None = None, r
         is_at_start=is_at_start,
         is_at_end=is_at_end,
         loose_core=f"(?:{flags}{writer.full(items, is_bounded=False)})",
+        needles=needles_of(items),
     )
     try:
         compile_re2(pattern.full), compile_re2(pattern.beginnings)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmos.security.guardrails.guardrail import EndingStream, Hit, Piece, text_of
+from llmos.security.guardrails.needles import NeedleSearch, union
 from llmos.security.guardrails.patterns import Pattern, compile_re2
 
 _BETWEEN = "\0"
@@ -46,6 +47,8 @@ class RuleSet:
         """The characters of the longest match."""
         self.search: Any = compile_re2("|".join(f"(?:{_uncaptured(rule.pattern.full)})" for rule in rules))
         self._of_rules = [(rule, compile_re2(rule.pattern.full)) for rule in rules]
+        needles = union(rule.pattern.needles for rule in rules)
+        self._needles = None if needles is None else NeedleSearch(needles)
         self._needs_ends = any(rule.pattern.is_at_end for rule in rules)
         # Rules that may begin after the same characters share an expression.
         groups: dict[Any, list[Pattern]] = {}
@@ -58,6 +61,10 @@ class RuleSet:
 
     def match_none_of(self, texts: Sequence[str]) -> bool:
         """Return True if none of the texts has a match. False: one may have."""
+        if self._needles is not None:
+            together = _BETWEEN.join(texts)
+            if together.isascii() and self._needles.finds_none(together.lower()):
+                return True
         if self._needs_ends:
             return all(self.search.search(text.encode(errors="surrogatepass")) is None for text in texts)
         # No border of a pattern has this character, so what matches in a text matches in all of them together.
