@@ -1,4 +1,4 @@
-"""Activity: what a server does at a moment, and what it has counted since its start. The counts only ever rise."""
+"""Activity: the state of a server's models at one moment, and counts since the server started, which never fall."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class ModelActivity(msgspec.Struct, frozen=True, kw_only=True):
     num_running: int = 0
     """Sequences in the batches."""
     num_waiting: int = 0
-    """Sequences that wait for room in them."""
+    """Sequences that wait for room in the batches."""
     num_queued: int = 0
     """Choices that wait for admission."""
     kv_used: float | None = None
@@ -41,15 +41,15 @@ class ActivityDescription(Description, frozen=True, kw_only=True):
     num_answered: int = 0
     num_failed: int = 0
     num_cancelled: int = 0
-    """The caller hung up."""
+    """Calls whose caller hung up."""
     num_rejected: int = 0
-    """Too many waited."""
+    """Calls that were refused because too many were waiting."""
     prompt_tokens: int = 0
     cached_prompt_tokens: int = 0
     output_tokens: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
-    """Calls that asked the response cache."""
+    """Calls that looked into the response cache and found no answer there."""
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     """Calls that failed or were refused, by the code of the error."""
     spend: Spend = Spend()

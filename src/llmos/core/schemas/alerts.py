@@ -1,4 +1,4 @@
-"""Alerts: shares of budgets, plans and credit that were used up."""
+"""Alerts: a budget, a plan or credit was used up to one of its alert percentages."""
 
 from datetime import datetime
 
@@ -6,21 +6,22 @@ from llmos.core.schemas.base import Description
 
 
 class AlertDescription(Description, frozen=True, kw_only=True):
-    """Amounts are decimal texts, of money in the currency."""
+    """An alert. Amounts are decimal texts; amounts of money are in `currency`."""
 
     id: str = ""
     at: datetime | None = None
     kind: str = ""
-    """budget, plan, allowance (what a plan includes) or credit."""
+    """budget, plan, allowance (the usage that a plan includes) or credit."""
     name: str = ""
-    """Of the budget or the plan; of credit the project."""
+    """The name of the budget or of the plan; for credit, the name of the project."""
     project: str = ""
-    """Whose call it was."""
+    """The project of the call that caused the alert."""
     user: str = ""
-    """Of a budget for a user, or for each of them."""
+    """The end user whose budget it is; empty for other budgets."""
     percent: int = 0
+    """The percentage of the limit that was reached."""
     is_hard: bool = True
-    """False: calls go on."""
+    """False: calls continue beyond the limit."""
     unit: str = ""
     """money, tokens or requests."""
     currency: str = ""

@@ -15,7 +15,7 @@ class AliasMoveDescription(Description, frozen=True, kw_only=True):
     was: str | None = None
     """The Version that it pointed at before."""
     now: str | None = None
-    """The Version that it points at since; null if it was removed."""
+    """The Version that it pointed at afterwards; null if the alias was removed."""
     at: datetime | None = None
     by: str | None = None
 

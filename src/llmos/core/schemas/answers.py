@@ -1,4 +1,4 @@
-"""The facts of answers: what was asked of what, what became of it, how long it took and what it costs."""
+"""Facts about answers: the request, the model that answered, the outcome, the duration and the cost."""
 
 from datetime import datetime
 from typing import Any
@@ -12,45 +12,45 @@ from llmos.core.schemas.receipts import ReceiptDescription
 
 
 class AnswerTimings(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds, by stage. A stage that there was not took 0."""
+    """The duration of each stage of a call, in seconds. A stage that the call didn't have is 0."""
 
     guardrails: float = 0.0
-    """The prompt was screened."""
+    """Screening of the prompt by guardrails."""
     load: float = 0.0
-    """Until the model was loaded."""
+    """The wait until the model was loaded."""
     queue: float = 0.0
-    """Then until the prompt was a part of a batch."""
+    """From then until the prompt entered a batch."""
     prefill: float = 0.0
-    """Then until the first token."""
+    """From then until the first token."""
     decode: float = 0.0
-    """Then until the last token."""
+    """From then until the last token."""
     first_token: float | None = None
     """From the acceptance of the call to its first token; null where nothing was generated."""
     total: float = 0.0
     replica: float = 0.0
-    """The time that is charged: that of a replica of this installation."""
+    """The time on a replica of this installation, which prices per second apply to."""
 
 
 class AnswerSummary(Description, frozen=True, kw_only=True):
-    """One call, as lists have it."""
+    """One call, with the fields that lists of calls contain."""
 
     id: str = ""
     request_id: str = ""
     at: datetime | None = None
-    """When it was accepted."""
+    """The time at which the call was accepted."""
     project: str = ""
     key_id: str = ""
     user: str = ""
-    """The project's own end user; empty where the request named none, or the person was erased."""
+    """The end user that the request named; empty if it named none, or if the person's data were erased."""
     asked: str = ""
-    """The name that was asked for."""
+    """The model name in the request: a route or a model."""
     route: str = ""
     version: str = ""
-    """What answered, such as smollm2@1 or remote:PROVIDER/MODEL."""
+    """The version that answered, such as smollm2@1 or remote:PROVIDER/MODEL."""
     app: str = ""
-    """The application whose process called."""
+    """The application whose process made the call."""
     run: str = ""
-    """The run of an application that gave it, or that the call was a part of."""
+    """The run of an application that the call was a part of, or that gave the answer."""
     operation: str = ""
     """generate, embed or rate."""
     outcome: str = ""
@@ -58,12 +58,12 @@ class AnswerSummary(Description, frozen=True, kw_only=True):
     error: str = ""
     """The code of the error."""
     verdict: str = ""
-    """The strictest verdict of its guardrails: flag, redact or block."""
+    """The strictest verdict of the guardrails: flag, redact or block; empty if they found nothing."""
     num_attempts: int = 0
-    """Targets of the route that were tried."""
+    """The number of targets of the route that were tried."""
     input_tokens: int = 0
     cached_input_tokens: int = 0
-    """Those of them that were found in the prefix cache."""
+    """The part of `input_tokens` that was found in the prefix cache."""
     output_tokens: int = 0
     cost: str | None = None
     """As a decimal; null where no price applied."""
@@ -71,7 +71,7 @@ class AnswerSummary(Description, frozen=True, kw_only=True):
     price_version: int | None = None
     timings: AnswerTimings = AnswerTimings()
     excerpt: str = ""
-    """The text around the first word that was searched for."""
+    """In results of a search: the text around the first word that was found."""
 
 
 class KeptText(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,13 +85,13 @@ class KeptText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerFeedback(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's opinion on the answer, without a text."""
+    """A person's opinion of the answer, without its texts."""
 
     id: str
     kind: str
-    """rating, or vote: it was the best one of several."""
+    """rating, or vote (the answer was chosen as the best of several)."""
     rating: str
-    """up or down; empty where none was given."""
+    """up or down; empty for a vote without a rating."""
     is_corrected: bool
     actor: str
     created_at: datetime | None
@@ -101,17 +101,17 @@ class AnswerDetails(AnswerSummary, frozen=True, kw_only=True):
     """All that is known of one call."""
 
     charges: list[LedgerEntryDescription] = msgspec.field(default_factory=list)
-    """Its entries in the ledger: what was counted and charged."""
+    """The entries of the ledger for this call: the counted usage and its cost."""
     provider_calls: list[ProviderCall] = msgspec.field(default_factory=list)
-    """What its attempts at providers cost there, for those who may see every project."""
+    """The attempts at providers and their costs, for callers who may see every project."""
     receipt: ReceiptDescription | None = None
-    """Null where none was made, or it isn't kept any more."""
+    """Null if no receipt was made, or if it isn't stored any more."""
     is_receipt_valid: bool | None = None
-    """Whether this installation has signed it as it is."""
+    """True if the receipt has a valid signature of this installation; null without a receipt."""
     feedback: list[AnswerFeedback] = msgspec.field(default_factory=list)
-    """The newest first, for callers of its project that may read feedback."""
+    """Newest first, for callers of the same project who may read feedback."""
     text: KeptText | None = None
-    """Where the response is stored, for callers of its project that may read it."""
+    """Null unless the response is stored and the caller, of the same project, may read it."""
 
 
 class AnswerPage(Description, frozen=True, kw_only=True):

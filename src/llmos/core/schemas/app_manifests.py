@@ -1,4 +1,4 @@
-"""AppManifest: what app.yaml says about an application."""
+"""AppManifest: the content of app.yaml, which describes an application."""
 
 from typing import Annotated, Any, Literal
 
@@ -32,14 +32,14 @@ class PromptReference(_Part, frozen=True, kw_only=True):
 
 
 class KnowledgeManifest(_Part, frozen=True, kw_only=True):
-    """The knowledge that it answers from. The options are those of `llmos.apps.Knowledge`."""
+    """The knowledge that the application answers from, with the options of `llmos.apps.Knowledge`."""
 
     name: str
     documents: str | None = None
-    """A folder of the application, whose documents `llmos app deploy` puts on the server."""
+    """A subfolder whose documents `llmos app deploy` uploads to the server."""
     questions: str | None = None
     """A file of cases: questions with the document that answers each, or null. The knowledge is evaluated with them,
-    so that the application abstains below the threshold that this finds."""
+    and the application abstains below the threshold that the evaluation finds."""
     top_k: Annotated[int, Meta(ge=1, le=100)] = 5
     answer: Literal["quote", "compose"] = "quote"
     unsupported: Literal["drop", "mark"] = "drop"
@@ -49,7 +49,7 @@ class KnowledgeManifest(_Part, frozen=True, kw_only=True):
 
 
 class LimitsManifest(_Part, frozen=True, kw_only=True):
-    """The limits of one run. The options are those of `llmos.apps.Limits`."""
+    """The limits of one run, with the options of `llmos.apps.Limits`."""
 
     steps: _Count = 8
     tokens: _Count | None = None
@@ -58,7 +58,7 @@ class LimitsManifest(_Part, frozen=True, kw_only=True):
 
 
 class HistoryManifest(_Part, frozen=True, kw_only=True):
-    """The treatment of a session that doesn't fit any more. The options are those of `llmos.apps.History`."""
+    """The treatment of a session that has become too long for the model, with the options of `llmos.apps.History`."""
 
     overflow: Literal["error", "oldest", "summary"] = "error"
     answer_tokens: _Count = 512
@@ -75,70 +75,71 @@ class RolloutManifest(_Part, frozen=True, kw_only=True):
     """The steps in which `llmos apply` lets a version take over, and the condition for each."""
 
     steps: list[Annotated[float, Meta(gt=0, le=100)]] = field(default_factory=lambda: [10.0, 50.0, 100.0])
-    """Percents of the callers, rising to 100."""
+    """Percentages of the callers, rising to 100."""
     gate: Annotated[str, Meta(max_length=1024)] = "error_rate <= 1% and p95_seconds <= 1.5x"
-    """See `deployments/rollouts/gates.py`."""
+    """The condition that a step must meet; the syntax is described in `deployments/rollouts/gates.py`."""
     min_runs: Annotated[int, Meta(ge=1, le=4000)] = 20
-    """The runs that a step needs before it is judged."""
+    """The number of runs that a step needs before it is judged."""
     max_hold_seconds: _Count | None = None
-    """A step that can't be judged within this time is rolled back."""
+    """The seconds after which a step that couldn't be judged is rolled back."""
 
 
 class GatesManifest(_Part, frozen=True, kw_only=True):
-    """The requirements for suites that have no `gates` of their own. See `evals/suites.py`."""
+    """The requirements for suites without `gates` of their own; see `evals/suites.py`."""
 
     all_pass: bool = False
     pass_rate: Annotated[float, Meta(ge=0, lt=1)] | None = None
     beats_baseline: bool = False
     not_worse_by: Annotated[float, Meta(ge=0, lt=1)] | None = None
-    """The deployed version is asked the same cases, and the new one's share may be smaller by so much."""
+    """The share of passed cases may be smaller by this much than the deployed version's on the same cases."""
 
 
 class AppManifest(_Part, frozen=True, kw_only=True):
-    """An application, as its folder describes it."""
+    """The description of an application in its folder."""
 
     name: Name
     description: _Text = ""
     model: Annotated[str, Meta(min_length=1, max_length=256)] = "dialogue"
     """A route or a model."""
     models: list[str] = field(default_factory=list)
-    """Others that it may ask."""
+    """Further routes and models that the application may call."""
     prompt: str | PromptReference = ""
-    """A text, a file of the folder (.md, .txt), or a prompt of the server."""
+    """A text, a file of the folder (.md or .txt), or a prompt that is stored on the server."""
     variables: dict[str, str | int | float | bool] = field(default_factory=dict)
-    """Values of the prompt's and the brain's variables that a run doesn't give."""
+    """Values for variables of the prompt and of `brain` that a run doesn't set."""
     knowledge: KnowledgeManifest | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Those of sampling."""
+    """The sampling options, such as temperature."""
     limits: LimitsManifest = LimitsManifest()
     history: HistoryManifest = HistoryManifest()
     handoff: Literal["queue"] | WebhookHandoff | None = None
-    """Who is told about questions that the documents don't answer."""
+    """The receiver of questions that the documents don't answer: the queue of handoffs on the server, or a webhook."""
     permissions: list[str] = field(default_factory=list)
-    """Of its key on a server, beside those that every application has."""
+    """Permissions of the application's key on a server, besides those that every application has."""
     environment: list[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = field(default_factory=list)
-    """The names of environment variables that its process on a server gets."""
+    """The names of the server's environment variables that are passed to the application's process."""
     mcp: dict[Name, McpServer] = field(default_factory=dict)
     guardrails: str | None = None
-    """A file of the folder with a guardrail policy, which holds for every question and answer."""
+    """A file of the folder with a guardrail policy, which screens every question and answer."""
     retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
-    """How long its sessions and runs are kept. Without it, as long as the server keeps them."""
+    """The number of days for which its sessions and runs are stored; by default, as long as the server stores them."""
     memory_mb: Annotated[int, Meta(ge=64)] = 512
-    """The limit of its process on a server."""
+    """The memory limit of the application's process on a server, in MiB."""
     disclaimer: _Text = ""
-    """A sentence behind every answer. The program adds it, and no model writes it."""
+    """A sentence that is appended to every answer by the program, without a model."""
 
     evals: list[Annotated[str, Meta(min_length=1, max_length=256)]] = field(default_factory=list)
     """The suites that a version must pass before `llmos apply` releases it: files of the folder (.yaml), or datasets
     of the kind case."""
     gates: GatesManifest | None = None
-    """The requirements for those of them that have none. Without any, every case must pass."""
+    """The requirements for suites that state none. Without any requirement, every case must pass."""
     consent: Literal["none", "eval"] = "none"
-    """What those who ask it have agreed to. `eval`: their runs may be asked again, as `llmos plan --replay` does."""
+    """The use of recorded runs that the users have consented to. `eval`: their inputs may be run again, as
+    `llmos plan --replay` does."""
     rollout: RolloutManifest | None = None
-    """The steps in which `llmos apply` lets a version take over. Without it, at once."""
+    """The steps in which `llmos apply` lets a version take over; without it, a version takes over at once."""
     environments: dict[Name, dict[str, Any] | None] = field(default_factory=dict)
-    """Fields that have other values in an environment, such as prod; see core/app_environments.py."""
+    """Fields with different values in an environment such as prod; see core/app_environments.py."""
 
     @property
     def knowledge_names(self) -> list[str]:

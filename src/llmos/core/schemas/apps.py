@@ -30,9 +30,9 @@ class AppDescription(Description, frozen=True, kw_only=True):
     model: str = ""
     """The route or the model that it asks."""
     permissions: list[str] = msgspec.field(default_factory=list)
-    """Of its key, besides those that every application has."""
+    """The permissions of the application's key on a server, besides those that every application has."""
     prompts: list[str] = msgspec.field(default_factory=list)
-    """The Versions of prompts that were made of its files."""
+    """The Versions of prompts that were made from its files."""
     made_by: str | None = None
     description: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
@@ -77,4 +77,4 @@ class AppDifference(Description, frozen=True, kw_only=True):
     files: list[FileChange] = msgspec.field(default_factory=list)
     manifest: list[FieldChange] = msgspec.field(default_factory=list)
     prompts: list[PromptDifference] = msgspec.field(default_factory=list)
-    """Of the prompts that both have and that changed."""
+    """The changed prompts that both Versions have."""

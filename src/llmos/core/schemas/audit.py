@@ -1,4 +1,4 @@
-"""The audit log: its entries, its checkpoints, and what a verification found."""
+"""The audit log: its entries, its checkpoints, and the findings of a verification."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class AuditEntryDescription(Description, frozen=True, kw_only=True):
     user: str = ""
     """The user of the server's machine who ran the command, or the part of the server that decided."""
     object: str = ""
-    """What was changed."""
+    """The thing that was changed, such as a key or a route."""
     address: str = ""
     """The IP address that the request came from."""
     request_id: str = ""
@@ -32,9 +32,9 @@ class AuditEntryDescription(Description, frozen=True, kw_only=True):
     """The code of the error."""
     details: dict[str, Any] = msgspec.field(default_factory=dict)
     count: int = 1
-    """How often it happened, where equal events share an entry."""
+    """The number of equal events in a row that this entry stands for."""
     previous: str = ""
-    """The hash of the entry before."""
+    """The hash of the previous entry."""
     hash: str = ""
 
     @property
@@ -62,11 +62,12 @@ class AuditVerification(Description, frozen=True, kw_only=True):
     num_entries: int = 0
     last_hash: str = ""
     num_checkpoints: int = 0
-    """The signed checkpoints that the entries agree with."""
+    """The number of signed checkpoints that agree with the entries."""
     covered: int = 0
-    """The number of the last entry that a checkpoint vouches for."""
+    """The number of the last entry that a signed checkpoint covers."""
     first_bad: int | None = None
     """The number of the first entry that is wrong or missing."""
     problem: str | None = None
     unknown_keys: list[str] = msgspec.field(default_factory=list)
-    """Keys that have signed other checkpoints, and whose public halves weren't given."""
+    """The ids of keys that signed further checkpoints, which weren't verified because their public keys weren't
+    given."""

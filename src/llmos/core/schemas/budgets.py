@@ -1,4 +1,5 @@
-"""Budgets: what a key, an end user, a project or the whole installation may consume in a day, a month or in total."""
+"""Budgets: the most that a key, an end user, a project or the installation may consume per day, per month or in
+total."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,33 +20,33 @@ class BudgetFields(TypedDict, total=False):
     user: str
     """A user of the project, as requests name it."""
     each_user: bool
-    """Every user has as much."""
+    """The limit applies to each user separately."""
     unit: str
     """money, tokens or requests."""
     currency: str
     limit: str
-    """A decimal. Of tokens and requests, a whole number."""
+    """A decimal text; for tokens and requests, a whole number."""
     per: str
     """day, month (the default) or total."""
     is_hard: bool
-    """False: it only causes alerts."""
+    """False: calls continue beyond the limit, and only alerts are sent."""
     alerts: Sequence[int]
-    """Percentages of the limit; by default 80 and 100."""
+    """The percentages of the limit at which an alert is sent; by default 80 and 100."""
 
 
 class BudgetUse(Description, frozen=True, kw_only=True):
-    """The part of a budget for each user that one user has used."""
+    """The use that one user has made of a budget with `each_user`."""
 
     project: str = ""
     user: str = ""
-    """Empty: calls that name no user, which share one count."""
+    """Empty for the calls that name no user, which are counted together."""
     spent: str = "0"
     reserved: str = "0"
     left: str = "0"
 
 
 class BudgetDescription(Description, frozen=True, kw_only=True):
-    """Amounts are decimal texts, of money in the currency."""
+    """A budget. Amounts are decimal texts; amounts of money are in `currency`."""
 
     name: str = ""
     scope: str = ""
@@ -58,27 +59,27 @@ class BudgetDescription(Description, frozen=True, kw_only=True):
     currency: str = ""
     limit: str = "0"
     per: str = ""
-    """day, month or total. Days and months are those of UTC."""
+    """day, month or total. Days and months begin at midnight UTC."""
     is_hard: bool = True
-    """False: calls are never stopped, and alerts are all that happens."""
+    """False: calls continue beyond the limit, and only alerts are sent."""
     warning: str = ""
-    """Why it counts nothing: there are no prices in its currency."""
+    """The reason that nothing is counted: there are no prices in the budget's currency. Empty otherwise."""
     alerted: list[AlertDescription] = msgspec.field(default_factory=list)
-    """The alerts of this period, newest first; in lists none."""
+    """The alerts of this period, newest first; empty in lists of budgets."""
     alerts: list[int] = msgspec.field(default_factory=list)
-    """The percentages of the limit at which owners are told."""
+    """The percentages of the limit at which owners are notified."""
     spent: str | None = None
-    """Null for each_user, where every user has a count."""
+    """The usage in this period; null with `each_user`, where each user has a count."""
     reserved: str | None = None
-    """What calls that run now may use at most."""
+    """The most that calls in progress may still use."""
     left: str | None = None
-    """What the next call may use."""
+    """The amount that the next call may use."""
     resets_at: datetime | None = None
-    """Null: never."""
+    """The end of this period; null for `total`."""
     users: list[BudgetUse] = msgspec.field(default_factory=list)
-    """Of each_user: those who have used most in this period; in lists none."""
+    """With `each_user`: the users who have used most in this period; empty in lists of budgets."""
     managed_by: str = ""
-    """The project whose owners have set it, and may change it; empty: those of the installation."""
+    """The project whose owners set the budget and may change it; empty if the installation's owners did."""
     created_at: datetime | None = None
     changed_at: datetime | None = None
     changed_by: str = ""

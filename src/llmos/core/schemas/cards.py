@@ -24,13 +24,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """The text that was predicted. It ships with Python and is never used for calibration."""
+    """The text that was predicted: a text that ships with Python and is never used for calibration."""
 
     name: str
     num_tokens: int
-    """Predicted tokens."""
+    """The number of predicted tokens."""
     window: int
-    """Tokens that are predicted as one sequence; each window starts without context."""
+    """The number of tokens that are predicted as one sequence; each window starts without context."""
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
-"""Conversations: what a person and a model said to each other, as a tree: an edited message begins a branch.
+"""Conversations of a person and a model. A conversation is a tree of messages: an edited message begins a branch.
 
 0 user        Name three colors.
 1 assistant   Red, green and blue.          parent 0
-2 assistant   Cyan, magenta and yellow.     parent 0: the answer was asked for again
+2 assistant   Cyan, magenta and yellow.     parent 0: answered again
 3 user        Which of them is warm?        parent 2
 """
 
@@ -19,27 +19,27 @@ class ConversationMessage(Description, frozen=True, kw_only=True):
 
     index: int = 0
     parent: int | None = None
-    """The message that it follows; null for a first one."""
+    """The index of the message that it follows; null for a first message."""
     message: dict[str, Any] = msgspec.field(default_factory=dict)
-    """As /v1/chat/completions takes it: role, content, tool_calls or tool_call_id."""
+    """The message in the format of /v1/chat/completions: role, content, tool_calls or tool_call_id."""
     answer: str = ""
-    """The id of the answer, where a model wrote it."""
+    """The id of the answer, if a model wrote the message."""
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Whatever the program that keeps the conversation knows of the message, such as seconds and tokens."""
+    """Further facts that the client program stores with the message, such as seconds and tokens."""
     created_at: datetime | None = None
 
 
 class ConversationDescription(Description, frozen=True, kw_only=True):
-    """A conversation, as lists have it."""
+    """A conversation, with the fields that lists of conversations contain."""
 
     id: str = ""
     title: str = ""
     num_messages: int = 0
-    """In all branches."""
+    """The number of messages in all branches."""
     leaf: int | None = None
-    """The last message of the branch that was used last; null without messages."""
+    """The index of the last message of the branch that was used last; null without messages."""
     excerpt: str = ""
-    """The place at which a search has found it."""
+    """In results of a search: the text around the first word that was found."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     expires_at: datetime | None = None
@@ -49,13 +49,13 @@ class ConversationDetails(ConversationDescription, frozen=True, kw_only=True):
     """A conversation with all of its messages."""
 
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The model, the system prompt and whatever else the program that keeps it asks with."""
+    """The model, the system prompt and further settings that the client program uses for its requests."""
     messages: list[ConversationMessage] = msgspec.field(default_factory=list)
 
 
 class ConversationPage(Description, frozen=True, kw_only=True):
     data: list[ConversationDescription] = msgspec.field(default_factory=list)
-    """The one that was used last comes first."""
+    """The most recently used conversation first."""
     next: str | None = None
     """Send it as `after` for the next page; null on the last one. A search reads a limited amount of text at a time, so
-    that a page of it may have fewer conversations than asked for, or none, and a next one."""
+    that a page of results may have fewer conversations than asked for, or none, although `next` isn't null."""

@@ -1,4 +1,4 @@
-"""Operators, and what a recipe of them would do to a dataset, as JSON."""
+"""Operators that clean datasets, and the forecast of a recipe's effect on a dataset."""
 
 from typing import Any
 

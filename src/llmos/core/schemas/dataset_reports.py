@@ -1,4 +1,4 @@
-"""Reports of datasets: what is in a Version, how long its rows are, and where it came from."""
+"""Reports of datasets: the content of a Version, the lengths of its rows, and its lineage."""
 
 from datetime import datetime
 from typing import Any
@@ -23,25 +23,25 @@ class ColumnCounts(msgspec.Struct, frozen=True, kw_only=True):
     values: list[ValueCount] = []
     """The most frequent values."""
     num_others: int = 0
-    """Rows with another value."""
+    """The number of rows with any other value."""
 
 
 class LengthsDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A histogram of the lengths of rows, of those that were measured."""
+    """A histogram of the lengths of the measured rows."""
 
     unit: str
     """characters or tokens."""
     model: str | None = None
-    """The model whose tokens they are."""
+    """The model whose tokenizer counted the tokens; null for characters."""
     least: int
     median: int
     p95: int
-    """95 % of the rows are no longer."""
+    """The 95th percentile."""
     most: int
     edges: list[int] = []
     """Bin i has the lengths from edges[i] to below edges[i + 1]."""
     counts: list[int] = []
-    """The rows of each bin."""
+    """The number of rows in each bin."""
 
 
 class ChangedDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +53,11 @@ class ChangedDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A Version from which the reported one was made, or that itself."""
+    """The reported Version, or a Version that it was made from."""
 
     digest: str
     version: str | None = None
-    """NAME@NUMBER; null: it was removed, and nothing else is known."""
+    """NAME@NUMBER; null if the Version was removed, so that nothing but its digest is known."""
     num_rows: int = 0
     source: str = ""
     parents: list[str] = []
@@ -65,7 +65,7 @@ class LineageStep(msgspec.Struct, frozen=True, kw_only=True):
     operators: list[dict[str, Any]] = []
     """The recipe by which it was made from its parents."""
     num_left_out: dict[str, int] = {}
-    """{operator: rows}."""
+    """The number of rows that each operator left out: {operator: rows}."""
     imported: dict[str, Any] = {}
     """The report of its import, such as the shape of the records and the problems of lines that were skipped."""
     made_by: str | None = None
@@ -86,22 +86,22 @@ class DatasetReportDescription(Description, frozen=True, kw_only=True):
     made_by: str | None = None
     created_at: datetime | None = None
     counts: dict[str, ColumnCounts] = msgspec.field(default_factory=dict)
-    """{file, language, license, consent or split: the rows by its values}."""
+    """The number of rows by value, for each of the columns file, language, license, consent and split."""
     num_with_subject: int = 0
-    """Rows about a person who is known."""
+    """The number of rows with a known subject (the person that a row is about)."""
     num_repeated: int | None = None
-    """Rows with the same content as an earlier one; null: there are too many rows to count them."""
+    """The number of rows with the same content as an earlier row; null if there are too many rows to count."""
     num_erased: int = 0
-    """Rows that were taken out since, because a person was to be forgotten."""
+    """The number of rows that were removed since, when a person's data were erased."""
     num_measured: int = 0
-    """The rows whose lengths were measured: all, or a random part of large Versions."""
+    """The number of rows whose lengths were measured: all, or a random sample of a large Version."""
     lengths: list[LengthsDescription] = msgspec.field(default_factory=list)
     left_out: list[LeftOutDescription] = msgspec.field(default_factory=list)
-    """The parents' rows that the recipe left out."""
+    """The rows of the parents that the recipe left out."""
     changed: list[ChangedDescription] = msgspec.field(default_factory=list)
     lineage: list[LineageStep] = msgspec.field(default_factory=list)
     """The Version, its parents, their parents and so on."""
     samples: list[RowDescription] = msgspec.field(default_factory=list)
-    """Rows by chance, the same ones in each report."""
+    """A random sample of rows, which is the same in each report."""
     is_masked: bool = False
-    """Placeholders stand for personal data in the texts of samples, examples and problems."""
+    """Personal data in the texts of samples, examples and problems are replaced by placeholders."""

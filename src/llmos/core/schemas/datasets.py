@@ -19,13 +19,13 @@ class DatasetDescription(Description, frozen=True, kw_only=True):
     content_bytes: int = 0
     """The bytes of all contents, uncompressed."""
     size_bytes: int = 0
-    """Bytes on the disk, some of which other Versions may share."""
+    """Bytes on disk, some of which may be shared with other Versions."""
     license: str | None = None
     source: str = ""
     parents: list[str] = msgspec.field(default_factory=list)
     """The digests of the Versions that it was made from."""
     recipe: dict[str, Any] | None = None
-    """The recipe by which it was made from them."""
+    """The recipe by which it was made from its parents."""
     report: dict[str, Any] = msgspec.field(default_factory=dict)
     """The counts made while it was written, such as skipped lines, or dropped rows by operator and reason."""
     made_by: str | None = None
@@ -55,9 +55,9 @@ class RowDescription(Description, frozen=True, kw_only=True):
     language: str | None = None
     license: str | None = None
     consent: str | None = None
-    """train, eval or none; null: nobody said."""
+    """train, eval or none; null if unknown."""
     subject: str | None = None
-    """The person that it is about, as a keyed hash."""
+    """The person that the row is about, as a keyed hash."""
     split: str | None = None
 
 
@@ -65,7 +65,7 @@ class QueryDescription(Description, frozen=True, kw_only=True):
     columns: list[str] = msgspec.field(default_factory=list)
     rows: list[list[Any]] = msgspec.field(default_factory=list)
     is_cut: bool = False
-    """There are more rows than were asked for."""
+    """There are more rows, which are left out because of the requested limit."""
 
 
 class ChangedRowDescription(Description, frozen=True, kw_only=True):
@@ -79,39 +79,40 @@ class ChangedRowDescription(Description, frozen=True, kw_only=True):
     reason: str | None = None
     detail: str | None = None
     successor: str | None = None
-    """The id of the row that took its place; null: it was dropped."""
+    """The id of the row that replaced it; null if it was dropped."""
 
 
 class DifferenceDescription(Description, frozen=True, kw_only=True):
     older: str = ""
     newer: str = ""
     num_same: int = 0
-    """The different rows that both have."""
+    """The number of distinct rows that both Versions have."""
     num_removed: int = 0
     num_added: int = 0
     removed: list[ChangedRowDescription] = msgspec.field(default_factory=list)
-    """The first ones that only the older Version has."""
+    """The first rows that only the older Version has."""
     added: list[ChangedRowDescription] = msgspec.field(default_factory=list)
+    """The first rows that only the newer Version has."""
 
 
 class PreviewDescription(Description, frozen=True, kw_only=True):
-    """The result that an import would have."""
+    """The result of an import, before it is made."""
 
     shape: str = ""
     title: str = ""
     kind: str = ""
     rows: list[RowDescription] = msgspec.field(default_factory=list)
-    """The first two."""
+    """The first two rows."""
     left_out: list[str] = msgspec.field(default_factory=list)
-    """The columns that aren't kept."""
+    """The names of the columns that the import leaves out."""
     num_files: int = 0
     num_bytes: int = 0
     problems: list[str] = msgspec.field(default_factory=list)
-    """The bad lines among the first hundred."""
+    """The problems of bad lines among the first hundred."""
 
 
 class UploadDescription(Description, frozen=True, kw_only=True):
-    """A file that arrives for an import."""
+    """A file that is being uploaded for an import."""
 
     digest: str = ""
     received_bytes: int = 0

@@ -1,4 +1,4 @@
-"""A Deployment: what is wanted of a Version, what runs, and what happened to it."""
+"""Deployments: the settings that a Version was deployed with, the state of its replicas, and its events."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,9 @@ class ReplicaLoad(Description, frozen=True, kw_only=True):
     num_waiting: int = 0
     num_free_blocks: int = 0
     num_cached_blocks: int = 0
-    """Free blocks that hold a prefix until they are needed."""
+    """Free blocks that still hold the keys and values of a prefix."""
     num_state_snapshots: int = 0
-    """States of a recurrent model that are kept for later prompts."""
+    """Stored states of a recurrent model, for later prompts with the same beginning."""
     num_preemptions: int = 0
     num_steps: int = 0
 
@@ -46,9 +46,9 @@ class ReplicaDescription(Description, frozen=True, kw_only=True):
     since: datetime | None = None
     pid: int | None = None
     node: str | None = None
-    """The node that it is on; null for the server's machine."""
+    """The node that it runs on; null for the server's machine."""
     tokens_in_flight: int = 0
-    """Prompt tokens that aren't computed yet and tokens that may still be generated, of its open requests."""
+    """The prompt tokens not yet computed and the tokens that may still be generated, summed over its open requests."""
     restarts: int = 0
     error: str | None = None
     percent_loaded: float | None = None
@@ -67,9 +67,10 @@ class DeploymentSpec(Description, frozen=True, kw_only=True):
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     """Engine options that differ from the server's."""
     placement: str | None = None
-    """Where its replicas run: null for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines that its replicas run on: null for the server's machine, `nodes` for any node, the name of a node,
+    or LABEL=VALUE."""
     idle_seconds: int | None = None
-    """It is unloaded after this long without a request; null: never."""
+    """The seconds without a request after which it is unloaded; null: never."""
     keep_warm: bool = False
     """It is never unloaded."""
     forced: bool = False
@@ -87,7 +88,7 @@ class DeploymentDescription(Description, frozen=True, kw_only=True):
     state: str = ""
     """`loading`, `ready`, `stuck`, `pending`, `failed`, `stopped` or `asleep`."""
     reason: str | None = None
-    """Why it can't answer at once; null if it can."""
+    """The reason that it can't answer at once; null if it can."""
     replicas_ready: int = 0
     replicas_wanted: int = 0
     replicas: list[ReplicaDescription] = msgspec.field(default_factory=list)
@@ -102,9 +103,9 @@ class DeploymentDescription(Description, frozen=True, kw_only=True):
     since: datetime | None = None
     """The time at which it entered this state."""
     error: str | None = None
-    """Why it failed, or why it is being restarted."""
+    """The reason that it failed or is being restarted."""
     load: ReplicaLoad | None = None
-    """The sum over its replicas."""
+    """The sum of the loads of its replicas."""
     ready: ReplicaReady | None = None
 
 

@@ -1,4 +1,4 @@
-"""Findings of `llmos doctor`: what a check of a machine and an installation found, and what to do."""
+"""Findings of `llmos doctor`: the results of checks of a machine and an installation, each with advice."""
 
 import msgspec
 
@@ -11,10 +11,10 @@ class Finding(Description, frozen=True):
     ok: bool = True
     found: str = ""
     advice: str = ""
-    """The remedy, also for something that works but could work better."""
+    """The next step, also for something that works but could work better; empty if there is nothing to do."""
 
 
 class DoctorReport(Description, frozen=True, kw_only=True):
     ok: bool = True
-    """Nothing needs to be mended."""
+    """True if every check passed."""
     findings: list[Finding] = msgspec.field(default_factory=list)

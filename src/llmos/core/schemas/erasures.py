@@ -1,4 +1,4 @@
-"""The certificate of an erasure: what was removed of a person's data. Signed by the installation."""
+"""The certificate of an erasure: a signed list of a person's data that were removed."""
 
 from datetime import datetime
 
@@ -10,21 +10,21 @@ from llmos.core.schemas.base import Description
 class ErasedFile(Description, frozen=True, kw_only=True):
     id: str = ""
     num_lines: int = 0
-    """The lines about the person, which were taken out of the file."""
+    """The number of lines about the person that were removed from the file."""
 
 
 class ErasedRows(Description, frozen=True, kw_only=True):
     version: str = ""
     """NAME@NUMBER of a dataset."""
     num_rows: int = 0
-    """The rows about the person, which were taken out."""
+    """The number of rows about the person that were removed."""
 
 
 class ErasedDocuments(Description, frozen=True, kw_only=True):
     version: str = ""
     """NAME@NUMBER of knowledge."""
     num_documents: int = 0
-    """The documents about the person, which were taken out."""
+    """The number of documents about the person that were removed."""
 
 
 class ErasedInProject(Description, frozen=True, kw_only=True):
@@ -45,33 +45,33 @@ class ErasedInProject(Description, frozen=True, kw_only=True):
     evals: list[str] = field(default_factory=list)
     """The ids of runs of evals with data of the person that were deleted."""
     messages: list[str] = field(default_factory=list)
-    """The ids of messages to webhooks that were deleted. Receivers have those that were delivered before."""
+    """The ids of messages to webhooks that were deleted. Receivers still have those that were delivered before."""
     files: list[ErasedFile] = field(default_factory=list)
-    """Files of batches."""
+    """The files of batches that lines were removed from."""
     datasets: list[ErasedRows] = field(default_factory=list)
     knowledge: list[ErasedDocuments] = field(default_factory=list)
     num_ledger_entries: int = 0
-    """Entries of the ledger that were the person's and are nobody's now: what was consumed and paid for stays."""
+    """The number of entries of the ledger from which the person's name was removed. Usage and cost stay."""
     num_answers: int = 0
-    """Facts of answers that were the person's and are nobody's now."""
+    """The number of answers from whose facts the person's name was removed."""
     num_keys_destroyed: int = 0
-    """The keys that the person's responses, sessions and runs were encrypted under. Without them, no backup of these
-    can be read."""
+    """The number of destroyed keys that encrypted the person's responses, sessions and runs. Backups of these can't be
+    read without the keys."""
     num_contents_blocked: int = 0
-    """Contents that are refused if somebody uploads them again."""
+    """The number of contents that are refused if they are uploaded again."""
 
 
 class ErasureCertificate(Description, frozen=True, kw_only=True):
     format: str = "llmos-erasure/1"
     issued_at: datetime | None = None
     subject: str = ""
-    """What the requests called the person."""
+    """The person's name in requests: the value of `user`."""
     projects: list[ErasedInProject] = field(default_factory=list)
     backups: str = ""
-    """What the erasure means for backups."""
+    """The effect of the erasure on backups, in sentences."""
     public_key: str = ""
     """The server's Ed25519 key, in PEM."""
     key: str = ""
-    """The name of that key: digits of its SHA-256."""
+    """The id of `public_key`: the first digits of its SHA-256."""
     signature: str = ""
-    """Over the canonical JSON (RFC 8785) of the certificate without this field, in base64."""
+    """The signature of the canonical JSON (RFC 8785) of the certificate without this field, in base64."""

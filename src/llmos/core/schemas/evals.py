@@ -18,14 +18,14 @@ class EvalCheckDescription(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """The finding: "it lacks 'two years'"."""
     weight: float = 1.0
-    """0: it is shown and doesn't count, as the opinion of a judge that isn't trusted."""
+    """0 for a check that is shown but doesn't count, such as the opinion of a judge that isn't trusted."""
 
 
 class EvalAnswerDescription(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int = 0
     text: str = ""
     passed: bool | None = None
-    """null: it is an error."""
+    """null for an error: there is no answer to judge."""
     error: str = ""
     version: str = ""
     seconds: float = 0.0
@@ -38,15 +38,15 @@ class EvalCaseDescription(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     model: str = ""
     state: Literal["passed", "failed", "error"] = "error"
-    """failed: at least one of its repeats failed. error: none of them has an answer to judge."""
+    """failed: at least one repeat failed. error: no repeat has an answer to judge."""
     num_passed: int = 0
     num_tries: int = 0
-    """The repeats that have an answer to judge."""
+    """The number of repeats that have an answer to judge."""
     low: float = 0.0
-    """The interval of 95 % of the share of repeats that pass."""
+    """The lower end of the 95 % interval of the share of repeats that pass."""
     high: float = 1.0
     reason: str = ""
-    """The fault of the first answer that doesn't pass."""
+    """The reason that the first failed answer failed."""
     answers: list[EvalAnswerDescription] = msgspec.field(default_factory=list)
 
 
@@ -56,9 +56,9 @@ class EvalBaselineDescription(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     num_passed: int = 0
     num_cases: int = 0
-    """The cases that it can be judged on: those whose checks ask no model and run no program."""
+    """The number of cases that it can be judged on: those whose checks need no model and run no program."""
     verdict: Literal["better", "worse", "undecided"] = "undecided"
-    """The comparison of the model with it, on the same cases."""
+    """The verdict on the model, compared with this baseline on the same cases."""
     num_needed: int | None = None
 
 
@@ -73,7 +73,7 @@ class EvalResultDescription(msgspec.Struct, frozen=True, kw_only=True):
     num_failed: int = 0
     num_errors: int = 0
     share: float = 0.0
-    """The number of cases with an answer that pass."""
+    """`num_passed` divided by the number of cases with an answer."""
     low: float = 0.0
     high: float = 1.0
     rate: float = 0.0
@@ -92,15 +92,15 @@ class EvalMeasureDescription(msgspec.Struct, frozen=True, kw_only=True):
     """agreement, seconds, output_tokens or cost."""
     unit: str = ""
     num_pairs: int = 0
-    """The answers of both that are compared."""
+    """The number of pairs of answers that are compared."""
     first: float = 0.0
-    """The mean of the first model."""
+    """The mean of the first model's answers."""
     second: float = 0.0
     low: float = 0.0
-    """The interval of 95 % of the mean difference; of `agreement`, that of the share."""
+    """The lower end of the 95 % interval of the mean difference; for `agreement`, of the share."""
     high: float = 0.0
     verdict: Literal["better", "not_worse", "worse", "undecided", "none"] = "undecided"
-    """The verdict on the first. not_worse: larger by a tenth at most. none: there is nothing to judge."""
+    """The verdict on the first model. not_worse: larger by a tenth at most. none: there is nothing to judge."""
     sentence: str = ""
 
 
@@ -110,22 +110,22 @@ class EvalComparisonDescription(Description, frozen=True, kw_only=True):
     first: str = ""
     second: str = ""
     verdict: Literal["better", "not_worse", "worse", "undecided"] = "undecided"
-    """The verdict on the first."""
+    """The verdict on the first model."""
     not_worse_by: float = 0.05
     difference: float = 0.0
     low: float = -1.0
     high: float = 1.0
     p_value: float = 1.0
-    """The exact McNemar test."""
+    """The p-value of the exact McNemar test."""
     both: int = 0
     only_first: int = 0
     only_second: int = 0
     neither: int = 0
     num_needed: int | None = None
-    """The number of cases that would decide an undecided comparison if further ones went as these did."""
+    """The number of cases that would decide an undecided comparison if further cases had the same results as these."""
     sentence: str = ""
     measures: list[EvalMeasureDescription] = msgspec.field(default_factory=list)
-    """How alike their answers are, and how they compare in seconds, tokens and cost."""
+    """The agreement of the two models' answers, and comparisons of their seconds, tokens and cost."""
 
 
 class EvalGateDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,14 +148,14 @@ class EvalJudgeDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvalRunDescription(Description, frozen=True, kw_only=True):
-    """A run of a suite. A list of runs has no cases, a run has."""
+    """A run of a suite. Lists of runs leave out the cases."""
 
     id: str = ""
     project: str = ""
     suite: str = ""
     suite_digest: str = ""
     source: str = ""
-    """The version of the dataset that the cases are from; empty for a file."""
+    """The Version of the dataset with the cases; empty for a file."""
     state: Literal["unfinished", "finished"] = "unfinished"
     job: str | None = None
     """The job that runs it on a server."""
@@ -163,8 +163,9 @@ class EvalRunDescription(Description, frozen=True, kw_only=True):
     num_repeats: int = 1
     num_cases: int = 0
     num_done: int = 0
-    """The answers that there are."""
+    """The number of answers so far."""
     num_total: int = 0
+    """The number of answers when the run has finished."""
     verdict: Verdict | None = None
     results: list[EvalResultDescription] = msgspec.field(default_factory=list)
     comparison: EvalComparisonDescription | None = None

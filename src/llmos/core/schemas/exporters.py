@@ -1,4 +1,4 @@
-"""Exporters: services that are sent the entries of the ledger as events, and how far they are."""
+"""Exporters: metering services that receive the entries of the ledger as events, and the progress of each."""
 
 from datetime import datetime
 from typing import Any, TypedDict
@@ -19,7 +19,7 @@ class RefusedEntry(Description, frozen=True, kw_only=True):
     """The reason that the receiver gave."""
     refused_at: datetime | None = None
     is_waiting: bool = False
-    """It is sent again."""
+    """It will be sent again."""
 
 
 class ExporterDescription(Description, frozen=True, kw_only=True):
@@ -29,42 +29,42 @@ class ExporterDescription(Description, frozen=True, kw_only=True):
     url: str = ""
     has_key: bool = False
     subject: str = ""
-    """The owner of an event's usage: that of a project, a key or a user."""
+    """The subject of events: project, key or user."""
     type: str = ""
-    """The type of the events; of Lago, the beginning of the codes."""
+    """The type of the events; for Lago, the prefix of the metric codes."""
     source: str = ""
-    """The source of the events, for receivers of several installations."""
+    """The source of the events, which tells installations apart that share a receiver."""
     allow_private: bool = False
     """http and private addresses are allowed: the receiver is your own."""
     state: str = ""
     """running, waiting (for another attempt, after a failure) or paused."""
     num_delivered: int = 0
-    """Entries that the receiver has taken."""
+    """The number of entries that the receiver accepted."""
     num_pending: int = 0
-    """Entries that it hasn't been sent; at most 100,000 are counted."""
+    """The number of entries that haven't been sent yet; at most 100,000 are counted."""
     num_refused: int = 0
-    """Entries that it refused."""
+    """The number of entries that the receiver refused."""
     oldest_pending_at: datetime | None = None
     delivered_at: datetime | None = None
     """The time of the last delivery."""
     error: str = ""
-    """Why the last attempt failed."""
+    """The reason that the last attempt failed."""
     next_attempt_at: datetime | None = None
-    """After a failure."""
+    """The time of the next attempt after a failure."""
     created_at: datetime | None = None
 
 
 class ExporterDetails(ExporterDescription, frozen=True, kw_only=True):
     refused: list[RefusedEntry] = msgspec.field(default_factory=list)
-    """The first hundred."""
+    """The first hundred refused entries."""
 
 
 class ExporterTest(Description, frozen=True, kw_only=True):
-    """The receiver's answer to an event that counts nothing."""
+    """The receiver's answer to a test event, which carries no usage."""
 
     is_accepted: bool = False
     status: int | None = None
-    """Null if there was no answer."""
+    """The HTTP status; null if there was no answer."""
     error: str = ""
     seconds: float = 0.0
     event: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -81,5 +81,5 @@ class ExporterFields(TypedDict, total=False):
     type: str
     source: str
     start: datetime | None
-    """Entries from this time on; by default those from now on."""
+    """The time from which entries are exported; by default now."""
     allow_private: bool

@@ -1,4 +1,4 @@
-"""Feedback: what persons think of answers: a rating, a correction, or a vote for one of several."""
+"""Feedback: a person's rating or correction of an answer, or vote for one of several answers."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -13,10 +13,10 @@ ExportKind = Literal["preference", "chat"]
 
 
 class RejectedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that a vote went against, or that was as good."""
+    """An answer that wasn't chosen in a vote, or, in a tie, was equally good."""
 
     answer: str = ""
-    """Its id."""
+    """The id of the answer."""
     version: str = ""
     """The version, route or application that gave the answer."""
     text: str = ""
@@ -28,7 +28,7 @@ class FeedbackContent(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[dict[str, Any]] = msgspec.field(default_factory=list)
     """The conversation before the answer."""
     text: str = ""
-    """The answer."""
+    """The text of the answer."""
     version: str = ""
     """The version, route or application that gave the answer."""
     correction: str = ""
@@ -37,19 +37,19 @@ class FeedbackContent(msgspec.Struct, frozen=True, kw_only=True):
     rejected: list[RejectedAnswer] = msgspec.field(default_factory=list)
     """The other answers of a vote."""
     is_tie: bool = False
-    """A vote for all: they are equally good."""
+    """The vote was a tie: all answers are equally good."""
     is_blind: bool = False
-    """A vote of somebody who wasn't told what gave which answer."""
+    """The voter wasn't told which version gave which answer."""
 
 
 class FeedbackDescription(Description, frozen=True, kw_only=True):
     id: str = ""
     kind: FeedbackKind = "rating"
     answer: str = ""
-    """The id of the answer; of a vote, of the best one."""
+    """The id of the answer; in a vote, of the chosen one."""
     rating: Rating = ""
     actor: str = ""
-    """The key, or `user:NAME`, that gave it."""
+    """The id of the key, or `user:NAME`, that gave the feedback."""
     content: FeedbackContent = FeedbackContent()
     created_at: datetime | None = None
     expires_at: datetime | None = None

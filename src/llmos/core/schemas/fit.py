@@ -1,4 +1,4 @@
-"""Does a model fit a machine's memory, by which arithmetic, how fast will it be, and what would fit instead."""
+"""The answer of `llmos fit`: whether a model fits a machine's memory, the calculation, and the predicted speed."""
 
 import msgspec
 
@@ -12,32 +12,33 @@ class FitBytes(Description, frozen=True, kw_only=True):
     kv: int = 0
     """The KV cache for all streams."""
     states: int = 0
-    """Those of recurrent layers, with their snapshots."""
+    """The states of recurrent layers, with their snapshots."""
     workspace: int = 0
-    """A step's activations, logits and scores."""
+    """The activations, logits and scores of a step."""
     process: int = 0
     """Python, its libraries and the tokenizer."""
     total: int = 0
     available: int = 0
-    """The bytes that are free on the machine."""
+    """The memory that is free on the machine."""
 
 
 class FitChoice(Description, frozen=True, kw_only=True):
-    """Something similar that would fit."""
+    """An alternative that would fit."""
 
     what: str = ""
     bytes: int = 0
-    """Its memory."""
+    """The memory that it needs."""
     command: str = ""
+    """The command that chooses it."""
 
 
 class FitSpeed(Description, frozen=True, kw_only=True):
-    """A predicted speed, without speculation."""
+    """A predicted speed, without speculative decoding."""
 
     prompt: int = 0
-    """Prompt tokens of each stream."""
+    """The prompt tokens of each stream (a sequence that is generated beside others)."""
     output: int = 0
-    """Output tokens of each stream."""
+    """The output tokens of each stream."""
     streams: int = 0
     prefill_tokens_per_second: float = 0.0
     decode_tokens_per_second: float = 0.0
@@ -51,18 +52,19 @@ class FitDescription(Description, frozen=True, kw_only=True):
     task: str = "generate"
     fits: bool = False
     sentence: str = ""
-    """The arithmetic in a sentence."""
+    """The calculation in a sentence."""
     context: int = 0
     """Tokens of prompt and answer together, for each stream."""
     streams: int = 0
     bytes: FitBytes = FitBytes()
     bytes_per_token: int = 0
-    """The bytes of a token in the KV cache."""
+    """The size of one token in the KV cache."""
     bytes_per_stream: int = 0
-    """The bytes of one more stream of this context: its KV cache and its state."""
+    """The memory of one more stream with this context: its KV cache and its recurrent state."""
     choices: list[FitChoice] = msgspec.field(default_factory=list)
-    """The settings that would fit, the nearest first; empty if it fits."""
+    """The alternatives that would fit, the most similar first; empty if the model fits."""
     options: dict[str, int] = msgspec.field(default_factory=dict)
-    """The options of a deployment with these limits; empty if it doesn't fit, or has no KV cache."""
+    """The deployment options that set these limits; empty if the model doesn't fit, or has no KV cache."""
     speed: list[FitSpeed] = msgspec.field(default_factory=list)
-    """For one stream and for all; empty if the machine's speed was never measured, or nothing is decoded."""
+    """The speed with one stream and with all; empty if the machine's speed was never measured, or the model doesn't
+    generate text."""

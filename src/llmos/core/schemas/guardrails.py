@@ -1,4 +1,4 @@
-"""A guardrail policy: what screens prompts and answers."""
+"""Guardrail policies, which screen prompts and answers, and their trials on texts and on stored calls."""
 
 from datetime import datetime
 from typing import Any
@@ -15,17 +15,17 @@ class GuardrailPolicyDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     version: int = 0
     digest: str = ""
-    """SHA-256 of the document in JSON, with sorted keys."""
+    """The SHA-256 of the document as JSON with sorted keys."""
     document: dict[str, Any] = msgspec.field(default_factory=dict)
     """`input`, `output` and `both`: lists of guardrails with their options."""
     applied_to: list[str] = msgspec.field(default_factory=list)
-    """"installation", "project:NAME" and "route:NAME": whose calls it screens, in its last version."""
+    """The calls that the newest version screens: "installation", "project:NAME" and "route:NAME"."""
     created_at: datetime | None = None
     created_by: str | None = None
 
 
 class GuardrailTrial(Description, frozen=True, kw_only=True):
-    """The verdict of a policy about one text. Nothing was asked of a model."""
+    """The verdict of a policy on one text. No model is called."""
 
     policy: str = ""
     """NAME@VERSION; version 0 for one that isn't stored."""
@@ -36,48 +36,48 @@ class GuardrailTrial(Description, frozen=True, kw_only=True):
     found: list[str] = msgspec.field(default_factory=list)
     """GUARDRAIL:RULE of each finding."""
     text: str | None = None
-    """The text that is let pass; null for a blocked prompt."""
+    """The text after screening; null for a blocked prompt."""
 
 
 class ReplayCounts(Description, frozen=True, kw_only=True):
-    """Counts of what policies do with kept calls. A call whose prompt is blocked has no answer."""
+    """The verdicts of policies on stored calls, counted. A call whose prompt is blocked has no answer."""
 
     blocked_prompts: int = 0
     blocked_answers: int = 0
     redacted: int = 0
-    """Calls that are let through with something masked."""
+    """The number of calls that pass with some text masked."""
     flagged: int = 0
-    """Calls that are let through as they are, and counted."""
+    """The number of calls that pass unchanged, although a guardrail found something."""
 
 
 class ReplayedCall(Description, frozen=True, kw_only=True):
     """A call that a policy would block."""
 
     id: str = ""
-    """Of the stored response, or BATCH/CUSTOM_ID."""
+    """The id of the stored response, or BATCH/CUSTOM_ID."""
     project: str = ""
     model: str = ""
     """The name that was asked for."""
     created_at: datetime | None = None
     found: list[str] = msgspec.field(default_factory=list)
-    """GUARDRAIL:RULE:SIDE of what blocks it."""
+    """GUARDRAIL:RULE:SIDE of each finding that blocks it."""
 
 
 class GuardrailReplayDescription(Description, frozen=True, kw_only=True):
-    """A policy over kept calls, compared with the policies that apply to them now."""
+    """The verdicts of a policy on stored calls, compared with the policies that apply now."""
 
     policy: str = ""
     """NAME@VERSION; version 0 for one that isn't stored."""
     since: datetime | None = None
     num_calls: int = 0
     now: ReplayCounts = ReplayCounts()
-    """With the policies that apply now."""
+    """The counts with the policies that apply now."""
     then: ReplayCounts = ReplayCounts()
-    """With this policy as well, in place of its version that applies now."""
+    """The counts if this policy applied as well, in place of the version of it that applies now."""
     num_newly_blocked: int = 0
     num_no_longer_blocked: int = 0
     newly_blocked: list[ReplayedCall] = msgspec.field(default_factory=list)
-    """The first of them."""
+    """The first calls that are newly blocked."""
     findings: dict[str, int] = msgspec.field(default_factory=dict)
     """{GUARDRAIL:RULE:SIDE: calls in which this policy finds it}"""
 

@@ -1,4 +1,4 @@
-"""Handoffs: questions that an application handed over to a person."""
+"""Handoffs: questions that an application passed to a person."""
 
 from datetime import datetime
 from typing import Any
@@ -17,16 +17,16 @@ class HandoffDescription(Description, frozen=True, kw_only=True):
     """open, taken, answered or closed."""
     question: str = ""
     messages: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    """The conversation before the question. Lists are without it."""
+    """The conversation before the question; empty in lists of handoffs."""
     run: str | None = None
     session: str | None = None
-    """The session that an answer becomes a turn of."""
+    """The id of the session to which the answer is added as a turn."""
     taken_by: str | None = None
     answer: str | None = None
     turn: int | None = None
-    """The index of the turn that the answer became; null if the session was gone, or there was none."""
+    """The index of the turn that the answer became; null if there was no session, or it was deleted."""
     reason: str = ""
-    """The reason that it was closed for."""
+    """The reason that it was closed."""
     ended_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

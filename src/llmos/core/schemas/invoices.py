@@ -1,4 +1,4 @@
-"""Invoices: what a project owes for a month, line by line. Amounts and quantities are decimal texts, exact."""
+"""Invoices of a project for a month, line by line. Amounts and quantities are exact decimal texts."""
 
 from datetime import date, datetime
 
@@ -12,30 +12,30 @@ class Party(Description, frozen=True, kw_only=True):
 
     name: str = ""
     address: list[str] = msgspec.field(default_factory=list)
-    """Line by line."""
+    """The lines of the postal address."""
     tax_id: str = ""
     contact: str = ""
     payment: str = ""
-    """The seller's account."""
+    """The payment instructions, such as the seller's bank account."""
     reference: str = ""
     """The buyer's order or cost centre."""
 
 
 class TaxRate(Description, frozen=True, kw_only=True):
     name: str = ""
-    """As the invoice shows it: VAT 19 %."""
+    """The text on the invoice, such as VAT 19 %."""
     percent: str = "0"
 
 
 class InvoiceSettings(Description, frozen=True, kw_only=True):
-    """The texts on invoices besides their lines: of the installation, or, in its place, of a project."""
+    """The parties, taxes and texts on invoices. A project's settings override the installation's."""
 
     project: str = ""
-    """Empty: of the installation."""
+    """The project that the settings are for; empty for the installation."""
     seller: Party | None = None
     buyer: Party | None = None
     taxes: list[TaxRate] | None = None
-    """Null: those of the installation. Empty: none."""
+    """The taxes. Null: the installation's taxes apply. Empty: no taxes."""
     due_days: int | None = None
     note: str | None = None
     """A text below the total."""
@@ -45,36 +45,36 @@ class InvoiceSettings(Description, frozen=True, kw_only=True):
 
 class InvoiceLine(Description, frozen=True, kw_only=True):
     number: int = 0
-    """Its place on the invoice, from 1."""
+    """The position on the invoice, from 1."""
     month: str = ""
-    """When it was consumed. An earlier one than the invoice's: what was stored after the invoice of that month."""
+    """The month of the usage. Usage that was stored after the invoice of its month is on a later invoice."""
     kind: str = ""
-    """usage; free: by the prices; included, allowance and fee: by the plan; prepaid: paid from credit."""
+    """usage, free (free by the prices), included, allowance and fee (by the plan), or prepaid (paid from credit)."""
     description: str = ""
     version: str = ""
     """The version that answered, such as smollm2@1."""
     route: str = ""
     priced_by: str = ""
-    """What the price is for: default, model:NAME, model:NAME@1 or route:NAME."""
+    """The key of the price in the price book: default, model:NAME, model:NAME@1 or route:NAME."""
     price_version: int | None = None
     plan: str = ""
     plan_version: int | None = None
     start: datetime | None = None
-    """A plan or a price may be for a part of the month."""
+    """The beginning of the line's period. A plan or a price may apply to a part of the month."""
     end: datetime | None = None
     measure: str = ""
-    """What is counted: calls, seconds, input, cached_input, output, embedding or rated (tokens)."""
+    """The unit of the usage: calls, seconds, or the tokens input, cached_input, output, embedding or rated."""
     above: int = 0
-    """The tier of prices begins after so many units of the month."""
+    """The number of units in the month after which this tier of the price begins."""
     quantity: str = ""
     unit: str = ""
     unit_price: str = ""
     per: int = 1
-    """The price is for so many units."""
+    """The number of units that `unit_price` is for."""
     exact: str = ""
-    """The quantity by the price, before it is rounded."""
+    """The quantity times the price, before rounding."""
     amount: str = ""
-    """Rounded once, to the minor unit of the currency."""
+    """The amount, rounded once to the minor unit of the currency."""
 
 
 class TaxLine(Description, frozen=True, kw_only=True):
@@ -84,30 +84,30 @@ class TaxLine(Description, frozen=True, kw_only=True):
 
 
 class EntryRange(Description, frozen=True, kw_only=True):
-    """The entries of the ledger that an invoice has. See docs/billing.md."""
+    """The entries of the ledger that an invoice covers. See docs/billing.md."""
 
     previous_month: str = ""
-    """The month of the invoice before it; empty: it is the first one."""
+    """The month of the previous invoice; empty for the first invoice."""
     previous_last: int = 0
-    """The number of the last entry of the ledger when that was made."""
+    """The number of the last entry of the ledger when the previous invoice was made."""
     last: int = 0
-    """The number of the last entry when this one was made."""
+    """The number of the last entry of the ledger when this invoice was made."""
 
 
 class InvoiceDescription(Description, frozen=True, kw_only=True):
     number: str = ""
-    """Empty: a draft."""
+    """The number of the invoice; empty for a draft."""
     kind: str = "invoice"
-    """invoice, or credit_note: it takes back another one."""
+    """invoice, or credit_note (which cancels an invoice)."""
     corrects: str = ""
-    """Of a credit note: the number of the invoice that it takes back."""
+    """For a credit note: the number of the invoice that it cancels."""
     reason: str = ""
-    """Of a credit note."""
+    """For a credit note: the reason for the cancellation."""
     replaces: str = ""
-    """The number of the invoice of the same entries that was taken back before."""
+    """The number of the cancelled invoice that this one replaces."""
     project: str = ""
     month: str = ""
-    """In UTC: 2026-11."""
+    """The month in UTC, such as 2026-11."""
     currency: str = ""
     issued_at: datetime | None = None
     issued_by: str = ""
@@ -136,18 +136,18 @@ class InvoiceSummary(Description, frozen=True, kw_only=True):
     due_on: date | None = None
     corrects: str = ""
     corrected_by: str = ""
-    """The number of the credit note that takes it back."""
+    """The number of the credit note that cancels it; empty if there is none."""
 
 
 class LineCheck(Description, frozen=True, kw_only=True):
     number: int = 0
-    """0: the ledger has it, the invoice doesn't."""
+    """The position on the invoice; 0 for a line that the ledger yields and the invoice lacks."""
     description: str = ""
     is_correct: bool = False
     stated: str = ""
     """The amount on the invoice."""
     derived: str = ""
-    """The amount by the ledger and the prices."""
+    """The amount that follows from the ledger and the prices."""
     problem: str = ""
 
 
@@ -155,9 +155,9 @@ class InvoiceVerification(Description, frozen=True, kw_only=True):
     number: str = ""
     is_correct: bool = False
     num_entries: int = 0
-    """So many entries of the ledger were read."""
+    """The number of entries of the ledger that were read."""
     exact: str = ""
     """The sum of the lines before they are rounded."""
     lines: list[LineCheck] = msgspec.field(default_factory=list)
     problems: list[str] = msgspec.field(default_factory=list)
-    """What is wrong besides lines: sums, taxes, the number of entries."""
+    """Errors outside the lines: in sums, taxes or the number of entries."""

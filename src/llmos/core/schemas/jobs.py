@@ -1,4 +1,4 @@
-"""Jobs: long work on the server, its progress and what came of it."""
+"""Jobs: long-running work on the server, with its progress and result."""
 
 from datetime import datetime
 from typing import Any
@@ -14,16 +14,16 @@ class JobStep(Description, frozen=True, kw_only=True):
     label: str = ""
     num_done: int = 0
     num_total: int | None = None
-    """null if unknown."""
+    """The total amount of work; null if unknown."""
 
 
 class JobFailure(Description, frozen=True, kw_only=True):
     code: str = ""
-    """A code of the table of errors, or `interrupted`."""
+    """A code from the table of errors, or `interrupted`."""
     message: str = ""
-    """The problem, and what to do about it."""
+    """The problem and its remedy."""
     param: str | None = None
-    """The field of the request that is wrong, if one is."""
+    """The field of the request that is wrong; null if it isn't about a field."""
 
 
 class JobDescription(Description, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class JobDescription(Description, frozen=True, kw_only=True):
     state: str = ""
     """queued, running, succeeded, failed, cancelled or interrupted (the server stopped while it ran)."""
     request: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The request that started it, with the Version in place of a name that may move."""
+    """The request that started the job, with the exact Version in place of a name that can move to another."""
     progress: list[JobStep] = msgspec.field(default_factory=list)
     """One step for each part, in the order in which the parts began."""
     result: dict[str, Any] | None = None

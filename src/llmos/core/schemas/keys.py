@@ -1,4 +1,4 @@
-"""An API key. Its text is in the reply that creates or rotates it, and nowhere else."""
+"""API keys. The secret text of a key is shown only in the response that creates or rotates it."""
 
 from datetime import datetime
 
@@ -17,30 +17,30 @@ class KeyDescription(Description, frozen=True, kw_only=True):
     state: str = ""
     """active, expired or revoked."""
     ends_with: str = ""
-    """The last characters of its text."""
+    """The last characters of the key's text."""
     routes: list[str] = msgspec.field(default_factory=list)
-    """The names that it may ask for; empty: all."""
+    """The model names that the key may request; empty: all."""
     addresses: list[str] = msgspec.field(default_factory=list)
-    """The networks that it may be used from; empty: all."""
+    """The networks that the key may be used from; empty: all."""
     limits: LimitsDescription = LimitsDescription()
-    """The limits of this key; its project may have others."""
+    """The limits of this key. Limits of its project apply as well."""
     created_at: datetime | None = None
     created_by: str | None = None
     expires_at: datetime | None = None
     rotated_at: datetime | None = None
     old_expires_at: datetime | None = None
-    """The time until which the text before the last rotation works."""
+    """The time until which the text before the last rotation still works."""
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
-    """Written at most once a minute."""
+    """The time of the last use, updated at most once a minute."""
     permissions: list[str] | None = None
-    """Those of its role that it has; null: all."""
+    """The permissions of the role that the key has; null: all."""
     app: str | None = None
-    """The application whose process has it."""
+    """The application whose process uses the key."""
 
 
 class NewKeyDescription(KeyDescription, frozen=True, kw_only=True):
     """A key that was created or rotated just now."""
 
     key: str = ""
-    """Its text. It can't be read again."""
+    """The text of the key. It can't be read again."""

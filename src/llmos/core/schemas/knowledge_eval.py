@@ -8,7 +8,7 @@ from llmos.core.schemas.base import Description
 
 
 class FigureDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure with its interval of 95 %, and what trivial alternatives reach on the same questions."""
+    """A figure with its 95 % interval, and the figures of trivial alternatives on the same questions."""
 
     name: str
     """recall@1, recall@3, recall@5, recall@10, mrr, or not_in_here_precision, not_in_here_recall, not_in_here_f1."""
@@ -16,16 +16,16 @@ class FigureDescription(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     num_hits: int | None = None
-    """Of a share: how many of `num_cases`."""
+    """For a share: the number of hits among `num_cases`."""
     num_cases: int = 0
     baselines: dict[str, float] = msgspec.field(default_factory=dict)
-    """Of searches: text_part and vector_part alone and hybrid, without the mode that is used. Of answerability:
-    always_answer and never_answer."""
+    """The values of alternatives. For searches: text_part, vector_part and hybrid, without the mode in use. For
+    answerability: always_answer and never_answer."""
     sentence: str = ""
 
 
 class ThresholdDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """Below which probability a question counts as not answered by the documents."""
+    """The probability below which a question counts as not answered by the documents."""
 
     measure: str
     intercept: float
@@ -52,16 +52,17 @@ class KnowledgeEvalDescription(Description, frozen=True, kw_only=True):
     knowledge: str = ""
     """NAME@NUMBER."""
     cases: str = ""
-    """The version of the dataset with the questions."""
+    """The Version of the dataset with the questions."""
     num_answerable: int = 0
     num_unanswerable: int = 0
     figures: list[FigureDescription] = msgspec.field(default_factory=list)
     mode: Literal["hybrid", "text", "vector"] = "hybrid"
-    """The mode of searches that ask for none, which the figures and the threshold are about."""
+    """The default mode of searches, which the figures and the threshold are for."""
     mode_reason: str | None = None
-    """Why it isn't hybrid."""
+    """The reason that the mode isn't hybrid."""
     threshold: ThresholdDescription | None = None
     no_threshold: str | None = None
-    """Why there is none."""
+    """The reason that there is no threshold."""
     misses: list[MissDescription] = msgspec.field(default_factory=list)
-    """The first ones. A report that is looked up later has none: questions may be about persons."""
+    """The first wrongly handled questions. They aren't stored, because questions may be about persons, so that a report
+    that is looked up later has none."""

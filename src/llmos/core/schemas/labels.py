@@ -1,4 +1,4 @@
-"""The tags and the description of a model or a Version, and who changed them."""
+"""The tags and the description of a model or a Version, and the history of their changes."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from llmos.core.schemas.base import Description
 class LabelsDescription(Description, frozen=True, kw_only=True):
     description: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
-    """A tag without a value has an empty one."""
+    """The values of tags by key; empty for a tag without a value."""
 
 
 class LabelChangeDescription(Description, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Entries of the ledger: what calls consumed and cost."""
+"""Entries of the ledger: the usage and the cost of calls."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ class LedgerEntryDescription(Description, frozen=True, kw_only=True):
     id: str = ""
     """CALL_ID/LINE."""
     call_id: str = ""
-    """That of the answer."""
+    """The id of the answer."""
     line: int = 0
-    """Which of the call's attempts computed it; negative for a reversal."""
+    """The index of the attempt of the call that this entry is for; negative for a reversal."""
     request_id: str = ""
     at: datetime | None = None
     project: str = ""
@@ -29,8 +29,9 @@ class LedgerEntryDescription(Description, frozen=True, kw_only=True):
     rated_tokens: int = 0
     replica_seconds: float = 0.0
     cost: str | None = None
-    """A decimal, rounded once to a billionth; of invoices, exact, with up to 15 places. Null where no price applied."""
+    """A decimal text, rounded once to a billionth; in exports for invoices exact, with up to 15 places. Null if no
+    price applied."""
     currency: str = ""
     price_version: int | None = None
     reversal_of: str = ""
-    """The entry that this one takes back."""
+    """The id of the entry that this one reverses; empty for other entries."""

@@ -11,7 +11,7 @@ class LedgerProblem(Description, frozen=True, kw_only=True):
     kind: str = ""
     """sums, receipt_missing, receipt_differs, entry_missing, reversal or refused."""
     id: str = ""
-    """The answer, the entry, or the sum."""
+    """The id of the answer or entry, or the name of the sum."""
     message: str = ""
 
 
@@ -19,12 +19,12 @@ class LedgerVerification(Description, frozen=True, kw_only=True):
     is_sound: bool = True
     start: datetime | None = None
     end: datetime | None = None
-    """The first moment after it. Whole days, in UTC."""
+    """The end of the period (exclusive). The period consists of whole days in UTC."""
     num_entries: int = 0
     num_receipts: int = 0
-    """Receipts that were compared with the entries of their answers."""
+    """The number of receipts that were compared with the entries of their answers."""
     num_set_aside: int = 0
-    """Entries in files beside the database, which it couldn't take yet."""
+    """The number of entries in files beside the database, which couldn't be stored in it yet."""
     num_problems: int = 0
     problems: list[LedgerProblem] = msgspec.field(default_factory=list)
-    """The first hundred."""
+    """The first hundred problems."""

@@ -1,4 +1,4 @@
-"""The likelihood of given texts: the scores of their tokens, and the options against each other."""
+"""The likelihood of given texts: the scores of their tokens, and the probabilities of options."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,17 @@ class LikelyToken(msgspec.Struct, frozen=True):
 
 
 class ScoredToken(msgspec.Struct, frozen=True):
-    """A token of a given text. The first token of a prompt has nothing before it, so that its scores are null."""
+    """A token of a given text. The scores of the first token of a prompt are null, because nothing precedes it."""
 
     id: int
     text: str
-    """The token alone; U+FFFD stands for a part of a character."""
+    """The text of this token alone; U+FFFD stands for a part of a character."""
     bytes: list[int]
-    """The token's UTF-8."""
+    """The token in UTF-8."""
     logprob: float | None
     """The natural logarithm of its probability."""
     rank: int | None
-    """1 for the most likely token."""
+    """The rank of the token by probability; 1 for the most likely one."""
     entropy: float | None
     """The entropy of the distribution at this position, in nats."""
     top: list[LikelyToken]
@@ -42,13 +42,13 @@ class OptionLikelihood(msgspec.Struct, frozen=True):
     normalized_logprob: float
     """The sum, divided as `normalize` says."""
     probability: float
-    """Its share among the options: the softmax of their normalized log probabilities."""
+    """The probability among the options: the softmax of their normalized log probabilities."""
     tokens: list[ScoredToken]
 
 
 class PromptLikelihood(msgspec.Struct, frozen=True):
     logprob: float
-    """The sum over its tokens but the first."""
+    """The sum over all tokens except the first."""
     tokens: list[ScoredToken]
 
 
@@ -62,10 +62,10 @@ class LikelihoodUsage(msgspec.Struct, frozen=True):
     total_tokens: int
     prompt_tokens_details: CachedTokens
     computed_tokens: int
-    """Those that went through the model. Behind the last token of a continuation nothing is scored, so that it isn't
-    computed; continuations with a common beginning share it."""
+    """The tokens that went through the model. The last token of a continuation isn't computed, because nothing after it
+    is scored, and continuations with a common beginning share it."""
     cost: str | msgspec.UnsetType = msgspec.UNSET
-    """What it costs, as a decimal. Absent where no price applies."""
+    """The cost, as a decimal text. Absent if no price applies."""
     currency: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
@@ -80,12 +80,12 @@ class LikelihoodDescription(Description, frozen=True, kw_only=True):
     object: str = "likelihood"
     created: int
     model: str
-    """The name that was asked for: a route or a model."""
+    """The model name in the request: a route or a model."""
     version: str
     """The version that answered, such as smollm2@1."""
     digest: str | None
     best_index: int | None
-    """The index of the most probable option, the first of equal ones. null without continuations."""
+    """The index of the most probable option (the first of equal ones); null without continuations."""
     options: list[OptionLikelihood]
     prompt: PromptLikelihood | None
     """null unless the request has `score_prompt`."""
@@ -100,5 +100,5 @@ class LikelihoodDescription(Description, frozen=True, kw_only=True):
 
     @property
     def probabilities(self) -> Sequence[float]:
-        """The share of each option. Their sum is 1."""
+        """The probability of each option. Their sum is 1."""
         return [option.probability for option in self.options]

@@ -1,4 +1,4 @@
-"""Limits of a key or a project; null where there is none."""
+"""The limits of a key or a project. A limit that isn't set is null."""
 
 from llmos.core.schemas.base import Description
 
@@ -9,6 +9,6 @@ class LimitsDescription(Description, frozen=True, kw_only=True):
     """The tokens of prompts and answers together."""
     concurrent_requests: int | None = None
     prompt_tokens: int | None = None
-    """The longest prompt that a call may send to a model that answers."""
+    """The longest prompt that a call may send to a model that generates text, in tokens."""
     output_tokens: int | None = None
-    """The longest answer that a call may ask for."""
+    """The longest answer that a call may request, in tokens."""

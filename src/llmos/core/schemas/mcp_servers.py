@@ -1,4 +1,4 @@
-"""McpServer: a server of the Model Context Protocol whose tools an application has, as its manifest names it."""
+"""McpServer: the settings of a Model Context Protocol server whose tools an application uses."""
 
 from typing import Annotated
 
@@ -14,16 +14,17 @@ class McpServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     """A program that speaks over its standard input and output."""
     url: Annotated[str, Meta(pattern=r"^https?://", max_length=2048)] | None = None
     tools: list[str] | None = None
-    """Only these."""
+    """The names of the tools that the application may use; null: all."""
     confirm: list[str] = field(default_factory=list)
-    """Each call of these waits for a person."""
+    """The tools whose calls each need a person's approval."""
     effects: list[str] = field(default_factory=list)
-    """These change something: the same call is done once in a run, and never blindly again when its end is unknown."""
+    """The tools with side effects: a run makes the same call only once, and doesn't repeat a call whose outcome is
+    unknown."""
     seconds: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
-    """A call that takes longer is given up."""
+    """The time limit of a call."""
     max_chars: Annotated[int, Meta(ge=1)] = 20_000
-    """A longer result is an error."""
+    """The maximum length of a result; a longer one is an error."""
     environment: list[_EnvironmentName] = field(default_factory=list)
-    """The environment variables that the command gets, beside PATH, HOME and the like."""
+    """The names of environment variables that are passed to the command, besides PATH, HOME and similar ones."""
     token: _EnvironmentName | None = None
-    """The environment variable with the token that the address is sent, as `Authorization: Bearer`."""
+    """The environment variable that holds the bearer token for `url`."""

@@ -1,4 +1,4 @@
-"""A model's Versions, what is known around each, and the catalog's models."""
+"""Versions of models with their details, and the models of the catalog."""
 
 from datetime import datetime
 from typing import Any
@@ -13,18 +13,18 @@ class ModelDescription(Description, frozen=True, kw_only=True):
     """A Version."""
 
     name: str = ""
-    """The name that was asked for, or the model's."""
+    """The name in the request, or the model's name."""
     version: str = ""
     """The reference of the Version, such as `smollm2@1`."""
     digest: str | None = None
-    """null for a model that a provider runs, as every other field that isn't known."""
+    """null for a model that a provider runs, like every other unknown field."""
     family: str = ""
     format: str = ""
     quantization: str | None = None
     parameters: int | None = None
     context_length: int | None = None
     sampling: dict[str, float] = msgspec.field(default_factory=dict)
-    """The sampling options of a request that gives none: what the model's makers recommend."""
+    """The default sampling options, which the model's makers recommend."""
     size_bytes: int = 0
     license: str | None = None
     source: str | None = None
@@ -68,7 +68,7 @@ class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     unsupported: str | None = None
     """Why this engine can't run it."""
     warnings: list[str] = msgspec.field(default_factory=list)
-    """Differences from other models, in sentences."""
+    """Peculiarities of this model, in sentences."""
     encrypted: bool = False
     """Its files are encrypted at rest."""
     files: list[ModelFile] = msgspec.field(default_factory=list)
@@ -78,7 +78,7 @@ class MadeDescription(ModelDescription, frozen=True, kw_only=True):
     """A Version that `quantize` or `prune` made."""
 
     was_here: bool = False
-    """The same recipe had made it from the same parent before."""
+    """The Version existed already, made by the same recipe from the same parent."""
     remark: str | None = None
     """A remark about the parent, or about a card that couldn't be measured."""
     card: Card | None = None
@@ -102,8 +102,8 @@ class CatalogEntryDescription(Description, frozen=True, kw_only=True):
     template: str = ""
     """`own`: its files have a chat template. `none`: it doesn't chat."""
     download_bytes: int = 0
-    """From the first source."""
+    """The size of the download from the first source."""
     sources: list[str] = msgspec.field(default_factory=list)
-    """In the order in which they are tried."""
+    """The sources, in the order in which they are tried."""
     here: bool = False
     """A Version of it is stored."""

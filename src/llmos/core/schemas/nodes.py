@@ -1,4 +1,4 @@
-"""A Node: a machine that runs replicas for a server."""
+"""Nodes: machines that run replicas for a server."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class NodeReplicaDescription(Description, frozen=True, kw_only=True):
 class NodeDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     state: str = ""
-    """`connected`, `away`, `leaving`, or `unknown` where no server was asked."""
+    """`connected`, `away`, `leaving`, or `unknown` without a running server."""
     address: str = ""
     joined_at: datetime | None = None
     since: datetime | None = None
@@ -27,19 +27,19 @@ class NodeDescription(Description, frozen=True, kw_only=True):
     num_cores: int = 0
     memory_bytes: int = 0
     free_bytes: int = 0
-    """Memory that a further replica may take."""
+    """The memory that is free for further replicas."""
     isa: str = ""
     """The kernels that its replicas use."""
     round_trip_ms: float | None = None
-    """Milliseconds of a question and its answer, just measured."""
+    """The time of a round trip to the node, in milliseconds, measured for this response."""
     replicas: list[NodeReplicaDescription] = msgspec.field(default_factory=list)
 
 
 class NodeTokenDescription(Description, frozen=True, kw_only=True):
-    """A token that one node may join with, once."""
+    """A token with which one node can join the cluster once."""
 
     token: str = ""
-    """It is shown this once."""
+    """The token. It is shown only once."""
     expires_at: datetime | None = None
     command: str = ""
-    """What joins the cluster, to be run on the other machine."""
+    """The command to run on the other machine, which joins it to the cluster."""

@@ -1,4 +1,4 @@
-"""Plans: how projects pay, and which plan each project has."""
+"""Plans: the fees, prices and limits of projects, and the plan of each project."""
 
 from datetime import datetime
 from typing import Any
@@ -10,14 +10,14 @@ from llmos.core.schemas.base import Description
 
 
 class PlanLimitUse(Description, frozen=True, kw_only=True):
-    """A limit of a plan, or what it includes, and what a project has used of it in this period."""
+    """A limit or an allowance of a plan, with a project's use of it in this period."""
 
     kind: str = "limit"
-    """limit, or allowance: what the fee pays, beyond which usage is charged."""
+    """limit, or allowance (usage that the fee includes; usage beyond it is charged)."""
     unit: str = ""
     """money, tokens or requests."""
     limit: str = "0"
-    """Of money a decimal in the plan's currency."""
+    """A decimal text; an amount of money is in the plan's currency."""
     per: str = "month"
     is_hard: bool = True
     spent: str = "0"
@@ -25,19 +25,19 @@ class PlanLimitUse(Description, frozen=True, kw_only=True):
 
 
 class PlanProject(Description, frozen=True, kw_only=True):
-    """A project that has the plan now, or will have it."""
+    """A project that has the plan now or will have it."""
 
     project: str = ""
     valid_from: datetime | None = None
     valid_until: datetime | None = None
-    """Null: until something changes."""
+    """The end of the assignment; null if none is set."""
     limits: list[PlanLimitUse] = msgspec.field(default_factory=list)
     alerts: list[AlertDescription] = msgspec.field(default_factory=list)
-    """Those of this period, newest first."""
+    """The alerts of this period, newest first."""
 
 
 class PlanDescription(Description, frozen=True, kw_only=True):
-    """Amounts are decimal texts in the currency."""
+    """A version of a plan. Amounts are decimal texts in `currency`."""
 
     name: str = ""
     version: int = 0
@@ -46,15 +46,16 @@ class PlanDescription(Description, frozen=True, kw_only=True):
     """pay_as_you_go, prepaid or subscription."""
     currency: str = ""
     monthly_fee: str = "0"
+    """The monthly fee of a subscription, as a decimal text."""
     included: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What the fee pays each month: spend, calls, tokens, seconds and kinds of tokens."""
+    """The usage that the fee includes each month: spend, calls, tokens, seconds and kinds of tokens."""
     prices: dict[str, Any] | None = None
-    """In place of the general prices; null: the general ones apply."""
+    """Prices of the plan, which replace the general prices; null if the general prices apply."""
     price_version: int | None = None
-    """The version of the prices that they are."""
+    """The version of `prices`."""
     limits: list[dict[str, Any]] = msgspec.field(default_factory=list)
     alerts: list[int] = msgspec.field(default_factory=list)
-    """Percentages of limits, credit and what is included at which webhooks are told."""
+    """The percentages of limits, credit and included usage at which an alert is sent."""
     projects: list[PlanProject] = msgspec.field(default_factory=list)
     created_at: datetime | None = None
     created_by: str = ""
@@ -63,7 +64,7 @@ class PlanDescription(Description, frozen=True, kw_only=True):
 class PlanAssignment(Description, frozen=True, kw_only=True):
     project: str = ""
     plan: str = ""
-    """Empty: no plan any more."""
+    """The name of the plan; empty if the project has no plan from this time on."""
     valid_from: datetime | None = None
     created_at: datetime | None = None
     created_by: str = ""

@@ -1,4 +1,4 @@
-"""A policy: what the project requires of the Versions that it runs."""
+"""Policies: the project's requirements for the Versions that it runs."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Price books: what calls, tokens and the time of replicas cost from a date on."""
+"""Price books: the prices of calls, tokens and the time of replicas from a date on."""
 
 from datetime import datetime
 from typing import Any
@@ -13,24 +13,24 @@ class PriceBookDescription(Description, frozen=True, kw_only=True):
     valid_from: datetime | None = None
     currency: str = ""
     prices: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
-    """By what they are for: default, model:NAME, model:NAME@NUMBER or route:NAME. Amounts are decimal texts, or lists
-    of tiers."""
+    """The prices by their target: default, model:NAME, model:NAME@NUMBER or route:NAME. Amounts are decimal texts, or
+    lists of tiers."""
     free: dict[str, int] = msgspec.field(default_factory=dict)
-    """Units a month that cost nothing, whatever they are for: calls, seconds and the kinds of tokens."""
+    """The units per month that are free with every model: calls, seconds and kinds of tokens."""
     plan: str = ""
-    """They are the prices of this plan; empty: the general ones."""
+    """The plan that these prices belong to; empty for the general prices."""
     created_at: datetime | None = None
     created_by: str = ""
 
 
 class PriceExample(Description, frozen=True, kw_only=True):
-    """The price of an example."""
+    """The price of an example call."""
 
     cost: str | None = None
-    """A decimal; null where no price applies."""
+    """A decimal text; null if no price applies."""
     currency: str = ""
     price_version: int | None = None
     applied: str = ""
-    """The prices that apply, such as route:dialogue."""
+    """The key of the price that applies, such as route:dialogue."""
     plan: str = ""
-    """The plan whose own prices these are; empty: they are the general ones."""
+    """The plan whose prices apply; empty if the general prices apply."""

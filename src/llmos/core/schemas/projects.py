@@ -1,4 +1,4 @@
-"""A project: a tenant of the installation."""
+"""Projects, the tenants of an installation."""
 
 from datetime import datetime
 
@@ -10,11 +10,11 @@ class ProjectDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     description: str = ""
     num_keys: int = 0
-    """The keys that work, without the owner's key."""
+    """The number of active keys, without the owner's key."""
     limits: LimitsDescription = LimitsDescription()
-    """The limits of all its keys together."""
+    """The limits that all keys of the project share."""
     retention: str = "default"
-    """How long what is kept for it stays: default, forever, nothing, or days such as 30d."""
+    """The time for which the project's data are stored: default, forever, nothing, or a number of days such as 30d."""
     created_at: datetime | None = None
     """null for the installation's own project, `owner`."""
     created_by: str | None = None

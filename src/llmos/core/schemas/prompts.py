@@ -17,16 +17,16 @@ class PromptVariable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The values that a variable of a prompt takes."""
 
     type: VariableType | None = None
-    """null: a text or a number, as of a variable that no front matter describes."""
+    """null if a text or a number is accepted, like for variables that the front matter doesn't describe."""
     description: str = ""
     enum: list[str | int | float | bool] | None = None
-    """It takes only one of these."""
+    """The only values that are accepted."""
     default: str | int | float | bool | None = None
-    """The value where none is given. null: one must be given."""
+    """The value if none is given; null: a value is required."""
     pattern: str | None = None
-    """A regular expression (RE2) that a text must contain a match of."""
+    """A regular expression (RE2) that must match a part of the text."""
     min_length: _Length | None = None
-    """In characters."""
+    """The length limits, in characters."""
     max_length: _Length | None = None
     minimum: int | float | None = None
     maximum: int | float | None = None
@@ -38,10 +38,10 @@ class PromptDescription(Description, frozen=True, kw_only=True):
     """NAME@NUMBER."""
     digest: str = ""
     variables: list[str] = msgspec.field(default_factory=list)
-    """The names of its variables, in the order of the text."""
+    """The names of its variables, in the order in which the text uses them."""
     num_characters: int = 0
     source: str = ""
-    """The application's Version that it came with, such as app:support@3; empty for one that was made by itself."""
+    """The Version of an application that it was made with, such as app:support@3; empty if it was made on its own."""
     made_by: str | None = None
     description: str | None = None
     tags: dict[str, str] = msgspec.field(default_factory=dict)
@@ -52,9 +52,9 @@ class PromptDescription(Description, frozen=True, kw_only=True):
 
 class PromptDetails(PromptDescription, frozen=True, kw_only=True):
     text: str = ""
-    """Without the front matter."""
+    """The text without the front matter."""
     types: dict[str, PromptVariable] = msgspec.field(default_factory=dict)
-    """What each variable takes."""
+    """The types and limits of the variables, by name."""
     versions: list[str] = msgspec.field(default_factory=list)
     aliases: list[str] = msgspec.field(default_factory=list)
     """The aliases that point at this Version."""
@@ -66,7 +66,7 @@ class RenderedPrompt(Description, frozen=True, kw_only=True):
     version: str = ""
     text: str = ""
     variables: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
-    """The values, with the defaults of those that weren't given."""
+    """The values, including defaults."""
 
 
 class VariableChange(Description, frozen=True, kw_only=True):
@@ -76,14 +76,14 @@ class VariableChange(Description, frozen=True, kw_only=True):
     was: PromptVariable | None = None
     now: PromptVariable | None = None
     sentence: str = ""
-    """The change in words."""
+    """A sentence that describes the change."""
 
 
 class PromptDifference(Description, frozen=True, kw_only=True):
     older: str = ""
     newer: str = ""
     num_added: int = 0
-    """Lines of the text."""
+    """The number of added lines of the text."""
     num_removed: int = 0
     lines: list[str] = msgspec.field(default_factory=list)
     """A unified diff of both texts."""

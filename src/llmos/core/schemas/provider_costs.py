@@ -1,4 +1,4 @@
-"""The cost of calls at providers: what they ask, what calls cost there, and where their counts can't be right."""
+"""The cost of calls at providers: their prices, the cost of calls, and implausible counts in their reports."""
 
 from datetime import datetime
 from typing import Any
@@ -9,45 +9,45 @@ from llmos.core.schemas.base import Description
 
 
 class ProviderPriceDescription(Description, frozen=True, kw_only=True):
-    """A version of what a provider asks for its models."""
+    """A version of the prices of a provider's models."""
 
     provider: str = ""
     version: int = 0
     valid_from: datetime | None = None
     currency: str = ""
     prices: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
-    """By the provider's name of the model, or `default`. Amounts are decimal texts."""
+    """The prices by the provider's name of the model, or `default`. Amounts are decimal texts."""
     created_at: datetime | None = None
     created_by: str = ""
 
 
 class ProviderCost(Description, frozen=True, kw_only=True):
-    """The calls of one model at a provider."""
+    """The usage and cost of one model at a provider."""
 
     provider: str = ""
     model: str = ""
     """The provider's name for it."""
     num_calls: int = 0
-    """Attempts that the provider accepted: those that failed later, and shadows, too."""
+    """The number of attempts that the provider accepted, including shadow calls and those that failed later."""
     num_estimated: int = 0
-    """Calls whose tokens the provider hasn't reported, such as those of callers who hung up."""
+    """The number of calls whose tokens the provider didn't report, such as calls whose caller hung up."""
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     costs: dict[str, str] = msgspec.field(default_factory=dict)
-    """By currency, as decimals."""
+    """The costs by currency, as decimal texts."""
     reported_calls: int = 0
-    """Calls whose cost the provider named."""
+    """The number of calls whose cost the provider reported."""
     reported_costs: dict[str, str] = msgspec.field(default_factory=dict)
-    """The sums of these costs."""
+    """The sums of the reported costs by currency, as decimal texts."""
     differences: dict[str, int] = msgspec.field(default_factory=dict)
-    """Calls by what can't be right: unreported, input, output or cost."""
+    """The number of calls by what is implausible in the provider's report: unreported, input, output or cost."""
 
 
 class ProviderCostReport(Description, frozen=True, kw_only=True):
     start: datetime | None = None
     end: datetime | None = None
-    """The first moment after it."""
+    """The end of the period (exclusive)."""
     data: list[ProviderCost] = msgspec.field(default_factory=list)
 
 
@@ -55,9 +55,9 @@ class ProviderCall(Description, frozen=True, kw_only=True):
     """One attempt of a call that a provider accepted."""
 
     call_id: str = ""
-    """That of the answer."""
+    """The id of the answer."""
     line: int = 0
-    """Which of the call's attempts it was."""
+    """The index of the attempt of the call."""
     at: datetime | None = None
     project: str = ""
     key: str = ""
@@ -68,17 +68,17 @@ class ProviderCall(Description, frozen=True, kw_only=True):
     outcome: str = ""
     """answered, blocked, cancelled, failed or shadow."""
     is_charged: bool = False
-    """The ledger has an entry for it."""
+    """The ledger has an entry for this attempt."""
     is_estimated: bool = False
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     cost: str | None = None
-    """By the provider's prices; without prices, what the provider named."""
+    """The cost by the provider's prices; without prices, the cost that the provider reported."""
     currency: str = ""
     price_version: int | None = None
     reported_cost: str | None = None
-    """What the provider named; null where it names none."""
+    """The cost that the provider reported; null if it reports none."""
     differences: list[str] = msgspec.field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""A provider: a service that runs models elsewhere."""
+"""Providers: services that run models elsewhere."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ class ProviderDescription(Description, frozen=True, kw_only=True):
 
 
 class ProviderModels(Description, frozen=True, kw_only=True):
-    """The provider can be reached and accepts the key."""
+    """The models of a provider. The response shows that the provider can be reached and accepts the key."""
 
     name: str = ""
     models: list[str] = msgspec.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The receipt of an answer: what was asked of what, and what came of it, without its content. Signed."""
+"""The signed receipt of an answer: the request, the model and the outcome, without any content."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ class ReceiptDescription(Description, frozen=True, kw_only=True):
 
     type: str = ""
     id: str = ""
-    """That of the answer."""
+    """The id of the answer."""
     request_id: str = ""
     project: str = ""
     key_id: str = ""
@@ -27,37 +27,39 @@ class ReceiptDescription(Description, frozen=True, kw_only=True):
     error: str | None = None
     """The code of the error."""
     model: str = ""
-    """The name that was asked for."""
+    """The model name in the request: a route or a model."""
     route: str | None = None
     version: str | None = None
-    """What answered: smollm2@1, or remote:PROVIDER/MODEL."""
+    """The version that answered: smollm2@1, or remote:PROVIDER/MODEL."""
     digest: str | None = None
-    """That of the version. None for a model at a provider."""
+    """The digest of the version; null for a model at a provider."""
     quantization: str | None = None
     runner: str | None = None
     """native, or provider."""
     guardrails: dict[str, Any] = msgspec.field(default_factory=dict)
     """`policies`: name, version and digest of each; `findings`: policy, guardrail, rule, side and verdict of each."""
     price_version: int | None = None
-    """The version of the prices. None if none applied, or the ledger could not be written at that time."""
+    """The version of the prices; null if none applied, or if the ledger couldn't be written at that time."""
     cost: str | None = None
-    """As a decimal."""
+    """The cost, as a decimal text."""
     currency: str | None = None
     stopped_by: str | None = None
     """The budget that ended the answer early: budget:NAME."""
     usage: dict[str, int] = msgspec.field(default_factory=dict)
-    """prompt_tokens, cached_tokens and completion_tokens, of all targets that were tried."""
+    """prompt_tokens, cached_tokens and completion_tokens, summed over all targets that were tried."""
     metered: dict[str, int] = msgspec.field(default_factory=dict)
-    """What the ledger counts for it: num_calls, input_tokens and so on. Empty for what costs nothing."""
+    """The counts in the ledger for this call: num_calls, input_tokens and so on. Empty for calls that aren't
+    charged."""
     is_recovered: bool = False
-    """The server was killed before it made the receipt. This one is made from the ledger: what only the server knew is
-    missing, such as the hashes."""
+    """The server was killed before it made the receipt, so that it was made later from the ledger. Facts that the
+    ledger lacks are missing, such as the hashes."""
     sampling: dict[str, Any] | None = None
-    """The settings that were used, the version's recommendations included. None where nothing was generated."""
+    """The sampling settings that were used, including the version's defaults; null if nothing was generated."""
     input: dict[str, Any] = msgspec.field(default_factory=dict)
-    """`sha256`, and what it is `of`: json or bytes of the request's body."""
+    """`sha256`, the hash of the request's body, and `of`: json (its canonical JSON) or bytes."""
     output: dict[str, Any] = msgspec.field(default_factory=dict)
-    """`sha256`, what it is `of` (choices, vectors, scores, logprobs), and `finish_reasons`."""
+    """`sha256`, the hash of the output; `of`, the kind of output: choices, vectors, scores or logprobs; and
+    `finish_reasons`."""
     key: str = ""
     """The id of the key that signed it."""
     signature: str = ""

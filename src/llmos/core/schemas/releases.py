@@ -1,4 +1,4 @@
-"""Releases of applications: what is planned, what takes over, and what happened."""
+"""Releases of applications: plans, the checks before a release, its rollout, and its events."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -16,28 +16,28 @@ from llmos.core.schemas.evals import (
 
 
 class PlannedChange(Description, frozen=True, kw_only=True):
-    """A difference between what is deployed and what would be."""
+    """A difference between the deployed version and the planned one."""
 
     kind: str = ""
     """model, field, prompt, file, knowledge or new."""
     text: str = ""
-    """The change in words."""
+    """A sentence that describes the change."""
     lines: list[str] = msgspec.field(default_factory=list)
     """A unified diff, of a prompt or a file."""
 
 
 class CostOutlook(Description, frozen=True, kw_only=True):
-    """The cost of the application's calls, as it was and as it would be if another model had answered them."""
+    """The cost of the application's past calls, and the cost if another model had answered them."""
 
     model: str = ""
-    """The model or route that would answer."""
+    """The model or route that would answer after the release."""
     num_days: int = 0
     num_calls: int = 0
-    """The calls of its models in these days."""
+    """The number of calls of models in these days."""
     was: dict[str, str] = msgspec.field(default_factory=dict)
-    """Their cost, by currency, as decimals."""
+    """The cost of these calls by currency, as decimal texts."""
     cost: str | None = None
-    """Their cost with the other model, by the prices of now; null where no price applies."""
+    """The cost of these calls with the other model at the current prices; null if no price applies."""
     currency: str = ""
     text: str = ""
 
@@ -46,24 +46,24 @@ class PlannedEval(Description, frozen=True, kw_only=True):
     """A suite that the version must pass before any caller reaches it."""
 
     suite: str = ""
-    """As app.yaml names it: a file, or a dataset."""
+    """The name of the suite in app.yaml: a file, or a dataset."""
     num_cases: int = 0
     num_repeats: int = 1
     against: str | None = None
-    """The version that is asked the same cases; null: none."""
+    """The version that the same cases are run against for comparison; null: none."""
     text: str = ""
 
 
 class ReleaseCheckDescription(Description, frozen=True, kw_only=True):
-    """The result of the suites of a version, asked in a process of its own."""
+    """The results of the suites of a version, which runs in a separate process."""
 
     app: str = ""
     version: str = ""
     against: str | None = None
-    """The deployed version, with which a suite may compare it."""
+    """The deployed version, for suites that compare versions."""
     state: Literal["unfinished", "finished"] = "finished"
     verdict: Verdict | None = None
-    """The worst of its suites; null: one hasn't finished, or none was begun."""
+    """The worst verdict of the suites; null if a suite hasn't finished, or none has started."""
     evals: list[EvalRunDescription] = msgspec.field(default_factory=list)
     """The newest run of each suite that has one."""
     sentences: list[str] = msgspec.field(default_factory=list)
@@ -75,81 +75,81 @@ class ReleaseCheckDescription(Description, frozen=True, kw_only=True):
 
 
 class ReplayDescription(Description, frozen=True, kw_only=True):
-    """A version and the deployed one, asked the same recorded traffic."""
+    """The comparison of a version with the deployed one, on recorded traffic."""
 
     app: str = ""
     version: str = ""
     against: str = ""
     """The deployed version."""
     id: str = ""
-    """The run of an eval that has the answers; empty where there was nothing to ask."""
+    """The id of the eval run with the answers; empty if there were no recorded runs to replay."""
     job: str | None = None
     state: Literal["unfinished", "finished"] = "unfinished"
     num_runs: int = 0
-    """The recorded runs that were asked again."""
+    """The number of recorded runs that were replayed."""
     verdict: Literal["better", "not_worse", "worse", "undecided"] | None = None
-    """The verdict on the answers of `version`; `comparison` has those on seconds and cost."""
+    """The verdict on the answers of `version`. `comparison` has the verdicts on seconds and cost."""
     results: list[EvalResultDescription] = msgspec.field(default_factory=list)
     comparison: EvalComparisonDescription | None = None
     left_out: list[str] = msgspec.field(default_factory=list)
-    """Why other recorded runs weren't asked; only in the answer that begins it."""
+    """The reasons that other recorded runs weren't replayed; only in the response that starts the replay."""
     sentences: list[str] = msgspec.field(default_factory=list)
 
 
 class ReleasePlan(Description, frozen=True, kw_only=True):
-    """The changes that a release of a folder would make. Planning makes none."""
+    """The changes that a release of a folder would make. Planning changes nothing."""
 
     app: str = ""
     environment: str = ""
     current: str | None = None
     """The version that is deployed, such as support@3; null: none."""
     version: str | None = None
-    """The version that these files are; null: they are none yet."""
+    """The version with exactly these files; null if there is none yet."""
     newest_release: int = 0
-    """The number of the newest release, which `apply` expects to be the newest one still."""
+    """The number of the newest release. `apply` fails if a newer one was made in the meantime."""
     has_changes: bool = False
     changes: list[PlannedChange] = msgspec.field(default_factory=list)
     drift: list[str] = msgspec.field(default_factory=list)
-    """The changes that other hands have made since the last release."""
+    """The changes that were made outside of releases since the last release."""
     cost: CostOutlook | None = None
-    """The cost where another model would answer; null if the model stays, or there were no calls."""
+    """The change of cost with another model; null if the model stays the same, or there were no calls."""
     evals: list[PlannedEval] = msgspec.field(default_factory=list)
-    """The suites that it must pass first."""
+    """The suites that the version must pass first."""
     check: ReleaseCheckDescription | None = None
-    """The result of these suites; null: they weren't asked."""
+    """The results of these suites; null if they weren't requested."""
     replay: ReplayDescription | None = None
-    """The result of recorded traffic; null: it wasn't asked."""
+    """The result on recorded traffic; null if it wasn't requested."""
     rollout: str = ""
-    """The way in which it would take over."""
+    """A sentence about the rollout: at once, or in steps."""
 
 
 class ReleaseDescription(Description, frozen=True, kw_only=True):
-    """A version of an application that takes over, or has."""
+    """A version of an application that is taking over, or has taken over."""
 
     app: str = ""
     number: int = 0
-    """Counts the releases of the application, from 1."""
+    """The number of the release within the application, from 1."""
     environment: str = ""
     version: str = ""
     before: str | None = None
-    """The version that was deployed before."""
+    """The previously deployed version."""
     state: str = ""
-    """`starting`, `running` (it takes over in steps), `active`, `superseded` or `rolled_back`."""
+    """`starting`, `running` (taking over in steps), `active`, `superseded` or `rolled_back`."""
     percent: float = 0.0
-    """The share of the callers that it answers."""
+    """The percentage of the callers that it answers."""
     step: int = -1
     """The index into `steps`; -1 while it starts."""
     steps: list[float] = msgspec.field(default_factory=list)
-    """Empty: it took over at once."""
+    """The percentages of the steps; empty if it took over at once."""
     gate: str = ""
     min_runs: int = 0
     max_hold_seconds: int | None = None
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The versions behind the names of its models and its knowledge when it began."""
+    """The exact versions of its models and its knowledge when the release started."""
     evals: list[str] = msgspec.field(default_factory=list)
-    """The runs of evals that it passed before it began."""
+    """The ids of the eval runs that it passed before the release."""
     reason: str = ""
-    """Why it is in its state, with the numbers."""
+    """The reason for its state, with figures."""
     begun_by: str | None = None
     created_at: datetime | None = None
     active_at: datetime | None = None

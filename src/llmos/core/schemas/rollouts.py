@@ -1,4 +1,4 @@
-"""A Rollout and its events."""
+"""Rollouts of Versions on Routes, and their events."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ class RolloutDescription(Description, frozen=True, kw_only=True):
     state: str = ""
     """`starting`, `running`, `finished`, `rolled_back`, `superseded` or `stopped`."""
     percent: float = 0.0
-    """The share of the Route's calls that the Version gets now."""
+    """The percentage of the Route's calls that the Version gets now."""
     step: int = -1
     """The index into `steps`; -1 while it is starting."""
     steps: list[float] = msgspec.field(default_factory=list)
@@ -30,7 +30,7 @@ class RolloutDescription(Description, frozen=True, kw_only=True):
     baseline: dict[str, float] = msgspec.field(default_factory=dict)
     scores: dict[str, float] = msgspec.field(default_factory=dict)
     reason: str = ""
-    """Why it is in its state, with the numbers."""
+    """The reason for its state, with figures."""
     begun_by: str | None = None
     step_began_at: datetime | None = None
     created_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""A Route, its moves, and the outcomes of its calls."""
+"""Routes, their changes, and the outcomes of their calls."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ class RouteTarget(Description, frozen=True, kw_only=True):
     target: str = ""
     """The reference of a model, or remote:PROVIDER/MODEL."""
     percent: float = 100.0
-    """The share of the calls that it gets. The targets of a Route add up to 100."""
+    """The percentage of the calls that the target gets. The percentages of a Route's targets add up to 100."""
 
 
 class RouteDescription(Description, frozen=True, kw_only=True):
@@ -31,11 +31,11 @@ class RouteDescription(Description, frozen=True, kw_only=True):
     shadow: RouteTarget | None = None
     """A target that also runs a share of the calls, to compare."""
     sticky: str = ""
-    """`user`, `caller` or `none`: whose calls always go to the same target."""
+    """`user`, `caller` (the API key) or `none`: the calls of one user or caller always go to the same target."""
     timeout_seconds: float | None = None
-    """The limit for the first token, or for a whole answer that isn't streamed."""
+    """The time limit for the first token of a stream, or for a whole answer that isn't streamed."""
     cache: bool = False
-    """The same request of a project gets the same answer again, where the request determines it."""
+    """The response cache is on: the same request of a project gets the stored answer, if sampling is deterministic."""
     updated_at: datetime | None = None
 
 
@@ -71,18 +71,18 @@ class TargetEvidence(Description, frozen=True, kw_only=True):
     num_answered: int = 0
     num_failed: int = 0
     num_refused: int = 0
-    """Calls that failed because of a mistake of the caller."""
+    """The number of calls that failed because of a mistake of the caller."""
     num_cancelled: int = 0
     errors: dict[str, int] = msgspec.field(default_factory=dict)
     """The number of failed calls by error code."""
     error_rate: float | None = None
-    """Failed calls as a share of those that were answered or failed."""
+    """The number of failed calls divided by the number of answered and failed calls."""
     seconds: Spread | None = None
     first_token_seconds: Spread | None = None
     tokens_per_second: Spread | None = None
-    """After the first token, of answers with at least 9 tokens. The mean is that of all their tokens."""
+    """The speed after the first token, in answers with at least 9 tokens. The mean is over all their tokens."""
     num_timed_tokens: int = 0
-    """The tokens that tokens_per_second was measured with."""
+    """The number of tokens that tokens_per_second was measured with."""
 
 
 class ShadowEvidence(Description, frozen=True, kw_only=True):
@@ -93,12 +93,12 @@ class ShadowEvidence(Description, frozen=True, kw_only=True):
     num_calls: int = 0
     num_failed: int = 0
     num_compared: int = 0
-    """Calls whose two texts can be compared: both were decoded greedily."""
+    """The number of calls whose two texts can be compared, because both were decoded greedily."""
     num_agreed: int = 0
     agreement: float | None = None
     """The share of the compared calls whose texts are equal."""
     common_share: float | None = None
-    """The share of the longer text that both begin with, on average."""
+    """The length of the common beginning divided by the length of the longer text, on average."""
     seconds: Spread | None = None
     """The durations of the answers that callers got."""
     shadow_seconds: Spread | None = None

@@ -1,4 +1,4 @@
-"""Runs: the journal of what an application did to answer."""
+"""Runs: the journal of the steps in which an application answered."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,32 +10,33 @@ from llmos.core.schemas.base import Description
 from llmos.core.schemas.turns import Message, build_turn
 
 RUN_HEADER = "llmos-run"
-"""The header in which the process of an application says which run a request belongs to."""
+"""The HTTP header with which the process of an application names the run that a request belongs to."""
 
 LIVE_STATES = ("running", "waiting", "ready")
 
 
 class StepDescription(Description, frozen=True, kw_only=True):
-    """One thing that a run did, or began."""
+    """A step of a run, finished or not."""
 
     number: int = 0
     key: str = ""
-    """Names the step within its run. That of an effect is made of what it does."""
+    """Identifies the step within its run. For a step with side effects, it is derived from the arguments."""
     kind: str = ""
     """model, tool, step or retrieval."""
     name: str = ""
     digest: str = ""
-    """SHA-256 of the arguments."""
+    """The SHA-256 of the arguments."""
     is_effect: bool = False
     state: str = ""
-    """begun, done, failed, in_doubt (begun by a process that died) or cleared (known not to have happened)."""
+    """begun, done, failed, in_doubt (begun by a process that died) or cleared (a person confirmed that it didn't
+    happen)."""
     attempt: str = ""
-    """Chosen by the process that began it."""
+    """An id of this attempt, which the process that began it chose."""
     arguments: Any = None
     result: Any = None
     seconds: float = 0.0
     at: datetime | None = None
-    """When its state last changed."""
+    """The time at which its state last changed."""
 
 
 class SignalDescription(Description, frozen=True, kw_only=True):
@@ -56,12 +57,12 @@ class RunUsage(Description, frozen=True, kw_only=True):
     """The consumption of a run."""
 
     num_calls: int = 0
-    """Calls of the model."""
+    """The number of calls of models."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     cost: int | None = None
-    """In billionths of the currency; None where nothing has a price, or prices of several currencies applied."""
+    """The cost in billionths of the currency; null if no price applies, or prices in several currencies apply."""
     currency: str = ""
 
     @property
@@ -75,10 +76,10 @@ class RunDescription(Description, frozen=True, kw_only=True):
     id: str = ""
     app: str = ""
     session: str | None = None
-    """The id of its session."""
+    """The id of the session."""
     state: str = ""
-    """running, waiting (for a signal), ready (to be continued), succeeded, failed, cancelled or interrupted: its
-    process died, and the session went on."""
+    """running, waiting (for a signal), ready (to be continued), succeeded, failed, cancelled or interrupted (its
+    process died, and its session has continued with another run)."""
     input: Any = None
     output: Any = None
     error: RunFailure | None = None
@@ -86,16 +87,16 @@ class RunDescription(Description, frozen=True, kw_only=True):
     waits_for: str | None = None
     """The name of the signal that it waits for."""
     waits_with: Any = None
-    """What the person who decides must know."""
+    """The information for the person who decides about the signal."""
     num_steps: int = 0
-    """All its steps, also where `steps` has some of them or none."""
+    """The number of all steps; `steps` may be incomplete."""
     steps: list[StepDescription] = msgspec.field(default_factory=list)
-    """In the order in which they began."""
+    """The steps, in the order in which they began."""
     signals: list[SignalDescription] = msgspec.field(default_factory=list)
     lease: str | None = None
-    """Set in the answer to the process that runs it."""
+    """The lease of the process that runs it; set only in the response to that process."""
     lease_expires_at: datetime | None = None
-    """A process that died before this moment is given up then: another one may continue the run."""
+    """The time after which another process may continue the run, if the lease wasn't renewed."""
     created_at: datetime | None = None
     ended_at: datetime | None = None
     expires_at: datetime | None = None
@@ -110,7 +111,7 @@ class RunCount(Description, frozen=True, kw_only=True):
 
 
 def turn_of(question: Message, steps: Iterable[StepDescription]) -> list[Message]:
-    """Return the messages of a run's turn so far, out of its steps: answers of the model, and results of tools."""
+    """Return the messages of a run's turn so far, from its steps: answers of the model, and results of tools."""
     done = [step for step in steps if step.state in ("done", "failed")]
     answers = [step.result for step in done if step.kind == "model"]
     results = {step.result["tool_call_id"]: step.result for step in done if step.kind == "tool"}

@@ -6,7 +6,7 @@ from llmos.core.schemas.base import Description
 class SignatureDescription(Description, frozen=True, kw_only=True):
     version: str = ""
     key: str = ""
-    """The fingerprint of the key that the signature names: sha256 of its PEM. It isn't verified here."""
+    """The fingerprint of the key that the signature names: the SHA-256 of its PEM. The signature isn't verified."""
     signature: str = ""
     """A sigstore bundle, in JSON."""
 
@@ -14,7 +14,7 @@ class SignatureDescription(Description, frozen=True, kw_only=True):
 class KeyDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     fingerprint: str = ""
-    """sha256 of the public key's PEM."""
+    """The SHA-256 of the public key's PEM."""
 
 
 class SignedDescription(Description, frozen=True, kw_only=True):
@@ -24,4 +24,4 @@ class SignedDescription(Description, frozen=True, kw_only=True):
     digest: str = ""
     key: KeyDescription = KeyDescription()
     covers_statement: bool = True
-    """Whether the signature covers the license, the sampling parameters and the maker. Older ones don't."""
+    """True if the signature covers the license, the sampling parameters and the maker. Older signatures don't."""

@@ -1,4 +1,4 @@
-"""The public key that verifies what a server has signed."""
+"""The public key for verifying a server's signatures."""
 
 from llmos.core.schemas.base import Description
 

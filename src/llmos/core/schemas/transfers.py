@@ -1,4 +1,4 @@
-"""A Version that was pushed or exported."""
+"""The results of pushing and exporting a Version."""
 
 from llmos.core.schemas.base import Description
 

@@ -1,4 +1,4 @@
-"""Turns: what a person says, and all that follows until the answer is complete. Rules that server and client share.
+"""Turns: a question and all messages up to its complete answer. The server and the client share these rules.
 
     user       Where is AB123456?
     assistant  calls order_status(order_id="AB123456")
@@ -16,13 +16,13 @@ from llmos.core.errors import BadRequest
 Message = Mapping[str, Any]
 
 INTERRUPTED = "The call was interrupted; its result is unknown."
-"""The result of a call that has none."""
+"""The result that is inserted for a tool call without a result."""
 
 
 def build_turn(question: Message, answers: Sequence[Message], results: Mapping[str, Message]) -> list[Message]:
-    """Return the messages of a turn so far. `results`: the tool messages, by the id of their call.
+    """Return the messages of a turn so far. `results` are the tool messages by the id of their call.
 
-    A call without a result gets one that says so: no message with calls is ever without its results.
+    A call without a result gets INTERRUPTED as its result, so that every call has one.
     """
     messages = [question]
     for answer in answers:
@@ -38,12 +38,12 @@ def close_turn(messages: Sequence[Message], reason: str) -> list[Message]:
 
 
 def has_results(messages: Sequence[Message]) -> bool:
-    """Return whether anything was done in the turn that a later answer may need to know."""
+    """Return whether the turn has results of tools, which later answers may need."""
     return any(message["role"] == "tool" for message in messages)
 
 
 def check_turn(messages: Sequence[Message]) -> None:
-    """Raise BadRequest for messages that aren't one whole turn."""
+    """Raise BadRequest if the messages aren't exactly one whole turn."""
     if not messages or messages[0].get("role") != "user":
         raise _invalid(0, "a turn begins with a message of the role user")
     expected: list[str] = []

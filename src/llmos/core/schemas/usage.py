@@ -1,4 +1,4 @@
-"""Usage: what was consumed in a time, by project, key, user, route, model, app or day."""
+"""Usage: the consumption in a period, grouped by project, key, user, route, model, app or day."""
 
 from datetime import datetime
 
@@ -9,29 +9,30 @@ from llmos.core.schemas.base import Description
 
 class UsageDescription(Description, frozen=True, kw_only=True):
     value: str = ""
-    """The project, key, user, route, version, app or day. Empty: none, such as of calls that name no user."""
+    """The project, key, user, route, version, app or day. Empty for calls without one, such as calls that name no
+    user."""
     num_calls: int = 0
     input_tokens: int = 0
-    """Tokens of prompts that were computed."""
+    """The tokens of prompts that were computed."""
     cached_input_tokens: int = 0
-    """Tokens of prompts that were found in the prefix cache."""
+    """The tokens of prompts that were found in the prefix cache."""
     output_tokens: int = 0
     embedding_tokens: int = 0
     rated_tokens: int = 0
-    """Tokens of texts that were scored."""
+    """The tokens of texts that were scored."""
     replica_seconds: float = 0.0
     costs: dict[str, str] = msgspec.field(default_factory=dict)
-    """By currency, as decimals. Empty where no price applied."""
+    """The costs by currency, as decimal texts. Empty if no price applied."""
     provider_costs: dict[str, str] = msgspec.field(default_factory=dict)
-    """What providers ask for these calls, for those who may see every project."""
+    """The costs of these calls at providers, by currency, for callers who may see every project."""
     margins: dict[str, str] = msgspec.field(default_factory=dict)
-    """By currency: `costs` without `provider_costs`, where there are any."""
+    """`costs` minus `provider_costs`, by currency."""
 
 
 class UsageReport(Description, frozen=True, kw_only=True):
     by: str = ""
     start: datetime | None = None
     end: datetime | None = None
-    """The first moment after it."""
+    """The end of the period (exclusive)."""
     data: list[UsageDescription] = msgspec.field(default_factory=list)
-    """Days in order; others by their calls, most first."""
+    """Days in order of time; other groups by their number of calls, the largest first."""

@@ -1,4 +1,4 @@
-"""A user, and the session in which a user has signed in."""
+"""Users and roles, and the sessions of browsers in which users are signed in."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ class UserDescription(Description, frozen=True, kw_only=True):
     issuer: str | None = None
     """The OIDC provider that the user comes from; null for one that was created here."""
     num_sessions: int = 0
-    """The browsers in which the user is signed in."""
+    """The number of browsers in which the user is signed in."""
     created_at: datetime | None = None
     created_by: str | None = None
     disabled_at: datetime | None = None
@@ -30,15 +30,15 @@ class RoleDescription(Description, frozen=True, kw_only=True):
 
     name: str = ""
     permissions: list[str] = msgspec.field(default_factory=list)
-    """In the project `owner`."""
+    """The permissions of a member of the project `owner`."""
     project_permissions: list[str] = msgspec.field(default_factory=list)
-    """In any other project: without those over what all projects share."""
+    """The permissions of a member of any other project, which exclude those over things that all projects share."""
 
 
 class SignedOutDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     num_sessions: int = 0
-    """The sessions that were ended."""
+    """The number of sessions that were ended."""
 
 
 class SignInLinkDescription(Description, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class SignInLinkDescription(Description, frozen=True, kw_only=True):
 
     user: str = ""
     path: str = ""
-    """The path on the server, with the secret: whoever opens it first is the user."""
+    """The path on the server, with a secret. The first person who opens it is signed in as the user."""
     expires_at: datetime | None = None
 
 
@@ -60,9 +60,9 @@ class SessionDescription(Description, frozen=True, kw_only=True):
     method: str = ""
     """password, oidc or link."""
     csrf_token: str = ""
-    """Goes into the header X-CSRF-Token of every request that isn't a GET."""
+    """The value for the header X-CSRF-Token of every request that isn't a GET."""
     created_at: datetime | None = None
     idle_ends_at: datetime | None = None
-    """When it ends if it isn't used."""
+    """The time at which the session ends unless it is used."""
     ends_at: datetime | None = None
-    """When it ends in any case."""
+    """The time at which the session ends in any case."""

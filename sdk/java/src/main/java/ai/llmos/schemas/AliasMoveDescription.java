@@ -10,7 +10,7 @@ import java.time.Instant;
  *
  * @param name MODEL:ALIAS.
  * @param was The Version that it pointed at before.
- * @param now The Version that it points at since; null if it was removed.
+ * @param now The Version that it pointed at afterwards; null if the alias was removed.
  */
 @Lenient
 public record AliasMoveDescription(

@@ -5,15 +5,15 @@ import ai.llmos.json.Lenient;
 import ai.llmos.json.Nullable;
 
 /**
- * Seconds, by stage. A stage that there was not took 0.
+ * The duration of each stage of a call, in seconds. A stage that the call didn't have is 0.
  *
- * @param guardrails The prompt was screened.
- * @param load Until the model was loaded.
- * @param queue Then until the prompt was a part of a batch.
- * @param prefill Then until the first token.
- * @param decode Then until the last token.
+ * @param guardrails Screening of the prompt by guardrails.
+ * @param load The wait until the model was loaded.
+ * @param queue From then until the prompt entered a batch.
+ * @param prefill From then until the first token.
+ * @param decode From then until the last token.
  * @param firstToken From the acceptance of the call to its first token; null where nothing was generated.
- * @param replica The time that is charged: that of a replica of this installation.
+ * @param replica The time on a replica of this installation, which prices per second apply to.
  */
 @Lenient
 public record AnswerTimings(

@@ -13,8 +13,8 @@ import java.util.Map;
  * @param version NAME&#64;NUMBER.
  * @param digest sha256:&lt;hex&gt; of the list of its files: the same files are the same Version.
  * @param model The route or the model that it asks.
- * @param permissions Of its key, besides those that every application has.
- * @param prompts The Versions of prompts that were made of its files.
+ * @param permissions The permissions of the application's key on a server, besides those that every application has.
+ * @param prompts The Versions of prompts that were made from its files.
  */
 @Lenient
 public record AppDescription(

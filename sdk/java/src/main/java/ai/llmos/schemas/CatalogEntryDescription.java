@@ -8,8 +8,8 @@ import java.util.List;
  * A model that <code>llmos pull</code> knows by name.
  *
  * @param template <code>own</code>: its files have a chat template. <code>none</code>: it doesn't chat.
- * @param downloadBytes From the first source.
- * @param sources In the order in which they are tried.
+ * @param downloadBytes The size of the download from the first source.
+ * @param sources The sources, in the order in which they are tried.
  * @param here A Version of it is stored.
  */
 @Lenient

@@ -6,12 +6,12 @@ import ai.llmos.json.Nullable;
 import java.util.List;
 
 /**
- * A place in a document. It can be looked up for as long as the Version exists.
+ * A passage of a document. It can be looked up as long as the Version exists.
  *
  * @param knowledge The Version, such as faq&#64;7.
  * @param digest sha256:&lt;hex&gt; of the document's file.
- * @param heading The titles above it, the highest one first.
- * @param start In characters of the document's text.
+ * @param heading The headings above the passage, the highest level first.
+ * @param start The position of the passage in the document's text, in characters.
  * @param quote The text from <code>start</code> to <code>end</code>.
  */
 @Lenient

@@ -13,9 +13,9 @@ import java.util.Map;
  * @param version NAME&#64;NUMBER.
  * @param kind chat, preference, case or text.
  * @param contentBytes The bytes of all contents, uncompressed.
- * @param sizeBytes Bytes on the disk, some of which other Versions may share.
+ * @param sizeBytes Bytes on disk, some of which may be shared with other Versions.
  * @param parents The digests of the Versions that it was made from.
- * @param recipe The recipe by which it was made from them.
+ * @param recipe The recipe by which it was made from its parents.
  * @param report The counts made while it was written, such as skipped lines, or dropped rows by operator and reason.
  * @param aliases The aliases that point at this Version.
  * @param madeFrom The references of the parents, or their digests where they are unknown.

@@ -11,13 +11,13 @@ import java.util.Map;
  * A Version that is deployed, or that the server runs.
  *
  * @param state <code>loading</code>, <code>ready</code>, <code>stuck</code>, <code>pending</code>, <code>failed</code>, <code>stopped</code> or <code>asleep</code>.
- * @param reason Why it can't answer at once; null if it can.
+ * @param reason The reason that it can't answer at once; null if it can.
  * @param percentLoaded The progress of the replica that finishes loading next; null if none is loading.
  * @param secondsLeft The time until that replica is loaded; null if unknown.
  * @param wanted The settings that it was deployed with; null if it was loaded on demand.
  * @param since The time at which it entered this state.
- * @param error Why it failed, or why it is being restarted.
- * @param load The sum over its replicas.
+ * @param error The reason that it failed or is being restarted.
+ * @param load The sum of the loads of its replicas.
  */
 @Lenient
 public record DeploymentDescription(

@@ -8,8 +8,9 @@ import java.util.Map;
 /**
  * The JSON object DifferenceDescription.
  *
- * @param numSame The different rows that both have.
- * @param removed The first ones that only the older Version has.
+ * @param numSame The number of distinct rows that both Versions have.
+ * @param removed The first rows that only the older Version has.
+ * @param added The first rows that only the newer Version has.
  */
 @Lenient
 public record DifferenceDescription(

@@ -11,9 +11,9 @@ import java.util.Map;
  *
  * @param digest sha256:&lt;hex&gt; of the file.
  * @param format pdf, docx, html, markdown, text, csv or xlsx.
- * @param numBytes Bytes of the file.
- * @param kept The share of the file's letters and digits that is searched, from 0 to 1.
- * @param subject The person that it is about, as a keyed hash.
+ * @param numBytes The size of the file.
+ * @param kept The share of the file's letters and digits that the index contains, from 0 to 1.
+ * @param subject The person that the document is about, as a keyed hash.
  */
 @Lenient
 public record DocumentDescription(

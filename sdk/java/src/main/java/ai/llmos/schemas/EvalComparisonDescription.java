@@ -10,10 +10,10 @@ import java.util.Map;
 /**
  * Two models on the same cases.
  *
- * @param verdict The verdict on the first.
- * @param pValue The exact McNemar test.
- * @param numNeeded The number of cases that would decide an undecided comparison if further ones went as these did.
- * @param measures How alike their answers are, and how they compare in seconds, tokens and cost.
+ * @param verdict The verdict on the first model.
+ * @param pValue The p-value of the exact McNemar test.
+ * @param numNeeded The number of cases that would decide an undecided comparison if further cases had the same results as these.
+ * @param measures The agreement of the two models' answers, and comparisons of their seconds, tokens and cost.
  */
 @Lenient
 public record EvalComparisonDescription(

@@ -11,9 +11,10 @@ import java.util.Map;
 /**
  * The JSON object EvalRunDetails.
  *
- * @param source The version of the dataset that the cases are from; empty for a file.
+ * @param source The Version of the dataset with the cases; empty for a file.
  * @param job The job that runs it on a server.
- * @param numDone The answers that there are.
+ * @param numDone The number of answers so far.
+ * @param numTotal The number of answers when the run has finished.
  * @param cases Each case of each model, in the order of the suite.
  */
 @Lenient

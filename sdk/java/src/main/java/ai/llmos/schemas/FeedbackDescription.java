@@ -10,8 +10,8 @@ import java.util.Map;
 /**
  * The JSON object FeedbackDescription.
  *
- * @param answer The id of the answer; of a vote, of the best one.
- * @param actor The key, or <code>user:NAME</code>, that gave it.
+ * @param answer The id of the answer; in a vote, of the chosen one.
+ * @param actor The id of the key, or <code>user:NAME</code>, that gave the feedback.
  */
 @Lenient
 public record FeedbackDescription(

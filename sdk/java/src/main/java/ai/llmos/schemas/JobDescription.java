@@ -12,7 +12,7 @@ import java.util.Map;
  *
  * @param kind pull, quantize, prune, card, encrypt, verify, replay, dataset_import, model_import, dataset_clean, dataset_check, knowledge_sync or knowledge_eval.
  * @param state queued, running, succeeded, failed, cancelled or interrupted (the server stopped while it ran).
- * @param request The request that started it, with the Version in place of a name that may move.
+ * @param request The request that started the job, with the exact Version in place of a name that can move to another.
  * @param progress One step for each part, in the order in which the parts began.
  * @param result The description of the Version that was pulled or made, the card, or the signature; null until it succeeds.
  * @param error null unless the job failed or was interrupted.

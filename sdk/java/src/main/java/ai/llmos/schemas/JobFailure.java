@@ -7,9 +7,9 @@ import ai.llmos.json.Nullable;
 /**
  * The JSON object JobFailure.
  *
- * @param code A code of the table of errors, or <code>interrupted</code>.
- * @param message The problem, and what to do about it.
- * @param param The field of the request that is wrong, if one is.
+ * @param code A code from the table of errors, or <code>interrupted</code>.
+ * @param message The problem and its remedy.
+ * @param param The field of the request that is wrong; null if it isn't about a field.
  */
 @Lenient
 public record JobFailure(

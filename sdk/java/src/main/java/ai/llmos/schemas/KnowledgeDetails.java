@@ -12,13 +12,13 @@ import java.util.Map;
  * The JSON object KnowledgeDetails.
  *
  * @param version NAME&#64;NUMBER.
- * @param sizeBytes Bytes on the disk, some of which other Versions may share.
+ * @param sizeBytes Bytes on disk, some of which may be shared with other Versions.
  * @param embedding The Version of the model that makes the vectors, such as minilm&#64;1.
- * @param dimensions The length of the vectors; 0 where nothing is embedded.
- * @param recipe How documents are cut into chunks: max_tokens, overlap_tokens and the version of the rules.
- * @param report What was counted while it was made, such as documents that could not be read.
+ * @param dimensions The length of the vectors; 0 if there are no vectors.
+ * @param recipe The rules by which documents are cut into chunks: max_tokens, overlap_tokens and the version of the rules.
+ * @param report Counts from the making of the Version, such as documents that couldn't be read.
  * @param aliases The aliases that point at this Version.
- * @param mode The mode of searches that ask for none: hybrid, unless an evaluation found another one better.
+ * @param mode The default mode of searches: hybrid, unless an evaluation found another mode better.
  */
 @Lenient
 public record KnowledgeDetails(

@@ -8,7 +8,7 @@ import java.util.Map;
 /**
  * The JSON object LabelsDescription.
  *
- * @param tags A tag without a value has an empty one.
+ * @param tags The values of tags by key; empty for a tag without a value.
  */
 @Lenient
 public record LabelsDescription(

@@ -11,9 +11,9 @@ import java.util.Map;
 /**
  * The answer of POST /llmos/v1/likelihood.
  *
- * @param model The name that was asked for: a route or a model.
+ * @param model The model name in the request: a route or a model.
  * @param version The version that answered, such as smollm2&#64;1.
- * @param bestIndex The index of the most probable option, the first of equal ones. null without continuations.
+ * @param bestIndex The index of the most probable option (the first of equal ones); null without continuations.
  * @param prompt null unless the request has <code>score_prompt</code>.
  */
 @Lenient

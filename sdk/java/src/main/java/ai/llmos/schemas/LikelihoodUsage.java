@@ -10,8 +10,8 @@ import java.util.Map;
  * The JSON object LikelihoodUsage.
  *
  * @param promptTokens The tokens of the prompt, once, and of all continuations.
- * @param computedTokens Those that went through the model. Behind the last token of a continuation nothing is scored, so that it isn't computed; continuations with a common beginning share it.
- * @param cost What it costs, as a decimal. Absent where no price applies.
+ * @param computedTokens The tokens that went through the model. The last token of a continuation isn't computed, because nothing after it is scored, and continuations with a common beginning share it.
+ * @param cost The cost, as a decimal text. Absent if no price applies.
  */
 @Lenient
 public record LikelihoodUsage(

@@ -12,7 +12,7 @@ import java.util.Map;
  * @param index Its position in the request.
  * @param logprob The sum over its tokens.
  * @param normalizedLogprob The sum, divided as <code>normalize</code> says.
- * @param probability Its share among the options: the softmax of their normalized log probabilities.
+ * @param probability The probability among the options: the softmax of their normalized log probabilities.
  */
 @Lenient
 public record OptionLikelihood(

@@ -6,11 +6,11 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The result that an import would have.
+ * The result of an import, before it is made.
  *
- * @param rows The first two.
- * @param leftOut The columns that aren't kept.
- * @param problems The bad lines among the first hundred.
+ * @param rows The first two rows.
+ * @param leftOut The names of the columns that the import leaves out.
+ * @param problems The problems of bad lines among the first hundred.
  */
 @Lenient
 public record PreviewDescription(

@@ -7,7 +7,7 @@ import java.util.List;
 /**
  * The JSON object QueryDescription.
  *
- * @param isCut There are more rows than were asked for.
+ * @param isCut There are more rows, which are left out because of the requested limit.
  */
 @Lenient
 public record QueryDescription(

@@ -12,10 +12,10 @@ import java.util.Map;
  * A Version that takes over a Route step by step.
  *
  * @param state <code>starting</code>, <code>running</code>, <code>finished</code>, <code>rolled_back</code>, <code>superseded</code> or <code>stopped</code>.
- * @param percent The share of the Route's calls that the Version gets now.
+ * @param percent The percentage of the Route's calls that the Version gets now.
  * @param step The index into <code>steps</code>; -1 while it is starting.
  * @param before The Route's targets and weights before it began.
- * @param reason Why it is in its state, with the numbers.
+ * @param reason The reason for its state, with figures.
  */
 @Lenient
 public record RolloutDescription(

@@ -14,9 +14,9 @@ import java.util.List;
  * @param missing Targets, fallbacks and shadows that don't exist.
  * @param fallbacks Tried in this order when a target fails before its first token.
  * @param shadow A target that also runs a share of the calls, to compare.
- * @param sticky <code>user</code>, <code>caller</code> or <code>none</code>: whose calls always go to the same target.
- * @param timeoutSeconds The limit for the first token, or for a whole answer that isn't streamed.
- * @param cache The same request of a project gets the same answer again, where the request determines it.
+ * @param sticky <code>user</code>, <code>caller</code> (the API key) or <code>none</code>: the calls of one user or caller always go to the same target.
+ * @param timeoutSeconds The time limit for the first token of a stream, or for a whole answer that isn't streamed.
+ * @param cache The response cache is on: the same request of a project gets the stored answer, if sampling is deterministic.
  */
 @Lenient
 public record RouteDescription(

@@ -8,7 +8,7 @@ import ai.llmos.json.Lenient;
  * The JSON object RouteTarget.
  *
  * @param target The reference of a model, or remote:PROVIDER/MODEL.
- * @param percent The share of the calls that it gets. The targets of a Route add up to 100.
+ * @param percent The percentage of the calls that the target gets. The percentages of a Route's targets add up to 100.
  */
 @Lenient
 public record RouteTarget(

@@ -10,8 +10,8 @@ import java.util.Map;
  *
  * @param id The SHA-256 of the content's canonical JSON.
  * @param origin FILE:LINE.
- * @param consent train, eval or none; null: nobody said.
- * @param subject The person that it is about, as a keyed hash.
+ * @param consent train, eval or none; null if unknown.
+ * @param subject The person that the row is about, as a keyed hash.
  */
 @Lenient
 public record RowDescription(

@@ -6,13 +6,13 @@ import ai.llmos.json.Nullable;
 import java.util.Map;
 
 /**
- * One event of a run. Which fields it has depends on its type; those without a value are left out.
+ * One event of a run. The fields depend on the type; fields without a value are left out.
  *
- * @param type text, tool, step, citation, done (the last one of a run with an answer) or error (the last one of any other).
+ * @param type text, tool, step, citation, done (the last event of a run with an answer) or error (the last event of any other run).
  * @param text A piece of the answer.
- * @param name Of a tool or a step.
- * @param state Of a tool or a step: begun, done or failed.
- * @param isRepeated The step's result comes out of the journal.
+ * @param name The name of the tool or the step.
+ * @param state The state of the tool or the step: begun, done or failed.
+ * @param isRepeated The step's result was read from the journal; the step wasn't repeated.
  */
 @Lenient
 public record RunEvent(

@@ -10,15 +10,16 @@ import java.util.Map;
  * A run that has ended with an answer, or that waits.
  *
  * @param state succeeded, waiting or ready.
- * @param output An object of the app's type of answers; without one, the text.
- * @param sentences Those of an answer out of documents.
- * @param notes What whoever reads the answer should know.
- * @param cost What its calls of models cost, in billionths of the currency; null where nothing has a price.
- * @param session The name of its session.
- * @param abstained The documents don't answer this, and the app said so.
- * @param handoff The id of the handoff in the queue, or what the application's function for handoffs returned.
- * @param finishReason <code>stop</code>, or <code>length</code> if the text was cut at max_tokens.
- * @param waitsWith What the person who decides must know.
+ * @param output The answer as an object of the application's answer type; without a type, the text.
+ * @param sentences The sentences of an answer from documents; otherwise empty.
+ * @param notes Remarks for the reader of the answer.
+ * @param cost The cost of its calls of models, in billionths of the currency; null if no price applies.
+ * @param session The name of the session.
+ * @param abstained The documents don't answer the question, and the application said so.
+ * @param handoff The id of the handoff in the queue, or the value that the application's function for handoffs returned.
+ * @param finishReason <code>stop</code>, or <code>length</code> if the text ended at max_tokens.
+ * @param waitsFor The name of the signal that the run waits for, such as an approval.
+ * @param waitsWith The information for the person who decides about the signal.
  */
 @Lenient
 public record RunResult(

@@ -7,8 +7,8 @@ import ai.llmos.json.Nullable;
 /**
  * The consumption of a run.
  *
- * @param numCalls Calls of the model.
- * @param cost In billionths of the currency; None where nothing has a price, or prices of several currencies applied.
+ * @param numCalls The number of calls of models.
+ * @param cost The cost in billionths of the currency; null if no price applies, or prices in several currencies apply.
  */
 @Lenient
 public record RunUsage(

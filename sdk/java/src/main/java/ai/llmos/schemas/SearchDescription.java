@@ -10,10 +10,10 @@ import java.util.List;
  * The answer of a search.
  *
  * @param mode The mode of this search.
- * @param answerable Whether the Version has an answer, by its threshold; null: it has no threshold.
- * @param measure What is compared with the threshold.
- * @param evaluated The Version whose evaluation set the threshold: this one, or one before it with the same embedding model.
- * @param notes What the search couldn't take into account, in sentences.
+ * @param answerable True if the Version probably has an answer, by its threshold; null if it has no threshold.
+ * @param measure The value that is compared with the threshold.
+ * @param evaluated The Version whose evaluation set the threshold: this one, or an earlier one with the same embedding model.
+ * @param notes Limitations of this search, in sentences, such as a part of the request that was ignored.
  */
 @Lenient
 public record SearchDescription(

@@ -8,11 +8,11 @@ import java.util.Map;
 /**
  * The JSON object SearchHit.
  *
- * @param text The quote with the headings above it, and with the header of its table: what a model should read.
- * @param score Hits are in the order of this score. With a reranker it is the reranker's.
- * @param cosine The similarity of the vectors of the query and the chunk; null: its vector was not among the nearest.
- * @param bm25 The score of the words; null: it has none of them.
- * @param metadata That of the document.
+ * @param text The text for a model to read: the quote, with the headings above it and the header of its table.
+ * @param score The score that hits are sorted by; with a reranker, the reranker's score.
+ * @param cosine The similarity of the vectors of the query and the chunk; null if the chunk's vector isn't among the nearest.
+ * @param bm25 The score of the words of the query in the chunk; null if it has none of them.
+ * @param metadata The metadata of the document.
  */
 @Lenient
 public record SearchHit(

@@ -10,11 +10,11 @@ import java.util.Map;
  * The outcomes of a target's calls.
  *
  * @param isWhole True if the numbers cover every call of the window; false if the oldest were dropped.
- * @param numRefused Calls that failed because of a mistake of the caller.
+ * @param numRefused The number of calls that failed because of a mistake of the caller.
  * @param errors The number of failed calls by error code.
- * @param errorRate Failed calls as a share of those that were answered or failed.
- * @param tokensPerSecond After the first token, of answers with at least 9 tokens. The mean is that of all their tokens.
- * @param numTimedTokens The tokens that tokens_per_second was measured with.
+ * @param errorRate The number of failed calls divided by the number of answered and failed calls.
+ * @param tokensPerSecond The speed after the first token, in answers with at least 9 tokens. The mean is over all their tokens.
+ * @param numTimedTokens The number of tokens that tokens_per_second was measured with.
  */
 @Lenient
 public record TargetEvidence(

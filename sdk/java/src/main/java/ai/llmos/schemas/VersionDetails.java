@@ -11,10 +11,10 @@ import java.util.Map;
 /**
  * A Version with its files, aliases and siblings.
  *
- * @param name The name that was asked for, or the model's.
+ * @param name The name in the request, or the model's name.
  * @param version The reference of the Version, such as <code>smollm2&#64;1</code>.
- * @param digest null for a model that a provider runs, as every other field that isn't known.
- * @param sampling The sampling options of a request that gives none: what the model's makers recommend.
+ * @param digest null for a model that a provider runs, like every other unknown field.
+ * @param sampling The default sampling options, which the model's makers recommend.
  * @param parent The digest of the Version that it was made from.
  * @param recipe The recipe by which it was made from its parent.
  * @param madeBy The user who made or imported it.
@@ -26,7 +26,7 @@ import java.util.Map;
  * @param task Its task: <code>generate</code> (text), <code>embed</code> (texts as vectors) or <code>rerank</code> (scores of documents for a query). null if this engine doesn't have its family.
  * @param runs This engine can run it.
  * @param unsupported Why this engine can't run it.
- * @param warnings Differences from other models, in sentences.
+ * @param warnings Peculiarities of this model, in sentences.
  * @param encrypted Its files are encrypted at rest.
  */
 @Lenient
