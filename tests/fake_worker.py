@@ -27,7 +27,7 @@ from llmos.engine.replica.worker import main
 from support.fakes import FakeRunner, FakeTokenizer
 
 
-def load(files, config, progress):
+def load(files, config, progress, stages):
     path = files["model"]
     behaviour = json.loads(path.read_text())
     if log := behaviour.get("load_log"):

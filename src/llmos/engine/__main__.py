@@ -4,7 +4,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # This must precede the import of numpy: its BLAS, which serving never calls, would start a thread for each core, which
@@ -18,11 +18,14 @@ from llmos.engine.engine import Engine
 from llmos.engine.loading import load as load_model
 from llmos.engine.messages import Ready
 from llmos.engine.replica.worker import main
+from llmos.engine.stages import StageOrder
 
 
-def load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> tuple[Engine | EmbeddingEngine, Ready]:
+def load(
+    files: Mapping[str, Path], config: EngineConfig, progress: Progress, stages: Sequence[StageOrder]
+) -> tuple[Engine | EmbeddingEngine, Ready]:
     """Load the model, and exclude its objects from garbage collection."""
-    loaded = load_model(files, config, progress)
+    loaded = load_model(files, config, progress, stages)
     # The loaded objects live as long as the process, so collections between two steps need not walk through them.
     gc.freeze()
     return loaded

@@ -32,7 +32,7 @@ from llmos.engine.prompt import count, tokenize
 from llmos.engine.rate_request import prepare_prompt_alone, prepare_rate
 from llmos.engine.rating import text_and_bytes
 from llmos.engine.request import Prepared, prepare
-from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, Scores, SequencesRefused
+from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, Scores, SequencesRefused, StageLost
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
 from llmos.engine.scheduling.plan import Plan
@@ -200,6 +200,8 @@ class Engine:
             # Nothing was computed or committed, so the other requests' next step computes the same again.
             logger.error("A step was refused for some of its sequences: %s.", refused)
             return self._fail({plan.sequences[i].request_id for i in refused.indices}, _FORWARD_FAILED)
+        except StageLost:
+            raise  # The replica ends, which says more than one failed request after another.
         except Exception:
             self._masks.finish()
             # Any request in the batch may be the cause; the waiting ones are not.

@@ -7,7 +7,7 @@ in background                  `--- make the tokenizer ------------------------Â
 import ctypes
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +32,9 @@ from llmos.engine.runner.embedder import DecoderEmbedder
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner, Packer
 from llmos.engine.runner.packing import pack
+from llmos.engine.runner.split import SplitRunner
 from llmos.engine.sizing.fit import MemoryPlanner
+from llmos.engine.stages import StageOrder, make_split_runner
 from llmos.engine.tensors import RawTensor
 
 if TYPE_CHECKING:
@@ -40,17 +42,21 @@ if TYPE_CHECKING:
 
 
 def load(
-    files: Mapping[str, Path], config: EngineConfig, progress: Progress = no_progress
+    files: Mapping[str, Path],
+    config: EngineConfig,
+    progress: Progress = no_progress,
+    stages: Sequence[StageOrder] = (),
 ) -> tuple[Engine | EmbeddingEngine, Ready]:
     """Load a decoder or an encoder onto this machine's CPU. `files`: file name -> path, as for open_checkpoint().
 
-    Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, InsufficientMemory.
+    `stages`: of a split model, those behind the layers of this machine. Raises BadModelFile or UnsupportedModel for the
+    files, BadRequest for the config and for stages that are not the model's layers, InsufficientMemory, StageLost.
     """
     started = time.perf_counter()
-    loaded = _load(files, config, progress)
+    loaded = _load(files, config, progress, stages)
     spec, runner, tokenizer = loaded.spec, loaded.runner, loaded.tokenizer
     engine: Engine | EmbeddingEngine
-    if isinstance(runner, NativeRunner):
+    if isinstance(runner, NativeRunner | SplitRunner):
         engine = Engine(runner, tokenizer, config, base=lambda: open_checkpoint(files).tensors)
     else:
         engine = EmbeddingEngine(runner, tokenizer, config)
@@ -60,9 +66,9 @@ def load(
         context_length=engine.context_length,
         vocab_size=spec.vocab_size,
         has_template=tokenizer.has_template,
-        num_blocks=runner.num_blocks if isinstance(runner, NativeRunner) else 0,
+        num_blocks=runner.num_blocks if isinstance(runner, NativeRunner | SplitRunner) else 0,
         weight_bytes=runner.weight_bytes,
-        kv_bytes=runner.kv_bytes if isinstance(runner, NativeRunner) else 0,
+        kv_bytes=runner.kv_bytes if isinstance(runner, NativeRunner | SplitRunner) else 0,
         load_seconds=time.perf_counter() - started,
         isa=runner.isa,
         threads=loaded.threads,
@@ -73,7 +79,7 @@ def load(
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     spec: ModelSpec
-    runner: NativeRunner | NativeEncoder | DecoderEmbedder | CrossEncoder
+    runner: NativeRunner | SplitRunner | NativeEncoder | DecoderEmbedder | CrossEncoder
     threads: int
     tokenizer: "Tokenizer"
     shares_weights: bool
@@ -95,16 +101,20 @@ def load_embedding_engine(files: Mapping[str, Path], config: EngineConfig) -> tu
     return engine, ready
 
 
-def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> _Loaded:
+def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress, stages: Sequence[StageOrder]) -> _Loaded:
     """Return what is needed of the checkpoint. Its header and file mapping are freed when this function returns."""
     background = ThreadPoolExecutor(1, "tokenizer")
     try:
         with _without_collections():
             checkpoint = open_checkpoint(files)
             future = background.submit(lambda: checkpoint.tokenizer)
-            folder = _packed_folder(files, config, progress)
+            folder = packed_folder(files, config, progress)
             packer = folder.pack if folder is not None else partial(pack, progress=progress)
-            runner, threads = _make_runner(checkpoint, config, packer)
+            runner: NativeRunner | SplitRunner | NativeEncoder | DecoderEmbedder | CrossEncoder
+            if stages:
+                runner, threads = make_split_runner(checkpoint, config, packer, stages)
+            else:
+                runner, threads = _make_runner(checkpoint, config, packer)
             tokenizer = future.result()
         background.submit(tokenizer.warm_up)
     finally:
@@ -112,7 +122,7 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
     return _Loaded(checkpoint.spec, runner, threads, tokenizer, folder is not None and folder.is_shared)
 
 
-def _packed_folder(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> PackedFolder | None:
+def packed_folder(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> PackedFolder | None:
     """Return the folder for the packed weights. None for an encrypted model, whose weights stay in this process's own
     memory: on the disk they would be in the clear."""
     if config.packed_folder is None or is_any_sealed(files):

@@ -223,6 +223,19 @@ class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_default
 # --- commands
 
 
+class LoadStage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage of a split model: some of its layers, on a node. Home sends it to the stage as its first frame."""
+
+    node: str
+    first: int
+    last: int
+    """Included."""
+    files: dict[str, str]
+    """File name -> path on the node."""
+    config: dict[str, Any]
+    """Options of an EngineConfig."""
+
+
 class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
     """Load a model. The first command to a replica. Replies: Ready or LoadFailed."""
 
@@ -233,6 +246,8 @@ class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
     argument and no variable of its environment."""
     config: dict[str, Any]
     """Options of an EngineConfig."""
+    stages: list[LoadStage] = []
+    """Of a split model, the stages behind the layers of this process, in the order of its --stage-fd."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):

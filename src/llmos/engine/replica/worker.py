@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +58,8 @@ from llmos.engine.replica.framing import FrameReader, FrameWriter
 from llmos.engine.replica.outbox import Outbox
 from llmos.engine.replica.pace import Pace
 from llmos.engine.request import Prepared
+from llmos.engine.runner import StageLost
+from llmos.engine.stages import StageOrder
 
 P = TypeVar("P", bound=Prepared | PreparedTexts)
 
@@ -78,7 +80,9 @@ class ServingEngine(Protocol[P]):
     def load(self) -> EngineStats: ...
 
 
-EngineFactory = Callable[[Mapping[str, Path], EngineConfig, Progress], tuple[Engine | EmbeddingEngine, Ready]]
+EngineFactory = Callable[
+    [Mapping[str, Path], EngineConfig, Progress, Sequence[StageOrder]], tuple[Engine | EmbeddingEngine, Ready]
+]
 
 logger = logging.getLogger(__name__)
 
@@ -99,13 +103,28 @@ def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
     sys.setswitchinterval(0.0005)
     parser = argparse.ArgumentParser(description="Serve one model to the parent process.")
     parser.add_argument("--fd", type=int, required=True, help="file descriptor of the socket to the parent")
-    connection = socket.socket(fileno=parser.parse_args(arguments).fd)
+    parser.add_argument("--stage", action="store_true", help="serve a stage of a split model, to the home of it")
+    parser.add_argument(
+        "--stage-fd", type=int, action="append", default=[], help="file descriptor of the socket to a stage"
+    )
+    parsed = parser.parse_args(arguments)
+    connection = _open(parsed.fd)
     with connection:
-        connection.set_inheritable(False)
-        return _serve(connection, load)
+        if parsed.stage:
+            from llmos.engine.replica.stage_worker import main as serve_stage
+
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Home drains its requests; a stage ends with it.
+            return serve_stage(connection)
+        return _serve(connection, load, [_open(fd) for fd in parsed.stage_fd])
 
 
-def _serve(connection: socket.socket, load: EngineFactory) -> int:
+def _open(fd: int) -> socket.socket:
+    connection = socket.socket(fileno=fd)
+    connection.set_inheritable(False)
+    return connection
+
+
+def _serve(connection: socket.socket, load: EngineFactory, to_stages: Sequence[socket.socket]) -> int:
     commands: FrameReader[Command] = FrameReader(Command)
     pending: deque[Command] = deque()
     while not pending:
@@ -118,9 +137,12 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     writer = FrameWriter()
     try:
         config = EngineConfig.from_options(model.config)
-        engine, ready = load(join_keys(model.files, model.keys), config, _progress_sender(connection, writer))
+        stages = [StageOrder(each, order) for each, order in zip(to_stages, model.stages, strict=True)]
+        engine, ready = load(join_keys(model.files, model.keys), config, _progress_sender(connection, writer), stages)
     except LLMOSError as error:
         return _refuse(connection, writer, LoadFailed(error.code, error.message))
+    except StageLost as lost:
+        return _refuse(connection, writer, LoadFailed(Unavailable.code, str(lost)))
     except Exception as error:
         logger.exception("The model could not be loaded.")
         message = f"The model could not be loaded: {type(error).__name__}: {error}"

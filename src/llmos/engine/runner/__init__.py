@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from llmos.core.errors import LLMOSError
 from llmos.engine.spec import DecoderSpec
 
 if TYPE_CHECKING:
@@ -96,6 +97,15 @@ class SequencesRefused(Exception):
         super().__init__(reason)
         self.indices = indices
         """Indices into the batch's sequences, at least one."""
+
+
+class StageLost(Exception):
+    """A stage of a split model is gone, or sends what it can't have computed: the replica can't go on."""
+
+    def __init__(self, message: str, reason: LLMOSError | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """What the stage says that is wrong, if it does."""
 
 
 class Runner(Protocol):

@@ -30,6 +30,7 @@ from llmos.engine.runner.embedder import DecoderEmbedder
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.packing import Plan, Weights
+from llmos.engine.runner.stage import Stage, stage_shapes
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, dtype_of
 
@@ -115,8 +116,15 @@ class MemoryPlanner:
     """Calculates the memory of one model with one configuration on one machine."""
 
     def __init__(
-        self, spec: ModelSpec, dtypes: Callable[[str], DType], config: EngineConfig, hardware: Hardware
+        self,
+        spec: ModelSpec,
+        dtypes: Callable[[str], DType],
+        config: EngineConfig,
+        hardware: Hardware,
+        stage: Stage | None = None,
     ) -> None:
+        """`stage`: the layers that this machine has of a split model; None for a whole one."""
+        self.stage = stage
         self.spec, self.config, self.hardware, self.dtypes = spec, config, hardware, dtypes
         self.threads = config.threads or hardware.num_cores
         self.plan = self.plan_for(config.weights)
@@ -136,7 +144,11 @@ class MemoryPlanner:
 
     @classmethod
     def from_checkpoint(
-        cls, checkpoint: Checkpoint, config: EngineConfig | None = None, hardware: Hardware | None = None
+        cls,
+        checkpoint: Checkpoint,
+        config: EngineConfig | None = None,
+        hardware: Hardware | None = None,
+        stage: Stage | None = None,
     ) -> "MemoryPlanner":
         tensors = checkpoint.tensors
         return cls(
@@ -144,6 +156,7 @@ class MemoryPlanner:
             lambda name: dtype_of(tensors, name),
             config or EngineConfig(),
             hardware or inspect_hardware(),
+            stage,
         )
 
     def plan_for(self, weights: Weights) -> Plan:
@@ -151,26 +164,32 @@ class MemoryPlanner:
             return DecoderEmbedder.plan(self.spec, self.dtypes, weights)
         if isinstance(self.spec, EncoderSpec):
             return NativeEncoder.plan(self.spec.body, self.dtypes, weights)
-        return NativeRunner.plan(self.spec, self.dtypes, weights)
+        return NativeRunner.plan(self.spec, self.dtypes, weights, self.stage)
 
     @property
     def weight_bytes(self) -> int:
         """The future value of runner.weight_bytes."""
         matrices = {each.tensor for each in self.plan.placements}
-        vectors = [shape for name, shape in self.spec.tensor_shapes().items() if name not in matrices]
+        shapes = self.spec.tensor_shapes()
+        if self.stage is not None and not isinstance(self.spec, EncoderSpec):
+            shapes = stage_shapes(self.spec, self.stage)
+        vectors = [shape for name, shape in shapes.items() if name not in matrices]
         if not isinstance(self.spec, EncoderSpec) and self.spec.qk_norm == "each_head":
-            vectors = _concatenated(self.spec.tensor_shapes(), matrices)
+            vectors = _concatenated(shapes, matrices)
         return self.plan.num_bytes + sum(4 * _padded(math.prod(shape)) for shape in vectors)
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of one block of the KV cache, in all layers."""
-        return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.block_bytes(self.spec, self.config.kv_dtype)
+        """Bytes of one block of the KV cache, in all layers that are here."""
+        if isinstance(self.spec, EncoderSpec):
+            return 0
+        # A stage of recurrent layers alone keeps no keys.
+        return max(1, NativeRunner.block_bytes(self.spec, self.config.kv_dtype, self.stage))
 
     @property
     def state_bytes(self) -> int:
         """Bytes of one sequence's state in the recurrent layers."""
-        return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.state_bytes(self.spec)
+        return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.state_bytes(self.spec, self.stage)
 
     def default_states(self) -> int:
         """Return how many sequences of a recurrent model the engine runs at once, within a share of the memory."""
@@ -191,6 +210,8 @@ class MemoryPlanner:
 
     @property
     def process_bytes(self) -> int:
+        if self.stage is not None and not self.stage.is_home:
+            return PROCESS_BYTES
         return PROCESS_BYTES + BYTES_PER_TOKEN_OF_VOCABULARY * self.spec.vocab_size
 
     def workspace_bytes(self, streams: int, context: int) -> int:
