@@ -21,6 +21,7 @@ from typer.models import CommandInfo, DefaultPlaceholder, TyperInfo
 
 from llmos.cli.terminal import accept_any_text
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed, UntrustedModel
+from llmos.core.extras import missing_extra
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run models": {
@@ -180,6 +181,7 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
 
 def _report(error: Exception) -> int:
     """Print the error in one line; return the exit status."""
+    error = missing_extra(error) or error
     format_message: Any = getattr(error, "format_message", None)
     if format_message is not None:  # errors of typer's parser, and typer.BadParameter
         context = getattr(error, "ctx", None)

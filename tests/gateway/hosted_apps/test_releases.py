@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+from importlib import import_module
 
 import pytest
 
@@ -145,6 +147,18 @@ def test_documents_that_would_become_knowledge_are_named(
     texts = [change.text for change in client.apps.plan(folder).changes]
     assert texts[1] == "The knowledge faq: 2 documents are new (a.md, b.md)."
     assert services.data.knowledge.of("owner").newest("faq") is None
+
+
+def test_a_plan_names_the_package_that_its_documents_need(
+    client: Client, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write("v1", "knowledge: {name: faq, documents: faq}\n")
+    (folder / "faq").mkdir()
+    (folder / "faq" / "a.md").write_text("# Hours\n")
+    monkeypatch.setitem(sys.modules, "mammoth", None)
+    monkeypatch.setattr("llmos.gateway.releases.planning.is_document_name", lambda _: import_module("mammoth"))
+    with pytest.raises(BadRequest, match=r"needs the package mammoth.*pip install 'llmos\[data\]'"):
+        client.apps.plan(folder)
 
 
 def test_another_model_is_named_with_what_the_last_calls_would_cost(

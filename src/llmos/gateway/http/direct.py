@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
+from llmos.core.extras import missing_extra
 from llmos.gateway.http import errors
 
 Place = tuple[str, str]
@@ -40,6 +41,10 @@ class DirectEndpoints:
             await response(scope, receive, send)
         except LLMOSError as error:
             await errors.respond(error, scope)(scope, receive, send)
+        except ModuleNotFoundError as error:
+            if (refusal := missing_extra(error)) is None:
+                raise
+            await errors.respond(refusal, scope)(scope, receive, send)
 
 
 def direct_routes(routes: Iterable[BaseRoute]) -> dict[Place, APIRoute]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from llmos.core.errors import BadRequest, LLMOSError, MethodNotAllowed, NotFound, find_error_class
+from llmos.core.extras import missing_extra
 from llmos.core.suggest import nearest
 from llmos.gateway.http import error_formats
 from llmos.gateway.http.compression import DECOMPRESSORS
@@ -23,6 +24,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(LLMOSError, _llmos_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
+    app.add_exception_handler(ModuleNotFoundError, _module_not_found)
     app.add_exception_handler(Exception, _internal_error)
 
 
@@ -83,6 +85,12 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
     if part == "path":
         return respond(NotFound(f"There is nothing at {request.url.path:.200}. {reason}", param=name), request.scope)
     return respond(BadRequest(reason, param=name), request.scope)
+
+
+async def _module_not_found(request: Request, error: Exception) -> Response:
+    if (refusal := missing_extra(error)) is None:
+        raise error
+    return respond(refusal, request.scope)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

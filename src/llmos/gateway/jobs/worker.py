@@ -27,6 +27,7 @@ import msgspec
 
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError, error_of_code
+from llmos.core.extras import missing_extra
 from llmos.gateway.calls.text_vectors import TextsToEmbed, Vectors, vectors_from_bytes
 from llmos.gateway.jobs.kinds import Context, kind_named
 from llmos.models import open_registry
@@ -75,8 +76,11 @@ def main() -> None:
     threading.Thread(target=_listen, args=(questions,), daemon=True).start()
     try:
         send({"result": _work(assignment, send, questions)})
-    except LLMOSError as error:
-        send({"error": {"code": error.code, "message": error.message, "param": error.param}})
+    except (LLMOSError, ModuleNotFoundError) as error:
+        refusal = error if isinstance(error, LLMOSError) else missing_extra(error)
+        if refusal is None:
+            raise
+        send({"error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}})
 
 
 class Questions:
