@@ -26,9 +26,11 @@ $(VENV)/.environment: constraints.txt
 	@$(PIP) install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
 	@touch $@
 
+# With the extras that knowledge, datasets, the ready applications and invoices as PDF need.
 $(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
 	@echo "Installing what LLMOS needs and compiling the engine: a minute or two …"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation \
+	  --editable ".[billing,data]"
 	@touch $@
 
 # With the extras whose types mypy checks our code against.

@@ -108,6 +108,14 @@ def test_an_unforeseen_failure_is_one_line_too(cli: Any, broken_ps: Any) -> None
     assert "--debug" in outcome.err
 
 
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(cli: Any, broken_ps: Any) -> None:
+    broken_ps(ModuleNotFoundError("No module named 'duckdb'", name="duckdb"))
+    outcome = cli("ps")
+    assert outcome.status == 2
+    assert "the package duckdb" in outcome.err
+    assert "pip install 'llmos[data]'" in outcome.err
+
+
 def test_a_failing_file_is_named(cli: Any, broken_ps: Any) -> None:
     broken_ps(PermissionError(13, "Permission denied", "/root/secret"))
     assert cli("ps").err == "Error: /root/secret: Permission denied.\n"

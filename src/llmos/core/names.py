@@ -16,6 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{12,64}")
 _MAX_FILE_NAME = 512
 
+APP_PREFIX = "app:"
+"""Begins the names that applications have where models are asked for: app:support, or app:support@3."""
 NEWEST = "latest"
 """The alias that other programs add to a name without one. It means the newest version where no alias has this name."""
 

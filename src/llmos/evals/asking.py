@@ -12,13 +12,12 @@ import msgspec
 
 from llmos.core.errors import AppFailed, BadRequest, LLMOSError, NotRecorded
 from llmos.core.money import format_nanos
+from llmos.core.names import APP_PREFIX
 from llmos.evals.answers import Answer, ToolCall
 from llmos.evals.checks import Finding, Subject
 from llmos.evals.checks.check import AnswerFailed, Unchecked
 from llmos.evals.suite_reading import filled
 from llmos.evals.suites import Case, Judge, Suite
-
-APP_PREFIX = "app:"
 
 _CHAT = "/v1/chat/completions"
 _JUDGE_TOKENS = 300

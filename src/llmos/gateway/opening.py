@@ -10,6 +10,7 @@ from llmos.core.config import Settings
 from llmos.core.encryption.opening import open_encryption
 from llmos.core.jobs.jobs import Jobs
 from llmos.core.log_files import LogFiles
+from llmos.core.names import APP_PREFIX
 from llmos.core.webhooks.outbox import Outbox
 from llmos.core.webhooks.webhooks import Webhooks
 from llmos.data.apps.deployments import AppDeployments
@@ -32,7 +33,6 @@ from llmos.deployments.routing.routes import Routes
 from llmos.engine.config import EngineConfig
 from llmos.gateway.call_services import PipelineRooms, open_calls, open_pipeline
 from llmos.gateway.calls.answer_sink import AnswerSink
-from llmos.gateway.calls.applications import PREFIX
 from llmos.gateway.calls.build import build_backends
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.hosted_apps.backend import HostedApplications
@@ -197,7 +197,7 @@ def _open_log(settings: Settings) -> Log:
 
 
 def _names_with_policies(routes: Routes, apps: AppDeployments) -> list[str]:
-    return [*(route.name for route in routes.list()), *(f"{PREFIX}{each.app}" for each in apps.list())]
+    return [*(route.name for route in routes.list()), *(f"{APP_PREFIX}{each.app}" for each in apps.list())]
 
 
 def _on_sign_in(log: Log, audit: Audit, event: SignInEvent) -> None:

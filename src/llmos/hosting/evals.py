@@ -17,12 +17,13 @@ from typing import Any
 from llmos.apps import App, AppError, Run
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.money import format_nanos
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.evals import EvalRunDetails
 from llmos.core.schemas.runs import StepDescription
 from llmos.evals import running
 from llmos.evals.answers import Answer, ToolCall
-from llmos.evals.asking import APP_PREFIX, Asker, ModelAnswerer
+from llmos.evals.asking import Asker, ModelAnswerer
 from llmos.evals.attempts import Attempt
 from llmos.evals.suite_reading import read_suite
 from llmos.evals.suites import Case, Gates, Judge, Suite

@@ -31,6 +31,8 @@ def test_an_unknown_name_says_which_command_sets_a_route(routes, add):
     add("smollm2")
     with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 smollm2$"):
         routes.resolve_local("gpt-3")
+    with pytest.raises(ModelNotFound, match=r"No application 'support' is deployed here.*llmos apply DIR"):
+        routes.resolve("app:support")
     with pytest.raises(NotFound, match=r"no route 'gpt-3'.*llmos route set gpt-3 smollm2$"):
         routes.get("gpt-3")
 

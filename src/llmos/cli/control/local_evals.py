@@ -36,9 +36,10 @@ class LocalEvals:
         repeat: int | None = None,
     ) -> EvalRunDetails:
         from llmos.cli.pipeline_asking import PipelineAsker
+        from llmos.core.names import APP_PREFIX
         from llmos.data.evals import NewEvalRun
         from llmos.data.evals.executing import execute
-        from llmos.evals.asking import APP_PREFIX, check_model
+        from llmos.evals.asking import check_model
 
         read, source, subjects = self._read(suite)
         asked = list(models) or ([read.model] if read.model else [])

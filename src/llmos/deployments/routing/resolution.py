@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.suggest import did_you_mean, nearest
 from llmos.deployments import queries
 from llmos.deployments.backend import Target
@@ -127,6 +128,12 @@ class NameResolver:
             return ProviderModel(provider_of(session, remote.provider), remote.model)
 
     def _resolve_model(self, name: str) -> Version:
+        if name.startswith(APP_PREFIX):
+            raise ModelNotFound(
+                f"No application {name.removeprefix(APP_PREFIX)[:64]!r} is deployed here. `llmos app deployments` lists"
+                " those that are; `llmos apply DIR` releases one.",
+                param="model",
+            )
         try:
             return self._registry.resolve(name)
         except ModelNotFound as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from llmos.core.errors import BadRequest
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
 from llmos.core.schemas.knowledge import Citation
 from llmos.core.schemas.runs import StepDescription
@@ -17,8 +18,6 @@ from llmos.core.schemas.runs import StepDescription
 if TYPE_CHECKING:
     from llmos.gateway.calls.call import ModelCall
     from llmos.gateway.calls.resolve import Resolution
-
-PREFIX = "app:"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,7 @@ class Applications(Protocol):
 
 def app_of(model: str) -> str | None:
     """Return the application that a name asks for; None for the name of a model or a route."""
-    return model.removeprefix(PREFIX) if model.startswith(PREFIX) else None
+    return model.removeprefix(APP_PREFIX) if model.startswith(APP_PREFIX) else None
 
 
 def without_version(application: str | None) -> str | None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmos.billing.entries import Charge
+from llmos.core.names import APP_PREFIX
 from llmos.data.answers.filters import VERDICTS
-from llmos.gateway.calls.applications import PREFIX
 from llmos.gateway.calls.ledger_stages import stored_text
 from llmos.gateway.calls.record import Attempt, Record
 
@@ -34,7 +34,7 @@ def facts_of(record: Record, ended: float, charge: Charge | None) -> dict[str, A
         "model": stored_text(version.partition("@")[0]),
         "route": record.route or "",
         "version": stored_text(version),
-        "app": (record.application or "").removeprefix(PREFIX) or caller.app or "",
+        "app": (record.application or "").removeprefix(APP_PREFIX) or caller.app or "",
         "run": stored_text(_run(record), 64),
         "operation": record.operation,
         "outcome": _outcome(record),

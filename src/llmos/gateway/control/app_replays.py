@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from llmos.core.errors import Conflict, NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.evals import EvalRunDescription
 from llmos.core.schemas.releases import ReplayDescription
-from llmos.evals.asking import APP_PREFIX
 from llmos.evals.reports import replay_sentences
 from llmos.gateway.control.app_releases import release_rooms
 from llmos.gateway.control.evals import begin_run

@@ -14,11 +14,12 @@ from fastapi import APIRouter, Request
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest, LLMOSError, NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
 from llmos.core.schemas.runs import RunDescription, RunFailure, StepDescription
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.answer import Answer
-from llmos.gateway.calls.applications import PREFIX, AppOptions
+from llmos.gateway.calls.applications import AppOptions
 from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.hosted_apps.backend import text_of
 from llmos.gateway.http import openapi, sse
@@ -183,7 +184,7 @@ def _result(answer: Answer, text: str) -> RunResult:
 
 def _call(name: str, messages: list[dict[str, Any]], options: AppOptions, caller: Caller) -> Call:
     return Call(
-        model=f"{PREFIX}{name}",
+        model=f"{APP_PREFIX}{name}",
         prompts=[Prompt(messages=messages)],
         sampling=Sampling(SamplingParams(), frozenset()),
         caller=caller,

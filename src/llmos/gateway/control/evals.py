@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest, NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.evals import EvalComparisonDescription, EvalRunDescription, EvalRunDetails
 from llmos.data.evals import NewEvalRun
 from llmos.data.evals.dataset_suites import DatasetSuite, read_dataset
-from llmos.evals.asking import APP_PREFIX, check_model
+from llmos.evals.asking import check_model
 from llmos.evals.comparing import compare_runs
 from llmos.evals.suite_reading import MAX_REPEATS, parse_suite
 from llmos.evals.suites import Suite

@@ -8,6 +8,7 @@ from typing import Any, Never
 import msgspec
 
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.hosted_apps import RunResult
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.checkpoint.metadata import Metadata
@@ -25,7 +26,7 @@ from llmos.engine.messages import (
     Tokenize,
     Tokenized,
 )
-from llmos.gateway.calls.applications import PREFIX, ApplicationRun, AppOptions, app_of
+from llmos.gateway.calls.applications import ApplicationRun, AppOptions, app_of
 from llmos.gateway.calls.call import ModelCall, PromptedCall
 from llmos.gateway.calls.resolve import Resolution
 from llmos.gateway.hosted_apps.host import AppHost
@@ -77,7 +78,7 @@ class HostedApplications:
         if Permission.APPS_RUN not in caller.permissions:
             return {}
         hosts = self._supervisor.of_project(caller.project)
-        names = {f"{PREFIX}{name}": host for name, host in hosts.items()}
+        names = {f"{APP_PREFIX}{name}": host for name, host in hosts.items()}
         return {name: served_app(host) for name, host in names.items() if caller.may_ask_for(name)}
 
     async def _host(self, model: str, caller: Caller, account: str) -> AppHost:
@@ -88,7 +89,7 @@ class HostedApplications:
             return self._supervisor.host(caller.project, name, account)
         caller.check(Permission.APPS_DEPLOY)
         if not (version.isascii() and version.isdigit() and len(version) <= _MAX_DIGITS):
-            raise NotFound(f"{model[:80]!r} names no version: write {PREFIX}{name[:64]}@3.", param="model")
+            raise NotFound(f"{model[:80]!r} names no version: write {APP_PREFIX}{name[:64]}@3.", param="model")
         number, project = int(version), caller.project
         # Who started a job was checked then. A version that runs is one that there is.
         if not (caller.is_background and self._supervisor.asked.runs(project, name, number)):
@@ -116,7 +117,9 @@ def served_app(host: AppHost, process: AppProcess | None = None) -> ServedModel:
     wanted = host.wanted
     ref = (process or host.current or wanted).ref
     number = int(ref.rpartition("@")[2])
-    return ServedModel(ref=f"{PREFIX}{ref}", model=f"{PREFIX}{wanted.app}", number=number, created_at=wanted.changed_at)
+    return ServedModel(
+        ref=f"{APP_PREFIX}{ref}", model=f"{APP_PREFIX}{wanted.app}", number=number, created_at=wanted.changed_at
+    )
 
 
 class AppBackend:

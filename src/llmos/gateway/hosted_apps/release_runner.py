@@ -8,6 +8,7 @@ import asyncio
 import logging
 
 from llmos.core.clock import Clock, utc_now
+from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.releases.evidence import evidence_key, evidence_target
 from llmos.deployments.releases.release import Release
@@ -15,7 +16,6 @@ from llmos.deployments.releases.releases import AppReleases
 from llmos.deployments.rollouts.decision import carry_out, decide, has_enough
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.gates import Judgement, metrics_of
-from llmos.gateway.calls.applications import PREFIX
 from llmos.gateway.hosted_apps.supervisor import AppSupervisor
 
 _log = logging.getLogger(__name__)
@@ -76,6 +76,6 @@ class ReleaseRunner:
 
     def _window(self, release: Release, ref: str | None, *, whole: bool = False) -> TargetEvidence:
         """Return the outcomes of a version's runs since the step began; `whole`: of all that are kept."""
-        key = evidence_key(release.project, f"{PREFIX}{release.app}")
+        key = evidence_key(release.project, f"{APP_PREFIX}{release.app}")
         since = None if whole else release.step_began_at
         return self._evidence.window(key, evidence_target(ref or ""), since)

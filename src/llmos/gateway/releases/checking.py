@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from llmos.core.errors import BadRequest, Conflict
+from llmos.core.names import APP_PREFIX
 from llmos.core.plurals import counted
 from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.evals import EvalRunDescription, Verdict
@@ -19,7 +20,6 @@ from llmos.data.app_versions.reading import SUITE_SUFFIXES
 from llmos.data.datasets.datasets import ProjectDatasets
 from llmos.data.evals import EvalRuns, NewEvalRun
 from llmos.data.evals.dataset_suites import read_dataset
-from llmos.evals.asking import APP_PREFIX
 from llmos.evals.reports import sentences
 from llmos.evals.suite_reading import parse_suite, read_suite, suite_name
 from llmos.evals.suites import Suite

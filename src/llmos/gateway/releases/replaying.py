@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from llmos.core.errors import NotFound
+from llmos.core.names import APP_PREFIX
 from llmos.core.plurals import counted
 from llmos.core.schemas.app_manifests import AppManifest
 from llmos.core.schemas.runs import RunDescription
@@ -18,7 +19,6 @@ from llmos.data.app_versions.versions import AppVersion
 from llmos.data.apps.runs import AppRuns
 from llmos.data.apps.sessions import AppSessions
 from llmos.data.evals import NewEvalRun
-from llmos.evals.asking import APP_PREFIX
 from llmos.evals.suite_reading import parse_suite
 from llmos.gateway.releases.planning import Rooms, current_of, evals_of, manifest_of
 
