@@ -3,9 +3,9 @@
 python benchmarks/console_parts/chat.py
 python benchmarks/console_parts/chat.py --messages 100 --tokens 4000    # quickly
 
-Tasks of more than 50 ms, memory of the tab, and processor time of the tab per token at the beginning and at the end of
-the answer. The tokens come from a script in the page, at the speed of a fast model, so that no model is measured. On a
-machine that does other work tasks are longer: say its load with every figure.
+The longest tasks of the page, memory of the tab, and processor time of the tab per token in each fifth of the answer.
+The tokens come from a script in the page, at the speed of a fast model, so that no model is measured. On a machine that
+does other work, a task takes longer than its processor time: say the load with every figure.
 """
 
 import argparse
@@ -13,11 +13,13 @@ import json
 import os
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import Browser, CDPSession, Page
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
@@ -28,9 +30,6 @@ from support.real_server import ask, serving
 CONVERSATIONS = "/llmos/v1/conversations"
 PARAGRAPH = "The **llama** is a domesticated South American camelid, widely used as a *meat* and pack animal. " * 4
 STREAM = """({tokens, parts}) => {
-  window.longTasks = [];
-  new PerformanceObserver((list) => { for (const each of list.getEntries()) window.longTasks.push(each.duration); })
-    .observe({type: "longtask"});
   const words = "Llamas are social and live with others as a herd. Their **wool** is soft.\\n\\n".split(/(?<= )/);
   const fetched = window.fetch;
   window.fetch = (address, options) => {
@@ -56,6 +55,7 @@ STREAM = """({tokens, parts}) => {
     return Promise.resolve(new Response(body, {status: 200}));
   };
 }"""
+PARTS = 5
 
 
 def main() -> None:
@@ -86,34 +86,97 @@ def keep_model(home: Path) -> None:
 
 
 def measure_in(home: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Stream one answer for costs and memory, and another for tasks: a trace takes processor time and memory itself."""
+    figures: dict[str, float] = {}
     with serving(home) as server, chromium() as browser:
         ask(server, "POST", "/llmos/v1/users", {"name": "ann", "role": "owner"})
-        with Visit.begin(browser, server, "ann") as visit:
-            figures = measure(visit, options.messages, options.tokens)
-            visit.complaints.clear()
+        for measure in (measure_tasks, measure_costs):
+            with Visit.begin(browser, server, "ann") as visit:
+                figures |= measure(browser, visit, options.messages, options.tokens)
+                visit.complaints.clear()
     return figures
 
 
-def measure(visit: Visit, num_messages: int, num_tokens: int) -> dict[str, float]:
-    page = visit.page
-    conversation = keep(visit, num_messages)
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
-    page.add_init_script(f"({STREAM})({json.dumps({'tokens': num_tokens, 'parts': 5})})")
-    visit.open(f"/chat/c/{conversation}")
-    wait(page, f"document.querySelectorAll('.message').length === {num_messages}")
-    wait(page, "document.querySelector('#chat-form-area').hidden === false")
-    opened = page.evaluate("Math.max(0, ...window.longTasks)")
-    page.evaluate("window.longTasks.length = 0")
-    first, last = stream(page, session, num_tokens)
+def measure_tasks(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> dict[str, float]:
+    visit.page.add_init_script(f"({STREAM})({json.dumps({'tokens': num_tokens, 'parts': PARTS})})")
+    with Tasks(browser) as opening:
+        open_chat(visit, num_messages)
+    with Tasks(browser) as streaming:
+        stream(visit.page, visit.page.context.new_cdp_session(visit.page), num_tokens)
+    return {**opening.figures("opens"), **streaming.figures("streams")}
+
+
+def measure_costs(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> dict[str, float]:
+    visit.page.add_init_script(f"({STREAM})({json.dumps({'tokens': num_tokens, 'parts': PARTS})})")
+    open_chat(visit, num_messages)
+    session = visit.page.context.new_cdp_session(visit.page)
+    per_token = stream(visit.page, session, num_tokens)
     return {
-        "longest task while it opens, ms": round(opened, 1),
-        "longest task while it streams, ms": round(page.evaluate("Math.max(0, ...window.longTasks)"), 1),
-        "tasks over 50 ms while it streams": page.evaluate("window.longTasks.length"),
-        "memory of the page's scripts and nodes, MB": round(heap(session) / 1e6, 1),
-        "processor time per token, first fifth, µs": round(first, 1),
-        "processor time per token, last fifth, µs": round(last, 1),
+        "private memory of the tab's process, MB": round(tab_bytes(browser) / 1e6, 1),
+        "objects of its scripts, MB": round(heap(session) / 1e6, 1),
+        **{f"processor time per token, fifth {part}, µs": round(each) for part, each in enumerate(per_token, 1)},
     }
+
+
+def open_chat(visit: Visit, num_messages: int) -> None:
+    visit.open(f"/chat/c/{keep(visit, num_messages)}")
+    wait(visit.page, f"document.querySelectorAll('.message').length === {num_messages}")
+    wait(visit.page, "document.querySelector('#chat-form-area').hidden === false")
+
+
+class Tasks:
+    """The tasks of the page's thread, as Chromium's own trace has them."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._session = browser.new_browser_cdp_session()
+        self._events: list[dict[str, Any]] = []
+        self._is_complete = False
+        self._session.on("Tracing.dataCollected", lambda part: self._events.extend(part["value"]))
+        self._session.on("Tracing.tracingComplete", self._on_complete)
+
+    def __enter__(self) -> "Tasks":
+        config = {"includedCategories": ["toplevel"], "excludedCategories": ["*"]}
+        self._session.send("Tracing.start", {"traceConfig": config, "transferMode": "ReportEvents"})
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._session.send("Tracing.end")
+        while not self._is_complete:
+            self._session.send("Browser.getVersion")  # Events arrive while a command waits.
+
+    def figures(self, what: str) -> dict[str, float]:
+        """Return the longest tasks, by the clock and by the processor time that they used, in milliseconds."""
+        mains = {
+            (each["pid"], each["tid"])
+            for each in self._events
+            if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+        }
+        tasks = [
+            each
+            for each in self._events
+            if each["name"] == "ThreadControllerImpl::RunTask" and (each["pid"], each["tid"]) in mains and "dur" in each
+        ]
+        return {
+            f"longest task while it {what}, ms": round(max(each["dur"] for each in tasks) / 1000, 1),
+            f"tasks over 50 ms while it {what}": sum(each["dur"] > 50_000 for each in tasks),
+            f"longest task while it {what}, ms of processor time": round(
+                max(each.get("tdur", 0) for each in tasks) / 1000, 1
+            ),
+        }
+
+    def _on_complete(self, _: object) -> None:
+        self._is_complete = True
+
+
+def tab_bytes(browser: Browser) -> int:
+    """Return the memory that the processes of tabs have for themselves: there is one tab."""
+    found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    total = 0
+    for each in found:
+        if each["type"] == "renderer":
+            lines = Path(f"/proc/{each['id']}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+    return total
 
 
 def keep(visit: Visit, num_messages: int) -> str:
@@ -127,16 +190,16 @@ def keep(visit: Visit, num_messages: int) -> str:
     return id
 
 
-def stream(page: Page, session: CDPSession, num_tokens: int) -> tuple[float, float]:
-    """Ask, and return the processor time per token in microseconds at the beginning and at the end."""
+def stream(page: Page, session: CDPSession, num_tokens: int) -> list[float]:
+    """Ask, and return the processor time per token in microseconds, in each part of the answer."""
+    session.send("Performance.enable")
     page.get_by_label("Message", exact=True).fill("Tell me about llamas.")
     page.keyboard.press("Enter")
     times = [busy(session)]
-    for part in range(1, 6):
+    for part in range(1, PARTS + 1):
         wait(page, f"window.marks !== undefined && window.marks.length >= {part}")
         times.append(busy(session))
-    per_part = num_tokens / 5
-    return (times[1] - times[0]) / per_part * 1e6, (times[5] - times[4]) / per_part * 1e6
+    return [(after - before) / (num_tokens / PARTS) * 1e6 for before, after in pairwise(times)]
 
 
 def wait(page: Page, condition: str) -> None:

@@ -1,5 +1,6 @@
 """A browser before the console: Debian's Chromium, which tells whatever a page should not do."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,17 +36,49 @@ _PATIENCE_MS = 30_000
 """A test fails if something isn't there after this long: on a busy machine, a second is nothing."""
 
 
+class Chromium:
+    """A browser that several test files share, between which tests with event loops of their own may run.
+
+    Playwright's event loop is marked as the thread's running one for as long as the browser is open, though it runs
+    inside of Playwright's calls only. Another one can't run beside it, so the mark is taken away while no file uses the
+    browser.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+
+    @classmethod
+    @contextmanager
+    def begin(cls) -> Iterator["Chromium"]:
+        """Start Chromium. Without one, the tests are skipped: apt-get install chromium."""
+        path = shutil.which("chromium")
+        if path is None:
+            pytest.skip("There is no Chromium here. To install it: apt-get install chromium")
+        with sync_playwright() as playwright:
+            expect.set_options(timeout=_PATIENCE_MS)
+            chromium = cls(playwright.chromium.launch(executable_path=path, args=[*_FLAGS]))
+            try:
+                yield chromium
+            finally:
+                asyncio._set_running_loop(chromium._loop)
+                chromium._browser.close()
+
+    @contextmanager
+    def in_use(self) -> Iterator[Browser]:
+        asyncio._set_running_loop(self._loop)
+        try:
+            yield self._browser
+        finally:
+            asyncio._set_running_loop(None)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium. Without one, the tests are skipped: apt-get install chromium."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("There is no Chromium here. To install it: apt-get install chromium")
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=_PATIENCE_MS)
-        browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS])
+    """Start Chromium for one program."""
+    with Chromium.begin() as chromium, chromium.in_use() as browser:
         yield browser
-        browser.close()
 
 
 def _described(message: ConsoleMessage) -> str:

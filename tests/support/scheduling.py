@@ -11,8 +11,10 @@ ROOT = Path(__file__).parents[2]
 _REAL_SERVER = re.compile(r"\brunning: Running\b|\bserved: Served\b|\"(running|at_the_server)\"")
 
 _AT_THE_REAL_SERVER = "the real server"
+_IN_A_BROWSER = "tests/console/browser/"
 FIRST = (
     _AT_THE_REAL_SERVER,
+    _IN_A_BROWSER,
     "tests/gateway/http/test_schemathesis.py",
     "tests/gateway/control/test_jobs.py",
     "tests/engine/text/test_grammar.py",
@@ -38,11 +40,14 @@ FIRST = (
 class ByServer(LoadScopeScheduling):
     """Give each file to one worker, so that its module fixtures are made once: first FIRST, then by number of tests.
 
-    All files that use the session's real server go to the same worker, so that only one server is started.
+    All files that use the session's real server go to the same worker, so that only one server is started; so do those
+    that use a browser, and the server before it.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file.startswith(_IN_A_BROWSER):
+            return _IN_A_BROWSER
         return _AT_THE_REAL_SERVER if _uses_real_server(file) else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:

@@ -5,13 +5,20 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from support.chromium import HOSTILE, Visit, chromium
+from support.chromium import HOSTILE, Chromium, Visit
 from support.real_server import Running, ask
 
 
+@pytest.fixture(scope="session")
+def chromium_of_all() -> Iterator[Chromium]:
+    with Chromium.begin() as chromium:
+        yield chromium
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
+def browser(chromium_of_all: Chromium) -> Iterator[Browser]:
+    """The browser of all tests here; between two files, other tests may run event loops of their own."""
+    with chromium_of_all.in_use() as browser:
         yield browser
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from support.accessible import check_accessible
 from support.chat_answers import answer_with, say, text
 from support.chromium import HOSTILE, Visit
 from support.real_server import Running, ask
@@ -141,10 +141,7 @@ def test_probabilities_are_colors_with_numbers_that_the_keyboard_reaches(ann: Vi
     expect(page.locator(".heat-said")).to_contain_text("%")
     expect(page.locator(".heat .at")).to_have_count(1)
     expect(page.locator(".heat-legend span")).to_have_count(5)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        found = Axe().run(page, options={"resultTypes": ["violations"]})
-        assert found.violations_count == 0, found.generate_report()
+    check_accessible(page)
     page.get_by_role("button", name="Probabilities").click()
     expect(page.locator(".message.assistant .text")).to_be_visible()
 
@@ -175,6 +172,7 @@ def test_passages_of_knowledge_are_cited_and_opened(ann: Visit) -> None:
     asked = answer_with(ann, text("It is 2 years [1], not [7]."))
     page = ann.open("/chat")
     page.evaluate("""() => {
+      document.getElementById("knowledge")?.remove();
       const select = Object.assign(document.createElement("select"), {id: "knowledge"});
       select.append(new Option("faq"));
       document.getElementById("settings").append(select);
@@ -252,14 +250,26 @@ def test_conversations_are_renamed_exported_and_removed_without_scripts(browser:
 
 
 def test_a_long_answer_is_in_groups_that_change_nothing_of_its_text(ann: Visit) -> None:
-    paragraphs = [f"Paragraph {number}." for number in range(100)]
-    answer_with(ann, *([text("\n\n".join(paragraphs))] * 2))
+    paragraphs = [f"Paragraph {number}." for number in range(400)]
+    answer_with(ann, text("\n\n".join(paragraphs)))
     page = ann.open("/chat")
     say(page, "Write a lot.")
     shown = page.locator(".message.assistant .text")
     expect(shown.locator("p")).to_have_text(paragraphs)
-    assert shown.locator(".group").count() > 3
-    assert shown.locator(":scope > *").count() < 50
+    assert shown.locator(".group .group").count() == 24
+    assert shown.locator(":scope > *").count() < 20
+
+
+def test_a_long_block_of_code_is_in_parts_and_is_copied_as_it_was(ann: Visit) -> None:
+    code = "\n".join("" if number % 64 in (0, 1) else f"line {number}" for number in range(1, 301))
+    answer_with(ann, text(f"```\n{code}\n```\n\nThat is all."))
+    page = ann.open("/chat")
+    say(page, "Write a program.")
+    expect(page.get_by_text("That is all.")).to_be_visible()
+    assert page.locator("pre .lines").count() == 4
+    page.locator("pre .lines").last.scroll_into_view_if_needed()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('pre code'))")
+    assert page.evaluate("getSelection().toString()") == code
 
 
 def test_long_lines_and_text_from_right_to_left_stay_in_their_place(ann: Visit) -> None:

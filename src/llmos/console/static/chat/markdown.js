@@ -13,8 +13,68 @@ function safeAddress(text) {
   }
 }
 
+const BLOCKS = 16; // That a group has at most: blocks, or groups of blocks.
+
+// Puts the blocks of a long answer into groups, which the browser leaves out of its work while they are out of sight:
+// the thousandth paragraph costs what the first one did. A block is written where it stays, since one that is moved
+// would lose what the reader has selected in it.
+class Groups {
+  constructor(element) {
+    this.element = element;
+    this.open = null; // The group that the next block goes into; the first blocks stand in the element itself.
+    this.large = null; // A group of groups.
+  }
+
+  next() {
+    const full = this.open ?? this.element;
+    if (full.childElementCount < BLOCKS) return full;
+    if (this.large === null || this.large.childElementCount === BLOCKS) {
+      this.large = element("div", { className: "group large" });
+      this.element.append(this.large);
+    }
+    this.open = element("div", { className: "group" });
+    this.large.append(this.open);
+    return this.open;
+  }
+}
+
+const LINES = 64;
+
+// Puts the lines of a long block of code into parts, for the same reason. Where a part ends, no newline is written:
+// parts stand below each other, and copying them gives one.
+class CodeLines {
+  constructor(code) {
+    this.code = code;
+    this.part = code; // The first lines stand in the element itself.
+    this.numLines = 1;
+    this.isEmpty = true; // The line that is being written. A part doesn't end in an empty line, which would not be seen.
+  }
+
+  write(text) {
+    let piece = "";
+    for (const [index, line] of text.split("\n").entries()) {
+      if (index > 0 && this.numLines >= LINES && !this.isEmpty) {
+        this.part.append(piece);
+        this.part = element("span", { className: "lines" });
+        this.code.append(this.part);
+        piece = "";
+        this.numLines = 1;
+        this.isEmpty = true;
+      } else if (index > 0) {
+        piece += "\n";
+        this.numLines += 1;
+        this.isEmpty = true;
+      }
+      piece += line;
+      if (line !== "") this.isEmpty = false;
+    }
+    this.part.append(piece);
+  }
+}
+
 function renderer(element) {
-  const inner = smd.default_renderer(element);
+  const inner = smd.default_renderer(element), groups = new Groups(element);
+  let lines = null;
   return {
     ...inner,
     // The parser takes [1] for a link that leads nowhere.
@@ -23,7 +83,19 @@ function renderer(element) {
       inner.end_token(data);
       if (node.tagName === "A" && !node.hasAttribute("href") && !node.dataset.unsafe) node.replaceWith("[", ...node.childNodes, "]");
     },
-    add_token: (data, type) => inner.add_token(data, type === smd.IMAGE ? smd.LINK : type),
+    add_token: (data, type) => {
+      if (data.index === 0) data.nodes[0] = groups.next();
+      inner.add_token(data, type === smd.IMAGE ? smd.LINK : type);
+    },
+    add_text: (data, text) => {
+      const node = data.nodes[data.index];
+      if (node.tagName !== "CODE" || node.parentElement.tagName !== "PRE") {
+        inner.add_text(data, text);
+        return;
+      }
+      if (lines?.code !== node) lines = new CodeLines(node);
+      lines.write(text);
+    },
     set_attr: (data, type, value) => {
       if (type === smd.HREF || type === smd.SRC) {
         const address = safeAddress(value);
@@ -42,8 +114,6 @@ function renderer(element) {
   };
 }
 
-const BLOCKS = 16;
-
 // Writes pieces into an element once a frame. What the parser can't take is shown as it is.
 export class Writer {
   constructor(element, { onWrite = () => {} } = {}) {
@@ -52,7 +122,6 @@ export class Writer {
     this.pending = "";
     this.parser = smd.parser(renderer(element));
     this.frame = 0;
-    this.numGroups = 0;
   }
 
   write(piece) {
@@ -69,24 +138,11 @@ export class Writer {
     try {
       if (this.parser === null) throw new Error("plain");
       smd.parser_write(this.parser, piece);
-      this.#group();
     } catch {
       this.parser = null;
       this.element.append(piece);
     }
     this.onWrite();
-  }
-
-  // Puts blocks that stand into groups, which the browser leaves out of its work while they are out of sight. So the
-  // thousandth paragraph costs what the first one did. The parser holds on to the last blocks only.
-  #group() {
-    const { children } = this.element;
-    while (children.length - this.numGroups > 2 * BLOCKS) {
-      const group = element("div", { className: "group" });
-      this.element.insertBefore(group, children[this.numGroups]);
-      this.numGroups += 1;
-      group.append(...[...children].slice(this.numGroups, this.numGroups + BLOCKS));
-    }
   }
 
   end() {
