@@ -2,6 +2,7 @@
 # serve  all of it, then the server on http://127.0.0.1:8000; make serve PORT=8105 for another port
 # check  lint, types, import contract       test  the tests
 # test-fast  the tests that need no torch, process or database server
+# triton  Triton Inference Server, for the tests that talk to it; on Linux and x86-64
 # wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
 # java   the Java client's jar, its sources and its documentation, in dist/; a JDK is all that it needs
 # audit  licences, a bill of materials and known vulnerabilities of what a release needs
@@ -17,7 +18,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check types types-elsewhere lint test test-fast wheel java audit fuzz sanitize bench bench-peers clean
+.PHONY: setup serve check types types-elsewhere lint test test-fast triton wheel java audit fuzz sanitize bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -56,6 +57,17 @@ $(VENV)/.audit: $(VENV)/.llmos
 
 $(VENV)/.fuzz: $(VENV)/.test
 	@$(PIP) install --quiet --constraint constraints.txt atheris
+	@touch $@
+
+# The server, what its Python backend needs, and its client for gRPC. They need an older NumPy than we do.
+TRITON := nvidia-pytriton==0.7.0 numpy==1.26.4 \
+  tritonclient==2.51.0 grpcio==1.85.3 protobuf==4.25.9 packaging==26.4 python-rapidjson==1.25 typing_extensions==4.16.0
+triton: .triton/.installed
+
+.triton/.installed:
+	@echo "Installing Triton Inference Server in .triton …"
+	@$(PYTHON) -m venv .triton
+	@.triton/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --no-deps $(TRITON)
 	@touch $@
 
 # Programs that ask for gpt-3, as many examples do, are answered by the default model, unless that name has a route.
@@ -133,4 +145,4 @@ bench-peers: setup
 	$(BIN)/python benchmarks/peers/compare.py --write
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .triton build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,6 +26,8 @@ class Strange(BaseHTTPRequestHandler):
     """Answers each request with `answer`: the status, the headers and the body."""
 
     answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
+    afterwards: "Callable[[Strange], None] | None" = None
+    """Called with the handler when the answer is sent, before the connection ends."""
     asked: list[str]
     disable_nagle_algorithm = True  # The client would wait for 40 ms.
 
@@ -38,6 +40,8 @@ class Strange(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+        if self.afterwards is not None:
+            type(self).afterwards(self)
 
     def log_message(self, *_: Any) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Export of a name that callers ask for to Triton Inference Server."""
