@@ -12,8 +12,8 @@ failed and shadow: only of what isn't charged."""
 Difference = Literal["unreported", "input", "output", "cost"]
 
 DIFFERENCES: tuple[Difference, ...] = ("unreported", "input", "output", "cost")
-"""What can't be right in what a provider says of a call. unreported: it says nothing of a whole answer. input, output:
-more or fewer tokens than the prompt or the answer can have. cost: another one than its prices make."""
+"""The ways in which a provider's report of a call is implausible. unreported: a complete answer without a report.
+input, output: more or fewer tokens than the prompt or the answer can have. cost: another cost than its prices yield."""
 
 MEASURES = (
     "num_calls",
@@ -24,7 +24,7 @@ MEASURES = (
     "rated_tokens",
     "replica_micros",
 )
-"""What an entry counts."""
+"""The measures that an entry counts."""
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -37,11 +37,12 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 Charges = Mapping[str, Charge]
-"""What entries are charged, by their names. Those that were set aside, or have no price, are missing."""
+"""The charges of entries, by the entries' names. Entries that were set aside, or have no price, are missing."""
 
 
 def total(charges: Iterable[Charge]) -> Charge | None:
-    """Return the sum of what one call is charged; None if no price applied. Its entries have one price version."""
+    """Return the total charge of one call; None if no price applied. All entries of a call have the same price
+    version."""
     found = [*charges]
     if not found:
         return None
@@ -54,23 +55,23 @@ def sum_of(entries: Sequence["Entry"]) -> dict[str, int]:
 
 
 class Purchase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an attempt used at a provider, which asks this installation for it."""
+    """The usage of an attempt at a provider, which charges this installation for it."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
     is_estimated: bool = False
-    """The provider hasn't said how many tokens it used."""
+    """The provider didn't report the tokens, so that they are estimated."""
     reported_cost_nanos: int | None = None
-    """What the provider says that it costs, in billionths."""
+    """The cost that the provider reported, in billionths of the currency; None if it reported none."""
     differences: tuple[Difference, ...] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     call_id: str
-    """That of the answer."""
+    """The id of the answer."""
     line: int = 0
-    """Which of the call's attempts computed it."""
+    """The index of the attempt of the call that this entry is for."""
     request_id: str = ""
     at: int
     """Seconds since 1970."""
@@ -99,11 +100,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replica_micros: int = 0
     """The time that a replica of this installation worked on it, in microseconds."""
     reversal_of: str = ""
-    """The entry that this one takes back, as CALL_ID/LINE."""
+    """The entry that this one reverses, as CALL_ID/LINE."""
     is_charged: bool = True
-    """False: the ledger has no entry for it. It only says what a provider asks for."""
+    """False: it isn't an entry of the ledger, and only carries the cost at a provider."""
     purchase: Purchase | None = None
-    """Of what a provider has computed."""
+    """The usage at a provider, if one computed the attempt."""
 
     @property
     def key(self) -> str:

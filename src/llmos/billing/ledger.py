@@ -36,7 +36,7 @@ _FACTS = (
 _facts_of = attrgetter(*_FACTS)
 
 SUMMED = (*MEASURES, "cost_nanos")
-"""What is added up."""
+"""The columns that are summed."""
 
 _PROBE = Entry(
     call_id=new_id("probe"), at=0, project="", key_id="", model="", version="", operation="", outcome="answered"
@@ -77,7 +77,8 @@ class Ledger:
             }
             added = queries.add_entries(session, [row for row, _ in rows.values()])
             new = [rows[key] for key in rows if key in added]
-            # Of an entry that is there already, too: a call that is made again after a crash holds something again.
+            # Release the reservations of entries that exist already, too: a call that is repeated after a crash has
+            # made a new reservation.
             self._reservations.release(session, {each.call_id for each in entries})
             if new:
                 self._reservations.count(session, new)

@@ -40,7 +40,7 @@ class Scope:
 
     kind: ScopeKind
     project: str = ""
-    """Of each_user, empty: those of every project."""
+    """The project; for each_user, empty if the limit is for the users of every project."""
     key_id: str = ""
     user: str = ""
     user_number: int | None = None
@@ -81,12 +81,12 @@ class Limit:
     id: str
     """Under which the counts are stored: KIND:NUMBER. Another scope, unit or period is another id."""
     kind: str = "budget"
-    """As messages call it: budget, credit."""
+    """The name of the kind in messages, such as budget or credit."""
     name: str
     scope: Scope
     unit: Unit
     currency: str = ""
-    """Of money only."""
+    """The currency of a limit of money; empty for other units."""
     amount: int
     """Requests, tokens, or billionths of the currency."""
     period: Period
@@ -117,9 +117,9 @@ class ThresholdCrossed:
 
     limit: Limit
     subject: str
-    """Of each_user: the user's number. See subject_of()."""
+    """For each_user, the user's number; see subject_of()."""
     payer: Payer
-    """Whose call it was."""
+    """The payer of the call that crossed the threshold."""
     percent: int
     spent: int
     period_start: int

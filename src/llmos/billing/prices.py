@@ -28,10 +28,10 @@ TOKENS: Mapping[str, str] = {
     "embedding": "embedding_tokens",
     "rated": "rated_tokens",
 }
-"""The kinds of tokens, and what an entry calls them."""
+"""The kinds of tokens, with the names of their fields in an entry."""
 
 UNITS: Mapping[str, str] = {"calls": "num_calls", "seconds": "replica_micros", **TOKENS}
-"""Of what a price or an allowance is, and what an entry calls it."""
+"""The units of prices and allowances, with the names of their fields in an entry."""
 
 _KEYS = ("per_call", "per_second", "per_million_tokens", "free")
 _TARGET = re.compile(r"default|(route|model):[^\s:]+|model:remote:[^\s:/]+/\S+")
@@ -93,9 +93,9 @@ class PriceBook:
     currency: str
     prices: Mapping[str, Prices]
     free: Mapping[str, int] = field(default_factory=dict)
-    """Units a month that cost nothing, whatever they are for, by measure."""
+    """The units per month that are free with every model, by measure."""
     plan: str = ""
-    """Of the prices of a plan: its name and version."""
+    """The name of the plan whose prices these are; empty for the general prices."""
     plan_version: int | None = None
 
     def applied(self, entry: Entry) -> str | None:

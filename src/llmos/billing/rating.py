@@ -56,7 +56,7 @@ class Line:
     amount_nanos: int
     """Rounded once."""
     first: int
-    """Of the term."""
+    """The beginning of the term, in seconds since 1970."""
     end: int
     plan: str = ""
     plan_version: int | None = None
@@ -140,11 +140,11 @@ class _Month:
         self._books, self._round_to = books, round_to
         self._seconds = terms[-1].end - terms[0].first if terms else 0
         self._paid: Counter[tuple[str, str]] = Counter()
-        """Units that tiers have counted, by target and measure."""
+        """The units that tiers have counted, by target and measure."""
         self._taken: Counter[tuple[str, str, str]] = Counter()
-        """Units that allowances have paid: by kind, what they are of, and measure."""
+        """The units that allowances have covered, by kind, name and measure."""
         self._included: Counter[tuple[str, str]] = Counter()
-        """What plans include this month, by plan and measure; money has an empty measure."""
+        """The units that plans include in this month, by plan and measure; the measure of money is empty."""
         for term in terms:
             self._include(term)
 

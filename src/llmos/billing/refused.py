@@ -19,7 +19,7 @@ _FOLDER = "refused"
 class RefusedEntry(msgspec.Struct, frozen=True):
     entry: Entry
     error: str
-    """What the database has said."""
+    """The error message of the database."""
 
 
 class RefusedEntries:

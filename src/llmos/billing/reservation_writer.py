@@ -34,10 +34,10 @@ from llmos.core.ids import new_id
 _log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 1.0
-"""What a call has computed is written down this often."""
+"""The interval at which the progress of running calls is stored."""
 
 LEASE_SECONDS = 60
-"""A server elsewhere that hasn't renewed its lease for this long is dead."""
+"""A server on another machine that hasn't renewed its lease for this long counts as dead."""
 
 RENEW_SECONDS = 10.0
 

@@ -51,15 +51,15 @@ class Want:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """The tokens that a call may use, and what it holds for them."""
+    """The tokens that a call may use, and the amounts that are reserved for them."""
 
     case: PricedCase
     output_tokens: int
-    """Of each choice."""
+    """The most tokens of each choice."""
     held: tuple[tuple[Limit, int], ...] = ()
-    """What it holds of each limit."""
+    """The reserved amount of each limit."""
     shortened_by: Limit | None = None
-    """The limit that pays for no longer answer; None if it pays for the longest."""
+    """The limit that doesn't pay for a longer answer; None if the longest answer is paid for."""
 
 
 _MAX_HELD = 2**53

@@ -44,10 +44,10 @@ class Spill:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._path: Path | None = None
-        """Where the file is."""
+        """The path of the open file; None if there is none."""
         self._has_entries = False
         self._has_room = False
-        """The file has its room."""
+        """The file's disk space has been allocated."""
         self._is_reading = False
 
     def is_empty(self) -> bool:

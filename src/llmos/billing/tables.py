@@ -105,9 +105,9 @@ class PriceBookRow(Base):
     document: Mapped[str] = mapped_column(Text)
     """The prices as JSON."""
     free: Mapped[str] = mapped_column(Text)
-    """What is free whatever it is for, as JSON."""
+    """The units per month that are free with every model, as JSON."""
     plan: Mapped[str] = mapped_column(String(64))
-    """The plan that has these prices in place of the general ones; empty: they are the general ones."""
+    """The plan whose prices these are; empty for the general prices."""
     plan_version: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(Time)
     created_by: Mapped[str] = mapped_column(String(128))

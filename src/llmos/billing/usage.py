@@ -82,7 +82,7 @@ class _Sum:
         """In the order of MEASURES; empty before there are any."""
         self.costs: dict[str, int] = {}
         self.bought: dict[str, int] = {}
-        """What providers ask, by currency."""
+        """The cost at providers, by currency, in billionths."""
 
     def add(self, currency: str, numbers: Sequence[int]) -> None:
         """`numbers`: in the order of MEASURES, and the cost."""

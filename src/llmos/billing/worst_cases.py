@@ -24,13 +24,13 @@ class WorstCase:
     operation: Operation
     route: str = ""
     versions: Sequence[str] = ()
-    """Those that may answer."""
+    """The versions that may answer."""
     input_tokens: int
-    """Of all prompts or texts."""
+    """The tokens of all prompts or texts together."""
     num_outputs: int = 0
-    """The choices of all prompts together."""
+    """The number of choices of all prompts together."""
     output_tokens: int = 0
-    """Of each choice."""
+    """The most tokens of each choice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,10 +66,10 @@ class PricedCase:
     case: WorstCase
     currency: str
     rates: tuple[Rates, ...]
-    """Of each version that may answer and has prices."""
+    """The rates of each version that may answer and has prices."""
 
     def need(self, limit: Limit, output_tokens: int) -> int:
-        """Return what the call uses of a limit at most, if each choice has so many tokens."""
+        """Return the most that the call uses of a limit if each choice has `output_tokens` tokens."""
         case = self.case
         return self.used(limit, case.input_tokens, case.num_outputs * output_tokens, RESERVED_SECONDS * MILLION)
 
@@ -93,7 +93,7 @@ class PricedCase:
             return rest // case.num_outputs if rest >= 0 and case.num_outputs else _UNBOUNDED if rest >= 0 else -1
         if limit.currency != self.currency or not self.rates:
             return _UNBOUNDED
-        # What is spent already may be more than the limit, which was lowered: a free call is still free.
+        # A limit that was lowered may be overspent already. A free call is allowed even then.
         return min(each.affordable_output(max(0, amount), case.input_tokens, case.num_outputs) for each in self.rates)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")))
-"""Where clouds give credentials to whatever runs on a machine."""
+"""The metadata services of clouds, which give a machine's credentials to any program on it."""
 
 
 class AddressRefused(Exception):

@@ -61,7 +61,8 @@ class SQLiteCommits:
         self._connection: sqlite3.Connection | None = None
         self._is_closed = False
         self._seen: tuple[int, float, int | None] | None = None
-        """What a loop has read: the commits of this process before it, until when it holds, and the number."""
+        """The last reading of the loop: the number of this process's commits before it, its expiry, and the number
+        read."""
 
     def watch(self) -> None:
         pass

@@ -310,7 +310,7 @@ class Database:
         """Close all connections: those that threads still use when they return them."""
         self._commits.close()
         self._is_closed = True
-        # Who counts now, perhaps for long, closes the connection when it has ended.
+        # A thread that is counting rows, perhaps for long, closes the connection itself when it has finished.
         if self._counting_turn.acquire(timeout=_CLOSING_SECONDS):
             connection, self._counting_connection = self._counting_connection, None
             self._counting_turn.release()

@@ -53,9 +53,9 @@ class PromptText:
     text: str
     """Without the front matter."""
     variables: Mapping[str, PromptVariable] = field(default_factory=dict)
-    """By name, in the order of the text."""
+    """The variables by name, in the order in which the text uses them."""
     source: str = "The prompt"
-    """What errors call it, such as the name of its file."""
+    """The name of the prompt in error messages, such as the name of its file."""
 
     @classmethod
     def read(cls, prompt: str | Path) -> "PromptText":

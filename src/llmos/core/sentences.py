@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterator
 
 _BOUNDARY = re.compile(r"(?<=[.!?؟।])[\"'”’»)\]]*\s+(?![a-zß-ÿ])|(?<=[。！？｡])[」』”’）】]*|\n+")
-"""Between sentences; closing quotes belong to the one before. Behind an abbreviation, a small letter goes on."""
+"""The gap between sentences. Closing quotes belong to the sentence before; a small letter after an abbreviation
+continues it."""
 _ABBREVIATION = re.compile(
     r"(?:(?i:\b(?:mr|mrs|ms|dr|prof|st|vs|ca|approx|e\.g|i\.e|fig|nr|bzw|z\.b|d\.h))|\b[A-Z]|^\s*\d+)\.$", re.MULTILINE
 )
-"""What ends with a full stop and no sentence: an abbreviation, an initial, the number of a line."""
+"""A full stop that doesn't end a sentence: after an abbreviation, an initial, or the number of a list item."""
 _WORD = re.compile(r"[^\W_]")
 
 
 Span = tuple[int, int]
-"""Where a part of a text begins and ends, in characters."""
+"""The start and the end of a part of a text, in characters."""
 
 
 def sentences_in(text: str) -> Iterator[Span]:

@@ -35,7 +35,7 @@ from llmos.security.partitions import Partitions
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallServices:
-    """What counts, limits and records calls. open_pipeline() puts it around the pipeline."""
+    """The services that count, limit and record calls. open_pipeline() puts them around the pipeline."""
 
     admission: Admission
     call_counts: CallCounts

@@ -69,7 +69,7 @@ class KeptEncryption:
             self._projects.get(project)
             num_keys = self._encryption.rotate_project(project)
             return RotationDescription(project=project, master_key_id=ring.master_id() or "", num_keys=num_keys)
-        # What is encrypted under the master key itself would be lost with it.
+        # Data that is encrypted under the master key itself would be lost with it.
         self._providers.reseal_old_keys()
         master_key_id = ring.rotate_master()
         return RotationDescription(master_key_id=master_key_id, num_keys=ring.counts().get("project", 0))

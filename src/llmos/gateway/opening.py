@@ -76,7 +76,7 @@ def open_services(settings: Settings, role: ServerRole | None = None) -> Service
     outbox = Outbox(database, encryption, webhooks)
     data = open_data(settings, database, registry.store, encryption, outbox)
 
-    # Who calls, and what is recorded of them.
+    # Callers, and the records of their calls.
     keys, users = Keys(database, Pepper(settings.pepper_path)), Users(database)
     idle, longest = (timedelta(0, each) for each in (settings.session_idle_seconds, settings.session_seconds))
     sessions = Sessions(database, idle=idle, longest=longest)
@@ -93,7 +93,7 @@ def open_services(settings: Settings, role: ServerRole | None = None) -> Service
     project_data = ProjectData(database, data.files, [*data.rooms(), app_releases, billing.budgets])
     projects = Projects(database, project_data)
 
-    # What runs, and how callers reach it.
+    # Models and replicas, and the routes to them.
     routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
     timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)

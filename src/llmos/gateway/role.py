@@ -16,4 +16,4 @@ class ServerRole:
 
 
 WORKER = ServerRole(answers_callers=False)
-"""What `llmos worker` is."""
+"""The role of `llmos worker`, which runs batches and jobs."""

@@ -157,10 +157,11 @@ _M_ARENA_MAX, _NUM_ARENAS = -8, 2
 """mallopt's name for the number of arenas, in malloc.h."""
 
 _GARBAGE_THRESHOLDS = 20_000, 20, 100
-"""Objects between two collections of the youngest, and how many of those come between two of the older ones."""
+"""The allocations between two collections of the youngest generation, and the number of collections of a generation
+between two collections of the next older one."""
 
 _UPKEEP_SECONDS = 600.0
-"""What an earlier version kept is encrypted, rotations end and old data is deleted this often."""
+"""The interval of upkeep: encrypting data of an earlier version, ending rotations, and deleting old data."""
 
 
 class Server(uvicorn.Server):

@@ -29,14 +29,14 @@ class AlertRow(Base):
     period_start: Mapped[int] = mapped_column(BigInteger)
     percent: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str] = mapped_column(String(16))
-    """budget, plan, allowance (what a plan includes) or credit."""
+    """budget, plan, allowance (the usage that a plan includes) or credit."""
     name: Mapped[str] = mapped_column(String(64))
     project: Mapped[str] = mapped_column(String(64))
-    """Whose call it was."""
+    """The project of the call that caused the alert."""
     user_number: Mapped[int | None] = mapped_column(_BIG)
-    """That of LedgerUserRow, if the limit is one for a user."""
+    """The number of the user in LedgerUserRow, if the limit is for a user."""
     is_for_all: Mapped[bool] = mapped_column(Boolean)
-    """The limit is that of the whole installation: no project but `owner` is told."""
+    """The limit is for the whole installation: only the project `owner` is notified."""
     unit: Mapped[str] = mapped_column(String(16))
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger)

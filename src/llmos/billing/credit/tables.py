@@ -26,11 +26,11 @@ class CreditLineRow(Base):
     amount_nanos: Mapped[int] = mapped_column(BigInteger)
     """Billionths of the currency; negative for a reversal."""
     balance_nanos: Mapped[int] = mapped_column(BigInteger)
-    """With this line."""
+    """The balance after this line, in billionths."""
     spent_nanos: Mapped[int] = mapped_column(BigInteger)
-    """What calls had cost in all before it."""
+    """The total cost of calls before this line, in billionths."""
     note: Mapped[str] = mapped_column(Text)
     reversal_of: Mapped[str] = mapped_column(String(64))
-    """The id of the line that this one takes back."""
+    """The id of the line that this one reverses."""
     created_at: Mapped[datetime] = mapped_column(Time)
     created_by: Mapped[str] = mapped_column(String(128))

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _CHINESE, _JAPANESE, _KOREAN = "STSong-Light", "HeiseiMin-W3", "HYSMyeongJo-Medium"
 _LATIN = "Vera"
-"""Comes with reportlab, and has letters of Central Europe that Helvetica lacks."""
+"""A font of reportlab with the letters of Central Europe that Helvetica lacks."""
 _ASIAN = re.compile(r"[\u0370-\u0451\u1100-\u11ff\u2e80-\uffef]")
-"""What the standard fonts for Chinese, Japanese and Korean have; Greek and Russian, too."""
+"""Characters that the standard fonts for Chinese, Japanese and Korean contain, which include Greek and Russian."""
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7af]")
 _DIM, _LINE = "#59636e", "#b9c1c9"

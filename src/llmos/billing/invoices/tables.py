@@ -28,9 +28,9 @@ class InvoiceRow(Base):
     currency: Mapped[str] = mapped_column(String(3))
     month: Mapped[str] = mapped_column(String(7))
     revision: Mapped[int] = mapped_column(Integer)
-    """How many invoices of this month were taken back before."""
+    """The number of earlier invoices of this month that were cancelled."""
     corrects: Mapped[str] = mapped_column(String(16))
-    """Of a credit note: the number of the invoice that it takes back. Otherwise empty."""
+    """For a credit note: the number of the invoice that it cancels. Empty for an invoice."""
     period_end: Mapped[int] = mapped_column(BigInteger)
     """Seconds since 1970: the invoice has no later entries."""
     last_entry: Mapped[int] = mapped_column(BigInteger)

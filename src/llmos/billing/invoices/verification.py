@@ -21,7 +21,7 @@ _MAX_PROBLEMS = 20
 
 _COMPARED = ("quantity", "unit_price", "exact", "amount")
 _KEY = tuple(name for name in InvoiceLine.__struct_fields__ if name not in (*_COMPARED, "number"))
-"""What tells the lines of an invoice apart."""
+"""The fields that identify a line of an invoice."""
 
 
 class InvoiceVerifier:

@@ -70,7 +70,7 @@ class SpanPart:
     first: int
     end: int
     of_seconds: int = 0
-    """Of a part of a month: the length of the month."""
+    """For a part of a month: the length of the whole month, in seconds."""
 
     @property
     def seconds(self) -> int:

@@ -17,7 +17,7 @@ SUMMED = (
     "num_calls", "num_estimated", "input_tokens", "cached_input_tokens", "output_tokens", "reported_calls",
     *(f"{kind}_differences" for kind in DIFFERENCES), "reported_cost_nanos", "cost_nanos",
 )  # fmt: skip
-"""What is added up."""
+"""The columns that are summed."""
 
 SUMS = SumTable(ProviderCostRow, SUMMED)
 

@@ -60,7 +60,7 @@ class ProviderCallRow(Base):
     price_version: Mapped[int | None] = mapped_column(Integer)
     """Null where the cost is the one that the provider named."""
     reported_cost_nanos: Mapped[int | None] = mapped_column(BigInteger)
-    """What the provider says that it costs."""
+    """The cost that the provider reported, in billionths of the currency; null if it reported none."""
     differences: Mapped[str] = mapped_column(String(64))
     """The kinds of DIFFERENCES that were found, separated by commas; empty for none."""
 

@@ -80,7 +80,7 @@ class Fetched:
     files: Mapping[str, Path]
     license: str | None = None
     record: Mapping[str, Any] | None = None
-    """What another installation records of them where they come from one, else None."""
+    """The metadata that another installation has recorded of the files; None if they come from elsewhere."""
 
 
 FetchFiles = Callable[[str, Sequence[Download], Access, Progress], None]

@@ -19,7 +19,7 @@ VersionRow = TypeVar("VersionRow", bound=ProjectVersionColumns)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noun:
     name: str
-    """What one of them is called: "model"."""
+    """The name of the noun in the singular: "model"."""
     command: str
     """The group of commands that handles them: "llmos", "llmos dataset"."""
     names: type[Any]

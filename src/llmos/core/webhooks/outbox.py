@@ -58,7 +58,7 @@ class Claimed:
 
     id: str
     number: int
-    """Of the attempt."""
+    """The number of the attempt, from 1."""
     url: str
     allow_private: bool
     secrets: Sequence[str]

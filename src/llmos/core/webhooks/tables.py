@@ -42,7 +42,7 @@ class MessageRow(Base):
     project: Mapped[str] = mapped_column(String(64))
     event: Mapped[str] = mapped_column(String(64))
     key: Mapped[str] = mapped_column(String(160))
-    """What happened: the same key makes no second message."""
+    """Identifies the event, so that the same event makes only one message."""
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The body. NULL as soon as it is delivered or given up."""
     state: Mapped[str] = mapped_column(String(16))

@@ -30,7 +30,7 @@ from llmos.core.webhooks.signing import new_secret
 from llmos.core.webhooks.tables import WebhookRow
 
 MAX_WEBHOOKS = 64
-"""Of one project."""
+"""The maximum number of webhooks of a project."""
 
 OVERLAP = timedelta(hours=24)
 """The time that messages are signed with the old secret, too, after a rotation."""

@@ -25,10 +25,10 @@ class AppOptions:
     """The options of one call to an application."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What the caller says about the request. The application takes what it has a variable for."""
+    """The metadata of the request. The application uses the entries that it has a variable for."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     input: Any = None
-    """The input, if it is no text."""
+    """The input, if it isn't a text."""
     session: str | None = None
     dry_run: bool = False
     wait_seconds: float = 0.0

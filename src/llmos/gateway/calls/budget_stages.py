@@ -45,8 +45,8 @@ class BudgetStages:
         self._handover = Handover()
 
     def hold(self, call: C, record: Record) -> AbstractAsyncContextManager[C]:
-        """Raises BudgetExceeded, QuotaExceeded. LedgerStages releases what is held, when the call has ended."""
-        # What the models of an application compute for it are calls of their own.
+        """Raises BudgetExceeded, QuotaExceeded. LedgerStages releases the reservation when the call has ended."""
+        # The calls of models that an application makes are separate calls, with reservations of their own.
         if record.operation == "count" or record.application is not None:
             return nullcontext(call)
         index = self._current()

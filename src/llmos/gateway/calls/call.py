@@ -65,7 +65,7 @@ class PromptedCall(ModelCall):
     max_prompt_tokens: int | None = None
     """The limit of the caller's key or project for each prompt."""
     app: AppOptions | None = None
-    """How an application answers it; None where nobody said so. Models don't see it."""
+    """The options for an application that answers the call; None without any. Models ignore them."""
     cache_salt: str = ""
     """Calls of one project share cached prompt prefixes and answers only where their salts are equal."""
 
@@ -90,7 +90,7 @@ class Call(PromptedCall):
     prompt_logprobs: int | None = None
     """Score the prompts' own tokens, with this many of the most likely ones at each position. None: don't."""
     cache_control: CacheControl = DEFAULT_CONTROL
-    """What the request asks of the response cache."""
+    """The request's settings for the response cache."""
     id_prefix: str = "answer"
 
     @property

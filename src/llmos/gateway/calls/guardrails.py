@@ -231,7 +231,7 @@ class _Texts:
         """`takes_tokens`: prompts of token ids, which can't be read, are let pass: nothing runs."""
         self.found: list[str] = []
         self.sources: list[Source] = []
-        """Who each text is from."""
+        """The source of each text in `found`."""
         self._source: Source = "user"
         self._takes_tokens = takes_tokens
 

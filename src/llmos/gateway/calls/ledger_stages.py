@@ -197,7 +197,7 @@ def _outcome(record: Record, attempt: Attempt) -> Outcome | None:
     if attempt.is_from_cache:
         return "cached"
     if attempt.outcome == "cancelled":
-        # What has a key is made again.
+        # A call with an idempotency key is repeated, and charged then.
         return "cancelled" if _has_computed(record, attempt) and not record.caller.call_key else None
     is_blocked = record.screening is not None and record.screening.has_blocked
     return "blocked" if is_blocked else "answered"

@@ -65,7 +65,7 @@ class LimitsHold:
         """Raises RateLimited, which names the limit."""
         allowances = call.caller.allowances
         if record.application is not None:
-            # What its models compute counts for the project as the application's calls.
+            # The calls of models that the application makes count for the project already.
             allowances = tuple(each for each in allowances if not each.scope.startswith("project:"))
         if not allowances:
             return nullcontext(call)

@@ -1,4 +1,4 @@
-"""What an attempt used at a provider, and whether that can be right.
+"""The usage of an attempt at a provider, and the check whether the provider's report is plausible.
 
 A provider's tokens can't be counted here, so what it reports is compared with what is certain: a token has a byte at
 least and not more than a few, an answer isn't longer than it may be, and a text that arrived has tokens.
@@ -14,7 +14,7 @@ from llmos.gateway.calls.record import Attempt
 from llmos.gateway.calls.worst_cases import prompt_bound
 
 ADDED_TOKENS = 1024
-"""What a provider may add to a prompt: its own instructions, and those for tools and schemas."""
+"""The most tokens that a provider may add to a prompt: its own instructions, and those for tools and schemas."""
 
 HIDDEN_TOKENS = 64
 """Tokens of a choice that no text arrives for, such as those that begin and end a tool call."""
@@ -33,9 +33,9 @@ class RemoteUse:
     estimated_input_tokens: int
     max_input_tokens: int
     max_output_tokens: int | None = None
-    """Of all choices; None where neither the call nor the model's settings limit them."""
+    """The most output tokens of all choices; None if neither the call nor the model's settings limit them."""
     num_output_bytes: int = 0
-    """Of the texts and tool calls that arrived."""
+    """The bytes of the texts and tool calls that arrived."""
     reported: list[ReportedUsage] = field(default_factory=list)
     """For each request that has ended, if the provider says so."""
     is_complete: bool = False

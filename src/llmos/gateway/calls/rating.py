@@ -24,7 +24,8 @@ Continuation = str | list[int]
 """A text, or token ids."""
 
 Normalize = Literal["none", "tokens", "bytes"]
-"""What the log probability of a continuation is divided by before options are compared."""
+"""The divisor of a continuation's log probability before options are compared: the number of its tokens or bytes, or
+1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,11 +114,11 @@ class Attempt:
     num_warnings: int = 0
     """The tool calls whose arguments don't follow their schema."""
     remote: "RemoteUse | None" = None
-    """What is known of the use of a provider's model; None for a model of this installation."""
+    """The usage of a provider's model; None for a model of this installation."""
     is_from_cache: bool | None = None
-    """Whether the answer comes out of the response cache, where nothing is computed; None if it wasn't asked."""
+    """True if the answer came from the response cache, so that nothing was computed; None if the cache wasn't used."""
     charge: Charge | None = None
-    """What it costs, once its entry in the ledger is stored. None if no price applies."""
+    """The cost, once the entry in the ledger is stored; None if no price applies."""
     loading_seconds: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     queued_seconds: float = 0.0
@@ -197,23 +197,23 @@ class Record:
     screening: Screening | None = None
     """The guardrails of the call, and what they found. None if no policy applies to it."""
     output: "Output | None" = None
-    """What the caller has got of the answer. None where no receipt is made."""
+    """The output that the caller has received; None if no receipt is made."""
     embeddings: "Embeddings | None" = None
-    """The same for a call that embeds."""
+    """The vectors that the caller has received, in a call that embeds; None if no receipt is made."""
     ratings: "Ratings | None" = None
-    """The same for a call that scores given texts."""
+    """The scores that the caller has received, in a call that scores given texts; None if no receipt is made."""
     is_streamed: bool = False
     """The caller gets the answer in pieces."""
     warn: "Callable[[int, Sequence[CallWarning]], None] | None" = None
     """Adds warnings about a choice to the answer; None before there is one."""
     is_reserved: bool = False
-    """Limits hold something for it."""
+    """Limits have a reservation for the call."""
     grant: "Grant | None" = None
-    """What the limits allow it to use; None if none applies."""
+    """The tokens that the limits allow the call to use; None if no limit applies."""
     stopped_by: "Limit | None" = None
     """The limit that ended the answer."""
     metered: Metered | None = None
-    """What it consumed, which is in the ledger or on the way there. None until that is known."""
+    """The usage that the ledger has or will have for the call; None until it is known."""
     outcome: Outcome | None = None
     """None while it runs."""
     error_code: str | None = None

@@ -98,7 +98,7 @@ class ResponseCache:
         num_purges = self._num_purges(project)
         async for index, event in events:
             assert not isinstance(event, Started), "it comes before"
-            # What the prefix cache had says nothing about the answer.
+            # The number of tokens from the prefix cache isn't a part of the answer.
             kept.append((index, _without_cached(event)))
             num_running -= isinstance(event, Delta) and event.finish_reason is not None
             yield index, event

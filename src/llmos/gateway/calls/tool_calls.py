@@ -66,7 +66,7 @@ class ArgumentChecker:
         try:
             arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError):
-            # Of an answer that was cut, the last call is incomplete, as its finish reason says.
+            # The last call of an answer that was cut off is incomplete, which its finish reason already says.
             violations = [] if is_cut else ["they are not valid JSON"]
         else:
             validator = self._validator(index)

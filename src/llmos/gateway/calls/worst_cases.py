@@ -17,10 +17,10 @@ from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.resolve import Resolution
 
 TEMPLATE_TOKENS = 256
-"""What a chat template may add to the messages: its own system prompt, and what explains tools."""
+"""The most tokens that a chat template may add to the messages: its own system prompt, and instructions for tools."""
 
 TEXT_TOKENS = 8
-"""What is put around a text: BOS, EOS, and separators."""
+"""The most tokens that are added around a text: BOS, EOS and separators."""
 
 _TOOLS_FACTOR = 2
 """Templates may indent the JSON of tools."""

@@ -43,7 +43,7 @@ class AnswersQuery(RequestObject, kw_only=True):
     user: Name | None = None
     """The end user whom the request named."""
     model: Name | None = None
-    """What answered: a version, such as smollm2@1, or a model, whichever version."""
+    """The version that answered, such as smollm2@1, or a model, for all of its versions."""
     route: Name | None = None
     app: Name | None = None
     run: Name | None = None

@@ -56,7 +56,8 @@ class AppRunRequest(CallerFields, kw_only=True):
 
 class AppResume(RequestObject, kw_only=True):
     value: Any = msgspec.UNSET
-    """What the run waits for, such as true for an approval. Without it, the run goes on that has got it already."""
+    """The value that the run waits for, such as true for an approval. Without it, a run that has received its value
+    continues."""
 
 
 @router.post(

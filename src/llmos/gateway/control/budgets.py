@@ -35,13 +35,13 @@ class BudgetRequest(RequestObject, kw_only=True):
     user: Name = ""
     """A user of the project, as requests name it."""
     each_user: bool = False
-    """Every user has as much. With `project`, those of that one."""
+    """The limit applies to each user separately. With `project`, to the users of this project."""
     unit: str
     """money, tokens or requests."""
     currency: str = ""
-    """Of money, such as EUR."""
+    """The currency of a limit of money, such as EUR."""
     limit: str
-    """A decimal. Of tokens and requests, a whole number."""
+    """A decimal text; for tokens and requests, a whole number."""
     per: str = "month"
     """day, month or total."""
     is_hard: bool = True
@@ -52,7 +52,7 @@ class BudgetRequest(RequestObject, kw_only=True):
 
 class BudgetQuery(RequestObject, kw_only=True):
     user: str | None = None
-    """Of a budget for each user, only what this one has used."""
+    """For a budget with `each_user`: return only the use of this user."""
 
 
 def budgets_of(request: Request) -> Budgets:

@@ -34,7 +34,8 @@ class DeploymentRequest(RequestObject, kw_only=True):
     runner: str = "native"
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     placement: str | None = None
-    """Where its replicas run: null for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines that its replicas run on: null for the server's machine, `nodes` for any node, the name of a node,
+    or LABEL=VALUE."""
     force: bool = False
 
 

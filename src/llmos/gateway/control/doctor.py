@@ -18,6 +18,6 @@ router = APIRouter(prefix="/llmos/v1/doctor", tags=["health"])
 @router.get("", summary="Check the machine and the installation", responses=openapi.answers(DoctorReport))
 @requires(Permission.DOCTOR_READ)
 async def examine(request: Request) -> Response:
-    """What `llmos doctor` checks on the server's machine, without reading the files of the store. Nothing is changed.
-    Each finding is ok, or says what to do."""
+    """Runs the checks of `llmos doctor` on the server's machine, without reading the files of the store and without
+    changing anything. A finding that isn't ok says what to do."""
     return json_response(await asyncio.to_thread(examine_server, services_of(request)))

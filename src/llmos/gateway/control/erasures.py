@@ -22,9 +22,9 @@ router = APIRouter(prefix="/llmos/v1/erasures", tags=["erasures"])
 
 class ErasureRequest(RequestObject, kw_only=True):
     subject: Annotated[str, Meta(min_length=1, max_length=MAX_SUBJECT_LENGTH)]
-    """What the requests called the person: `user`, `safety_identifier` or `metadata.user_id`."""
+    """The person's name in requests: the value of `user`, `safety_identifier` or `metadata.user_id`."""
     project: str | None = None
-    """By default every project that the key oversees."""
+    """The project. By default every project that the key may administer."""
 
 
 @router.post(

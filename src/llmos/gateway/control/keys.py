@@ -31,13 +31,13 @@ router = APIRouter(prefix="/llmos/v1/keys", tags=["keys"])
 
 class KeyRequest(RequestObject, kw_only=True):
     project: str | None = None
-    """By default that of the key that asks."""
+    """The project; by default that of the calling key."""
     name: str = ""
-    """Whose it is or what it is for."""
+    """A label, such as the owner or the purpose of the key."""
     role: str = DEFAULT_ROLE
     """viewer, developer, operator or owner."""
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    """By default never."""
+    """The time at which the key expires; by default never."""
     routes: list[str] = msgspec.field(default_factory=list)
     """The names that it may ask for; empty: all."""
     addresses: list[str] = msgspec.field(default_factory=list)

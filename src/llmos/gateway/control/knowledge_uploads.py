@@ -22,7 +22,7 @@ router = uploads_router(UPLOADS, "knowledge", Permission.KNOWLEDGE_WRITE, tag="k
 
 class FileToAdd(RequestObject, kw_only=True):
     name: str
-    """What the document will be called."""
+    """The name that the document will have."""
     digest: str
     """sha256:<hex> of the file."""
 

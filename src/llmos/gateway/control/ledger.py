@@ -34,9 +34,9 @@ class LedgerVerify(RequestObject, kw_only=True):
 
 class EntryReversal(RequestObject, kw_only=True):
     note: Annotated[str, Meta(min_length=1, max_length=1000)]
-    """Why: the audit log has it."""
+    """The reason, for the audit log."""
     line: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """Which of the call's attempts computed the answer."""
+    """The index of the attempt of the call whose entry is reversed."""
 
 
 @router.get("/{call_id}", summary="List the entries of an answer", responses=openapi.answers(LedgerEntries))

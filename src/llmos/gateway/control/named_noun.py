@@ -12,11 +12,11 @@ from llmos.security.permissions import Permission
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedNoun:
     one: str
-    """What one of them is called, with an article: "a dataset"."""
+    """The noun in the singular, with its article: "a dataset"."""
     path: str
-    """Where its endpoints are: "/llmos/v1/datasets"."""
+    """The path of its endpoints: "/llmos/v1/datasets"."""
     prefix: str
-    """What the names of its actions and operations begin with: "dataset_", as in dataset_alias.set."""
+    """The prefix of the names of its actions and operations: "dataset_", as in dataset_alias.set."""
     tags: tuple[str, str]
     """The sections of the API document for its aliases and for its labels."""
     version: str

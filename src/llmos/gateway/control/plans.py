@@ -29,11 +29,11 @@ class PlanRequest(RequestObject, kw_only=True):
     kind: Literal["pay_as_you_go", "prepaid", "subscription"]
     currency: str
     monthly_fee: str | int | None = None
-    """Of a subscription: a decimal text."""
+    """The monthly fee of a subscription, as a decimal text."""
     included: dict[str, Any] | None = None
-    """What the fee pays each month: spend, calls, tokens, seconds and kinds of tokens."""
+    """The usage that the fee includes each month: spend, calls, tokens, seconds and kinds of tokens."""
     prices: dict[str, Any] | None = None
-    """In place of the general prices, as in a price book."""
+    """Prices that replace the general ones, in the format of a price book."""
     limits: list[dict[str, Any]] | None = None
     """Such as {"spend": "100", "per": "month", "hard": true}; with spend, tokens or calls."""
     alerts: list[int] | None = None

@@ -40,9 +40,9 @@ class PromptDescriptions(msgspec.Struct):
 class NewPrompt(RequestObject, kw_only=True):
     name: str
     text: Annotated[str, Meta(max_length=MAX_BYTES)]
-    """With variables such as {{shop}}. It may begin with front matter, which says what they take."""
+    """The text, with variables such as {{shop}}. It may begin with front matter that describes the variables."""
     variables: dict[str, PromptVariable] | None = None
-    """What the variables take, in place of front matter: the text is taken as it is."""
+    """The types and limits of the variables, by name. With this field, front matter in the text has no meaning."""
 
 
 class RenderRequest(RequestObject, kw_only=True):

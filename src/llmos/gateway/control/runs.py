@@ -48,7 +48,7 @@ class Written(msgspec.Struct):
     run: RunDescription
     """Without its steps."""
     steps: list[StepDescription]
-    """How the steps of the entries stand: one that another process has done is done, with its result."""
+    """The states of the entries' steps. A step that another process has finished is `done`, with its result."""
 
 
 class LeaseFields(RequestObject, kw_only=True):
@@ -123,7 +123,7 @@ class RunEnd(RequestObject, kw_only=True):
     waits_for: _Signal | None = None
     """The name of a signal, or `in_doubt:` and the key of a step."""
     waits_with: Any = None
-    """What the person who decides must know."""
+    """The information for the person who decides about the signal."""
 
     def end(self) -> End:
         if (self.state == "waiting") != (self.waits_for is not None):
@@ -157,7 +157,7 @@ class Resolution(RequestObject, kw_only=True):
     """The key of a step in doubt."""
     has_happened: bool
     result: Any = None
-    """What the step would have returned."""
+    """The result of the step, if it has happened."""
 
 
 class RunsQuery(RequestObject, kw_only=True):

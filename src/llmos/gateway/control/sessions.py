@@ -35,7 +35,7 @@ class NewSession(RequestObject, kw_only=True):
     app: str
     """The name of the application."""
     name: Annotated[str, Meta(min_length=1, max_length=256)]
-    """What the application calls the session, such as the id of its user."""
+    """The name that the application gives the session, such as the id of its user."""
     user: Annotated[str, Meta(max_length=MAX_SUBJECT_LENGTH)] = ""
     """The person whose data the session has. An erasure of this person removes the session."""
 

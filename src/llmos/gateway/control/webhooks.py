@@ -34,9 +34,9 @@ class DeliveryDescriptions(msgspec.Struct):
 class WebhookRequest(RequestObject, kw_only=True):
     name: str
     url: str
-    """Where messages are sent, with https."""
+    """The https URL that messages are sent to."""
     events: list[str] = msgspec.field(default_factory=list)
-    """Empty: all."""
+    """The events to receive; empty: all."""
     allow_private: bool = False
     """http and private addresses are allowed. Only for keys of the project `owner`."""
 

@@ -42,7 +42,7 @@ MAX_DEPTH = 4
 _MAX_DIGITS = 9
 """The digits of the largest number of a version."""
 _OWN_PROMPT = "system messages"
-"""What the caller is told of those that were left out."""
+"""The name that the caller reads in the list of ignored fields, if system messages were left out."""
 
 
 class HostedApplications:
@@ -91,7 +91,7 @@ class HostedApplications:
         if not (version.isascii() and version.isdigit() and len(version) <= _MAX_DIGITS):
             raise NotFound(f"{model[:80]!r} names no version: write {APP_PREFIX}{name[:64]}@3.", param="model")
         number, project = int(version), caller.project
-        # Who started a job was checked then. A version that runs is one that there is.
+        # The caller of a job was checked when the job started, and a version that is running exists.
         if not (caller.is_background and self._supervisor.asked.runs(project, name, number)):
             manifest = await asyncio.to_thread(self._supervisor.manifest, project, f"{name}@{number}")
             if not caller.is_background:

@@ -48,7 +48,7 @@ class AppHost:
         self._changed, self._ready, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._num_failures = 0
         self._num_ended_by: Counter[str] = Counter()
-        """How often the process ended while it continued each run."""
+        """The number of times that the process ended while it continued a run, by the id of the run."""
         self._draining: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._keep(), name=f"app {wanted.app}")
 

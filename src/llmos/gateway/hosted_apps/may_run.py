@@ -1,4 +1,4 @@
-"""Who may let a server run the programs of applications."""
+"""The check whether a caller may let a server run the programs of applications."""
 
 from llmos.core.errors import PermissionDenied
 from llmos.core.schemas.app_manifests import AppManifest

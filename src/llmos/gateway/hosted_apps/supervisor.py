@@ -37,11 +37,11 @@ _log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 """The delay until a deployment by another process is noticed."""
 SETTLE_SECONDS = 30.0
-"""`deploy` waits for so long until the new version answers."""
+"""The most seconds that `deploy` waits until the new version answers."""
 _ACTOR = "apps"
 
 _EVERY_APP = (Permission.INFERENCE, Permission.MODELS_READ, Permission.APPS_READ, Permission.APPS_RUN)
-"""What the key of every application may do."""
+"""The permissions that the key of every application has."""
 
 
 class AppFiles(Protocol):
@@ -74,7 +74,7 @@ class AppSupervisor:
         self._endpoint = ""
         self._folder: ServerFolder | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        """What is being done for processes that end."""
+        """The tasks that let processes finish and end them."""
         self.asked = AskedVersions(self._start, self._keep, clock=clock)
         self._state: int | None = None
         self._is_draining = False
@@ -159,7 +159,7 @@ class AppSupervisor:
         self._hosts, self._candidates = {}, {}
         return hosts
 
-    # What is asked of it
+    # Requests to the applications
 
     def host(self, project: str, app: str, caller: str = "") -> AppHost:
         """Return the host of a deployed application, or that of the version that takes over, by the caller: one caller

@@ -19,7 +19,7 @@ class Usage(msgspec.Struct):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     cost: str | msgspec.UnsetType = msgspec.UNSET
-    """What the answer costs, as a decimal. Absent where no price applies."""
+    """The cost of the answer, as a decimal text. Absent if no price applies."""
     currency: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -3,7 +3,7 @@
 OPEN_PATHS = ("/health/", "/v2/health/")
 
 LINK_PATH = "/llmos/v1/sign-in/link"
-"""Where a link that signs a user in leads to."""
+"""The path of links that sign a user in."""
 
 SIGN_IN_PATHS = (
     "/llmos/v1/session",

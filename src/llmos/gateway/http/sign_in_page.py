@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 DEFAULT_NEXT = "/llmos/v1/sign-in"
-"""Where a browser goes after it has signed in, unless the page that sent it said where it came from."""
+"""The path that a browser is sent to after it has signed in, unless the request to sign in named another one."""
 
 _MAX_NEXT = 512
 

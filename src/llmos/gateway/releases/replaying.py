@@ -60,7 +60,7 @@ class Recorder:
             return Traffic(cases=[], subjects=frozenset(), expires_at=None, left_out=[_no_consent(app)])
         found: list[tuple[RunDescription, Mapping[str, Any]]] = []
         reasons: Counter[str] = Counter()
-        # What callers of another version agreed to isn't known.
+        # The consent of callers of another version isn't known, so that only runs of the deployed version are used.
         for run in self._newest(app, self.rooms.deployments.get(self._project, app).changed_at):
             case, reason = self._case(run)
             if case is None:

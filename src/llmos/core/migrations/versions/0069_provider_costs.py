@@ -1,4 +1,4 @@
-"""What calls cost at providers. Triggers refuse to change prices and calls."""
+"""The cost of calls at providers. Triggers refuse changes of prices and calls."""
 
 import sqlalchemy as sa
 from alembic import op

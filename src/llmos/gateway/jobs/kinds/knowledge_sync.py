@@ -24,18 +24,18 @@ from llmos.models.registry import Registry
 from llmos.security.permissions import Permission
 
 UPLOADS = "/llmos/v1/knowledge-uploads"
-"""Where files are uploaded."""
+"""The path of the endpoints that upload files."""
 
 Metadata = dict[str, MetadataValue]
 
 
 class KnowledgeFile(RequestObject, kw_only=True):
     name: str
-    """What the document is called: a relative path."""
+    """The name of the document: a relative path."""
     digest: str
-    """sha256:<hex> of the file. It needs no upload where a document of the project was made of it."""
+    """sha256:<hex> of the file. A file that the project already has as a document needs no upload."""
     metadata: Metadata | None = None
-    """In place of the `metadata` for all files."""
+    """The metadata of this file, in place of the `metadata` for all files."""
 
 
 class SyncFields(RequestObject, kw_only=True):
@@ -49,13 +49,13 @@ class SyncFields(RequestObject, kw_only=True):
     metadata: Metadata | None = None
     """That of each file. Default: that of the document that it replaces."""
     subject: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
-    """The person that the files are about, as requests call the person. A keyed hash of it is kept."""
+    """The person that the files are about, by the name in requests. A keyed hash of it is stored."""
     embedding: str | None = None
     """The model that makes the vectors. Default for a first Version: minilm."""
     max_tokens: int | None = None
-    """Of a chunk. Default for a first Version: what the model takes, 256 at most."""
+    """The most tokens of a chunk. Default for a first Version: the most that the embedding model accepts, up to 256."""
     overlap_tokens: int | None = None
-    """What a chunk may repeat of the one before it."""
+    """The most tokens of the previous chunk that a chunk repeats."""
     on_error: Literal["stop", "skip"] = "stop"
     """`skip` leaves out documents that can't be read, and counts them in the report."""
 

@@ -29,10 +29,10 @@ class PullJob(RequestObject, kw_only=True):
     name: str | None = None
     """The new model's name, for a location that doesn't say it."""
     ignored_keys: list[str] = msgspec.field(default_factory=list)
-    """Keys of the configuration of a model at a location that the engine refuses since it doesn't know them, and that
-    you know to be harmless."""
+    """Keys of the model's configuration that the engine would refuse because it doesn't know them, and that you know to
+    be harmless. Only for a model at a location."""
     task: Literal["rerank"] | None = None
-    """Of a model at a location whose files don't say that it scores pairs of texts."""
+    """The task of a model at a location whose files don't say that it scores pairs of texts."""
     encrypt: bool = False
     """Store the model's files encrypted. A server with the policy encrypt_models always does."""
 

@@ -23,9 +23,9 @@ class VectorStoreSyncJob(RequestObject, kw_only=True):
 
     kind: Literal["vector_store_sync"] = "vector_store_sync"
     vector_store: str
-    """Its id."""
+    """The id of the vector store."""
     change: str = ""
-    """What tells the request apart from one that is running: that may not see the change."""
+    """Identifies the change. It makes the request differ from one that is running, which may not see the change."""
 
 
 def _check(settings: Settings, registry: Registry, request: VectorStoreSyncJob) -> VectorStoreSyncJob:

@@ -24,16 +24,16 @@ class AnthropicUsage(msgspec.Struct):
     cache_creation_input_tokens: int = 0
     """Always 0: caching a prompt costs nothing extra."""
     cost: str | msgspec.UnsetType = msgspec.UNSET
-    """What the answer costs, as a decimal. Absent where no price applies."""
+    """The cost of the answer, as a decimal text. Absent if no price applies."""
     currency: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CharLocation(msgspec.Struct, tag_field="type", tag="char_location", kw_only=True):
-    """A place in a document that the text rests on. Answers of applications have some."""
+    """A passage of a document that the text is based on. Answers of applications have such citations."""
 
     cited_text: str
     document_index: int
-    """Of the documents that the answer cites, in the order of their first citation."""
+    """The index of the document among those that the answer cites, in the order of their first citation."""
     document_title: str
     start_char_index: int
     end_char_index: int

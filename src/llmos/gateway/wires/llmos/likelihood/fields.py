@@ -39,7 +39,7 @@ class LikelihoodRequest(CallerFields, kw_only=True):
     top: Annotated[int, Meta(ge=0, le=MAX_TOP)] = 0
     """Return this many of the most likely tokens at each position."""
     normalize: Normalize = "none"
-    """What log probabilities are divided by before the options are compared: the number of their tokens or bytes."""
+    """Divides log probabilities by the number of tokens or bytes of an option before options are compared."""
     parse_special: bool = True
     """Control strings, such as <|im_end|>, in `prompt` and in continuations of it are control tokens. Otherwise, and
     behind `messages` and `tokens`, they are text."""

@@ -55,13 +55,13 @@ class UrlCitation(msgspec.Struct, kw_only=True):
     """In characters of the message's text."""
     end_index: int
     title: str
-    """The document."""
+    """The name of the document."""
     url: str
-    """Where it is read on this server."""
+    """The URL of the document on this server."""
 
 
 class Annotation(msgspec.Struct, kw_only=True):
-    """A place in a document that a part of the text rests on. Answers of applications have some."""
+    """A passage of a document that a part of the text is based on. Answers of applications have such citations."""
 
     type: Literal["url_citation"] = "url_citation"
     url_citation: UrlCitation
@@ -113,7 +113,7 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     prompt_logprobs: PromptLogprobs | msgspec.UnsetType = msgspec.UNSET
     """With `prompt_logprobs` in the request."""
     run: AnswerRun | msgspec.UnsetType = msgspec.UNSET
-    """Of an application."""
+    """The run, if an application answered."""
 
 
 class ChunkDelta(msgspec.Struct, omit_defaults=True):

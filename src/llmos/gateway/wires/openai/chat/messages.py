@@ -17,7 +17,7 @@ _TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as mess
 
 
 _OTHER_SERVERS = ("extra_content", "provider_specific_fields")
-"""What Gemini and LiteLLM add to answers, for themselves alone. A conversation may have begun there."""
+"""Fields that Gemini and LiteLLM add to answers for their own use. A conversation may have begun there."""
 
 _MEDIA = frozenset({*_LEFT_OUT, "video_url", "audio_url", "image"})
 

@@ -24,7 +24,7 @@ class ResponseUsage(msgspec.Struct):
     output_tokens_details: OutputTokensDetails
     total_tokens: int
     cost: str | msgspec.UnsetType = msgspec.UNSET
-    """What the answer costs, as a decimal. Absent where no price applies."""
+    """The cost of the answer, as a decimal text. Absent if no price applies."""
     currency: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -65,7 +65,7 @@ async def create_response(request: Request) -> AnswerResponse:
         ignored_fields(request.scope).add("include")
 
     if body.store:
-        # Where nothing is kept, the answer says so.
+        # A project that stores nothing gets `"store": false` in its response.
         body.store = await asyncio.to_thread(services.data.responses.keeps, caller.project)
 
     async def store(id: str, response: bytes) -> None:

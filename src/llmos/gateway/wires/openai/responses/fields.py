@@ -154,7 +154,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
     objects: ClassVar = {"text": TextOptions, "stream_options": ResponseStreamOptions, "reasoning": ReasoningOptions}
     variants: ClassVar = {
         "input": INPUT_ITEMS,
-        # What can't run here is left out: the model doesn't see it.
+        # Tools that can't run on this server are left out, so that the model doesn't see them.
         "tools": Variants({"function": FunctionTool, "file_search": FileSearchTool}, leaves_out=True),
         "tool_choice": Variants(
             {"function": NamedTool, "file_search": FileSearchChoice},

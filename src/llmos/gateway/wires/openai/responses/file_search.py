@@ -14,16 +14,16 @@ from llmos.gateway.http.requests import RequestObject, Unsupported
 from llmos.gateway.wires.openai.responses.items import Item
 
 NAME = "file_search"
-"""Of the function, and of the tool."""
+"""The name of the tool, and of the function that the model calls."""
 
 RESULTS = "file_search_call.results"
 """The value of `include` that asks for the passages."""
 
 MAX_SEARCHES = 4
-"""Of one response, unless `max_tool_calls` says otherwise."""
+"""The most searches of one response, unless `max_tool_calls` sets another limit."""
 
 MAX_QUERY = 300
-"""The characters of the model's query, so that a model that repeats itself comes to an end."""
+"""The most characters of the model's query, which ends a model's query that repeats itself."""
 
 MAX_QUESTION = 1000
 """The characters of the user's message that are searched for."""
@@ -59,7 +59,7 @@ class FileSearchTool(RequestObject, kw_only=True, tag_field="type", tag="file_se
     vector_store_ids: Annotated[list[str], Meta(min_length=1, max_length=8)]
     """The vector stores that are searched."""
     filters: dict[str, Any] | None = None
-    """Which files are searched, by their attributes, as in a search of a vector store."""
+    """A filter by the attributes of files, as in a search of a vector store."""
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = DEFAULT_RESULTS
     """The most passages of a search."""
     ranking_options: FileSearchRanking | None = None

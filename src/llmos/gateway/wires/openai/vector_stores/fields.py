@@ -26,9 +26,9 @@ class AutoChunking(RequestObject, kw_only=True, tag_field="type", tag="auto"):
 
 class StaticSizes(RequestObject, kw_only=True):
     max_chunk_size_tokens: Annotated[int, Meta(ge=100, le=4096)]
-    """The most tokens of a chunk. It has fewer where the embedding model takes fewer."""
+    """The most tokens of a chunk. The limit of the embedding model applies as well."""
     chunk_overlap_tokens: Annotated[int, Meta(ge=0, le=2048)]
-    """What a chunk may repeat of the one before it: half of it at most."""
+    """The most tokens of the previous chunk that a chunk repeats; at most half of max_chunk_size_tokens."""
 
 
 class StaticChunking(RequestObject, kw_only=True, tag_field="type", tag="static"):
@@ -50,7 +50,7 @@ class VectorStoreRequest(RequestObject, kw_only=True):
     file_ids: Annotated[list[str], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
     """Files with the purpose `assistants` or `user_data`."""
     chunking_strategy: AutoChunking | StaticChunking | None = None
-    """How all files of the vector store are cut."""
+    """The way in which all files of the vector store are cut into chunks."""
     expires_after: ExpiresAfter | None = None
     metadata: Metadata = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class VectorStoreUpdate(RequestObject, kw_only=True):
 class VectorStoreFileRequest(RequestObject, kw_only=True):
     file_id: str
     attributes: Attributes = field(default_factory=dict)
-    """What filters of searches compare."""
+    """The values that filters of searches compare."""
 
     unsupported: ClassVar = {"chunking_strategy": Unsupported(_ALIKE, ({"type": "auto"},))}
 
@@ -103,9 +103,9 @@ class VectorStoreFileUpdate(RequestObject, kw_only=True):
 class VectorStoreFileBatchRequest(RequestObject, kw_only=True):
     file_ids: Annotated[list[str], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
     files: Annotated[list[VectorStoreFileRequest], Meta(max_length=MAX_BATCH)] = field(default_factory=list)
-    """In place of `file_ids`: each with its own attributes."""
+    """The files with their own attributes, in place of `file_ids`."""
     attributes: Attributes = field(default_factory=dict)
-    """Of each of `file_ids`."""
+    """The attributes of every file in `file_ids`."""
 
     lists: ClassVar = {"files": VectorStoreFileRequest}
     unsupported: ClassVar = VectorStoreFileRequest.unsupported
