@@ -58,7 +58,7 @@ class Figure:
     text: str
     span: Span
     readings: frozenset[str]
-    """What it may mean, in one form for all ways of writing it."""
+    """The values that it may stand for, each in a normal form that is the same for all ways of writing it."""
 
 
 def figures_in(text: str) -> list[Figure]:

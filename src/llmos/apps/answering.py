@@ -31,7 +31,7 @@ _FACTS = ("sentences", "notes", "abstained")
 
 ABSTAINING = "abstain"
 _BLOCKED = "I can't answer this."
-"""What an app without knowledge says in place of an answer that nobody may see."""
+"""The text that an app without knowledge returns in place of an answer that guardrails blocked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

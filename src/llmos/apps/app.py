@@ -143,7 +143,7 @@ class App:
         """The JSON schema of its answers; None: they are texts."""
         return None if self._plan.output is None else self._plan.output.schema
 
-    # What it is made of
+    # Parts of the app
 
     @overload
     def tool(self, function: F) -> F: ...
@@ -210,7 +210,7 @@ class App:
         """Return all tools, as they are now, by name."""
         return await self._toolbox.current()
 
-    # What it does
+    # Runs
 
     def run(self, input: Any, **options: Any) -> Run:
         """Return the answer to an input, or the run that waits. Options: those of RunOptions.

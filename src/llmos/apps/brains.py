@@ -24,9 +24,9 @@ class Reply:
     output: Any = None
     """By default the text."""
     sentences: Sequence[Sentence] = ()
-    """Those of the text, with their citations."""
+    """The sentences of the text, with their citations."""
     notes: Sequence[str] = ()
-    """What whoever reads the answer should know."""
+    """Remarks for the reader of the answer."""
     abstained: bool = False
     """The text says that there is no answer."""
 

@@ -99,7 +99,8 @@ class Execution:
             ended = await self._attempt(live, session)
             if ended.state != "ready" or number == _MAX_RESTARTS:
                 return ended
-            # What it waits for came before it waited, or `reconcile` is asked about an effect.
+            # The signal came before the run waited for it, or `reconcile` must decide about an effect: continue at
+            # once.
             description, session = await claim(description.id)(server, lease, seconds)
         raise AssertionError("the loop returns")
 

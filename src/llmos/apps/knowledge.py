@@ -37,15 +37,15 @@ class Knowledge:
 
     name: str
     top_k: int = 5
-    """The passages that an answer may rest on."""
+    """The number of passages that an answer may be based on."""
     answer: AnswerMode = "quote"
     """quote: sentences of the documents, word for word, so that nothing is invented. compose: the model writes."""
     unsupported: Unsupported = "drop"
-    """What becomes of sentences that the model writes and no passage supports: left out, or marked."""
+    """The treatment of sentences that the model writes and no passage supports: leave them out, or mark them."""
     abstain: str = "The documents don't answer this."
-    """The answer when they don't, by the threshold that `llmos knowledge eval` found."""
+    """The answer to a question that the documents don't answer, by the threshold that `llmos knowledge eval` found."""
     filters: Mapping[str, Any] | None = None
-    """On the metadata of documents."""
+    """Filters on the metadata of documents."""
     reranker: str | None = None
     """A model that orders the passages."""
 

@@ -21,18 +21,18 @@ class Run:
     output: Any = None
     """An object of the app's `output` type; without one, the text."""
     sentences: Sequence[Sentence] = ()
-    """Those of an answer out of documents, each with its citations."""
+    """The sentences of an answer from documents, each with its citations."""
     notes: Sequence[str] = ()
-    """What whoever reads the answer should know, such as why it has no citations."""
+    """Remarks for the reader of the answer, such as why it has no citations."""
     steps: Sequence[StepDescription] = ()
-    """What it did, in order."""
+    """The steps of the run, in order."""
     usage: RunUsage = field(default_factory=RunUsage)
     cost: int | None = None
-    """What its calls of models cost, in billionths of `currency`. None where nothing has a price, or prices of several
-    currencies applied."""
+    """The cost of its calls of models, in billionths of `currency`. None if no price applies, or prices in several
+    currencies apply."""
     currency: str = ""
     session: str | None = None
-    """The name of its session."""
+    """The name of the session."""
     left_out: LeftOut | None = None
     abstained: bool = False
     """The documents don't answer this, and the app said so."""
@@ -41,13 +41,14 @@ class Run:
     finish_reason: str = ""
     """`stop`, or `length` if the text was cut at max_tokens."""
     waits_for: str | None = None
-    """What it waits for: the name of `wait_for`, `confirm:` and a call, or `in_doubt:` and a step."""
+    """The name of the signal that the run waits for: a name from `wait_for`, `confirm:CALL_ID`, or
+    `in_doubt:STEP_KEY`."""
     waits_with: Any = None
-    """What the person who decides must know."""
+    """The information for the person who decides about the signal."""
 
     @property
     def citations(self) -> Sequence[Citation]:
-        """The places in documents that the answer quotes, or that its sentences rest on, each once."""
+        """The passages of documents that the answer quotes, or that its sentences are based on, each once."""
         return citations_of(self.sentences)
 
     def __str__(self) -> str:
@@ -72,7 +73,7 @@ class ToolEvent:
     call_id: str
     state: Literal["begun", "done", "failed"]
     result: str = ""
-    """What the model gets."""
+    """The text that the model gets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

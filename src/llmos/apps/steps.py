@@ -43,7 +43,7 @@ class Happened:
     """The value that `reconcile` returns for an effect that has happened."""
 
     result: Any = None
-    """What the effect would have returned."""
+    """The value that the effect would have returned."""
 
 
 @dataclass(frozen=True, slots=True)

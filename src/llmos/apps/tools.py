@@ -20,7 +20,7 @@ from llmos.core.schemas.runs import StepDescription
 MAX_NAME = 64
 """The most characters of a name."""
 CONFIRM = "confirm:"
-"""What a run waits for before a call that a person confirms: this, and the call's id."""
+"""The prefix of the signal that a run waits for before a call that needs a person's approval; the call's id follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

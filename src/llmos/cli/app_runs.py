@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llmos.core.schemas.knowledge import Citation
 
 _MAX_CHARS = 200
-"""Of an argument or a result that is shown."""
+"""The most characters of an argument or a result that are shown."""
 
 
 def show_run(events: "Iterable[RunEvent]", *, as_json: bool) -> None:

@@ -153,7 +153,7 @@ def _machine(fitting: "Fitting", settings: Settings, measure: bool) -> "MachineP
                 isa=fitting.planner.config.isa,
                 progress=lambda _, num_done, total: progress("measuring", num_done, total),
             )
-        # What was measured on a busy machine holds for now only.
+        # Measurements on a busy machine hold only for now, so that they aren't stored.
         if not machine.was_busy:
             save_profile(profile_path(settings), machine)
     return machine

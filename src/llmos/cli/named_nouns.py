@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedNoun:
     word: str
-    """What one of them is called: "dataset"."""
+    """The noun in the singular: "dataset"."""
     one: str
-    """The same with its article: "a dataset"."""
+    """The noun with its article: "a dataset"."""
     alias: str
     """An alias for examples: "support:gold"."""
     names_of: "Callable[[ControlPort], NamesPort]"

@@ -20,7 +20,7 @@ class Usage:
     cached_tokens: int = 0
     """Prompt tokens that an earlier prompt with the same prefix had already computed."""
     cost: str | None = None
-    """What it costs, as a decimal; None where no price applies."""
+    """The cost, as a decimal text; None if no price applies."""
     currency: str = ""
 
 

@@ -23,7 +23,7 @@ class Written:
     run: RunDescription
     """Without its steps."""
     steps: Sequence[StepDescription]
-    """How the steps of the entries stand."""
+    """The states of the entries' steps."""
 
 
 def open_session(app: str, name: str, user: str) -> Call[AppSessionDescription]:

@@ -131,7 +131,7 @@ class LikelihoodOptions(TypedDict, total=False):
     top: int
     """Return this many of the most likely tokens at each position, up to 20."""
     normalize: Literal["none", "tokens", "bytes"]
-    """What log probabilities are divided by before the options are compared: the number of their tokens or bytes."""
+    """Divide log probabilities by the number of tokens or bytes of an option before options are compared."""
     score_prompt: bool
     """Score the prompt's own tokens, too."""
     tools: Sequence[Mapping[str, Any]]

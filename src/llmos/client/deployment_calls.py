@@ -182,7 +182,8 @@ class DeploymentSettings(TypedDict, total=False):
     options: dict[str, Any]
     """Engine options that differ from the server's."""
     placement: str | None
-    """Where its replicas run: None for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines that its replicas run on: None for the server's machine, `nodes` for any node, the name of a node,
+    or LABEL=VALUE."""
     force: bool
     """Deploy it even if its card fails a limit."""
 

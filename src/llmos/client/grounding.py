@@ -12,10 +12,10 @@ from llmos.core.schemas.knowledge import Citation, Sentence
 from llmos.core.sentences import Span, sentences_in
 
 Unsupported = Literal["drop", "mark"]
-"""What becomes of a sentence that nothing supports."""
+"""The treatment of a sentence that nothing supports: leave it out, or mark it."""
 MIN_DROP = 0.75
-"""What a token of a sentence loses on average, in nats, without what the sentence rests on. docs/apps.md has the
-measurement."""
+"""The least average loss of log probability per token of a sentence, in nats, when the passage that supports it is
+taken out of the prompt. docs/apps.md has the measurement."""
 _MARK = " [unsupported]"
 
 

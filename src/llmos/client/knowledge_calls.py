@@ -34,15 +34,16 @@ class AddSettings(TypedDict, total=False):
     """The settings with which documents become knowledge. What isn't given stays as it is in the newest Version."""
 
     embedding: str | None
-    """The model that makes the vectors; minilm for a first Version."""
+    """The model that makes the vectors; by default minilm for a first Version."""
     max_tokens: int | None
-    """Of a passage; what the model takes, 256 at most, for a first Version."""
+    """The most tokens of a passage; by default for a first Version, the most that the embedding model accepts, up to
+    256."""
     overlap_tokens: int | None
-    """What a passage may repeat of the one before it."""
+    """The most tokens of the previous passage that a passage repeats."""
     metadata: Mapping[str, MetadataValue] | None
-    """That of each document."""
+    """The metadata of each document."""
     subject: str | None
-    """The person that the documents are about, as requests call the person."""
+    """The person that the documents are about, by the name in requests."""
     on_error: Literal["stop", "skip"]
     """"skip" leaves out documents that can't be read, and counts them in the report."""
 

@@ -18,7 +18,7 @@ _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 
 _PER_RANK = 0.1
-"""What a sentence loses for each passage that the search found better."""
+"""The penalty of a sentence for each passage that the search ranked higher."""
 _ENOUGH = 0.8
 """A further sentence has this share of the best one's score, or more."""
 

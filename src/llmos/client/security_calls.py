@@ -95,9 +95,9 @@ class KeySettings(TypedDict, total=False):
     """The settings of a new API key. A setting that is left out gets the server's default."""
 
     project: str | None
-    """By default that of the key that asks."""
+    """The project; by default that of the calling key."""
     name: str
-    """Whose it is or what it is for."""
+    """A label, such as the owner or the purpose of the key."""
     role: str
     """viewer, developer (the default), operator or owner."""
     expires_at: datetime | None

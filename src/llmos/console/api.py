@@ -20,7 +20,8 @@ from llmos.core.schemas.base import Description, read_description
 D = TypeVar("D", bound=Description)
 
 _PASSED_ON = (b"cookie", b"host", b"origin", b"x-forwarded-proto", b"traceparent")
-"""What the door needs to know the visitor. A key isn't among them: browsers have sessions."""
+"""The headers by which the server identifies the visitor. API keys aren't among them, because browsers have
+sessions."""
 
 _JSON = {"content-type": "application/json"}
 _UNSAFE_IN_PATHS = re.compile(r"[^A-Za-z0-9._~@:,/!$&'()*+;=-]")
@@ -41,10 +42,11 @@ class Reply:
 
 class Api:
     def __init__(self, server: ASGIApp, visit: Scope, *, is_poll: bool = False) -> None:
-        """Ask `server` for whom sent the request with the scope `visit`. `is_poll`: nobody waits for the answer."""
+        """Call `server` on behalf of the visitor whose request has the scope `visit`. `is_poll`: nobody waits for the
+        answer."""
         self._server, self._visit, self._is_poll = server, visit, is_poll
         self.csrf_token: str | None = None
-        """What the visitor's form had. The server checks it."""
+        """The token of the visitor's form, which the server checks."""
 
     async def get(self, path: str, /, **query: Any) -> Any:
         """Return the JSON at `path`. Raises the LLMOSError that the server answers with."""

@@ -76,7 +76,7 @@ class Console:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "the server has no other protocol"
-        # Which the router replaces. Requests to the server begin with the application that this one is mounted in.
+        # The router replaces scope["app"]. Requests to the server need the application that this one is mounted in.
         scope["state"]["server"] = scope["app"]
         try:
             await self._router(scope, receive, send)

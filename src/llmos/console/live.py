@@ -29,7 +29,7 @@ RELOAD = b"event: reload\ndata: \n\n"
 """Lets the browser load the page again: it is of another version, or the session has ended."""
 
 Memory = dict[str, Any]
-"""What a feed remembers from one look to the next."""
+"""The state that a feed keeps between two updates."""
 
 Look = Callable[[Memory], Awaitable[Fragments]]
 

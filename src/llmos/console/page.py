@@ -26,11 +26,11 @@ class Page:
     name: str
     """Its path below /console, and its key in the messages: nav.NAME."""
     permission: str = ""
-    """Who has it finds the page in the navigation; empty: everybody."""
+    """The permission of visitors who see the page in the navigation; empty: all visitors."""
     path: str | None = None
-    """Its path, where that isn't the name."""
+    """The path, if it isn't the name."""
     home: str = ""
-    """The path for a visitor who can't see what the page was asked for; empty: its own first path."""
+    """The path that a visitor is sent to who may not see the requested part; empty: the page's own first path."""
     in_navigation: bool = True
     tab: str = ""
     """Its key in the messages among the pages of the same name, which show one another as tabs."""

@@ -23,11 +23,11 @@ PAGE_SIZE = 50
 @dataclass(frozen=True, kw_only=True)
 class Column(Generic[R]):
     name: str
-    """In addresses and in the CSV."""
+    """The name in addresses and in the CSV file."""
     title: str
     """The key of its heading in the messages."""
     value: Callable[[R], Any]
-    """What it is sorted by, and what the CSV has."""
+    """The value that rows are sorted by, and that the CSV file contains."""
     kind: str = "text"
     """text, number, number_text (a decimal), size, share (progress), time, state, or the name of a kind of words in the
     messages: period stands for period.day, period.month."""

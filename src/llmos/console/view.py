@@ -76,7 +76,7 @@ class View:
         self.shown_path = request.url.path.removeprefix(CONSOLE_PATH)
         """The path below /console that a reload or a choice leads to."""
         self.memory: dict[str, Any] = {}
-        """What a live page remembers from one look to the next."""
+        """The state that a live page keeps between two updates."""
         self.language = choose_language(
             request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", "")
         )

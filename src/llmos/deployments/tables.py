@@ -79,7 +79,8 @@ class DeploymentRow(Base):
     runner: Mapped[str] = mapped_column(String(32))
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     placement: Mapped[str | None] = mapped_column(String(200))
-    """Where its replicas run: NULL for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines that its replicas run on: NULL for the server's machine, `nodes` for any node, the name of a node,
+    or LABEL=VALUE."""
     idle_seconds: Mapped[int | None]
     keep_warm: Mapped[bool]
     forced: Mapped[bool]

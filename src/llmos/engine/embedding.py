@@ -66,7 +66,7 @@ class _Request:
         self.prepared = prepared
         self.admitted_at = time.perf_counter()
         self.queued_micros: int | None = None
-        """How long it waited for its first batch; None while it waits."""
+        """The time that it waited for its first batch, in microseconds; None while it waits."""
         self.num_tokens = prepared.num_tokens
         self.num_left = len(prepared.texts)
         self.vectors = np.empty((self.num_left, prepared.dimensions), np.float32)

@@ -247,7 +247,7 @@ class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
     config: dict[str, Any]
     """Options of an EngineConfig."""
     stages: list[LoadStage] = []
-    """Of a split model, the stages behind the layers of this process, in the order of its --stage-fd."""
+    """For a split model, the stages after the layers of this process, in the order of its --stage-fd options."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
@@ -314,17 +314,17 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
 
 class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider says that it used for a request."""
+    """The usage that a provider reports for a request."""
 
     num_prompt_tokens: int
-    """All of them, those from its cache, too."""
+    """All tokens of the prompt, including those from the provider's cache."""
     num_cached_tokens: int = 0
     num_completion_tokens: int
-    """Of all choices together."""
+    """The tokens of all choices together."""
     num_visible_tokens: int | None = None
-    """Those of them that were sent; None where it doesn't say how many it thought with."""
+    """The completion tokens without reasoning tokens; None if the provider doesn't report reasoning tokens."""
     cost_nanos: int | None = None
-    """What it asks for the request, in billionths; None where it doesn't say."""
+    """The cost that the provider reports, in billionths of the currency; None if it doesn't report one."""
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
@@ -333,7 +333,7 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
     id: str
     num_prompt_tokens: int
     reported: ReportedUsage | None = None
-    """Where a provider counts, once a request: all that it says."""
+    """The provider's report, if a provider counted; sent once per request."""
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True, tag="tokenized"):
@@ -399,7 +399,7 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", omit_default
     num_computed_tokens: int = 0
     """Tokens of the prompt and of all continuations that went through the model."""
     queued_micros: int = 0
-    """How long the request waited for room in the batch."""
+    """The time that the request waited for room in the batch."""
 
 
 class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
@@ -412,7 +412,7 @@ class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
     num_tokens: int
     """Tokens of all inputs together, including control tokens and prompts."""
     queued_micros: int = 0
-    """How long the request waited for its first batch."""
+    """The time that the request waited for its first batch."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

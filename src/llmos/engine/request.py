@@ -32,7 +32,7 @@ class Prepared:
     sequences: Seq[Sequence]
     """One for each choice; or those that score given texts, the first of which computes the prompt."""
     rating: Rating | None = None
-    """Where the scores of given tokens are collected, if the request has any."""
+    """Collects the scores of given tokens; None if the request has none."""
     ignored: tuple[str, ...] = ()
     """See messages.Started."""
     adapter: AdapterFiles | None = None
@@ -88,7 +88,7 @@ def prepare(
         # A grammar constrains every character, so none is stripped.
         continues_prompt=request.continue_final_message or chat is None or request.grammar is not None,
         visible_control=chat.visible_control if chat else (),
-        # Who scores a prompt with its answer gets a log probability for each token of both.
+        # A request for the scores of a prompt and its answer gets a log probability for each token of both.
         shows_stop_token=request.prompt_logprobs is not None,
     )
     rating, scored = _prompt_rating(request, tokens, tokenizer)

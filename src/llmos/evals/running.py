@@ -70,7 +70,7 @@ class Run:
                 await self._attempt(answerer, case, repeat)
 
     def _todo(self) -> Iterable[tuple[Answerer, Case, int]]:
-        # What is compared is asked at the same time: then the machine is as busy for both.
+        # Models that are compared answer the same case at the same time, so that the machine is equally busy for both.
         for case in self.suite.cases:
             for answerer in self.answerers:
                 for repeat in range(self.num_repeats):

@@ -34,7 +34,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class ResumeRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     value: Any = msgspec.UNSET
-    """What the run waits for."""
+    """The value that the run waits for."""
 
 
 def parse_run(body: bytes) -> RunRequest:

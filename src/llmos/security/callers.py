@@ -40,10 +40,10 @@ class Caller:
     run: str = ""
     """The run of that application that the call belongs to, as its process says; empty for any other call."""
     call_key: str = field(default="", compare=False)
-    """What the call is known by if it is made again after a crash, such as a line of a batch: its answer has the same
-    id, and is counted once. Empty for a call that is made once."""
+    """The idempotency key of a call that is repeated after a crash, such as a line of a batch, so that its answer has
+    the same id and is counted once. Empty for a call that isn't repeated."""
     is_background: bool = False
-    """Nobody waits for this call: it comes after all others and takes no room in the queue (batches, shadows)."""
+    """A call that nobody waits for (batches, shadows): it runs after all others and takes no room in the queue."""
 
     @property
     def actor(self) -> str:

@@ -29,10 +29,10 @@ MINUTE = 60_000_000_000
 """Nanoseconds."""
 
 LEASE = MINUTE
-"""What a server holds is free after this time without renew()."""
+"""The nanoseconds without renew() after which the reservations of a server are released."""
 
 _KEEP = 60 * MINUTE
-"""Counts that say nothing any more are removed after this time."""
+"""The nanoseconds after which counts that have no effect any more are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class LimitCounts:
         for allowance in step.taken.allowances:
             limits, scope = allowance.limits, allowance.scope
             if (limit := limits.tokens_per_minute) is not None:
-                # What a call used beyond what was taken is owed, and delays later calls.
+                # The tokens that a call used beyond its reservation count as debt, which delays later calls.
                 owed = cost(step.num_tokens, limit) - cost_of_call(step.taken.num_tokens, limit)
                 self._use(counts, scope, "tokens", owed, now)
             if limits.concurrent_requests is not None:

@@ -36,14 +36,14 @@ class Project:
     created_at: datetime | None = None
     """None for the project `owner`."""
     limits: Limits = NO_LIMITS
-    """The limits of all its keys together."""
+    """The limits that all keys of the project share."""
     created_by: str | None = None
     retention: str = "default"
-    """How long what is kept for it stays: default, forever, nothing, or days such as 30d."""
+    """The time for which the project's data are stored: default, forever, nothing, or a number of days such as 30d."""
 
 
 class ProjectData(Protocol):
-    """The data that are kept for projects."""
+    """The data that are stored for projects."""
 
     def num_live_batches(self, project: str) -> int: ...
     def retentions(self) -> Mapping[str, str]:

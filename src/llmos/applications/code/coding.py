@@ -46,7 +46,7 @@ class Solution(BaseModel):
     attempts: list[Attempt]
     """All versions, the last one at the end."""
     failed: list[str]
-    """What the last version does wrong."""
+    """The failures of the last version."""
 
 
 class Coder:

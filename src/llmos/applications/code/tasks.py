@@ -19,9 +19,9 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str = Field(default="", max_length=MAX_CHARS)
-    """What the function is to do, in words."""
+    """A description of the function to write."""
     signature: str = Field(default="", max_length=2_000)
-    """Such as `def median(xs: list[float]) -> float:`. Without it, the model chooses one."""
+    """The signature, such as `def median(xs: list[float]) -> float:`. Without it, the model chooses one."""
     docstring: str = Field(default="", max_length=MAX_CHARS)
     preamble: str = Field(default="", max_length=MAX_CHARS)
     """Code that stands before the function, such as imports. It is part of the result."""

@@ -9,12 +9,12 @@ _WORD = re.compile(r"[^\W\d_]{4,}")
 _ASKING = frozenset(
     ("what", "which", "when", "where", "does", "that", "this", "with", "about", "many", "much", "have", "were", "there")
 )
-"""Words of questions that say nothing of their subject."""
+"""Words of questions that don't belong to their subject."""
 _GAIN = 0.5
-"""What a sentence gains for each word of a known aspect, up to two of them. Chosen on the papers of aclsum for
+"""The bonus of a sentence for each word of a known aspect, up to two words. Chosen on the papers of aclsum for
 training, like the figures of extracting.py; docs/applications.md has the measurement on others."""
 _OWN_GAIN = 2.0
-"""For words of an aspect that a caller describes: whoever asks for prices wants sentences about prices."""
+"""The bonus for each word of an aspect that a caller describes, which is higher because the caller chose the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Aspect:
 
     name: str
     question: str
-    """What a model is asked about the document."""
+    """The question about the document that a model is asked."""
     words: frozenset[str] = frozenset()
     """English words of sentences about it, folded."""
     beginnings: tuple[str, ...] = ()

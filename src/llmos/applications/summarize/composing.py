@@ -99,7 +99,7 @@ class Composer:
         groups = [nodes[first:last] for first, last in itertools.pairwise(bounds)]
         length = self.length if number == 1 else _PART
         merged = await asyncio.gather(*(self._summarized(_parent(group), length) for group in groups))
-        # What a model has nothing to say of isn't lost: the first summary below stands for it.
+        # A part for which the model returns an empty summary isn't lost: the first summary below it takes its place.
         return [each if each.summary else group[0] for each, group in zip(merged, groups, strict=True)]
 
     async def _summarized(self, node: _Node, length: Length) -> _Node:

@@ -36,9 +36,9 @@ class Summarizer:
     """
 
     folder: Path | None = None
-    """Where the files are that callers name. None: they name no files."""
+    """The folder of the files that callers may name; None if callers can't name files."""
     chunk_tokens: int = 1500
-    """The most tokens of a prompt with a part of the document. A small model says more of a short one."""
+    """The most tokens of a prompt with a part of the document. Small models summarize short parts more completely."""
     connect: Callable[[], AsyncClient] = AsyncClient
 
     async def __call__(

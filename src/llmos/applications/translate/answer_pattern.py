@@ -12,15 +12,15 @@ from math import factorial, prod
 from llmos.applications.translate.units import Unit
 
 FORBIDDEN = r"\p{Nd}\p{Cc}\p{Sc}\p{Co}\u2028\u2029\uFDD0#-&*+<->@\[-`{-~°§№‰⟦⟧"
-"""What a text has in pieces alone, as the inside of a character class."""
+"""Characters that occur only in pieces of a text, as the inside of a character class."""
 
 _FAMILIES = ('"“”„‟«»‹›「」『』', "()（）", ":：", ";；", "!！¡")
 """Signs that a translation has only if its source has one of the family: models like to put them around answers."""
 _SPACE, _LETTER = r"[ \u00a0]", r"\p{L}"
-"""What keeps numbers apart."""
+"""The characters that separate numbers."""
 _META = set("\\.+*?()|[]{}^$#&-~")
 _MAX_ORDERS = 24
-"""Of more units, only the order of the source is allowed."""
+"""The most orders of units that the pattern allows. With more, only the order of the source is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from llmos.core.sentences import Span, sentences_in
 
 _BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029\t]")
 _LINE_START = re.compile(r"(?:\s+|(?:#{1,6}|>+|[-*+•]|\d{1,9}[.)]|\[[ xX]\])(?=\s))*")
-"""What lists, headings and quotes begin with."""
+"""The marks at the beginning of list items, headings and quotes."""
 _NOTHING = re.compile("")
 _CLAUSE_END = re.compile(r"[,;:，；：、]\s*|\s+")
 _LETTER = re.compile(r"[^\W\d_]")

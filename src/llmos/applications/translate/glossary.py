@@ -30,7 +30,7 @@ Case = Literal["follow", "any", "exact"]
 _COLUMNS = ("source", "target", "from", "to", "case")
 _MAX_FILE_BYTES = 8 << 20
 _NO_TERM = re.compile(r"[\x00-\x1f\x7f\u2028\u2029⟦⟧\ufdd0]")
-"""What a target can't have: line breaks, and what marks places in a prompt."""
+"""Characters that a target term can't have: line breaks, and the marks of placeholders in a prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,13 +26,13 @@ class Piece:
     kind: Kind
     text: str
     branches: Sequence[Span] = ()
-    """Where in the text the branches of a message stand."""
+    """The spans of the branches of a message, in the text."""
     forms: Sequence[str] = ()
-    """What stands for a term in the translation: one of these."""
+    """The allowed forms of a term in the translation."""
 
     @property
     def is_ordered(self) -> bool:
-        """Return whether it makes sense only in the order of the source: what opens stands before what closes."""
+        """Return whether it must keep the order of the source, such as an opening and a closing tag."""
         return self.kind in ("tag", "entity", "symbol")
 
 

@@ -36,7 +36,7 @@ class Asked:
     behind: str = ""
     examples: Sequence[Similar] = ()
     fault: str = ""
-    """What was wrong with the last answer."""
+    """The fault of the last answer; empty for the first attempt."""
 
 
 class Prompting:

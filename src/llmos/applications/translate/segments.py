@@ -45,7 +45,7 @@ class Segment:
     text: str
     units: Sequence[Unit] = ()
     contents: Mapping[int, Document] = field(default_factory=dict)
-    """Of units with messages, by number: what they become."""
+    """The parsed documents of units that contain messages, by the number of the unit."""
 
     @cached_property
     def shown(self) -> str:

@@ -72,11 +72,12 @@ class Translator:
     """Approved pairs of similar sentences in a prompt."""
     min_similarity: float = 0.5
     shows_neighbours: bool = False
-    """Show the sentences before and behind a segment in its prompt. Small models translate them, too."""
+    """Show the sentences before and after a segment in its prompt. Small models tend to translate these, too."""
     options: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0})
-    """Of sampling, in the first attempt."""
+    """The sampling options of the first attempt."""
     is_held: bool = True
-    """Hold answers to their patterns while the model writes them. Without it, they are only checked."""
+    """Constrain the model's answers to their patterns while it generates. Without it, answers are only checked
+    afterwards."""
 
     async def translate(self, text: str, *, target: str, source: str = "") -> Translation:
         """Return the translation of a text. Raises TranslationRefused."""

@@ -21,10 +21,10 @@ class Unit:
 
     pieces: Sequence[Piece]
     before: str
-    """The character of the source before it, or nothing."""
+    """The character before the unit in the source; empty at the beginning."""
     behind: str
     number: int
-    """Which unit of its segment it is, from 1."""
+    """The number of the unit in its segment, from 1."""
 
     @property
     def start(self) -> int:

@@ -38,7 +38,7 @@ class Script:
     def __init__(self, *entries: Entry | Answering, context_length: int | None = None, can_score: bool = True) -> None:
         self.context_length, self.can_score = context_length, can_score
         self.prompts: list[Prompt] = []
-        """What it was asked."""
+        """The prompts that it has received."""
         self._entries = [*entries]
         self._num_calls = 0
 

@@ -38,7 +38,7 @@ _BOUGHT: Sequence[Column[UsageDescription]] = (
     Column(name="provider_costs", title="usage.provider_costs", value=lambda row: shown_costs(row.provider_costs)),
     Column(name="margins", title="usage.margins", value=lambda row: shown_costs(row.margins)),
 )
-"""Where providers were asked, for those who may see what they ask."""
+"""The columns of costs at providers, for visitors who may see them."""
 
 
 @PAGE.get()

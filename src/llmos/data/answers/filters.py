@@ -23,7 +23,7 @@ class AnswerFilter:
     key_id: str | None = None
     user: str | None = None
     model: str | None = None
-    """What answered, without the version."""
+    """The model that answered, without the version."""
     version: str | None = None
     route: str | None = None
     app: str | None = None
@@ -39,11 +39,11 @@ class AnswerFilter:
     min_seconds: float | None = None
     """From the acceptance of the call to its end."""
     after: Place | None = None
-    """Where the page before has ended."""
+    """The last place of the previous page."""
     limit: int = 50
 
     def check(self) -> None:
-        """Raise BadRequest for an outcome or a verdict that there is not, and for a limit out of range."""
+        """Raise BadRequest for an unknown outcome or verdict, and for a limit out of range."""
         for name, known in (("outcome", OUTCOMES), ("verdict", VERDICTS)):
             if (value := getattr(self, name)) is not None and value not in known:
                 near = nearest(value, list(known), 1)

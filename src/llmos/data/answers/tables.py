@@ -36,9 +36,9 @@ class AnswerRow(Base):
     key_id: Mapped[str] = mapped_column(String(128))
     user: Mapped[str] = mapped_column(Text)
     asked: Mapped[str] = mapped_column(Text)
-    """The name that was asked for."""
+    """The model name in the request."""
     model: Mapped[str] = mapped_column(Text)
-    """What answered, without the version."""
+    """The model that answered, without the version."""
     route: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     app: Mapped[str] = mapped_column(Text)

@@ -51,9 +51,9 @@ class AppVersionRow(ProjectVersionColumns, Base):
     model: Mapped[str] = mapped_column(String(256))
     """The route or the model that it asks."""
     permissions: Mapped[list[str]] = mapped_column(JSON)
-    """Of its key, as the manifest lists them."""
+    """The permissions of the application's key that the manifest lists."""
     prompts: Mapped[list[str]] = mapped_column(JSON)
-    """The versions of prompts that were made of its files."""
+    """The versions of prompts that were made from its files."""
     manifest_blob: Mapped[str] = mapped_column(String(71))
     """The parsed manifest, as JSON."""
     manifest_size: Mapped[int]

@@ -45,9 +45,10 @@ class NewHandoff:
     run_id: str | None = None
     session_id: str | None = None
     user: str = ""
-    """What requests call the person whose data it has: besides those of its run and its session."""
+    """The person whose data the handoff contains, by the name in requests, besides the persons of its run and
+    session."""
     webhook: str | None = None
-    """The name or the URL of a webhook that is told it, besides those that are told all handoffs."""
+    """The name or the URL of a webhook that is notified, besides those that are notified of all handoffs."""
 
 
 class Handoffs:

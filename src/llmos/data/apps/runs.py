@@ -47,7 +47,8 @@ from llmos.data.apps.tables import RunRow, SignalRow, StepRow
 from llmos.data.retention import Retention
 
 IN_DOUBT = "in_doubt:"
-"""What a run waits for while a person finds out whether a step happened: this, and the step's key."""
+"""The prefix of the signal that a run waits for until a person finds out whether a step happened; the step's key
+follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,8 @@ class NewRun:
     input: Any = None
     """With a session: the message of the role user."""
     user: str = ""
-    """What requests call the person whose data it has. Of a run in a session: the session's, too."""
+    """The person whose data the run contains, by the name in requests. A run in a session also belongs to the session's
+    person."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,7 +33,7 @@ class Window:
 
     first_turn: int
     summary: str | None = None
-    """Of the turns before it."""
+    """The summary of the turns before `first_turn`."""
 
 
 class AppSessions:

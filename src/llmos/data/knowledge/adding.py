@@ -35,7 +35,7 @@ class AddOptions:
     embedding: str | None = None
     """The reference of the model that makes the vectors; minilm for the first version."""
     max_tokens: int | None = None
-    """Of a chunk; what the model takes, but at most 256, for the first version."""
+    """The most tokens of a chunk; by default for the first version, the most that the model accepts, up to 256."""
     overlap_tokens: int | None = None
     on_error: OnError = "stop"
     """Stop at documents that can't be read, or skip them."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from llmos.data.knowledge.entries import EntryChunk
 
 MAX_CHARACTERS = 64 << 20
-"""Of the texts of all chunks together."""
+"""The most characters of the texts of all cached chunks together."""
 
 
 class ChunkCache:

@@ -22,9 +22,9 @@ _MAX_INTEGER = 1 << 53
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDocument:
     name: str
-    """What it is called: a relative path. Its suffix decides between kinds of text."""
+    """The name: a relative path, whose suffix decides between kinds of text."""
     path: Path | None
-    """The file; None: another document of the project has the same content, which is taken."""
+    """The file; None if another document of the project has the same content, which is used."""
     digest: str | None = None
     """sha256:<hex> of the file, where there is no path."""
     metadata: Mapping[str, MetadataValue] | None = None

@@ -13,7 +13,7 @@ from llmos.data.documents.chunks import cut_sentences
 from llmos.data.knowledge.index.words import query_terms, terms_of
 
 MIN_SHARE = 0.8
-"""Of the weight of a sentence's words: what a passage must have."""
+"""The least share of the weight of a sentence's words that a supporting passage must contain."""
 MIN_WORDS = 3
 """The words in common that say something: those of four characters and more, numbers, and pairs of Chinese, Japanese
 and Korean characters. "Yes, it is." is in any text."""
@@ -25,9 +25,9 @@ class Supported(NamedTuple):
     """A sentence of the answer that a passage supports."""
 
     end: int
-    """Where the sentence ends, in characters of the answer."""
+    """The end of the sentence, in characters of the answer."""
     passage: int
-    """The index of the passage that has most of it; the first one of several."""
+    """The index of the passage that contains most of it; the first of several equal ones."""
 
 
 def supported_sentences(answer: str, passages: Sequence[str]) -> list[Supported]:

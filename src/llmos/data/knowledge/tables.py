@@ -45,7 +45,7 @@ class KnowledgeVersionRow(ProjectVersionColumns, Base):
 
     owner: Mapped[str] = mapped_column("knowledge", ForeignKey("knowledge.key"))
     recipe: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """How its documents are cut into chunks."""
+    """The rules by which documents are cut into chunks."""
     embedding: Mapped[str] = mapped_column(String(128))
     """The reference of the model that makes the vectors."""
     embedding_digest: Mapped[str] = mapped_column(String(71))
@@ -55,7 +55,7 @@ class KnowledgeVersionRow(ProjectVersionColumns, Base):
     entry_bytes: Mapped[int] = mapped_column(BigInteger)
     """Bytes of all entries."""
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """What was counted while it was made; not part of the digest."""
+    """Counts from the making of the version; not part of the digest."""
     index_files: Mapped[list[IndexFileRow]] = relationship(
         order_by="IndexFileRow.position", lazy="selectin", cascade="all, delete-orphan"
     )

@@ -85,7 +85,7 @@ class KnowledgeVersion:
     num_chunks: int
     entry_bytes: int
     report: Mapping[str, Any]
-    """What was counted while it was made."""
+    """Counts from the making of the version."""
     made_by: str | None
     index_files: tuple[IndexFile, ...]
     """Empty where there are no chunks."""

@@ -22,10 +22,10 @@ class VectorStoreRow(Base):
     name: Mapped[str] = mapped_column(Text)
     fields: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     max_tokens: Mapped[int | None]
-    """Of a chunk, as its creator asked; None: what suits the embedding model."""
+    """The most tokens of a chunk, as requested; None for the default of the embedding model."""
     overlap_tokens: Mapped[int | None]
     expires_after_days: Mapped[int | None]
-    """Since it was last active."""
+    """The days after the last activity."""
     last_active_at: Mapped[datetime] = mapped_column(Time)
     created_at: Mapped[datetime] = mapped_column(Time)
 

@@ -39,7 +39,7 @@ PURPOSES = ("assistants", "user_data")
 """The purposes of files that may be put into vector stores."""
 
 MAX_FILES = 10_000
-"""Of one vector store."""
+"""The most files of a vector store."""
 
 JobState = Callable[[str], str | None]
 """Returns the state of a job; None if it doesn't exist any more."""

@@ -66,11 +66,11 @@ class AgentSettings:
     """The settings of a node."""
 
     folder: Path
-    """Of its certificate."""
+    """The folder of the node's certificate."""
     membership: Membership
     store: Store
     packed_folder: Path | None = None
-    """Packed weights of all its replicas; None: each has its own."""
+    """The folder of packed weights that all its replicas share; None: each replica has its own."""
     labels: Mapping[str, str] = field(default_factory=dict)
     listen: str = "0.0.0.0"  # noqa: S104 (TLS with certificates of the cluster only)
     """The address at which other nodes fetch files."""

@@ -113,7 +113,8 @@ class BlobFetcher:
         num_bytes, errors = 0, []
         ends = [(each.host, each.port, f"{each.node}{NODE_SUFFIX}", f"the node {each.node}") for each in sources]
         head = (*self.head, HEAD_NAME, "the head")
-        # What an earlier attempt has left may be wrong: then it is deleted, and the head asked once more.
+        # A partial file of an earlier attempt may be wrong. In that case it is deleted, and requested from the head
+        # again.
         for host, port, name, source in [*ends, head, *([head] if _size(part) else [])]:
             before = _size(part)
             try:

@@ -54,7 +54,7 @@ class _Starting:
     attached: "asyncio.Future[Link[ToHead]]"
     on_progress: Callable[[int, int], None]
     ended: WorkerExit | None = None
-    """How it ended, if that was before anybody could use it."""
+    """The exit of the worker, if it ended before it could be used."""
 
 
 @dataclass(slots=True, eq=False)
@@ -87,10 +87,10 @@ class ConnectedNode:
         self.labels, self.facts = dict(registered.labels), registered.facts
         self.blobs_port, self.digests = registered.blobs_port, set(registered.digests)
         self.round_trip_seconds: float | None = None
-        """Of the last question about its facts."""
+        """The round-trip time of the last request for the node's facts."""
         self.workers: dict[str, RemoteWorker] = {}
         self.reservations: list[Reservation] = []
-        """Of its workers, and of those that are being started."""
+        """The memory reservations of its workers, including those that are being started."""
         self.is_leaving = False
         """It gets no new replicas."""
         self._link = link

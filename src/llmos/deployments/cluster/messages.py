@@ -24,7 +24,7 @@ WorkerId: TypeAlias = str
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True):
-    """What both ends must have in common, so that a replica computes the same on every node."""
+    """The versions that the head and a node must have in common, so that a replica computes the same on every node."""
 
     llmos: str
     python: str
@@ -175,7 +175,7 @@ class Attached(msgspec.Struct, frozen=True, tag="attached"):
 
 class BlobSize(msgspec.Struct, frozen=True, tag="blob_size"):
     num_bytes: int
-    """Of the whole file."""
+    """The size of the whole file."""
 
 
 class BlobChunk(msgspec.Struct, frozen=True, tag="blob_chunk"):

@@ -13,7 +13,7 @@ class Relay(asyncio.Protocol):
         self._other: Relay | None = None
         self._transport: asyncio.Transport | None = None
         self._early: list[bytes] = []
-        """What came before the other end was there."""
+        """Data that was received before the other connection joined."""
 
     def join(self, other: "Relay") -> None:
         self._other, other._other = other, self

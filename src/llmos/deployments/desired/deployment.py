@@ -35,7 +35,8 @@ class DeploymentSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     """EngineConfig options of its replicas that differ from the server's."""
     placement: str | None = None
-    """Where its replicas run: None for the server's machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines that its replicas run on: None for the server's machine, `nodes` for any node, the name of a node,
+    or LABEL=VALUE."""
 
     def checked(self) -> Self:
         """Return the settings with the default idle_seconds filled in. Raises BadRequest for impossible ones."""

@@ -1,1 +1,1 @@
-"""Where the processes of replicas run, and how they are reached: on this machine, or on nodes of a cluster."""
+"""Starting the processes of replicas, and connecting to them: on this machine, or on nodes of a cluster."""

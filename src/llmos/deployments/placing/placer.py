@@ -23,13 +23,13 @@ MAX_LAST_WORDS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSettings:
-    """What is wanted of each replica of a version. Replicas with other settings are replaced."""
+    """The settings of each replica of a version. Replicas with other settings are replaced."""
 
     config: EngineConfig = field(default_factory=EngineConfig)
     placement: str | None = None
-    """Where it runs: None for this machine, `nodes`, the name of a node, or LABEL=VALUE."""
+    """The machines to run on: None for this machine, `nodes` for any node, the name of a node, or LABEL=VALUE."""
     max_replicas: int = field(default=1, compare=False)
-    """Replicas that the version may have at once; those on nodes share their nodes' cores."""
+    """The most replicas that the version may have at once. Replicas on the same node share its cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class PlacementRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerExit:
-    """How the process of a replica ended."""
+    """The end of the process of a replica."""
 
     status: int | None
     """Its exit status, negative if a signal killed it; None if its node can't be asked."""

@@ -18,7 +18,7 @@ from llmos.deployments.rollouts.evidence import CallOutcome, Comparison, Evidenc
 from llmos.deployments.tables import EvidenceRow
 
 MAX_ROWS = 100_000
-"""Of all routes together. The oldest are deleted."""
+"""The most rows of all routes together. The oldest are deleted."""
 
 _OVERLAP = 1000
 """Rows before the last one that are read again: on PostgreSQL, a row may appear after one with a higher id."""

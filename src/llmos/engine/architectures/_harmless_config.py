@@ -4,13 +4,13 @@ from llmos.engine.architectures._read_keys import ANY, Harmless
 
 _OF_ALL_MODELS: Harmless = dict.fromkeys(
     (
-        # Who wrote the file, and where the weights come from.
+        # The program that wrote the file, and the origin of the weights.
         "_commit_hash", "_name_or_path", "architectures", "auto_map", "custom_pipelines", "model_name", "model_type",
         "name_or_path", "transformers_version", "transformers.js_config", "unsloth_fixed", "unsloth_version",
         "is_llama_config", "export_model_type", "mlx_version", "model_max_length", "tokenizer_class",
         "tokenizer_model_max_length", "tokenizer_padding_side", "tokenizer_truncation_side", "max_seq_length",
         "max_sequence_length", "seq_length", "dataset_name",
-        # How the weights are stored, and how programs compute with them.
+        # The storage of the weights, and settings of programs that compute with them.
         "dtype", "torch_dtype", "use_bfloat16", "torchscript", "tie_encoder_decoder", "_attn_implementation",
         "_attn_implementation_autoset", "attn_implementation", "use_flash_attn", "use_flash_attention",
         "_flash_attn_2_enabled", "use_cache", "cache_implementation", "max_cache_len", "return_dict",
@@ -44,7 +44,7 @@ _OF_ALL_MODELS: Harmless = dict.fromkeys(
         "tie_word_embeddings",
         # Pruned heads are absent from the weights, whose shapes are checked.
         "pruned_heads", "tf_legacy_loss",
-        # Which layers devices compute, and quantization that is over.
+        # The devices of layers, and an earlier quantization.
         "device_map", "xla_device", "_pre_quantization_dtype",
     ),
     ANY,

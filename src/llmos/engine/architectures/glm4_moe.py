@@ -78,7 +78,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
     num_layers = fields.integer("block_count", high=limits.MAX_LAYERS) - num_predicting_layers(fields)
     expert_size = fields.integer("expert_feed_forward_length", high=limits.MAX_INTERMEDIATE)
     num_dense = fields.integer("leading_dense_block_count", 1, low=0, high=limits.MAX_LAYERS)
-    # What decoder_from_gguf() reads for experts that a softmax chooses.
+    # The values that decoder_from_gguf() expects for experts that a softmax chooses.
     usual = {"expert_gating_func": 1, "expert_shared_count": 0, "expert_weights_scale": 1.0, "expert_group_count": 0}
     return decoder_from_gguf(
         ChangedKeys(metadata, **{f"{GGUF_ARCHITECTURE}.{name}": value for name, value in usual.items()}),

@@ -105,7 +105,7 @@ class StageLost(Exception):
     def __init__(self, message: str, reason: LLMOSError | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        """What the stage says that is wrong, if it does."""
+        """The error that the stage reported; None if it reported none."""
 
 
 class Runner(Protocol):

@@ -130,7 +130,7 @@ class SplitRunner:
         self._num_steps = 0
         self._under_way: deque[_Step] = deque()
         self._steps_at: list[queue.SimpleQueue[_Step]] = [queue.SimpleQueue() for _ in links]
-        """What each stage will answer next."""
+        """The steps that each stage will answer, in order."""
         self._results: queue.SimpleQueue[npt.NDArray[np.float32] | StageLost] = queue.SimpleQueue()
         for index in range(len(links)):
             name = f"stage {links[index].stage}"

@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class StageBatch:
-    """What a stage is told of a Batch besides its rows: no tokens, and nothing about logits."""
+    """The parts of a Batch that are sent to a stage besides its rows: no tokens, and nothing about logits."""
 
     starts: npt.NDArray[np.int32]
     context_lengths: npt.NDArray[np.int32]

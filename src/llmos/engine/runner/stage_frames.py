@@ -42,11 +42,11 @@ class Kind(IntEnum):
 
 
 class BadFrame(Exception):
-    """The other end sent what is no frame, or a frame that nobody expects. Its text says what."""
+    """The peer sent data that isn't a frame, or an unexpected frame. The message names it."""
 
 
 class StageRoom(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stage has memory for. All stages get what the least of them has."""
+    """The blocks, states and snapshots that a stage has memory for. All stages use the minimum over the stages."""
 
     num_blocks: int
     num_states: int

@@ -31,7 +31,7 @@ class Plan:
     """Tokens of each sequence: its own, then those of its draft."""
     num_tokens: int = 0
     copies: list[StateCopy] = field(default_factory=list)
-    """What is kept most readily comes first."""
+    """The copies of states to make, in order of priority."""
 
     def add(self, sequence: Sequence, count: int) -> None:
         self.sequences.append(sequence)

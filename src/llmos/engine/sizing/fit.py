@@ -99,7 +99,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class TensorTypes:
-    """What the memory of a model depends on: its architecture, and the type of each tensor."""
+    """The properties that determine the memory of a model: its architecture, and the type of each tensor."""
 
     spec: ModelSpec
     types: Mapping[str, DType]

@@ -52,7 +52,7 @@ class McpAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     notes: list[str] = []
     waits_for: str | None = None
     waits_with: Any = None
-    """What the person who decides must know."""
+    """The information for the person who decides about the signal."""
 
 
 class AppServer:

@@ -51,7 +51,7 @@ class Connection:
         self._num_calls = 0
         self.is_open = False
         self.last_fault = ""
-        """What the server sent last that is no message of the protocol."""
+        """The last data from the server that isn't a message of the protocol."""
 
     async def open(self, seconds: float) -> None:
         """Connect. Raises TimeoutError, and what the transport and the handshake raise."""

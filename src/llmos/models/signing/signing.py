@@ -48,7 +48,7 @@ class Signed:
     version: Version
     key: Key
     covers_statement: bool = True
-    """Whether the signature covers the license, the sampling parameters and the maker."""
+    """True if the signature covers the license, the sampling parameters and the maker."""
 
 
 class _Folder(NamedTuple):

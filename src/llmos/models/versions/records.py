@@ -42,11 +42,11 @@ class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
     sampling: dict[str, int | float] = {}
     """Whole numbers stay what they are: 2048 and 2048.0 have different digests."""
     adapts: Digest | None = None
-    """Of an adapter, the digest of the version that it adapts."""
+    """For an adapter: the digest of the version that it adapts."""
     adapter: str | None = None
-    """Of an adapter, its name: MODEL:NAME."""
+    """For an adapter: its name, MODEL:NAME."""
     parent: Digest | None = None
-    """The parent's digest, of a derived version."""
+    """For a derived version: the digest of its parent."""
     recipe: dict[str, Any] | None = None
     made_by: str | None = None
     card: dict[str, Any] | None = None

@@ -27,7 +27,7 @@ NO_HASH = "0" * 64
 """The hash before the first entry."""
 
 _SECRET = re.compile(r"://[^/@\s]*@|(?<=\S)\?\S*")
-"""What comes before the host of an address, and its query: keys and signatures are there."""
+"""The credentials before the host of a URL, and its query, which may contain keys and signatures."""
 
 MAX_TEXT = 256
 """The limit of characters of each text in an entry."""
@@ -49,7 +49,7 @@ class Event:
     """The code of the error."""
     details: Mapping[str, Detail] = field(default_factory=dict)
     count: int = 1
-    """How often it happened, where equal events share an entry."""
+    """The number of equal events in a row that this entry stands for."""
 
     @property
     def actor(self) -> str:

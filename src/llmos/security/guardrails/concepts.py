@@ -120,9 +120,10 @@ class _Lexicon:
         self._words: _Entries = {}
         self._stems: _Entries = {}
         self._lengths: dict[str, list[int]] = {}
-        """Of the stems by how they begin, the longest first: most words need no or one look at the stems."""
+        """The lengths of the stems by their beginning, the longest first. Most words need at most one lookup of a
+        stem."""
         self._unspaced: dict[str, list[tuple[str, frozenset[int]]]] = {}
-        """By their first character, the longest first."""
+        """The words of languages without spaces by their first character, the longest first."""
 
     def of_word(self, tokens: Sequence[str], i: int) -> frozenset[int]:
         """Return the concepts of the word at an index, or of the phrase that begins there."""

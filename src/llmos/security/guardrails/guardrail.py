@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import msgspec
 
 Action = Literal["block", "mask", "placeholder", "flag"]
-"""What happens to a hit. mask: its kind stands in its place, such as [EMAIL]. placeholder: of a prompt, [EMAIL_1]
-stands in its place, and the answer has the text again. flag: it is recorded, and passes."""
+"""The treatment of a hit. mask: it is replaced by its kind, such as [EMAIL]. placeholder: in a prompt, it is replaced
+by [EMAIL_1], which is replaced by the original text in the answer. flag: it is recorded, and the text passes."""
 
 Side = Literal["input", "output"]
 
@@ -26,7 +26,7 @@ Channel = Literal["text", "reasoning", "arguments"]
 
 
 Source = Literal["system", "user", "assistant", "tool", "definitions"]
-"""Who a text of a prompt is from. definitions: of tools, with grammars and options of templates."""
+"""The source of a text of a prompt. definitions: definitions of tools, grammars and options of templates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Hit:
     """Something that the guardrail looks for."""
 
     rule: str
-    """What it is: "email". In lower case, with underscores."""
+    """The kind of the hit, in lower case with underscores: "email"."""
     text: str = ""
-    """The piece of the screened text that it is. Empty: it is a property of the whole text, which can't be masked."""
+    """The matched piece of the screened text. Empty for a property of the whole text, which can't be masked."""
 
 
 Piece = str | Hit
@@ -75,7 +75,7 @@ class Guardrail(Protocol):
     """One configured check. Kept for many calls; a call's state is in its streams."""
 
     actions: ClassVar[Sequence[Action]]
-    """What a policy may do with its hits; the first is the default."""
+    """The actions that a policy may choose for hits; the first is the default."""
     sides: ClassVar[Sequence[Side]]
     channels: ClassVar[Sequence[Channel]]
     """The parts of an answer that it screens."""

@@ -27,7 +27,7 @@ CONTROL_TOKENS = re.compile(
     r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|?begin▁of▁sentence\|?>|<｜(?:User|Assistant)｜>|<\[?/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS)\]?>",
     re.IGNORECASE,
 )  # fmt: skip
-"""What chat templates put around messages. In a message it pretends to be the end of it."""
+"""The control strings that chat templates put around messages. Within a message, they fake its end."""
 
 HIDDEN_MARKUP = "hidden_markup"
 """The rule of passages that a page doesn't show."""

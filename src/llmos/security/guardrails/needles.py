@@ -26,7 +26,7 @@ _MAX_NEEDLES = 256
 _LETTERS = 0.05
 _OTHERS = {"_": 1e-4, "-": 1e-2, " ": 0.2, ".": 0.1, ",": 0.1, ":": 0.03, "\n": 0.03}
 _RARE = 2e-3
-"""How often a character stands in prose, roughly."""
+"""The approximate frequencies of characters in prose."""
 
 
 def needles_of(items: Sequence[Any]) -> Needles | None:
@@ -86,7 +86,7 @@ def union(sets: Iterable[Needles | None]) -> Needles | None:
         united |= each
     if len(united) > _MAX_NEEDLES:
         return None
-    # Where a longer one is, a shorter one within it is, too.
+    # A text that contains a needle also contains the shorter needles within it.
     return frozenset(each for each in united if not any(other != each and other in each for other in united))
 
 

@@ -44,13 +44,13 @@ class Step:
     guardrail: Guardrail
     action: Action
     budget_seconds: float
-    """For one prompt, or for one chunk of an answer."""
+    """The time for one prompt, or for one chunk of an answer."""
     fail_closed: bool
-    """What it fails to screen, or can't in its time, is blocked instead of passed."""
+    """True: a text that couldn't be screened, because of an error or the time limit, is blocked instead of passed."""
     model_guardrail: ModelGuardrail | None = None
     """The guardrail, if it asks the called model. Found once: looking at its interface takes time on every call."""
     quick_guardrail: QuickGuardrail | None = None
-    """The guardrail, if it can tell at once that it finds nothing."""
+    """The guardrail, if it can tell quickly that a text has no hits."""
 
     def screens(self, source: Source) -> bool:
         """Return whether it screens texts of a prompt that are from `source`."""
@@ -136,7 +136,7 @@ def _step(policy: str, entry: Mapping[str, Any], side: Side, path: str) -> Step:
     except BadRequest as error:
         raise BadRequest(f"`{path}` ({name}): {error.message}", param=path) from None
     if not guardrail.waits:
-        # What is loaded and compiled when it is first needed isn't to be charged to a call.
+        # Load and compile everything now, so that the first call isn't charged for it.
         for pieces in guardrail.screen_prompt([_WARMING], ["user"]):
             list(pieces)
     if side not in guardrail.sides:

@@ -106,9 +106,9 @@ class Scanner(EndingStream):
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
         self._text = b""
-        """What isn't released, in UTF-8."""
+        """The text that isn't released yet, in UTF-8."""
         self._searched = 0
-        """No match begins before this position of it."""
+        """The position in `_text` before which no match begins."""
         self._before = ""
         """The last character that was released."""
 

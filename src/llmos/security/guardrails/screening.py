@@ -233,7 +233,7 @@ class ChannelScreen:
         stopwatch = Stopwatch()
         for screen in self._screens:
             text, is_blocked = screen.screen(text, stopwatch, is_complete=is_complete)
-            # What comes before the hit is all that the later guardrails get.
+            # The later guardrails get only the text before the hit.
             is_complete = is_complete or is_blocked
             self.is_blocked = self.is_blocked or is_blocked
         return self._restoring(text, is_complete=is_complete)

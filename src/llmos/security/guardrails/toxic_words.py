@@ -27,7 +27,7 @@ _VULGAR_PARTS = """
 操你妈 他妈的 你妈的 傻逼 傻屄 妈逼 王八蛋 狗日的 婊子 贱人 贱货 滚蛋 混蛋 肏你
 去死吧 くそったれ 死ね クソ野郎 ちくしょう 씨발 시발 개새끼 병신 지랄 좆
 """
-"""Of languages without spaces, or whose words change at their ends."""
+"""Words of languages without spaces, and of languages whose words change at their ends."""
 
 _SLURS = """
 beaner beaners chinks dago dagos darkie darkies faggot faggots gook gooks gyppo
@@ -65,7 +65,7 @@ _OWN_NAME = re.compile(
     r"\b(?:i am|i'm|we are|we're|being|us|fellow|proud|myself|ourselves|as) (?:an? )?(?:\w+ )?"
     rf"(?:{'|'.join(sorted(SLURS))})\b"
 )
-"""What members of a group call themselves."""
+"""Phrases in which members of a group use a slur for themselves."""
 
 GROUP_MARK = "people"
 

@@ -56,11 +56,11 @@ _THREATS = tuple(
 _DISTANCE = re.compile(
     r"\b(?:not|isn't|aren't|don't|doesn't|won't|wouldn't|shouldn't|can't say|never|nobody|no one|wrong|said|says?|saying|called|calling|calls|claim\w*|quote\w*|wrote|writes|tweet\w*|comment\w*|hateful|racis[mt]\w*|sexis[mt]|homophobi\w*|transphobi\w*|bigot\w*|illegal|unacceptable|condemn\w*|stop|against|victims?|film|movie|novel|story|character|villain|classify|translate|meaning|okay to|ok to|how dare|if (?:you|someone))\b|\bno people\b|[\"\u201c\u201d\u00ab\u00bb\u201e\u300c\u300d]"
 )  # fmt: skip
-"""Words with which a sentence keeps away from what it says."""
+"""Words with which a sentence distances itself from its content."""
 
 _SENTENCE = re.compile(r"[^.!?\n。！？]+")
 _NEGATED = frozenset((6, 7, 8))
-"""Of _HATE_OF_GROUPS: those that have a "not" or "no" of their own."""
+"""The indexes of _HATE_OF_GROUPS whose patterns contain a "not" or "no" themselves."""
 
 
 def find(text: str) -> str | None:

@@ -21,7 +21,7 @@ class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
     found: list[str]
     """GUARDRAIL:RULE of each finding."""
     text: str | None
-    """What is let pass. null for a blocked prompt."""
+    """The text after screening; null for a blocked prompt."""
 
 
 def try_case(policy: Policy, case: Case) -> TrialResult:

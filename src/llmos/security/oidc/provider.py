@@ -32,7 +32,7 @@ class Metadata:
     jwks_uri: str
     userinfo_endpoint: str | None
     takes_basic: bool
-    """Whether the client authenticates itself in a header, and not in the form."""
+    """True if the client authenticates in a header, and not in the form."""
 
 
 class Provider:

@@ -80,7 +80,7 @@ class Sessions:
             if row is None or row.method != _UNOPENED or row.expires_at <= self._clock():
                 return None
             user = active_user(session, row.user)
-            # Of two that open it at once, one has it.
+            # If two requests open the link at the same time, only one of them is signed in.
             if not queries.remove_session(session, hashed) or user is None:
                 return None
         return user, self.begin(user, "link")

@@ -15,7 +15,7 @@ from llmos.security.users.throttle import Throttle
 from llmos.security.users.users import Identity, User, Users
 
 MAX_NAME_CHARACTERS = 256
-"""Of a name that somebody tries. Longer ones are cut: no user has such a name."""
+"""The most characters of a name in a sign-in attempt. Longer names, which no user has, are cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

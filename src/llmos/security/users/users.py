@@ -73,7 +73,7 @@ class Identity:
     issuer: str
     subject: str
     name: str
-    """What the provider calls the person; a suggestion for the name of the user."""
+    """The person's name at the provider, which suggests a name for the user."""
     role: str
     project: str
 

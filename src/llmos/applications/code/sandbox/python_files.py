@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PYTHON = "/python"
-"""Where it is in the sandbox: no path of this machine shows."""
+"""The path of Python in the sandbox, which reveals no path of this machine."""
 
 _UNNEEDED = ("_test", "_tkinter", "_curses", "readline")
 

@@ -40,20 +40,20 @@ class CaseResult:
     name: str
     passed: bool
     message: str = ""
-    """What failed, with the line of the tests."""
+    """The failure, with the line of the tests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """The end of the tests."""
+    """The result of running the tests."""
 
     status: Status
     why: str = ""
-    """What happened, in one line; empty if all tests passed."""
+    """The outcome in one line; empty if all tests passed."""
     tests: Sequence[CaseResult] = ()
-    """Those that ran."""
+    """The tests that ran."""
     stdout: str = ""
-    """What the code printed, and behind it what the tests did."""
+    """The output of the code, followed by the output of the tests."""
     stderr: str = ""
     seconds: float = 0.0
 

@@ -20,7 +20,8 @@ DEPTH = 5
 """The hits of each part of a search that are evidence."""
 
 _SHRINKAGE = 1.0
-"""Of the standardised weights towards 0. Without it, those of cases that separate completely grow without limit."""
+"""The strength of the shrinkage of standardised weights towards 0. Without it, the weights grow without limit if the
+cases are completely separable."""
 _STEPS = 50
 
 Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from llmos.data.knowledge.evaluation.cases import Expected, KnowledgeCase
 from llmos.data.knowledge.index import Mode
 
 DEPTH = 10
-"""How many hits of each search are judged."""
+"""The number of hits of each search that are judged."""
 
 
 class JudgedHit(NamedTuple):

@@ -15,14 +15,14 @@ from llmos.data.knowledge.evaluation.answerability import (
 from llmos.data.knowledge.evaluation.judging import Judged
 
 MIN_CASES = 20
-"""Of each kind: with fewer, the interval of a share spans forty points and more."""
+"""The least cases of each kind. With fewer, the interval of a share is forty points wide or wider."""
 
 
 class Prediction(NamedTuple):
     is_answerable: bool
-    """What is true."""
+    """The expected value."""
     is_called_answerable: bool
-    """What the threshold says that was fitted on the other half of the cases."""
+    """The decision of the threshold that was fitted on the other half of the cases."""
 
 
 def missing_cases(judged: Sequence[Judged]) -> str | None:

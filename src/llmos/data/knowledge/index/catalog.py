@@ -24,9 +24,9 @@ class IndexedChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     chunk: int
     """Its index in the document."""
     text: str
-    """What is searched for words: the headings above the chunk, and the chunk."""
+    """The text that is searched for words: the headings above the chunk, and the chunk."""
     metadata: dict[str, Value] = {}
-    """That of the document, for filters."""
+    """The metadata of the document, for filters."""
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 K = 60
-"""How much the first ranks are alike. The paper's value."""
+"""The constant of reciprocal rank fusion, with the paper's value. The larger it is, the less the first ranks differ."""
 
 _DIGITS = 15
 """Sums are equal if these digits are: 1/63 + 1/140 and 1/84 + 1/90 differ in the last bit only."""

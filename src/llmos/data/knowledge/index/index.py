@@ -36,7 +36,8 @@ class Found(NamedTuple):
     chunk: int
     """Its index in the document."""
     score: float
-    """What hits are ordered by: the sum of reciprocal ranks, or the BM25 or cosine where only one part searched."""
+    """The score that hits are sorted by: the sum of reciprocal ranks, or the BM25 or cosine if only one part
+    searched."""
     text_rank: int | None
     """From 1 on. None: the text part didn't find it among its best."""
     vector_rank: int | None

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
-"""Which rows may be found."""
+"""True for the rows that may be found."""
 
 Ranked = list[tuple[int, float]]
 """Rows and their scores, best first; equal ones in the order of rows."""

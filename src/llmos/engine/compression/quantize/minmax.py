@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _NEAR = 1e-9
-"""What 64-bit arithmetic says of a value's place between two levels is off by less: at most 2^8 x 2^-50."""
+"""An upper bound for the rounding error of a value's position between two levels in 64-bit arithmetic, which is at most
+2^8 x 2^-50."""
 
 
 def round_minmax(weights_RC: Floats, encoding: MinMax) -> npt.NDArray[np.uint8]:

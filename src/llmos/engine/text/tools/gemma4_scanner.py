@@ -165,7 +165,7 @@ class _QuotedString:
     def __init__(self) -> None:
         self.is_complete = False
         self._held = ""
-        """What may be the beginning of the closing quote."""
+        """The held text, which may be the beginning of the closing quote."""
         self._text = ""
 
     def push(self, character: str) -> bool:

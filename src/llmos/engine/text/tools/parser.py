@@ -47,7 +47,7 @@ class CallSyntax:
     closing: str = ""
     repeats: bool = False
     space: str = "\n"
-    """What the model writes between a tag and a call, and between calls."""
+    """The text that the model writes between a tag and a call, and between calls."""
     scanner: Callable[[Collection[str]], Scanner] | None = None
     """Scans a call that isn't JSON, given the names of the functions. None: CallScanner."""
 

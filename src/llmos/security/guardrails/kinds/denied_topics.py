@@ -18,7 +18,7 @@ class Options(guardrail.Options, frozen=True, kw_only=True):
     """Regular expressions in Python's syntax, without lookaround and backreferences. Case counts, unless one begins
     with (?i)."""
     topic: str = "denied_topic"
-    """What messages and findings call it."""
+    """The name of the topic in messages and findings."""
 
 
 GUARDRAIL = MatchGuardrail

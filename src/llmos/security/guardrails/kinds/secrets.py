@@ -35,7 +35,7 @@ _SHAPES = {
     "llmos_key": "llmos_[A-Za-z0-9_-]{43}",
     "jwt": r"eyJ[A-Za-z0-9_-]{10,1000}\.eyJ[A-Za-z0-9_-]{10,1000}\.[A-Za-z0-9_-]{10,1000}",
 }
-"""What a secret looks like by itself."""
+"""The patterns of secrets that are recognized without their names."""
 
 _NAME = (
     r"(?:aws_?secret_?access_?key|secret_?access_?key|client_?secret|secret_?key|private_?key|api_?key|access_?key"
@@ -61,7 +61,7 @@ _CLOSING = ",;)}]>."
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     rules: Sequence[str] = ()
-    """Which to look for; by default all."""
+    """The kinds of secrets to look for; by default all."""
     min_entropy: float = _MIN_ENTROPY
     """Bits per character that a value needs behind a name such as password or api_key."""
 

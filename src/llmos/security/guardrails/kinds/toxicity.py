@@ -20,8 +20,8 @@ RULES = ("hate", "threat", "insult", "slur", "vulgar")
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     rules: Sequence[str] = ("hate", "threat", "insult", "slur")
-    """What to look for: `hate` against groups of people, `threat`, `insult`, `slur`, `vulgar` words; by default all but
-    the last."""
+    """The rules to apply: `hate` against groups of people, `threat`, `insult`, `slur`, `vulgar` words; by default all
+    but the last."""
     sources: Sequence[Source] = ("user", "assistant", "tool")
     """The texts of a prompt to screen: those of `user`, `assistant`, `tool`, `system`, and the `definitions` of tools;
     by default the first three."""

@@ -30,7 +30,7 @@ _TOKEN_ENV = re.compile(r"LLMOS_WEBHOOK_[A-Z0-9_]{1,64}")
 
 class Options(guardrail.Options, frozen=True, kw_only=True):
     url: str
-    """Where texts are sent, with https. It is asked for each prompt, and for each piece of an answer."""
+    """The https URL that receives a request for each prompt, and for each piece of an answer."""
     budget_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 2000
     """The time for one prompt or one chunk of an answer, and for one request, by the clock; by default 2000."""
     characters: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500

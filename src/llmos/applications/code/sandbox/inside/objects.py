@@ -8,7 +8,7 @@ from typing import Any
 from .values import is_builtin
 
 CODE_FILE = "solution.py"
-"""What the code is called in tracebacks; tests may import it as `solution`."""
+"""The name of the code's file in tracebacks; tests may import it as `solution`."""
 
 
 _sources: dict[str, str] = {}

@@ -103,7 +103,7 @@ class TritonPythonModel:
 
 
 class Asked:
-    """What a request of Triton asks for. Raises Failure for what can't be passed on."""
+    """The parsed request of Triton. Raises Failure for a request that can't be passed on."""
 
     def __init__(self, request: Any) -> None:
         self._outputs = request.requested_output_names()

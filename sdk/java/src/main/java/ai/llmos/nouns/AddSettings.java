@@ -6,31 +6,31 @@ import java.util.Map;
 
 /** The settings with which documents become knowledge. What isn't given stays as it is in the newest Version. */
 public final class AddSettings extends Settings {
-    /** The model that makes the vectors; minilm for a first Version. */
+    /** The model that makes the vectors; by default minilm for a first Version. */
     public AddSettings embedding(String value) {
         put("embedding", value);
         return this;
     }
 
-    /** Of a passage; what the model takes, 256 at most, for a first Version. */
+    /** The most tokens of a passage; by default for a first Version, the most that the embedding model accepts, up to 256. */
     public AddSettings maxTokens(long value) {
         put("max_tokens", value);
         return this;
     }
 
-    /** What a passage may repeat of the one before it. */
+    /** The most tokens of the previous passage that a passage repeats. */
     public AddSettings overlapTokens(long value) {
         put("overlap_tokens", value);
         return this;
     }
 
-    /** That of each document. */
+    /** The metadata of each document. */
     public AddSettings metadata(Map<String, ?> value) {
         put("metadata", value);
         return this;
     }
 
-    /** The person that the documents are about, as requests call the person. */
+    /** The person that the documents are about, by the name in requests. */
     public AddSettings subject(String value) {
         put("subject", value);
         return this;

@@ -42,7 +42,7 @@ public final class DeploymentSettings extends Settings {
         return this;
     }
 
-    /** Where its replicas run: None for the server's machine, <code>nodes</code>, the name of a node, or LABEL=VALUE. */
+    /** The machines that its replicas run on: None for the server's machine, <code>nodes</code> for any node, the name of a node, or LABEL=VALUE. */
     public DeploymentSettings placement(String value) {
         put("placement", value);
         return this;
