@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from llmos.core.config import load_settings
-from llmos.deployments.cluster.placer import ClusterPlacer
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.gateway import opening, server
 
@@ -21,7 +20,7 @@ ENGINE = (sys.executable, str(Path(__file__).with_name("instant_engine.py")))
 
 
 def main() -> None:
-    opening.ClusterPlacer = partial(ClusterPlacer, local=LocalPlacer(ENGINE))  # type: ignore[misc, assignment]
+    opening.LocalPlacer = partial(LocalPlacer, ENGINE)  # type: ignore[misc, assignment]
     if len(sys.argv) > 1:
         Sampler(Path(sys.argv[1])).start()
     settings = load_settings()

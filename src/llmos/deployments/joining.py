@@ -10,21 +10,32 @@ from llmos.engine.messages import Delta, Event
 
 def can_join(before: Delta, after: Delta) -> bool:
     """Return whether a delta can be joined to the one before it without changing the order of what they say."""
-    has_calls = before.tool_calls or after.tool_calls
-    return not has_calls and before.index == after.index and not (before.text and after.reasoning)
+    if before.tool_calls or after.tool_calls or before.index != after.index:
+        return False
+    return not (after.reasoning and before.text)
 
 
 def join(deltas: list[Delta]) -> Delta:
     """Return several deltas of one choice as one."""
     if len(deltas) == 1:
         return deltas[0]
+    # In one pass: most have a text and a token, and nothing else.
+    texts, reasonings, ids, logprobs, num_cached = [], [], [], [], 0
+    for each in deltas:
+        texts.append(each.text)
+        ids += each.token_ids
+        if each.reasoning:
+            reasonings.append(each.reasoning)
+        if each.logprobs:
+            logprobs += each.logprobs
+        num_cached += each.num_cached_tokens
     return msgspec.structs.replace(
         deltas[-1],
-        text="".join([each.text for each in deltas]),
-        reasoning="".join([each.reasoning for each in deltas]),
-        token_ids=[id for each in deltas for id in each.token_ids],
-        logprobs=[entry for each in deltas for entry in each.logprobs],
-        num_cached_tokens=sum([each.num_cached_tokens for each in deltas]),
+        text="".join(texts),
+        reasoning="".join(reasonings),
+        token_ids=ids,
+        logprobs=logprobs,
+        num_cached_tokens=num_cached,
     )
 
 

@@ -1,11 +1,11 @@
 """The streams of a call are closed together, whatever closing them does."""
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import pytest
 
-from llmos.gateway.calls.closing import Streams
+from llmos.gateway.calls.closing import Contexts, Streams
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +66,37 @@ async def test_one_that_fails_keeps_no_other_open() -> None:
     with pytest.raises(ValueError, match="broken"):
         await streams.close()
     assert closed == ["last", "broken", "first", "room"]
+
+
+@asynccontextmanager
+async def entered(name: str, seen: list[str], does: str) -> AsyncGenerator[str, None]:
+    """Write down with what it is left, and raise another error or take the one that comes."""
+    try:
+        yield name
+        seen.append(f"{name}: ended")
+    except Exception as error:
+        seen.append(f"{name}: {error}")
+        if does == "pass on":
+            raise
+    if does == "raise":
+        raise KeyError(name)
+
+
+@pytest.mark.parametrize("first", ["pass on", "take", "raise"])
+@pytest.mark.parametrize("second", ["pass on", "take", "raise"])
+@pytest.mark.parametrize("body_fails", [False, True])
+async def test_contexts_are_left_as_those_of_an_exit_stack(first: str, second: str, *, body_fails: bool) -> None:
+    outcomes = []
+    for make, name in ((Contexts, "enter"), (AsyncExitStack, "enter_async_context")):
+        seen: list[str] = []
+        try:
+            async with make() as contexts:
+                enter = getattr(contexts, name)
+                assert await enter(entered("first", seen, first)) == "first"
+                assert await enter(entered("second", seen, second)) == "second"
+                if body_fails:
+                    raise ValueError("body")
+        except Exception as error:
+            seen.append(f"raised: {error!r}")
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]

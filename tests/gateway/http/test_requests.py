@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.http.requests import RequestObject, Variants, decode
+from llmos.gateway.http.requests import RequestObject, Variants, convert, decode, decode_object
 from llmos.gateway.wires.llmos.generate.fields import GenerateRequest
 from llmos.gateway.wires.openai.chat.fields import ChatRequest
 from llmos.gateway.wires.openai.completions.fields import CompletionRequest
@@ -242,3 +242,40 @@ async def test_a_path_with_a_value_of_another_type_leads_to_nothing(http: httpx.
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (404, "not_found", "id")
     assert path in error["message"]
+
+
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "temperature": st.one_of(st.none(), st.floats(0, 2), st.integers(0, 2)),
+    "max_tokens": st.one_of(st.none(), st.integers(-1, 100), st.just(1.0), st.just("1")),
+    "stop": st.one_of(st.text(), st.lists(st.text()), st.none()),
+    "logit_bias": st.dictionaries(st.sampled_from(["1", "7", "x"]), st.integers(-5, 5)),
+    "stream": st.one_of(st.booleans(), st.none()),
+    "store": st.booleans(),
+    "metadata": st.dictionaries(st.text(max_size=3), st.integers()),
+    "tools": st.lists(
+        st.sampled_from(
+            [
+                {"type": "function", "function": {"name": "f"}},
+                {"type": "web_search"},
+                {"function": {"name": "f"}},
+                {"type": "function", "function": {"name": "f", "strict": None}, "cache_control": {}},
+            ]
+        ),
+        max_size=2,
+    ),
+    "unknown": st.just(1),
+}
+
+
+@settings(max_examples=examples(200))
+@given(fields=st.fixed_dictionaries({}, optional=_VALUES), content=st.one_of(st.text(), st.none()))
+def test_a_body_that_is_read_at_once_is_read_as_field_by_field(fields: dict[str, Any], content: str | None) -> None:
+    body = json.dumps({**HELLO, "messages": [{"role": "user", "content": content}], **fields}).encode()
+
+    def read(reader: Any) -> Any:
+        try:
+            return reader()
+        except BadRequest as error:
+            return error.message, error.param
+
+    assert read(lambda: decode(body, ChatRequest)) == read(lambda: convert(decode_object(body), ChatRequest))

@@ -28,8 +28,10 @@ class EventQueue:
     def put(self, event: Event | None) -> None:
         """Add an event. None: the connection has ended."""
         self._waiting.append(event)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if (reader := self._reader) is not None:
+            self._reader = None
+            if not reader.done():
+                reader.set_result(None)
 
     async def get(self) -> Event | None:
         """Return the next event, waiting for it; deltas that wait together as one."""

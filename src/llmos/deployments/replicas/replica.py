@@ -5,8 +5,8 @@ Knows no restarts (slot.py), and not where the process runs (placing/).
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
 from typing import cast
 
 import msgspec
@@ -235,19 +235,18 @@ class Replica:
             raise await self._lost_error()
         if request_id in self._requests:
             raise Conflict(f"A request with the id {request_id} is already running. Give every request its own id.")
-        return self._collect(request_id)
+        return _Collecting(self, request_id)
 
-    @contextmanager
-    def _collect(self, request_id: str) -> Iterator[EventQueue]:
-        """Collect the events of a request while the body runs."""
+    def collect(self, request_id: str) -> EventQueue:
+        """Collect the events of a request until it is forgotten."""
         events = self._requests[request_id] = EventQueue()
         self.watchdog.start()
-        try:
-            yield events
-        finally:
-            del self._requests[request_id]
-            if not self._requests and not self._is_stopping:
-                self.watchdog.pause()
+        return events
+
+    def forget(self, request_id: str) -> None:
+        del self._requests[request_id]
+        if not self._requests and not self._is_stopping:
+            self.watchdog.pause()
 
     async def _next(self, events: EventQueue) -> Event:
         """Return a request's next event. Raises the error in which the request has ended."""
@@ -306,6 +305,21 @@ class Replica:
             return Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1)
         how = await self.describe_exit()
         return ReplicaFailed(f"The model's process {how} while it worked on this request. Try again.")
+
+
+class _Collecting:
+    """Collects the events of a request while a block runs. Written out, since every call enters it."""
+
+    __slots__ = ("_replica", "_request_id")
+
+    def __init__(self, replica: Replica, request_id: str) -> None:
+        self._replica, self._request_id = replica, request_id
+
+    def __enter__(self) -> EventQueue:
+        return self._replica.collect(self._request_id)
+
+    def __exit__(self, *_: object) -> None:
+        self._replica.forget(self._request_id)
 
 
 class _Connection(asyncio.Protocol):

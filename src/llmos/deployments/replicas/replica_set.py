@@ -7,8 +7,8 @@ successor is ready.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any
 
@@ -84,16 +84,17 @@ class ReplicaSet:
     def tokens_in_flight(self) -> int:
         return sum(request.tokens for request in self._open_requests)
 
-    @contextmanager
-    def holding(self, request: OpenRequest) -> Iterator[None]:
+    def holding(self, request: OpenRequest) -> AbstractContextManager[None]:
         """Count the request as open while the body runs."""
+        return _Holding(self, request)
+
+    def add_open(self, request: OpenRequest) -> None:
         self._open_requests[request] = None
         self._touch()
-        try:
-            yield
-        finally:
-            del self._open_requests[request]
-            self._touch()
+
+    def remove_open(self, request: OpenRequest) -> None:
+        del self._open_requests[request]
+        self._touch()
 
     async def replica(self, request: OpenRequest | None = None, *, wait_seconds: float | None = None) -> Replica:
         """Return the replica that gets the request, loading one if there is none.
@@ -280,3 +281,18 @@ class ReplicaSet:
     @staticmethod
     def _now() -> float:
         return time.monotonic()
+
+
+class _Holding:
+    """See ReplicaSet.holding(). Written out, since every call enters it."""
+
+    __slots__ = ("_replica_set", "_request")
+
+    def __init__(self, replica_set: ReplicaSet, request: OpenRequest) -> None:
+        self._replica_set, self._request = replica_set, request
+
+    def __enter__(self) -> None:
+        self._replica_set.add_open(self._request)
+
+    def __exit__(self, *_: object) -> None:
+        self._replica_set.remove_open(self._request)

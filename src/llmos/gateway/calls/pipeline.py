@@ -8,7 +8,7 @@ stages.py describes the stages, attempt.py what happens on one target. On exit e
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from llmos.core.errors import LLMOSError
@@ -19,7 +19,7 @@ from llmos.gateway.calls.applications import Applications, app_of, check_is_mode
 from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.call import Call, ModelCall
 from llmos.gateway.calls.call_counts import CallCounts
-from llmos.gateway.calls.closing import Streams
+from llmos.gateway.calls.closing import Contexts, Streams
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
 from llmos.gateway.calls.output import Output
 from llmos.gateway.calls.rating import RateCall, Ratings
@@ -70,17 +70,14 @@ class Pipeline:
         Leaving the context, however it is left, stops what still runs and closes the record.
         Raises the LLMOSError that says why there is no answer, on entry or out of the answer's deltas.
         """
-        async with self._accepted(call, "generate") as (call, record, resolution), AsyncExitStack() as stack:
+        async with self._accepted(call, "generate") as (call, record, resolution), Contexts() as contexts:
             record.is_streamed = is_streamed
 
             async def run(target: str, policy: AttemptPolicy) -> Answer:
-                return await stack.enter_async_context(
-                    self._attempts.generate(record, resolution, target, call, policy)
-                )
+                return await contexts.enter(self._attempts.generate(record, resolution, target, call, policy))
 
             answer, target = await self._first_to_answer(record, resolution, run, is_streamed=is_streamed)
-            streams = Streams()
-            stack.push_async_callback(streams.close)
+            streams = await contexts.enter(Streams())
             is_computed = answer.cache_age_seconds is None
             comparison = self.shadows.choose(resolution, record, answer, target) if is_computed else None
             if comparison is not None:
@@ -180,9 +177,9 @@ class Pipeline:
                 record.application = None if resolution.application is None else resolution.application.app
                 record.route = None if resolution.route is None else resolution.route.name
                 record.resolution = resolution
-                async with AsyncExitStack() as stack:
+                async with Contexts() as contexts:
                     for hold in self._stages.holds:
-                        call = await stack.enter_async_context(hold(call, record))
+                        call = await contexts.enter(hold(call, record))
                     record.held_at = time.perf_counter()
                     for check in self._stages.checks:
                         call = await check(call, record)

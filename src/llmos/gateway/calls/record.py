@@ -10,9 +10,9 @@ Sinks today: call counts, metrics, traces, rollout evidence, the log, the audit 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -252,8 +252,9 @@ class Recorder:
         self._takers = {name: [sink for sink in sinks if _overrides(sink, name)] for name in _EVENTS}
         """The sinks that take each kind of event."""
 
-    @contextmanager
-    def open(self, call: ModelCall, operation: Operation, *, shadow_of: str | None = None) -> Iterator[Record]:
+    def open(
+        self, call: ModelCall, operation: Operation, *, shadow_of: str | None = None
+    ) -> AbstractContextManager[Record]:
         """Open a record for as long as the body runs. How the body ends is the record's outcome."""
         record = Record(
             _id(call, shadow_of),
@@ -263,31 +264,21 @@ class Recorder:
             self._clock(),
             shadow_of,
         )
-        try:
-            yield record
-        except BaseException as error:
-            _end(record, error)
-            raise
-        else:
-            _end(record, None)
-        finally:
-            self._deliver("on_closed", record)
+        return _Opened(self, record)
 
-    @contextmanager
-    def attempt(self, record: Record, target: str) -> Iterator[Attempt]:
+    def attempt(self, record: Record, target: str) -> AbstractContextManager[Attempt]:
         """Record one try for as long as the body runs."""
-        attempt = Attempt(target, version=target)
-        record.attempts.append(attempt)
-        try:
-            yield attempt
-        except BaseException as error:
-            _end(attempt, error)
-            raise
-        else:
-            _end(attempt, None)
-        finally:
-            attempt.seconds = time.perf_counter() - attempt.began
-            self._deliver("on_attempt_closed", record, attempt)
+        return _Tried(self, record, Attempt(target, version=target))
+
+    def close(self, record: Record, error: BaseException | None) -> None:
+        """End a call. `error`: what ended it, if anything did."""
+        _end(record, error)
+        self._deliver("on_closed", record)
+
+    def close_attempt(self, record: Record, attempt: Attempt, error: BaseException | None) -> None:
+        _end(attempt, error)
+        attempt.seconds = time.perf_counter() - attempt.began
+        self._deliver("on_attempt_closed", record, attempt)
 
     def admitted(self, record: Record, attempt: Attempt) -> None:
         attempt.is_admitted = True
@@ -299,6 +290,38 @@ class Recorder:
                 getattr(sink, method)(*event)
             except Exception:
                 _log.exception("%s could not take a record", type(sink).__name__)
+
+
+class _Opened:
+    """See Recorder.open(). Written out, since every call enters it."""
+
+    __slots__ = ("_record", "_recorder")
+
+    def __init__(self, recorder: Recorder, record: Record) -> None:
+        self._recorder, self._record = recorder, record
+
+    def __enter__(self) -> Record:
+        return self._record
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        self._recorder.close(self._record, error)
+
+
+class _Tried:
+    """See Recorder.attempt(). Written out, since every call enters it."""
+
+    __slots__ = ("_attempt", "_record", "_recorder")
+
+    def __init__(self, recorder: Recorder, record: Record, attempt: Attempt) -> None:
+        self._recorder, self._record, self._attempt = recorder, record, attempt
+
+    def __enter__(self) -> Attempt:
+        self._attempt.began = time.perf_counter()
+        self._record.attempts.append(self._attempt)
+        return self._attempt
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        self._recorder.close_attempt(self._record, self._attempt, error)
 
 
 def _id(call: ModelCall, shadow_of: str | None) -> str:

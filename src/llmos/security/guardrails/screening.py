@@ -123,6 +123,8 @@ class Screening:
             if id(step) in self._judged:
                 continue
             if kinds.issubset(step.guardrail.sources):
+                if _finds_nothing(step, screened):
+                    continue
                 screened = list(self._screen_texts(step, screened, list(sources), stopwatch))
                 continue
             chosen = [i for i, source in enumerate(sources) if step.screens(source)]
@@ -179,9 +181,6 @@ class Screening:
         screened: list[str] = []
         try:
             checked = _Deadline(step, stopwatch)
-            if step.quick_guardrail is not None and step.quick_guardrail.finds_nothing(texts):
-                checked.check()
-                return texts
             for pieces in step.guardrail.screen_prompt(texts, sources):
                 screened.append("".join(self._shown(step, piece) for piece in checked(pieces)))
         except PromptBlocked:
@@ -258,14 +257,14 @@ class _Screen:
 
     def screen(self, text: str, stopwatch: "Stopwatch", *, is_complete: bool) -> tuple[str, bool]:
         """Return what the guardrail lets pass by now, and whether it blocks the rest."""
-        passed: list[str] = []
         is_whole, self._is_whole = self._is_whole and is_complete, False
+        if is_whole and _finds_nothing(self._step, [text]):
+            if self._json is not None:
+                self._json.push(text)
+            return text, False
+        passed: list[str] = []
         try:
-            deadline, quick = _Deadline(self._step, stopwatch), self._step.quick_guardrail
-            if is_whole and quick is not None and quick.finds_nothing([text]):
-                passed.append(self._shown(text))
-                deadline.check()
-                return text, False
+            deadline = _Deadline(self._step, stopwatch)
             for piece in deadline(self._pieces(text, is_complete=is_complete)):
                 if isinstance(piece, Hit) and self._step.action == "block":
                     self._screening.record(self._step, piece.rule, "block", "output")
@@ -297,6 +296,19 @@ class _Screen:
         if self._json is not None:
             self._json.push(shown)
         return shown
+
+
+def _finds_nothing(step: Step, texts: list[str]) -> bool:
+    """Return True if the guardrail says at once, and in its time, that it finds nothing. False: the texts have to be
+    screened, which says why."""
+    if step.quick_guardrail is None:
+        return False
+    began = _wall_clock()
+    try:
+        found_nothing = step.quick_guardrail.finds_nothing(texts)
+    except Exception:
+        return False
+    return found_nothing and _wall_clock() - began <= step.budget_seconds
 
 
 class JsonState:
