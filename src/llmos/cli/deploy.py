@@ -12,6 +12,7 @@ from llmos.cli import options
 from llmos.cli.control import ControlPort, open_control
 from llmos.cli.output import fields_of, print_json, print_table, stderr, stdout
 from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentSpec
 
 _Replicas = Annotated[int | None, typer.Option("--replicas", help="Fixed number of replicas.", show_default=False)]
@@ -53,6 +54,18 @@ def deploy(
             show_default=False,
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="Split it over nodes of the cluster: `auto`, or the layers of each node, as in a:0-9,b:10-19. The "
+            "first node also has the embedding and the head.",
+            show_default=False,
+        ),
+    ] = None,
+    split_anyway: Annotated[
+        bool, typer.Option("--split-anyway", help="With --split: also where one node has room for all of it.")
+    ] = False,
     route: Annotated[
         str | None, typer.Option(metavar="NAME", help="Also point this route at it.", show_default=False)
     ] = None,
@@ -65,7 +78,13 @@ def deploy(
 ) -> None:
     """Deploy a version: keep it running. Replaces the settings of an earlier deployment."""
     from llmos.deployments.desired.deployment import replica_limits
+    from llmos.deployments.placing.split_placement import split_placement
     from llmos.deployments.routing.route_names import check_route_name
+
+    if split is not None and on is not None:
+        raise BadRequest("--on and --split contradict each other: --split names the nodes.", param="split")
+    if split is None and split_anyway:
+        raise BadRequest("--split-anyway needs --split.", param="split")
 
     min_replicas, max_replicas = replica_limits(replicas, least, most)
     if route is not None:
@@ -76,7 +95,7 @@ def deploy(
         "idle_seconds": idle,
         "keep_warm": keep_warm,
         "options": _engine_options(option or []),
-        "placement": on,
+        "placement": on if split is None else split_placement(split, is_wanted_anyway=split_anyway),
     }
     with open_control(load_settings()) as control:
         deployment = control.deployments.deploy(model, **settings)

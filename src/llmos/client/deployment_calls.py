@@ -183,7 +183,8 @@ class DeploymentSettings(TypedDict, total=False):
     """Engine options that differ from the server's."""
     placement: str | None
     """The machines that its replicas run on: None for the server's machine, `nodes` for any node, the name of a node,
-    or LABEL=VALUE."""
+    LABEL=VALUE, or the nodes that its layers are split over: `split`, or a:0-9,b:10-19, with a ! behind it also where
+    one node has room for the model."""
     force: bool
     """Deploy it even if its card fails a limit."""
 

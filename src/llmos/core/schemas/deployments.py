@@ -68,7 +68,7 @@ class DeploymentSpec(Description, frozen=True, kw_only=True):
     """Engine options that differ from the server's."""
     placement: str | None = None
     """The machines that its replicas run on: null for the server's machine, `nodes` for any node, the name of a node,
-    or LABEL=VALUE."""
+    LABEL=VALUE, or the nodes that its layers are split over: `split`, or a:0-9,b:10-19."""
     idle_seconds: int | None = None
     """The seconds without a request after which it is unloaded; null: never."""
     keep_warm: bool = False

@@ -28,6 +28,8 @@ from llmos.deployments.cluster.link import Link, LinkClosed
 from llmos.deployments.cluster.messages import (
     AskActivity,
     AskFacts,
+    Attached,
+    AttachStage,
     EndWorker,
     Facts,
     FetchBlob,
@@ -188,9 +190,13 @@ class Agent:
         worker = None
         try:
             num_bytes = await self._fetch(link, order, stop)
-            worker = self._workers[order.worker] = NodeWorker(order.worker, self._settings.command, self._on_end)
+            command = [*self._settings.command, *(["--stage"] if order.is_stage else [])]
+            worker = NodeWorker(order.worker, command, self._on_end, order.stages, is_stage=order.is_stage)
+            self._workers[order.worker] = worker
             link.send(self._describe(order, worker, num_bytes))
-            await worker.attach(self._head, self._client)
+            if not order.is_stage:  # The home of a stage attaches to it, or the head ends it.
+                await worker.attach_stages(self._client)
+                await worker.attach(self._head, self._client)
         except LLMOSError as error:
             link.send(WorkerRefused(order.worker, error.code, error.message))
         except (OSError, LinkClosed) as error:
@@ -232,7 +238,7 @@ class Agent:
             self._link.send(WorkerEnded(worker.id, status, last_words))
 
     async def _serve_blobs(self) -> asyncio.Server:
-        """Listen for other nodes that want files."""
+        """Listen for other nodes that want files, or a stage."""
         return await asyncio.get_running_loop().create_server(
             lambda: Link[ToHead](ToHead, self._on_connected),
             sock=listen(self._settings.listen, 0),
@@ -241,14 +247,20 @@ class Agent:
         )
 
     def _on_connected(self, link: Link[ToHead]) -> None:
-        task = asyncio.create_task(self._send_blob(link))
+        task = asyncio.create_task(self._serve(link))
         self._blob_tasks.add(task)
         task.add_done_callback(self._blob_tasks.discard)
 
-    async def _send_blob(self, link: Link[ToHead]) -> None:
+    async def _serve(self, link: Link[ToHead]) -> None:
         with suppress(LinkClosed, TimeoutError):
             async with asyncio.timeout(HANDSHAKE_SECONDS):
                 asked = await link.receive()
             if isinstance(asked, FetchBlob):
                 await send_blob(link, self._settings.store, asked)
+            elif isinstance(asked, AttachStage):
+                worker = self._workers.get(asked.worker)
+                if worker is not None and worker.is_stage and not worker.is_attached:
+                    link.send(Attached())
+                    await worker.serve(link)
+                    return
         link.close()

@@ -25,6 +25,7 @@ from llmos.deployments.cluster.messages import (
     Leave,
     NodeFacts,
     Register,
+    StagePeer,
     StartWorker,
     ToHead,
     WorkerActivity,
@@ -33,7 +34,7 @@ from llmos.deployments.cluster.messages import (
     WorkerStarted,
 )
 from llmos.deployments.placing.placer import ReplicaSettings, WorkerExit
-from llmos.engine.messages import LoadModel
+from llmos.engine.messages import LoadModel, LoadStage
 
 FACTS_SECONDS = 2.0
 """A node that doesn't answer within this time is taken for one that can't."""
@@ -77,6 +78,19 @@ class WorkerOrder:
     sources: dict[str, Sequence[BlobSource]]
     on_progress: Callable[[int, int], None] = field(default=lambda num_done, num_total: None)
     """Called with the bytes that have arrived on the node, and all that are to."""
+    is_stage: bool = False
+    """It serves a stage of a split model."""
+    stages: "Sequence[RemoteStage]" = ()
+    """It is the home of a split model, with these stages on other nodes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteStage:
+    """A worker that serves a stage, as its home is told of it."""
+
+    worker: "RemoteWorker"
+    peer: StagePeer
+    load: LoadStage
 
 
 class ConnectedNode:
@@ -149,12 +163,21 @@ class ConnectedNode:
         id, loop = secrets.token_hex(8), asyncio.get_running_loop()
         starting = self._starting[id] = _Starting(loop.create_future(), loop.create_future(), order.on_progress)
         self._link.send(
-            StartWorker(worker=id, version=order.reservation.version, files=order.files, sources=order.sources)
+            StartWorker(
+                worker=id,
+                version=order.reservation.version,
+                files=order.files,
+                sources=order.sources,
+                is_stage=order.is_stage,
+                stages=[each.peer for each in order.stages],
+            )
         )
+        connection = None
         try:
             started = await self._until_started(starting)
-            async with asyncio.timeout(ATTACH_SECONDS):
-                connection = await starting.attached
+            if not order.is_stage:
+                async with asyncio.timeout(ATTACH_SECONDS):
+                    connection = await starting.attached
         except BaseException as error:
             # Also when the caller is cancelled: nobody waits for the worker.
             self._link.send(EndWorker(id))
@@ -166,9 +189,9 @@ class ConnectedNode:
         self.digests.update(file.digest for file in order.files)
         packed_folder = started.packed_folder if order.config.get("packed_folder") else None
         config = order.config | {"packed_folder": packed_folder}
-        worker = RemoteWorker(
-            self, id, started, connection, LoadModel(files=started.paths, config=config), order.reservation
-        )
+        command = LoadModel(files=started.paths, config=config, stages=[each.load for each in order.stages])
+        worker = RemoteWorker(self, id, started, connection, command, order.reservation)
+        worker.stages = [each.worker for each in order.stages]
         self.workers[id] = worker
         if starting.ended is not None:
             worker.on_end(starting.ended)
@@ -261,11 +284,14 @@ class RemoteWorker:
         node: ConnectedNode,
         id: str,
         started: WorkerStarted,
-        connection: Link[ToHead],
+        connection: Link[ToHead] | None,
         command: LoadModel,
         reservation: Reservation,
     ) -> None:
-        self.pid, self.command = started.pid, command
+        """`connection`: None for a stage, whose frames go to its home."""
+        self.pid, self.command, self.id = started.pid, command, id
+        self.stages: Sequence[RemoteWorker] = ()
+        """Of a split model that it is the home of."""
         self.node: str | None = node.name
         self.num_fetched_bytes = started.num_fetched_bytes
         self.reservation = reservation
@@ -273,15 +299,24 @@ class RemoteWorker:
         self._has_computed = True
         self._ended: asyncio.Future[WorkerExit] = asyncio.get_running_loop().create_future()
 
+    def as_stage(self, node: str, first: int, last: int) -> RemoteStage:
+        """Return what the home of a split model needs to know of this worker, which serves these layers."""
+        return RemoteStage(
+            worker=self,
+            peer=StagePeer(node, self._node.address, self._node.blobs_port, self.id),
+            load=LoadStage(node=node, first=first, last=last, files=self.command.files, config=self.command.config),
+        )
+
     async def connect(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+        assert self._connection is not None, "a stage is attached to its home"
         self._connection.hand_over(make_protocol())
 
     def has_computed(self) -> bool:
         """Return what the node has said since the last call, and ask again. A node that says nothing computes
-        nothing."""
+        nothing. Home waits while a stage computes."""
         self._node.send(AskActivity(self._id))
         has_computed, self._has_computed = self._has_computed, False
-        return has_computed
+        return any([has_computed, *(stage.has_computed() for stage in self.stages)])
 
     def kill(self) -> None:
         self._node.send(EndWorker(self._id))
@@ -301,9 +336,12 @@ class RemoteWorker:
     def on_end(self, how: WorkerExit) -> None:
         self._node.release(self.reservation)
         self._node.workers.pop(self._id, None)
+        for stage in self.stages:
+            stage.kill()
         if not self._ended.done():
             self._ended.set_result(how)
 
     def on_node_lost(self) -> None:
-        self._connection.abort()
+        if self._connection is not None:
+            self._connection.abort()
         self.on_end(WorkerExit(status=None, node=self.node))

@@ -15,6 +15,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, ConnectionFailed, PermissionDenied, StoreFailed
 from llmos.deployments.cluster.authority import (
     HEAD_NAME,
+    NODE_SUFFIX,
     check_node_name,
     fingerprint,
     is_issued_by,
@@ -119,6 +120,24 @@ def read_membership(folder: Path) -> Membership | None:
 def forget_membership(folder: Path) -> None:
     """Remove the certificate and the key."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+async def connect_to_node(
+    name: str, address: tuple[str, int], context: ssl.SSLContext, *, last: type | None = None
+) -> Link[ToNode]:
+    """Return a connection to the agent of another node. Raises ConnectionFailed, also for another certificate."""
+    try:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            _, link = await asyncio.get_running_loop().create_connection(
+                lambda: Link[ToNode](ToNode, last=last), *address, ssl=context, server_hostname=f"{name}{NODE_SUFFIX}"
+            )
+    except (OSError, TimeoutError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "it doesn't answer"
+        raise ConnectionFailed(
+            f"The node {name} can't be reached at {address[0]}:{address[1]}: {reason}. Nodes that share a model connect"
+            " to each other: check the firewall between them."
+        ) from None
+    return link
 
 
 async def connect(head: tuple[str, int], context: ssl.SSLContext, *, last: type | None = None) -> Link[ToNode]:

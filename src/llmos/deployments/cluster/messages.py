@@ -3,6 +3,7 @@
     a new node      AskAuthority, Join                              -> Authority, Joined or Refused
     agent           Register, then events of its workers            -> Registered or Refused, then orders
     a replica       Attach, then the frames of a worker             -> Attached, then commands for the worker
+    a stage         AttachStage, then the frames of a stage         -> Attached, then its frames; between two agents
     a file          FetchBlob                                       -> BlobSize, then BlobChunks; or Refused
 
 The first message of a connection says which of these it is.
@@ -103,6 +104,12 @@ class Attach(msgspec.Struct, frozen=True, tag="attach"):
     worker: WorkerId
 
 
+class AttachStage(msgspec.Struct, frozen=True, tag="attach_stage"):
+    """To the agent of another node: the frames between the home of a split model and this worker, a stage, follow."""
+
+    worker: WorkerId
+
+
 class FetchBlob(msgspec.Struct, frozen=True, tag="fetch_blob"):
     digest: str
     offset: int
@@ -182,12 +189,25 @@ class BlobChunk(msgspec.Struct, frozen=True, tag="blob_chunk"):
     data: bytes
 
 
+class StagePeer(msgspec.Struct, frozen=True):
+    """A worker that serves a stage, and the agent of its node."""
+
+    node: str
+    host: str
+    port: int
+    worker: WorkerId
+
+
 class StartWorker(msgspec.Struct, frozen=True, kw_only=True, tag="start_worker"):
     worker: WorkerId
     version: str
     files: Sequence[File]
     sources: dict[str, Sequence[BlobSource]]
     """Digest -> nodes that have the file."""
+    is_stage: bool = False
+    """It serves a stage of a split model: the home of it attaches to it, not the head."""
+    stages: Sequence[StagePeer] = ()
+    """It is the home of a split model, and attaches to these."""
 
 
 class EndWorker(msgspec.Struct, frozen=True, tag="end_worker"):
@@ -211,6 +231,7 @@ ToHead: TypeAlias = (
     | Join
     | Register
     | Attach
+    | AttachStage
     | FetchBlob
     | Fetching
     | WorkerStarted

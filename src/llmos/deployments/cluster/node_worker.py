@@ -1,19 +1,21 @@
 """NodeWorker: a worker process on this node, whose socket is joined to a connection to the head."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
-from llmos.deployments.cluster.joining import connect
-from llmos.deployments.cluster.link import LinkClosed
-from llmos.deployments.cluster.messages import Attach, Attached
+from llmos.deployments.cluster.joining import connect, connect_to_node
+from llmos.deployments.cluster.link import Link, LinkClosed
+from llmos.deployments.cluster.messages import Attach, Attached, AttachStage, StagePeer
 from llmos.deployments.cluster.relay import Relay
 from llmos.deployments.placing.cpu_activity import CpuActivity
-from llmos.deployments.placing.local import EXIT_SECONDS, start_worker
+from llmos.deployments.placing.local import EXIT_SECONDS, start_home
 from llmos.deployments.placing.placer import MAX_LAST_WORDS
 
 OUTPUT_SECONDS = 0.3
@@ -23,15 +25,26 @@ OUTPUT_SECONDS = 0.3
 class NodeWorker:
     """Belongs to the event loop's thread. Two threads of its own wait for the process, and for its output."""
 
-    def __init__(self, id: str, command: Sequence[str], on_end: "Callable[[NodeWorker, int, str], None]") -> None:
-        """Start the process. `on_end` gets its exit status and its last output."""
-        self.id = id
-        self._process, self._socket = start_worker(command, stderr=subprocess.PIPE)
+    def __init__(
+        self,
+        id: str,
+        command: Sequence[str],
+        on_end: "Callable[[NodeWorker, int, str], None]",
+        stages: Sequence[StagePeer] = (),
+        *,
+        is_stage: bool = False,
+    ) -> None:
+        """Start the process. `on_end` gets its exit status and its last output. `stages`: of a split model that it is
+        the home of."""
+        self.id, self.is_stage = id, is_stage
+        self._stages = stages
+        self._process, self._socket, self._to_stages = start_home(command, len(stages), stderr=subprocess.PIPE)
         self.pid = self._process.pid
         self.has_computed: Callable[[], bool] = CpuActivity(self.pid).has_computed
         self._on_end = on_end
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._relays: tuple[Relay, Relay] | None = None
+        self._relays: list[Relay] = []
+        self._is_attached = False
         self._last_words = b""
         self._reader = threading.Thread(target=self._copy_output, name=f"output of {self.pid}", daemon=True)
         self._reader.start()
@@ -46,12 +59,35 @@ class NodeWorker:
         if not isinstance(await link.receive(), Attached):
             link.close()
             raise LinkClosed("the head doesn't know the worker any more")
+        await self.serve(link)
+
+    async def serve(self, link: Link[Any]) -> None:
+        """Join the process's own socket to a connection on which its frames come."""
         if self._ended.done():
             link.close()
             return  # Its end was reported.
-        near, far = self._relays = Relay(self._on_disconnected), Relay()
+        self._is_attached = True
+        await self._join(self._socket, link)
+
+    async def attach_stages(self, context: ssl.SSLContext) -> None:
+        """Join the process to the stages that it is the home of. Raises ConnectionFailed and LinkClosed."""
+        for stage, connection in zip(self._stages, self._to_stages, strict=True):
+            link = await connect_to_node(stage.node, (stage.host, stage.port), context, last=Attached)
+            link.send(AttachStage(stage.worker))
+            if not isinstance(await link.receive(), Attached):
+                link.close()
+                raise LinkClosed(f"the node {stage.node} doesn't know its stage any more")
+            await self._join(connection, link)
+
+    @property
+    def is_attached(self) -> bool:
+        return self._is_attached
+
+    async def _join(self, connection: socket.socket, link: Link[Any]) -> None:
+        near, far = Relay(self._on_disconnected), Relay()
+        self._relays += [near, far]
         link.hand_over(far)
-        await asyncio.get_running_loop().create_unix_connection(lambda: near, sock=self._socket)
+        await asyncio.get_running_loop().create_unix_connection(lambda: near, sock=connection)
         near.join(far)
 
     def end(self) -> None:
@@ -72,10 +108,10 @@ class NodeWorker:
             loop.call_soon_threadsafe(self._finish, status)
 
     def _finish(self, status: int) -> None:
-        for end in self._relays or ():
+        for end in self._relays:
             end.close()
-        if self._relays is None:
-            self._socket.close()
+        for connection in (self._socket, *self._to_stages):
+            connection.close()
         if not self._ended.done():
             self._ended.set_result(None)
         self._on_end(self, status, self._last_words.decode(errors="replace"))

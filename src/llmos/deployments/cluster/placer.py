@@ -20,11 +20,19 @@ from llmos.core.errors import (
     Unavailable,
 )
 from llmos.core.store.store import Store
-from llmos.deployments.cluster.connected_node import ConnectedNode, RemoteWorker, Reservation, WorkerOrder
+from llmos.deployments.cluster.connected_node import (
+    ConnectedNode,
+    RemoteStage,
+    RemoteWorker,
+    Reservation,
+    WorkerOrder,
+)
 from llmos.deployments.cluster.head import ClusterHead, connected
 from llmos.deployments.cluster.messages import BlobSource, File
+from llmos.deployments.cluster.splitting import choose_parts
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerProcess
+from llmos.deployments.placing.split_placement import SplitPlacement, is_split, parse_split
 
 _log = logging.getLogger(__name__)
 
@@ -40,16 +48,58 @@ class ClusterPlacer:
 
     async def place(self, request: PlacementRequest) -> WorkerProcess:
         placement = request.settings.placement
-        return await (self._local.place(request) if placement is None else self._place(request, placement))
-
-    async def _place(self, request: PlacementRequest, placement: str) -> RemoteWorker:
+        if placement is None:
+            return await self._local.place(request)
         if is_any_sealed(request.files):
             raise BadRequest(
                 f"{request.version} is encrypted, and its files leave this machine in no form. Deploy it here, without"
-                " --on.",
+                " --on and --split.",
                 param="placement",
             )
         files = await asyncio.to_thread(_files_of, request, self._store)
+        if is_split(placement):
+            return await self._place_split(request, parse_split(placement), files)
+        return await self._place(request, placement, files)
+
+    async def _place_split(
+        self, request: PlacementRequest, wanted: SplitPlacement, files: Sequence[File]
+    ) -> RemoteWorker:
+        """Start the stages, then their home, which attaches to them."""
+        there = connected(self._head)
+        answers = await asyncio.gather(*(node.ask_facts() for node in there))
+        nodes = {node.name: node for node, is_there in zip(there, answers, strict=True) if is_there}
+        hardware = {name: node.hardware for name, node in nodes.items()}
+        config = request.settings.config
+        chosen = await asyncio.to_thread(choose_parts, request.version, request.files, config, hardware, wanted)
+        stages: list[RemoteStage] = []
+        started: list[tuple[ConnectedNode, Reservation]] = []
+        try:
+            for part, need_bytes in reversed(chosen):
+                node, is_home = nodes[part.node], part.first == 0
+                reservation = Reservation(request.version, request.settings, need_bytes)
+                node.reservations.append(reservation)
+                started.append((node, reservation))
+                order = WorkerOrder(
+                    reservation=reservation,
+                    files=files,
+                    config=asdict(config),
+                    sources={file.digest: self._sources(file.digest, node) for file in files},
+                    on_progress=request.on_fetching,
+                    is_stage=not is_home,
+                    stages=stages if is_home else (),
+                )
+                worker = await node.start_worker(order)
+                stages.insert(0, worker.as_stage(node.name, part.first, part.last))
+            worker.node = ",".join(str(part) for part, _ in chosen)
+            return worker
+        except BaseException:
+            for stage in stages:
+                stage.worker.kill()
+            for node, reservation in started:
+                node.release(reservation)
+            raise
+
+    async def _place(self, request: PlacementRequest, placement: str, files: Sequence[File]) -> RemoteWorker:
         nodes = [node for node in connected(self._head) if is_meant(node, placement)]
         if not nodes:
             raise NoNode(self._nobody(placement))

@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import Any, Self
 
 from llmos.core.errors import BadRequest
+from llmos.deployments.placing.split_placement import is_split, parse_split
 from llmos.engine.config import EngineConfig
 
 MAX_REPLICAS = 64
 
 _PLACEMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,47}|[A-Za-z0-9._/-]{1,63}=[A-Za-z0-9._/-]{0,63}")
+
+MAX_PLACEMENT_CHARS = 200
 
 MAX_IDLE_SECONDS = 30 * 24 * 3600
 
@@ -36,7 +39,8 @@ class DeploymentSettings:
     """EngineConfig options of its replicas that differ from the server's."""
     placement: str | None = None
     """The machines that its replicas run on: None for the server's machine, `nodes` for any node, the name of a node,
-    or LABEL=VALUE."""
+    LABEL=VALUE, or the nodes that its layers are split over: `split`, or a:0-9,b:10-19, with a ! behind it also where
+    one node has room for the model."""
 
     def checked(self) -> Self:
         """Return the settings with the default idle_seconds filled in. Raises BadRequest for impossible ones."""
@@ -44,11 +48,8 @@ class DeploymentSettings:
         if self.runner not in RUNNERS:
             raise BadRequest(f"There is no runner {self.runner!r}. Known: {', '.join(RUNNERS)}.", param="runner")
         EngineConfig.from_options(self.options)
-        if self.placement is not None and not _PLACEMENT.fullmatch(self.placement):
-            raise BadRequest(
-                f"{self.placement[:80]!r} is no placement: write `nodes`, the name of a node, or LABEL=VALUE.",
-                param="placement",
-            )
+        if self.placement is not None:
+            _check_placement(self.placement)
         return checked
 
     def with_limits(self, min_replicas: int, max_replicas: int) -> Self:
@@ -133,4 +134,15 @@ def _check_replicas(min_replicas: int, max_replicas: int) -> None:
             f"min_replicas {min_replicas} is more than max_replicas {max_replicas}: lower the first or raise the"
             " second.",
             param="min_replicas",
+        )
+
+
+def _check_placement(placement: str) -> None:
+    if len(placement) <= MAX_PLACEMENT_CHARS and is_split(placement):
+        parse_split(placement)
+    elif not _PLACEMENT.fullmatch(placement):
+        raise BadRequest(
+            f"{placement[:80]!r} is no placement: write `nodes`, the name of a node, LABEL=VALUE, `split`, or the"
+            " layers of each node as in ada:0-9,bob:10-19.",
+            param="placement",
         )

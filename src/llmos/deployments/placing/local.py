@@ -58,14 +58,31 @@ def start_worker(
     command: Sequence[str], *, stderr: int | None = None
 ) -> "tuple[subprocess.Popen[bytes], socket.socket]":
     """Start a worker process; return it with our end of its socket. `stderr`: as subprocess takes it."""
-    ours, theirs = socket.socketpair()
-    with theirs:
+    process, ours, _ = start_home(command, 0, stderr=stderr)
+    return process, ours
+
+
+def start_home(
+    command: Sequence[str], num_stages: int, *, stderr: int | None = None
+) -> "tuple[subprocess.Popen[bytes], socket.socket, Sequence[socket.socket]]":
+    """Start a worker process with sockets for the stages of a split model; return it with our ends of its sockets."""
+    ours, theirs = zip(*(socket.socketpair() for _ in range(1 + num_stages)), strict=True)
+    fds = [each.fileno() for each in theirs]
+    to_stages = [argument for fd in fds[1:] for argument in ("--stage-fd", str(fd))]
+    try:
         # A session of its own, so that Ctrl-C in a terminal reaches only the parent, which drains its replicas.
         process = subprocess.Popen(
-            [*command, "--fd", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [*command, "--fd", str(fds[0]), *to_stages],
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
         )
-    return process, ours
+    except BaseException:
+        for each in ours:
+            each.close()
+        raise
+    finally:
+        for each in theirs:
+            each.close()
+    return process, ours[0], ours[1:]

@@ -15,6 +15,7 @@ from typing import Any
 from llmos.core.clock import Clock
 from llmos.core.errors import Unavailable
 from llmos.deployments.placing.placer import ReplicaSettings
+from llmos.deployments.placing.split_placement import runs_on
 from llmos.deployments.replicas.load_balancing import OpenRequest, choose_replica
 from llmos.deployments.replicas.replica import Replica
 from llmos.deployments.replicas.slot import Slot, SlotContext, Start
@@ -127,7 +128,7 @@ class ReplicaSet:
 
     def vacate(self, node: str) -> None:
         """Replace the replicas on a node, which gets no new ones. They finish their running requests."""
-        for slot in [slot for slot in self.slots if slot.replica is not None and slot.replica.node == node]:
+        for slot in [slot for slot in self.slots if slot.replica is not None and runs_on(slot.replica.node, node)]:
             self._dismiss(slot)
         self._converge()
 

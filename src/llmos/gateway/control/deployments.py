@@ -35,7 +35,8 @@ class DeploymentRequest(RequestObject, kw_only=True):
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     placement: str | None = None
     """The machines that its replicas run on: null for the server's machine, `nodes` for any node, the name of a node,
-    or LABEL=VALUE."""
+    LABEL=VALUE, or the nodes that its layers are split over: `split`, or a:0-9,b:10-19, with a ! behind it also where
+    one node has room for the model."""
     force: bool = False
 
 

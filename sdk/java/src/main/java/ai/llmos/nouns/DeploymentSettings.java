@@ -42,7 +42,7 @@ public final class DeploymentSettings extends Settings {
         return this;
     }
 
-    /** The machines that its replicas run on: None for the server's machine, <code>nodes</code> for any node, the name of a node, or LABEL=VALUE. */
+    /** The machines that its replicas run on: None for the server's machine, <code>nodes</code> for any node, the name of a node, LABEL=VALUE, or the nodes that its layers are split over: <code>split</code>, or a:0-9,b:10-19, with a ! behind it also where one node has room for the model. */
     public DeploymentSettings placement(String value) {
         put("placement", value);
         return this;
