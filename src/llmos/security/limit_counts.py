@@ -42,6 +42,8 @@ class Take:
     allowances: Sequence[Allowance]
     num_tokens: int
     """The tokens that it is expected to use."""
+    has_begun: bool = False
+    """It was let in already, by LimitRoom, and is counted whatever is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,25 @@ class GiveBack:
     """The tokens that it used."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScopeCount:
+    """What all servers have used of the limits of a key or a project. Times in nanoseconds since 1970."""
+
+    scope: str
+    at: int
+    """When it was counted."""
+    requests_full_at: int
+    tokens_full_at: int
+    """When the bucket will be full again."""
+    num_running: int
+
+
 class LimitCounter(Protocol):
     """The counter of the use of limits: LimitCounts here, or RedisLimitCounts."""
+
+    @property
+    def last_counts(self) -> Sequence[ScopeCount]:
+        """The counts of the scopes of the last apply(), after it; none where they aren't known here."""
 
     def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
         """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
@@ -75,6 +94,11 @@ class _Counts:
     changed_buckets: set[tuple[str, str]] = field(default_factory=set)
     changed_running: set[str] = field(default_factory=set)
 
+    def of_scope(self, scope: str, now: int) -> ScopeCount:
+        requests_full_at, tokens_full_at = (self.full_at.get((scope, kind), now) for kind in ("requests", "tokens"))
+        num_running = self.running[scope] + self.running_elsewhere[scope]
+        return ScopeCount(scope, now, requests_full_at, tokens_full_at, num_running)
+
 
 class LimitCounts:
     """Any thread may use it. Blocks on the database."""
@@ -85,6 +109,12 @@ class LimitCounts:
         """`clock`: nanoseconds since 1970. Servers on several machines need clocks that agree."""
         self._database, self._clock = database, clock
         self.server_id = server_id or new_id("server")
+        self._last_counts: Sequence[ScopeCount] = ()
+
+    @property
+    def last_counts(self) -> Sequence[ScopeCount]:
+        """The counts of the scopes of the last apply(), after it."""
+        return self._last_counts
 
     def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
         """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere."""
@@ -98,6 +128,7 @@ class LimitCounts:
                 queries.store_bucket(transaction, scope, kind, counts.full_at[scope, kind])
             for scope in sorted(counts.changed_running):
                 queries.store_running(transaction, scope, self.server_id, counts.running[scope], now + LEASE)
+        self._last_counts = [counts.of_scope(scope, now) for scope in scopes]
         return refusals
 
     def _read(self, transaction: PlainTransaction, scopes: Sequence[str], now: int) -> _Counts:
@@ -126,6 +157,7 @@ class LimitCounts:
         refusals = [
             refusal
             for allowance in step.allowances
+            if not step.has_begun
             for refusal in self._refusals(counts, allowance, step.num_tokens, now)
         ]
         if refusals:

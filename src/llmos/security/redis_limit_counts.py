@@ -18,6 +18,7 @@ from llmos.core.ids import new_id
 from llmos.security.limit_counts import (
     LEASE,
     GiveBack,
+    ScopeCount,
     Take,
     cost,
     cost_of_call,
@@ -74,6 +75,11 @@ class RedisLimitCounts:
         self._own: dict[str, int] = {}
         """The calls that this server runs, by key. Redis has a copy."""
         self._lock = threading.Lock()
+
+    @property
+    def last_counts(self) -> Sequence[ScopeCount]:
+        """None: the script doesn't return them."""
+        return ()
 
     def apply(self, steps: Sequence[Take | GiveBack]) -> list[RateLimited | None]:
         """Do the steps in their order, and return for each why it was refused. What is refused counts nowhere.

@@ -267,6 +267,26 @@ async def test_the_end_of_the_last_call_is_counted_soon(database: Database, monk
     await hold.finish()
 
 
+async def test_a_call_far_from_its_limits_begins_before_it_is_counted(database: Database) -> None:
+    counts = LimitCounts(database)
+    hold, recorder, many = LimitsHold(counts), Recorder(), caller(requests_per_minute=100, concurrent_requests=100)
+
+    async def run() -> None:
+        with recorder.open(call_of(many), "generate") as record:
+            async with hold(call_of(many), record):
+                pass
+
+    await run()
+    await hold.finish()
+    worker = hold._worker
+    await run()
+    assert hold._worker is worker  # It has counted nothing meanwhile.
+    await hold.finish()
+    (count,) = counts.last_counts
+    assert count.num_running == 0
+    assert 1 < (count.requests_full_at - count.at) / (60e9 / 100) <= 2
+
+
 async def test_a_caller_without_limits_asks_no_database() -> None:
     hold = LimitsHold(None)  # type: ignore[arg-type]
     call = call_of(Caller(project="owner", key_id="owner"))

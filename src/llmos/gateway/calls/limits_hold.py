@@ -4,11 +4,12 @@ A call takes a request, a running call, and the tokens it is expected to use: an
 longest answer it asks for. When it has ended, what it really used replaces that. A caller without limits costs nothing.
 
 Calls that begin and end at the same time are counted in one transaction of the database, or by one script in Redis, in
-a thread.
+a thread. Where much is left of the limits, a call begins before that; see LimitRoom.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from llmos.gateway.calls.rating import RateCall
 from llmos.gateway.calls.record import Record
 from llmos.gateway.calls.stages import C
 from llmos.security.limit_counts import LEASE, GiveBack, LimitCounter, Take
+from llmos.security.limit_room import LimitRoom
 from llmos.security.limits import Allowance
 
 _log = logging.getLogger(__name__)
@@ -36,8 +38,8 @@ GATHER_SECONDS = 0.001
 """After a transaction with several steps, the next one waits this long for more."""
 
 GIVE_BACK_SECONDS = 0.01
-"""The end of a call is counted after this time at the latest. The next call that begins brings it along, before
-itself, and only other servers could see the difference."""
+"""What nobody waits for, such as the end of a call, is counted after this time at the latest. The next call that waits
+brings it along, before itself, and only other servers could see the difference."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class LimitsHold:
     """Belongs to the event loop's thread."""
 
     def __init__(self, counts: LimitCounter) -> None:
-        self._counts = counts
+        self._counts, self._room = counts, LimitRoom()
         self._waiting: list[_Step] = []
         self._worker: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -84,8 +86,13 @@ class LimitsHold:
 
     async def begin(self, call: ModelCall, record: Record, allowances: tuple[Allowance, ...]) -> Take:
         """Return what the call takes of its limits, when it may begin. Raises RateLimited."""
-        take = Take(allowances, estimated_tokens(call) if record.operation != "count" else 0)
-        await self._take(take)
+        num_tokens = estimated_tokens(call) if record.operation != "count" else 0
+        take = Take(allowances, num_tokens, has_begun=True)
+        if self._room.take(take, time.time_ns()):
+            self._enqueue(_Step(take))
+        else:
+            take = Take(allowances, num_tokens)
+            await self._take(take)
         self._num_held += 1
         return take
 
@@ -140,8 +147,11 @@ class LimitsHold:
             try:
                 refusals = await asyncio.to_thread(self._counts.apply, [step.what for step in steps])
             except Exception as error:
+                self._room.forget()
                 self._fail(steps, error)
                 return
+            has_begun = [step.what for step in steps if isinstance(step.what, Take) and step.what.has_begun]
+            self._room.counted(self._counts.last_counts, has_begun)
             for step, refusal in zip(steps, refusals, strict=True):
                 if step.outcome is None:
                     continue
