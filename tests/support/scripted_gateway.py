@@ -239,7 +239,8 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
 @asynccontextmanager
 async def joined(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the key, joined to the app without a socket; jobs run."""
-    calls = BackgroundCalls(app, services.admission, BackgroundCallers(services.keys, services.users))
+    callers = BackgroundCallers(services.keys, services.users)
+    calls = BackgroundCalls(app, services.admission, callers, pause=lambda _: asyncio.sleep(0))
     ask = JobAsking(calls).ask
     runner = JobRunner(services.jobs, services.registry, services.settings, ask=ask, evals=services.data.evals)
     jobs = asyncio.create_task(runner.run())

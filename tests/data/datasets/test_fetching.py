@@ -27,6 +27,12 @@ COMMIT = "c0ffee" * 6 + "c0ff"
 TRAIN = b"".join(json.dumps({"text": f"row {number}"}).encode() + b"\n" for number in range(50))
 
 
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """The pauses between attempts are a subject of the tests of downloads."""
+    monkeypatch.setattr("llmos.core.sources._download.PAUSE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def load(datasets, store):
     def load(location, config=None, **access):

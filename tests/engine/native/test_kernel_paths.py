@@ -16,7 +16,8 @@ pytestmark = pytest.mark.process
 PACKAGES = "clang g++-aarch64-linux-gnu qemu-user"
 TOOLCHAIN = ROOT / "packaging" / "aarch64-linux-gnu.cmake"
 PATHS_OF_ARM = {
-    "max": ["neon_i8mm", "neon_dotprod", "neon"],
+    # Every return of a function checks its pointer, for which the emulator computes a cipher: nine tenths of the time.
+    "max,pauth=off": ["neon_i8mm", "neon_dotprod", "neon"],
     "cortex-a76": ["neon_dotprod", "neon"],
     "cortex-a53": ["neon"],
 }

@@ -138,7 +138,13 @@ async def deliver(services: Services, *, again: bool = False) -> str:
         return outbox.finish(message, await sender.send(message)).state
 
 
-def test_a_server_tells_of_alerts_by_itself_and_the_blocking_client_does_the_same(served: str) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server look for alerts often."""
+    monkeypatch.setattr("llmos.gateway.server._ALERT_SECONDS", 0.05)
+
+
+def test_a_server_tells_of_alerts_by_itself_and_the_blocking_client_does_the_same(impatient: None, served: str) -> None:
     with receiving() as receiver, Client(served, api_key=KEY) as client:
         client.webhooks.add("ops", receiver.url, events=["plan.threshold"], allow_private=True)
         client.projects.create("acme")

@@ -17,6 +17,9 @@ TIMEOUT = httpx.Timeout(30, connect=4)
 _MAX_FRUITLESS_ATTEMPTS = 3
 """Consecutive attempts that bring no new byte before a download fails. Attempts that bring some don't count."""
 
+PAUSE_SECONDS = 0.5
+"""After a busy server's first answer. Doubled for each further attempt that brings nothing."""
+
 
 class _Interrupted(Exception):
     """An attempt ended early; another one may get further."""
@@ -104,7 +107,7 @@ class HttpDownload:
             self.part.unlink(missing_ok=True)
             raise _Interrupted("the server refused to resume")
         if status in (408, 429) or status >= 500:
-            raise _Interrupted(f"{url.host} responded with status {status}", pause_seconds=0.5)
+            raise _Interrupted(f"{url.host} responded with status {status}", pause_seconds=PAUSE_SECONDS)
         raise _refused(str(url), status, self.hint)
 
     def _num_present(self) -> int:
