@@ -14,7 +14,6 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
-    StorageState,
     expect,
     sync_playwright,
 )
@@ -90,8 +89,12 @@ HOSTILE = '"><img src=https://evil.example/x onerror=alert(1)><script>alert(2)</
 """A text that runs, loads or breaks something wherever it isn't escaped."""
 
 
-_sessions: dict[tuple[str, str], StorageState] = {}
+_Key = tuple[int, str, str, str]
+"""A browser, the server's address, a user, and the options of the window."""
+_sessions: dict[tuple[str, str], list[Any]] = {}
 """The cookies of users who have signed in, by the server's address and the user: the page after a link takes time."""
+_free: dict[_Key, list[BrowserContext]] = {}
+"""Windows that no visit uses: to make another one takes Chromium a quarter of a second of the processor."""
 
 
 class Visit:
@@ -118,31 +121,22 @@ class Visit:
     def begin(cls, browser: Browser, server: Running, user: str, **options: Any) -> Iterator["Visit"]:
         """Open a window in which the user has signed in: with a link the first time, later with the session of then."""
         options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options}
-        session = _sessions.get((server.url, user))
-        context = browser.new_context(storage_state=session, **options)
+        free = _free.setdefault((id(browser), server.url, user, str(options)), [])
+        context = free.pop() if free else browser.new_context(**options)
         context.set_default_timeout(_PATIENCE_MS)
         visit = cls(context, server)
-        if session is None:
-            visit.sign_in(user)
-            _sessions[server.url, user] = context.storage_state()
+        visit._sign_in(user)
         yield visit
-        context.close()
+        for page in context.pages:
+            page.close()
         visit.check()
+        free.append(context)
 
     def check(self) -> None:
         """Fail if anything went wrong in the window."""
         # pytest explains no assertion of this file, so the message has what it needs.
         assert not self.complaints, "\n".join(["The browser's console says:", *self.complaints])
         assert not self.other_hosts, "\n".join(["The page asked other hosts:", *self.other_hosts])
-
-    def sign_in(self, user: str) -> None:
-        """Open a link that signs the user in, as `llmos console` does."""
-        import httpx
-
-        headers = {"Authorization": f"Bearer {KEY}"}
-        reply = httpx.post(f"{self._url}/llmos/v1/users/{user}/sign-in-link", headers=headers, json={})
-        self.page.goto(f"{self._url}{reply.json()['path']}&next=/console/")
-        self.page.wait_for_url(f"{self._url}/console/")
 
     def open(self, path: str) -> Page:
         self.page.goto(f"{self._url}/console{path}")
@@ -156,6 +150,21 @@ class Visit:
         )
         assert reply.ok, reply.text()
         return reply.json() if reply.body() else None
+
+    def _sign_in(self, user: str) -> None:
+        """Open a link that signs the user in, as `llmos console` does, or go on with an earlier session."""
+        context = self.page.context
+        context.clear_cookies()
+        if cookies := _sessions.get((self._url, user)):
+            context.add_cookies(cookies)
+            return
+        import httpx
+
+        headers = {"Authorization": f"Bearer {KEY}"}
+        reply = httpx.post(f"{self._url}/llmos/v1/users/{user}/sign-in-link", headers=headers, json={})
+        self.page.goto(f"{self._url}{reply.json()['path']}&next=/console/")
+        self.page.wait_for_url(f"{self._url}/console/")
+        _sessions[self._url, user] = [*context.cookies()]
 
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith("data:") and urlsplit(request.url).netloc != urlsplit(self._url).netloc:

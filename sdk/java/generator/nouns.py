@@ -70,7 +70,7 @@ rollBack | DELETE /llmos/v1/routes/{route}/rollout | RolloutDescription | | Undo
 """
 
 _JOBS = """
-start | POST /llmos/v1/jobs | JobDescription | body kind:String, all fields:Map<String,?> | Starts a job and returns it: pull, quantize, prune, card, encrypt, verify or replay, with the fields of its kind.
+start | POST /llmos/v1/jobs | JobDescription | body kind:String, all fields:Map<String,?> | Starts a job and returns it: pull, push, quantize, prune, card, encrypt, verify or replay, with the fields of its kind.
 list | GET /llmos/v1/jobs | ids JobDescription | query kind:String?, query state:String? | Returns the jobs, newest first.
 get | GET /llmos/v1/jobs/{id} | JobDescription | | Returns a job.
 cancel | POST /llmos/v1/jobs/{id}/cancel | JobDescription | | Cancels a job. Throws a conflict if it has ended.

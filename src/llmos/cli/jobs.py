@@ -29,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     kind: Annotated[
-        str | None, typer.Option(help="Only jobs of this kind: pull, quantize, prune, card, encrypt, verify or replay.")
+        str | None,
+        typer.Option(help="Only jobs of this kind: pull, push, quantize, prune, card, encrypt, verify or replay."),
     ] = None,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state, such as running.")] = None,
     as_json: options.AsJson = False,

@@ -25,7 +25,7 @@ class AsyncJobs(AsyncNoun):
     """Long work on the server. It continues whether or not a client follows it."""
 
     async def start(self, kind: str, **fields: Any) -> JobDescription:
-        """Start a job and return it: pull, quantize, prune, card, encrypt, verify or replay.
+        """Start a job and return it: pull, push, quantize, prune, card, encrypt, verify or replay.
 
         `fields`: those of its kind. Raises the error of a request that can't succeed, such as ModelNotFound.
         """

@@ -13,6 +13,8 @@ from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, NotFound
 from llmos.deployments.routing.routes import Routes
 from llmos.engine.architectures import llama
 from llmos.engine.tensors import RawTensor
+from llmos.gateway.http.requests import convert
+from llmos.gateway.jobs.kinds import Context, kind_named
 from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
@@ -120,6 +122,22 @@ def test_only_the_missing_blobs_are_sent(here, there, tiny, served):
     assert there.resolve("twin").digest == tiny.digest
 
 
+def test_a_job_sends_a_version_and_says_where_it_is(here, there, tiny, served, tmp_path):
+    settings = load_settings({"LLMOS_HOME": str(tmp_path / "here"), "LLMOS_API_KEY": KEY})
+    steps = []
+    context = Context(
+        settings=settings, registry=here, project="owner", actor="ada", progress=lambda *step: steps.append(step)
+    )
+    push = kind_named("push")
+    asked = convert({"kind": "push", "model": "tiny", "target": f"llmos:{served}"}, push.request)
+    result = push.work(context, push.check(settings, here, asked))
+    assert result == {"location": f"llmos:{served}/tiny@1", "sent_bytes": tiny.size}
+    assert there.resolve("tiny").digest == tiny.digest
+    assert steps[-1][0] == "tiny.gguf"
+    with pytest.raises(BadRequest, match="is not a server"):
+        push.check(settings, here, convert({"kind": "push", "model": "tiny", "target": "llmos:host"}, push.request))
+
+
 def test_a_made_version_keeps_its_parent_its_recipe_and_its_digest(here, there, tiny, served, tmp_path):
     recipe = {"kind": "quantize", "bits": 4}
     made = here.derived.add(
@@ -204,7 +222,7 @@ def test_a_missing_version_is_named(here, served):
         Transfers(here).pull(f"llmos:{served}/nothing")
 
 
-@pytest.mark.parametrize("target", ["tiny", "ftp://host", "llmos:host", "llmos:http://host/a/b"])
+@pytest.mark.parametrize("target", ["tiny", "ftp://host", "llmos:host", "llmos:http://host/a/b", "llmos:http://[a/b"])
 def test_an_invalid_target_is_rejected(here, tiny, target):
     with pytest.raises(BadRequest, match=r"is not a target to push to|is not a server"):
         Transfers(here).push("tiny", target)

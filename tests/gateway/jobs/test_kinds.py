@@ -53,7 +53,7 @@ def request_of(kind: str, **fields: Any) -> Any:
 def test_an_unknown_kind_names_the_nearest() -> None:
     data = {"dataset_import", "dataset_clean", "dataset_check", "knowledge_sync", "knowledge_eval"}
     data |= {"vector_store_sync", "model_import", "eval"}
-    assert set(job_kinds()) == {"pull", "quantize", "prune", "card", "encrypt", "verify", "replay", *data}
+    assert set(job_kinds()) == {"pull", "push", "quantize", "prune", "card", "encrypt", "verify", "replay", *data}
     with pytest.raises(BadRequest, match="Did you mean 'verify'"):
         kind_named("verfy")
     with pytest.raises(BadRequest, match="It is one of card, dataset_check, dataset_clean, dataset_import, encrypt"):
@@ -66,6 +66,8 @@ COMMANDS = [
     ("pull", {"model": "hf:a/b", "task": "rerank"}, "llmos pull hf:a/b --task rerank"),
     ("pull", {"model": "smollm2", "encrypt": True}, "llmos pull smollm2 --encrypt"),
     ("pull", {"model": "hf:a/b", "ignored_keys": ["x", "y"]}, "llmos pull hf:a/b --ignore x --ignore y"),
+    ("push", {"model": "tiny@1", "target": "llmos:https://other"}, "llmos push tiny@1 llmos:https://other"),
+    ("push", {"model": "tiny@1", "target": "oci:r/m:1", "base": "oci:b"}, "llmos push tiny@1 oci:r/m:1 --base oci:b"),
     (
         "prune",
         {"model": "tiny@1", "scheme": "structured", "options": {"ffn_share": 0.2}, "card": False},
@@ -89,10 +91,11 @@ def test_the_command_starts_the_same_job(kind: str, fields: dict[str, Any], comm
     assert kind_named(kind).command(request_of(kind, **fields)) == command
 
 
-@pytest.mark.parametrize("kind", ["quantize", "prune", "card", "encrypt", "verify"])
+@pytest.mark.parametrize("kind", ["push", "quantize", "prune", "card", "encrypt", "verify"])
 def test_a_name_that_may_move_is_replaced_by_its_version(kind: str, settings: Settings, registry: Registry) -> None:
     registry.aliases.set("tiny", "prod", "tiny@1")
-    scheme = {"quantize": {"scheme": "q8_0"}, "prune": {"scheme": "magnitude"}}.get(kind, {})
+    needed = {"push": {"target": "oci:host/tiny:v1"}, "quantize": {"scheme": "q8_0"}, "prune": {"scheme": "magnitude"}}
+    scheme = needed.get(kind, {})
     checked = kind_named(kind).check(settings, registry, request_of(kind, model="tiny:prod", **scheme))
     assert checked.model == "tiny@1"
     with pytest.raises(ModelNotFound):

@@ -1,4 +1,4 @@
-"""The work on one Version: quantize, prune, measure, verify and encrypt it, as jobs that are found again."""
+"""The work on one Version: quantize, prune, measure, verify, push and encrypt it, as jobs that are found again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -92,6 +92,16 @@ async def start(view: View) -> Response:
         body["key"] = key + "\n"
     await view.api.post("/llmos/v1/jobs", body)
     return view.redirect(view.form_came_from, view.t("model_jobs.started", kind=view.t.of("job", kind)))
+
+
+@PAGE.post("/{ref}/jobs/push")
+async def push(view: View) -> Response:
+    form, ref = await _change(view)
+    body = {"kind": "push", "model": ref, "target": form.get("target", "").strip()}
+    if base := form.get("base", "").strip():
+        body["base"] = base
+    await view.api.post("/llmos/v1/jobs", body)
+    return view.redirect(view.form_came_from, view.t("model_jobs.started", kind=view.t.of("job", "push")))
 
 
 async def _change(view: View) -> tuple[Mapping[str, str], str]:

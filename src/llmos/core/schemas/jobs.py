@@ -30,8 +30,8 @@ class JobDescription(Description, frozen=True, kw_only=True):
     id: str = ""
     project: str = ""
     kind: str = ""
-    """pull, quantize, prune, card, encrypt, verify, replay, dataset_import, model_import, dataset_clean, dataset_check,
-    knowledge_sync or knowledge_eval."""
+    """pull, push, quantize, prune, card, encrypt, verify, replay, dataset_import, model_import, dataset_clean,
+    dataset_check, knowledge_sync or knowledge_eval."""
     state: str = ""
     """queued, running, succeeded, failed, cancelled or interrupted (the server stopped while it ran)."""
     request: dict[str, Any] = msgspec.field(default_factory=dict)

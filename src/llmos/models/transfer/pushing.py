@@ -48,24 +48,48 @@ def push(
 
     `base`: an image (oci:…) whose layers come below the model's. Raises BadRequest, or DownloadFailed with the reason.
     """
+    check_target(target, base)
     if target.startswith("oci:"):
         return _to_registry(record, files, target, access, progress, base)
+    return _to_server(record, files, target, access, progress)
+
+
+def check_target(target: str, base: str | None = None) -> None:
+    """Raise BadRequest for what can't be a target, and for a base image of one that isn't an image."""
+    if target.startswith("oci:"):
+        if parse_image_reference(target).digest is not None:
+            raise BadRequest(f"{target} has a digest, which depends on the content. Push to a tag.", param="target")
+        return
     if base is not None:
         raise BadRequest("--base works only with images: push to oci:HOST/REPOSITORY:TAG.", param="base")
-    if target.startswith("llmos:"):
-        return _to_server(record, files, target.removeprefix("llmos:"), access, progress)
-    raise BadRequest(
-        f"{target!r} is not a target to push to; write oci:HOST/REPOSITORY:TAG or llmos:http://HOST:PORT.",
-        param="target",
-    )
+    if not target.startswith("llmos:"):
+        raise BadRequest(
+            f"{target!r} is not a target to push to; write oci:HOST/REPOSITORY:TAG or llmos:http://HOST:PORT.",
+            param="target",
+        )
+    _parse_server(target)
+
+
+def _parse_server(target: str) -> tuple[str, str]:
+    """Return the address of a server, and the model's name there; empty for the same as here."""
+    try:
+        url = urlsplit(target.removeprefix("llmos:"))
+        is_server = url.scheme in ("http", "https") and bool(url.hostname)
+    except ValueError:  # such as a bracket that isn't closed
+        is_server = False
+    if not is_server or "/" in (name := url.path.strip("/")):
+        raise BadRequest(
+            f"{target.removeprefix('llmos:')!r} is not a server; write llmos:https://HOST:PORT or"
+            " llmos:https://HOST:PORT/NAME.",
+            param="target",
+        )
+    return f"{url.scheme}://{url.netloc}", name
 
 
 def _to_registry(
     record: VersionRecord, files: Mapping[str, Path], target: str, access: Access, progress: Progress, base: str | None
 ) -> Pushed:
     image = parse_image_reference(target)
-    if image.digest is not None:
-        raise BadRequest(f"{target} has a digest, which depends on the content. Push to a tag.", param="target")
     digests = {file.name: file.digest for file in record.files}
     layers = [
         Layer(name, path, digests[name], report_bytes(progress, name, plain_size(path)))
@@ -85,14 +109,8 @@ def _to_registry(
 def _to_server(
     record: VersionRecord, files: Mapping[str, Path], target: str, access: Access, progress: Progress
 ) -> Pushed:
-    url = urlsplit(target)
-    name = url.path.strip("/") or record.model
-    if url.scheme not in ("http", "https") or not url.netloc or "/" in name:
-        raise BadRequest(
-            f"{target!r} is not a server; write llmos:https://HOST:PORT or llmos:https://HOST:PORT/NAME.",
-            param="target",
-        )
-    server = f"{url.scheme}://{url.netloc}"
+    server, name = _parse_server(target)
+    name = name or record.model
     headers = {"Authorization": f"Bearer {access.api_key}"} if access.api_key else {}
     paths = {file.digest: files[file.name] for file in record.files}
     names = {file.digest: file.name for file in record.files}

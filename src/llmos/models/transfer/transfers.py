@@ -31,7 +31,7 @@ from llmos.models.transfer.importing import (
     written,
 )
 from llmos.models.transfer.pulling import CatalogPull, Notice
-from llmos.models.transfer.pushing import Pushed, push
+from llmos.models.transfer.pushing import Pushed, check_target, push
 from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.records import VersionRecord, read_record, record_of
@@ -126,6 +126,13 @@ class Transfers:
         version = self._registry.resolve(ref)
         files = self._plain_files(version, f"llmos push {version.ref} {target}", decrypts=decrypts)
         return push(self.record_of(version), files, target, self._registry.access, progress, base)
+
+    def check_push(self, ref: str, target: str, base: str | None = None) -> Version:
+        """Return the version that push() would send. Raises as push() does, before anything is sent."""
+        version = self._registry.resolve(ref)
+        check_target(target, base)
+        self._plain_files(version, f"llmos push {version.ref} {target}", decrypts=False)
+        return version
 
     def export(
         self, ref: str, path: Path | None = None, progress: Progress = no_progress, *, decrypts: bool = False
