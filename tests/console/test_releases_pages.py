@@ -55,6 +55,18 @@ async def test_a_release_is_planned_applied_and_rolled_back(
     assert "There is no release" not in listed
 
 
+async def test_a_replay_without_recorded_runs_says_why(
+    ann: httpx.AsyncClient, owner: AsyncClient, tmp_path: Path
+) -> None:
+    for version in ("v1", "v2"):
+        await owner.apps.create(write_echo(tmp_path / "again", version, name="again"))
+    assert "Nothing of again is deployed" in await send(ann, "/releases/again/replay", version="again@2")
+    await send(ann, "/releases/again/apply", version="again@1")
+    page = await send(ann, "/releases/again/replay", version="again@2")
+    assert "write `consent: eval` and release it" in page
+    assert "Choose a version" in await send(ann, "/releases/again/replay")
+
+
 async def test_a_plan_of_nothing_new_says_so(ann: httpx.AsyncClient, owner: AsyncClient, tmp_path: Path) -> None:
     await owner.apps.create(write_echo(tmp_path / "calm", name="calm"))
     await send(ann, "/releases/calm/apply", version="calm@1")

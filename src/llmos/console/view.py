@@ -46,9 +46,9 @@ TEMPLATES = Environment(
     auto_reload=False,
 )
 _STATE_CLASSES = {
-    "good": "active answered better delivered done finished here not_worse passed ready sound succeeded",
-    "warn": "begun draining interrupted loading open paused pending queued running starting taken undecided unfinished"
-    " unready waiting",
+    "good": "active answered better connected delivered done finished here not_worse passed ready sound succeeded",
+    "warn": "away begun draining interrupted leaving loading open paused pending queued running starting taken"
+    " undecided unfinished unready waiting",
     "bad": "could_not_run error failed in_doubt refused rolled_back stuck to_mend worse",
 }
 

@@ -229,6 +229,7 @@ PLACES = [
     "/chat/conversations",
     "/compare",
     "/deployments",
+    "/deployments/nodes",
     "/deployments/providers",
     "/deployments/rollouts",
     "/deployments/routes",

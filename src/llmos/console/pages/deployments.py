@@ -11,11 +11,13 @@ from llmos.console.forms import whole_number
 from llmos.console.metrics import TOKENS, read_sums, tokens_per_second
 from llmos.console.page import Fragments, Page
 from llmos.console.pages.logs import log_lines
+from llmos.console.pages.nodes import nodes_of
 from llmos.console.tables import Column, Table
 from llmos.console.view import View
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.models import ModelDescription
+from llmos.core.schemas.nodes import NodeDescription
 
 PAGE = Page(name="deployments", permission="deployments:read", tab="deployments.title")
 
@@ -37,6 +39,7 @@ async def list_deployments(view: View) -> Response:
     return view.render(
         "deployments.html",
         deployments=await _deployments(view),
+        placements=placements(await nodes_of(view)) if may_deploy else [],
         models=await view.api.list(ModelDescription, "/llmos/v1/models") if may_deploy else [],
         may_deploy=may_deploy,
         code=code.reading(
@@ -71,14 +74,18 @@ async def deploy(view: View) -> Response:
     version = form.get("version", "")
     if not version:
         raise BadRequest(view.t("deployments.no_model"))
+    before = next((each.wanted for each in await _deployments(view) if each.version == version), None)
     body: dict[str, Any] = {
         "min_replicas": whole_number(view, form, "min_replicas", 1),
         "max_replicas": whole_number(view, form, "max_replicas", 1),
         "keep_warm": "keep_warm" in form,
     }
+    if before is not None:  # The server replaces all settings, and the form doesn't have these.
+        body |= {"runner": before.runner, "options": before.options, "placement": before.placement}
+    if "placement" in form:
+        body["placement"] = form["placement"] or None
     options = {name: whole_number(view, form, name, 0) for name in _OPTIONS if form.get(name, "").strip()}
-    if options:
-        body["options"] = options
+    body["options"] = {**body.get("options", {}), **options}
     if form.get("idle_seconds"):
         body["idle_seconds"] = whole_number(view, form, "idle_seconds", 0)
     await view.api.put(f"/llmos/v1/deployments/{version}", body)
@@ -150,6 +157,19 @@ async def undeploy(view: View) -> Response:
     _, ref = await _change(view)
     await view.api.delete(f"/llmos/v1/deployments/{ref}")
     return view.redirect("/deployments", view.t("deployments.removed", version=ref))
+
+
+def placements(nodes: Sequence[NodeDescription]) -> list[tuple[str, str, str]]:
+    """Return where a version can run, if there are nodes: the setting, the key of its text, and what the text names."""
+    if not nodes:
+        return []
+    labels = sorted({f"{name}={value}" for node in nodes for name, value in node.labels.items()})
+    return [
+        ("", "deployments.here", ""),
+        ("nodes", "deployments.any_node", ""),
+        *((node.name, "deployments.on_node", node.name) for node in nodes),
+        *((label, "deployments.with_label", label) for label in labels),
+    ]
 
 
 async def _change(view: View) -> tuple[Mapping[str, str], str]:

@@ -17,7 +17,7 @@ from llmos.console.view import View
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.apps import AppDescription, AppVersionDescription
 from llmos.core.schemas.base import read_description
-from llmos.core.schemas.releases import ReleaseDescription, ReleaseEventDescription, ReleasePlan
+from llmos.core.schemas.releases import ReleaseDescription, ReleaseEventDescription, ReleasePlan, ReplayDescription
 
 PAGE = Page(name="apps", path="/releases", permission="apps:read", in_navigation=False, tab="releases.title")
 
@@ -156,6 +156,21 @@ async def roll_back(view: View) -> Response:
     body = {"reason": form.get("reason", "").strip()}
     now = read_description(ReleaseDescription, await view.api.post(f"/llmos/v1/apps/{name}/rollback", body))
     return view.redirect(view.form_came_from, view.t("releases.rolled_back", version=now.version))
+
+
+@PAGE.post("/{name}/replay")
+async def replay(view: View) -> Response:
+    """Ask a stored version and the deployed one what callers asked; the run of the eval has the answers."""
+    form, name = await view.form(), view.request.path_params["name"]
+    ref = form.get("version", "")
+    view.form_came_from = _plan_path(name, ref, "")
+    if not ref:
+        raise BadRequest(view.t("releases.no_version"))
+    body = {"version": _number(ref), "max_runs": whole_number(view, form, "max_runs", 200)}
+    begun = read_description(ReplayDescription, await view.api.post(f"/llmos/v1/apps/{name}/replays", body))
+    if begun.id:
+        return view.redirect(f"/evals/{begun.id}", view.t("releases.replaying", version=ref, against=begun.against))
+    raise BadRequest(" ".join([*begun.sentences, *begun.left_out]) or view.t("releases.nothing_to_replay"))
 
 
 async def _releases(view: View, name: str) -> Sequence[ReleaseDescription]:

@@ -13,7 +13,7 @@ public final class Jobs extends JobCalls {
         super(transport);
     }
 
-    /** Starts a job and returns it: pull, quantize, prune, card, encrypt, verify or replay, with the fields of its kind. */
+    /** Starts a job and returns it: pull, push, quantize, prune, card, encrypt, verify or replay, with the fields of its kind. */
     public JobDescription start(String kind, Map<String, ?> fields) {
         return one(JobDescription.class, "POST", "/llmos/v1/jobs", merged(fields, "kind", kind));
     }

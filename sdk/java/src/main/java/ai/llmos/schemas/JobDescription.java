@@ -10,7 +10,7 @@ import java.util.Map;
 /**
  * The JSON object JobDescription.
  *
- * @param kind pull, quantize, prune, card, encrypt, verify, replay, dataset_import, model_import, dataset_clean, dataset_check, knowledge_sync or knowledge_eval.
+ * @param kind pull, push, quantize, prune, card, encrypt, verify, replay, dataset_import, model_import, dataset_clean, dataset_check, knowledge_sync or knowledge_eval.
  * @param state queued, running, succeeded, failed, cancelled or interrupted (the server stopped while it ran).
  * @param request The request that started the job, with the exact Version in place of a name that can move to another.
  * @param progress One step for each part, in the order in which the parts began.
