@@ -51,7 +51,7 @@ def test_a_key_comes_from_a_variable(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     [
         (("add", "x", "--base-url", "nowhere", "--no-key"), "isn't a base URL"),
         (("add", "x", "--base-url", URL), "--key-from-env"),
-        (("add", "x", "--base-url", URL, "--kind", "bedrock", "--no-key"), "openai or anthropic"),
+        (("add", "x", "--base-url", URL, "--kind", "bedrock", "--no-key"), "anthropic or open-inference"),
         (("rm", "x"), "There is no provider 'x'"),
         (("test", "x"), "There is no provider 'x'"),
     ],

@@ -13,9 +13,11 @@ import httpx
 import numpy as np
 import pytest
 
+from llmos.client import Client
 from llmos.models.transfer.triton.repository import TritonOptions, write_repository
 from support.doc_pages import DocPage
 from support.lazy_modules import LazyModule
+from support.looking import pause_thread
 from support.real_server import KEY, Running, ask
 from support.remote_models import Strange, strange_provider
 from support.triton_server import TritonServer, triton_server
@@ -204,6 +206,128 @@ def test_an_answer_that_is_none_of_llmos_is_an_error(exported: TritonServer, str
     assert "The model that passes requests to LLMOS failed" in reply.json()["error"]
 
 
+UPPER = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(pb_utils.get_input_tensor_by_name(request, "PROMPT").as_numpy()) for request in requests]
+
+    def answer(self, texts):
+        if b"fail" in texts[0]:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError("it failed"))
+        upper = np.array([[text.upper() for text in row] for row in texts], dtype=np.object_)
+        return pb_utils.InferenceResponse([pb_utils.Tensor("ANSWER", upper)])
+"""
+UPPER_CONFIG = """
+backend: "python"
+max_batch_size: 4
+input [ { name: "PROMPT" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [ { name: "ANSWER" data_type: TYPE_STRING dims: [ 1 ] } ]
+instance_group [ { kind: KIND_CPU } ]
+"""
+
+
+@pytest.fixture(scope="module")
+def remote(exported: TritonServer, running: Running) -> Client:
+    """A client of LLMOS, whose provider `triton` is Triton. Its model `upper` has other tensors, in batches."""
+    (folder := exported.repository / "upper" / "1").mkdir(parents=True)
+    (folder / "model.py").write_text(UPPER)
+    (folder.parent / "config.pbtxt").write_text(UPPER_CONFIG)
+    assert exported.load("upper") == ""
+    client = Client(running.url, api_key=KEY)
+    client.providers.add("triton", kind="open-inference", base_url=f"{exported.url}/v2")
+    for route in ("upper", "smollm2", "smollm2_stream", "unloaded"):
+        client.routes.set(f"far-{route}", f"remote:triton/{route}")
+    return client
+
+
+def generated(running: Running, model: str, prompt: str = PROMPT, **parameters: Any) -> httpx.Response:
+    body = {"model": model, "prompt": prompt, **parameters}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return httpx.post(f"{running.url}/v1/completions", json=body, headers=headers, timeout=60)
+
+
+@pytest.mark.parametrize("model", ["smollm2", "smollm2_stream"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_of_triton_is_a_target_of_a_route(
+    remote: Client, running: Running, direct: str, model: str, stream: bool
+) -> None:
+    reply = generated(
+        running, f"far-{model}", **GREEDY, stream=stream, stream_options={"include_usage": True} if stream else None
+    )
+    if not stream:
+        answer = reply.json()
+        assert (answer["choices"][0]["text"], answer["choices"][0]["finish_reason"]) == (direct, "length")
+        assert answer["usage"]["completion_tokens"] == 8
+        return
+    *pieces, usage = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: {")]
+    texts = [choice["text"] for piece in pieces for choice in piece["choices"]]
+    assert "".join(texts) == direct
+    assert (len([text for text in texts if text]) > 1) == (model == "smollm2_stream")
+    assert usage["usage"]["completion_tokens"] == 8
+
+
+def asked_upper(running: Running, text: str, **parameters: Any) -> httpx.Response:
+    body = {"model": "far-upper", "messages": [{"role": "user", "content": text}], **parameters}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return httpx.post(f"{running.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+
+
+def answer_of(reply: httpx.Response) -> str:
+    return str(reply.json()["choices"][0]["message"]["content"])
+
+
+def test_tensors_of_other_names_in_batches(remote: Client, running: Running) -> None:
+    assert answer_of(asked_upper(running, "hello")) == "HELLO"
+
+
+def test_what_a_model_of_triton_cannot_do_is_refused(remote: Client, running: Running) -> None:
+    reply = asked_upper(running, "ho", temperature=0)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "temperature")
+    assert answer_of(asked_upper(running, "ho")) == "HO", "others are answered"
+
+
+def test_a_failure_of_a_model_is_one_of_the_provider(remote: Client, running: Running) -> None:
+    reply = asked_upper(running, "fail")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "provider_failed")
+    assert "it failed" in reply.json()["error"]["message"]
+
+
+def test_models_that_are_not_ready_say_why(remote: Client, running: Running, exported: TritonServer) -> None:
+    assert {"smollm2", "smollm2_stream", "upper"} <= set(remote.providers.models("triton"))
+    assert "There is no model 'unloaded' at the provider triton" in generated(running, "far-unloaded").text
+    exported.post("repository/models/upper/unload")
+    while "upper" in remote.providers.models("triton"):
+        pause_thread()
+    asked_upper(running, "ho")  # The first one finds that it has gone.
+    assert "The model upper at the provider triton is not ready: " in asked_upper(running, "ho").text
+    assert exported.load("upper") == ""
+    assert answer_of(asked_upper(running, "ho")) == "HO"
+
+
+def test_a_triton_that_is_gone(running: Running, remote: Client) -> None:
+    remote.providers.add("away", kind="open-inference", base_url="http://127.0.0.1:9")
+    remote.routes.set("far-away", "remote:away/upper")
+    reply = generated(running, "far-away")
+    assert reply.status_code == 503
+    assert "The provider away can't be reached at http://127.0.0.1:9" in reply.json()["error"]["message"]
+
+
+def test_another_llmos_is_spoken_to_in_the_same_way(running: Running, remote: Client, direct: str) -> None:
+    """It is this server itself here, with a key that it accepts, and one that it doesn't."""
+    for name, key in (("near", KEY), ("locked", "another")):
+        remote.providers.add(name, kind="open-inference", base_url=running.url, key=key)
+        remote.routes.set(f"far-{name}", f"remote:{name}/smollm2")
+    assert generated(running, "far-near", **GREEDY).json()["choices"][0]["text"] == direct
+    assert remote.providers.models("near") == []
+    locked = generated(running, "far-locked")
+    assert locked.status_code == 502
+    assert "doesn't accept the key" in locked.json()["error"]["message"]
+
+
 def test_the_page_about_triton(
     exported: TritonServer, running: Running, direct: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,3 +354,13 @@ def executed(command: list[str], running: Running, triton: TritonServer, folder:
     done = subprocess.run([*program, example], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_page_about_models_of_triton(
+    exported: TritonServer, running: Running, direct: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (commands,) = PAGE.blocks("sh", "LLMOS asks Triton")
+    monkeypatch.setenv("LLMOS_HOME", str(running.home))
+    said = executed(["bash", "-ec", commands], running, exported, tmp_path)
+    assert "triton answers, with" in said
+    assert " ".join(direct.split()) in " ".join(said.split())

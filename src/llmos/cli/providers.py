@@ -31,19 +31,30 @@ def register(app: typer.Typer) -> None:
 
 def add(
     name: _Name,
-    base_url: Annotated[str, typer.Option(help="Such as https://api.openai.com/v1.")],
-    kind: Annotated[str, typer.Option(help="Its API: openai or anthropic.")] = "openai",
+    base_url: Annotated[str, typer.Option(help="Such as https://api.openai.com/v1, or http://triton:8000.")],
+    kind: Annotated[str, typer.Option(help="Its API: openai, anthropic or open-inference.")] = "openai",
     key_from_env: Annotated[
         str | None,
         typer.Option(metavar="VARIABLE", help="Read the key from this environment variable.", show_default=False),
     ] = None,
     no_key: Annotated[bool, typer.Option("--no-key", help="It needs no key.")] = False,
+    text_input: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="open-inference: the models' input for texts, if it isn't clear.", show_default=False
+        ),
+    ] = None,
+    text_output: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same, for the output with the text.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Add or change a provider. The key is read from standard input or from an environment variable."""
     key = None if no_key else _read_key(key_from_env)
     with open_control(load_settings()) as control:
-        provider = control.providers.add(name, kind=kind, base_url=base_url, key=key)
+        provider = control.providers.add(
+            name, kind=kind, base_url=base_url, key=key, text_input=text_input, text_output=text_output
+        )
     if key is not None and provider.base_url.startswith("http:"):
         stderr().print("Warning: http sends the key unencrypted.")
     if as_json:
@@ -69,6 +80,9 @@ def check(name: _Name, as_json: options.AsJson = False) -> None:
         models = [*control.providers.models(name)]
     if as_json:
         print_json(ProviderModels(name=name, models=models))
+        return
+    if not models:
+        stdout().print(f"{name} answers. It doesn't list its models.")
         return
     some = ", ".join(models[:5]) + (", …" if len(models) > 5 else "")
     stdout().print(f"{name} answers, with {len(models)} model{'s' * (len(models) != 1)}: {some}")

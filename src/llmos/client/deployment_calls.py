@@ -123,8 +123,11 @@ def list_providers() -> Call[list[ProviderDescription]]:
     return Call(method="GET", path="/llmos/v1/providers", read=read_each(ProviderDescription))
 
 
-def add_provider(name: str, kind: str, base_url: str, key: str | None) -> Call[ProviderDescription]:
-    body = {"kind": kind, "base_url": base_url} | ({} if key is None else {"key": key})
+def add_provider(
+    name: str, kind: str, base_url: str, key: str | None, text_input: str | None, text_output: str | None
+) -> Call[ProviderDescription]:
+    more = {"key": key, "text_input": text_input, "text_output": text_output}
+    body = {"kind": kind, "base_url": base_url} | {field: value for field, value in more.items() if value is not None}
     return Call(method="PUT", path=_provider_path(name), body=body, read=read_one(ProviderDescription))
 
 

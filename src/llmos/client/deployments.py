@@ -58,12 +58,22 @@ class Providers(Noun):
     def list(self) -> Sequence[ProviderDescription]:
         return self._client._request(calls.list_providers())
 
-    def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription:
-        """Add or change a provider; remote:NAME/MODEL is then a target of Routes. `kind`: openai or anthropic.
+    def add(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        kind: str = "openai",
+        key: str | None = None,
+        text_input: str | None = None,
+        text_output: str | None = None,
+    ) -> ProviderDescription:
+        """Add or change a provider; remote:NAME/MODEL is then a target of Routes.
 
-        The key is stored encrypted and never returned.
+        `kind`: openai, anthropic or open-inference. `text_input`, `text_output`: for the last one, the tensors with the
+        texts, where a model's description doesn't show them. The key is stored encrypted and never returned.
         """
-        return self._client._request(calls.add_provider(name, kind, base_url, key))
+        return self._client._request(calls.add_provider(name, kind, base_url, key, text_input, text_output))
 
     def set_prices(self, name: str, document: Mapping[str, Any]) -> ProviderPriceDescription:
         """Add a version of what a provider asks: an object with currency, prices and, if later, from."""

@@ -195,6 +195,8 @@ def describe_provider(provider: "Provider") -> ProviderDescription:
         name=provider.name,
         kind=provider.kind,
         base_url=provider.base_url,
+        text_input=provider.text_input,
+        text_output=provider.text_output,
         has_key=provider.has_key,
         created_at=provider.created_at,
         updated_at=provider.updated_at,

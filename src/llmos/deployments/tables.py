@@ -59,8 +59,11 @@ class ProviderRow(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     base_url: Mapped[str] = mapped_column(Text)
+    text_input: Mapped[str | None] = mapped_column(String(128))
+    text_output: Mapped[str | None] = mapped_column(String(128))
+    """The tensors of models of the kind open-inference. NULL: they are seen from a model's description."""
     sealed_key: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Encrypted, and bound to the three columns before it. NULL for a provider without a key."""
+    """Encrypted, and bound to name, kind and base_url. NULL for a provider without a key."""
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
 

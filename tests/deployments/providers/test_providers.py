@@ -104,7 +104,7 @@ def test_a_provider_may_ask_for_no_key(providers):
     ("field", "value", "said"),
     [
         ("name", "a/b", "not a valid name for a provider"),
-        ("kind", "bedrock", "openai or anthropic"),
+        ("kind", "bedrock", "anthropic or open-inference"),
         ("base_url", "api.openai.com", "isn't a base URL"),
         ("base_url", "file:///etc/passwd", "isn't a base URL"),
         ("base_url", "https://", "isn't a base URL"),

@@ -101,8 +101,20 @@ class LocalProviders:
     def list(self) -> Sequence[ProviderDescription]:
         return [describe.describe_provider(each) for each in self._providers.list()]
 
-    def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription:
-        return describe.describe_provider(self._providers.add(name, kind=kind, base_url=base_url, key=key))
+    def add(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        kind: str = "openai",
+        key: str | None = None,
+        text_input: str | None = None,
+        text_output: str | None = None,
+    ) -> ProviderDescription:
+        provider = self._providers.add(
+            name, kind=kind, base_url=base_url, key=key, text_input=text_input, text_output=text_output
+        )
+        return describe.describe_provider(provider)
 
     def set_prices(self, name: str, document: Mapping[str, Any]) -> ProviderPriceDescription:
         return self._prices.set(name, dict(document), actor=this_user())

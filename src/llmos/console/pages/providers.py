@@ -21,7 +21,7 @@ PAGE = Page(
     tab="providers.title",
 )
 
-KINDS = ("openai", "anthropic")
+KINDS = ("openai", "anthropic", "open-inference")
 
 _COLUMNS: Sequence[Column[ProviderDescription]] = (
     Column(
@@ -127,4 +127,5 @@ async def _change(view: View) -> tuple[Mapping[str, str], str]:
 
 def _settings(form: Mapping[str, str]) -> dict[str, Any]:
     settings = {"kind": form.get("kind", "openai"), "base_url": form.get("base_url", "").strip()}
-    return settings | ({"key": form["key"].strip()} if form.get("key", "").strip() else {})
+    optional = {field: form.get(field, "").strip() for field in ("key", "text_input", "text_output")}
+    return settings | {field: value for field, value in optional.items() if value}

@@ -10,8 +10,11 @@ from llmos.core.schemas.base import Description
 class ProviderDescription(Description, frozen=True, kw_only=True):
     name: str = ""
     kind: str = ""
-    """The wire format that it speaks: `openai` or `anthropic`."""
+    """The wire format that it speaks: `openai`, `anthropic` or `open-inference`."""
     base_url: str = ""
+    text_input: str | None = None
+    """The input for texts of a model of the kind open-inference. None: it is seen from the model's description."""
+    text_output: str | None = None
     has_key: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -6,9 +6,10 @@ No error message and no log line contains a key.
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +21,8 @@ from llmos.core.per_loop import PerLoop
 from llmos.deployments.joining import joined
 from llmos.deployments.providers.anthropic import AnthropicFormat
 from llmos.deployments.providers.failures import error_in_stream, error_of
+from llmos.deployments.providers.open_inference.format import OpenInferenceFormat
+from llmos.deployments.providers.open_inference.server import OpenInferenceServer
 from llmos.deployments.providers.openai import OpenAIFormat
 from llmos.deployments.providers.provider_model import Kind, Provider, ProviderModel
 from llmos.deployments.providers.providers import Providers
@@ -36,8 +39,12 @@ MAX_RETRY_AFTER_SECONDS = 60.0
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LIST_BYTES = 8 * 2**20
+MAX_ANSWER_BYTES = 8 * 2**20
 
-_FORMATS: dict[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
+_FORMATS: Mapping[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
+"""Those that need to know nothing of a model."""
+
+_MAX_SERVERS = 100
 
 
 Connections = dict[tuple[str, str], "ProviderConnections"]
@@ -52,6 +59,7 @@ class ProviderClients:
         self._connections: PerLoop[Connections] = PerLoop(dict, _close_all)
         self._retry_at: dict[str, float] = {}
         """The end of each provider's Retry-After, on the monotonic clock."""
+        self._servers: dict[Provider, OpenInferenceServer] = {}
 
     async def generate(
         self, model: ProviderModel, request: Generate, given: frozenset[str]
@@ -64,32 +72,34 @@ class ProviderClients:
         do, and what went wrong there as an error that names it.
         """
         provider = model.provider
-        format = _FORMATS[provider.kind](model, request, given)
-        body = msgspec.json.encode(format.body())
         self._check_retry_at(provider)
+        format = await self._format(model, request, given)
+        body = msgspec.json.encode(format.body())
         key = await self._key_of(provider)
-        headers = {**format.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
+        expected = "text/event-stream" if format.is_streamed else "application/json"
+        headers = {**format.headers(key), "Content-Type": "application/json", "Accept": expected}
         call = self._connections_to(provider).request("POST", format.path(), headers, body)
         async with call as response:
             if response.status != 200:
+                self._forget(model)
                 raise await self._refusal(provider, response, key)
             kind = response.headers.get("content-type", "")
-            if "text/event-stream" not in kind:
+            if expected not in kind:
                 raise ProviderFailed(
-                    f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream"
-                    " of events. Check its --base-url and --kind."
+                    f"The provider {provider.name} answers with {kind or 'no content type'} instead of"
+                    f" {'a stream of events' if format.is_streamed else expected}. Check its --base-url and --kind."
                 )
             yield Started(request.id, 0)
-            decoder = EventDecoder()
-            async for chunk in response.content.iter_any():
-                events = _events(provider, format, decoder.feed(chunk), key)
-                for event in joined(events, request.sampling.max_tokens):
+            async for texts in _texts(response, format):
+                for event in joined(_events(provider, format, texts, key), request.sampling.max_tokens):
                     yield event
         for event in _last_events(provider, format):
             yield event
 
     async def models(self, provider: Provider) -> list[str]:
         """Return the names of the provider's models. Raises what is wrong with the connection or the key."""
+        if provider.kind == "open-inference":
+            return await self._server(provider).models()
         key = await self._key_of(provider)
         headers = _FORMATS[provider.kind].headers(key)
         async with self._connections_to(provider).request("GET", "/models", headers) as response:
@@ -114,6 +124,32 @@ class ProviderClients:
         if (found := connections.get(place)) is None:
             found = connections[place] = ProviderConnections(provider)
         return found
+
+    async def _format(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> RequestFormat:
+        if model.provider.kind == "open-inference":
+            description = await self._server(model.provider).describe(model.name)
+            return OpenInferenceFormat(model, request, given, description)
+        return _FORMATS[model.provider.kind](model, request, given)
+
+    def _server(self, provider: Provider) -> OpenInferenceServer:
+        if (found := self._servers.get(provider)) is None:
+            if len(self._servers) >= _MAX_SERVERS:  # A provider that was changed is another one.
+                self._servers.clear()
+            found = self._servers[provider] = OpenInferenceServer(provider, partial(self._fetch, provider))
+        return found
+
+    def _forget(self, model: ProviderModel) -> None:
+        if model.provider in self._servers:
+            self._servers[model.provider].forget(model.name)
+
+    async def _fetch(self, provider: Provider, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        key = await self._key_of(provider)
+        headers = OpenInferenceFormat.headers(key)
+        async with self._connections_to(provider).request(method, path, headers, body) as response:
+            read = await _read_at_most(response, MAX_LIST_BYTES)
+            return response.status, read if response.status == 200 else _without(
+                key, read.decode(errors="replace")
+            ).encode()
 
     async def _key_of(self, provider: Provider) -> str | None:
         """Return the provider's key. Only one that isn't known yet waits for the database."""
@@ -157,6 +193,16 @@ async def _close_all(connections: Connections) -> None:
         await each.close()
 
 
+async def _texts(response: "aiohttp.ClientResponse", format: RequestFormat) -> AsyncGenerator[list[str], None]:
+    """Yield the JSON of the events as they arrive, or of the whole answer."""
+    if not format.is_streamed:
+        yield [(await _read_at_most(response, MAX_ANSWER_BYTES)).decode(errors="replace")]
+        return
+    decoder = EventDecoder()
+    async for chunk in response.content.iter_any():
+        yield decoder.feed(chunk)
+
+
 def _events(provider: Provider, format: RequestFormat, texts: Sequence[str], key: str | None) -> Iterator[Event]:
     """Yield what the data of server-sent events say."""
     with _malformed_as_failure(provider):
@@ -183,7 +229,7 @@ def _malformed_as_failure(provider: Provider) -> Iterator[None]:
     """Turn errors in parsing the stream into ProviderFailed."""
     try:
         yield
-    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
         raise ProviderFailed(
             f"The provider {provider.name} sent an event that its API does not have. Check its --kind."
         ) from None

@@ -74,7 +74,7 @@ def too_slow(provider: Provider, seconds: float) -> Unavailable:
 def _message_of(body: bytes) -> str:
     """Return the provider's message after a colon, or a full stop if there is none."""
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = msgspec.json.decode(body.removeprefix(b"data: "))  # Triton sends errors of streams as events.
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "."
     error = decoded.get("error") if isinstance(decoded, Mapping) else None

@@ -9,9 +9,9 @@ from llmos.deployments.served_model import ServedModel
 from llmos.deployments.targets import REMOTE
 from llmos.models.versions.versions import Version
 
-Kind = Literal["openai", "anthropic"]
+Kind = Literal["openai", "anthropic", "open-inference"]
 
-KINDS: tuple[Kind, ...] = ("openai", "anthropic")
+KINDS: tuple[Kind, ...] = ("openai", "anthropic", "open-inference")
 """The wire formats that a provider may use."""
 
 
@@ -20,7 +20,11 @@ class Provider:
     name: str
     kind: Kind
     base_url: str
-    """Without a trailing slash; /chat/completions or /messages is appended."""
+    """Without a trailing slash; /chat/completions, /messages or /v2 is appended."""
+    text_input: str | None = None
+    """The input for texts of a model of the kind open-inference. None: it is seen from the model's description."""
+    text_output: str | None = None
+    """The output with the text, in the same way."""
     sealed_key: bytes | None = field(default=None, repr=False)
     """Encrypted. None for a provider that asks for no key."""
     created_at: datetime

@@ -27,6 +27,7 @@ from llmos.deployments.targets import remote_name
 from llmos.security.permissions import OWNER
 
 MAX_KEY_LENGTH = 8192
+MAX_TENSOR_LENGTH = 128
 
 KEEP_SECONDS = 60.0
 """An opened key is read again after this time, and after each change of the database."""
@@ -55,13 +56,29 @@ class Providers:
         self._clock, self._monotonic = clock, monotonic
         self._known: dict[tuple[bytes, bytes], _KnownKey] = {}
 
-    def add(self, name: str, *, kind: str, base_url: str, key: str | None) -> Provider:
-        """Add a provider, or change the one of this name; routes that lead to it stay. Raises BadRequest."""
+    def add(
+        self,
+        name: str,
+        *,
+        kind: str,
+        base_url: str,
+        key: str | None,
+        text_input: str | None = None,
+        text_output: str | None = None,
+    ) -> Provider:
+        """Add a provider, or change the one of this name; routes that lead to it stay. Raises BadRequest.
+
+        `text_input`, `text_output`: for the kind open-inference; see Provider.
+        """
         check_name(name, "a provider")
         found_kind = next((each for each in KINDS if each == kind), None)
         if found_kind is None:
-            raise BadRequest(f"`kind` is {kind!r:.80}; it takes {' or '.join(KINDS)}.", param="kind")
+            raise BadRequest(f"`kind` is {kind!r:.80}; it takes {', '.join(KINDS[:-1])} or {KINDS[-1]}.", param="kind")
         base_url = check_base_url(base_url)
+        if found_kind == "open-inference":
+            base_url = base_url.removesuffix("/v2")
+        for param, tensor in (("text_input", text_input), ("text_output", text_output)):
+            _check_tensor(found_kind, param, tensor)
         bound_to = _bound_to(name, found_kind, base_url)
         sealed, object_key = (None, None) if key is None else self._seal(_check_key(key), name, bound_to)
         with self._database.transaction() as session:
@@ -73,6 +90,7 @@ class Providers:
                 row = ProviderRow(name=name, created_at=self._clock())
                 session.add(row)
             row.kind, row.base_url, row.sealed_key, row.updated_at = found_kind, base_url, sealed, self._clock()
+            row.text_input, row.text_output = text_input, text_output
             session.flush()
             describe_action(kind=found_kind, base_url=base_url)
             return _provider(row)
@@ -217,6 +235,15 @@ def check_base_url(url: str) -> str:
     return url
 
 
+def _check_tensor(kind: str, param: str, name: str | None) -> None:
+    if name is None:
+        return
+    if kind != "open-inference":
+        raise BadRequest(f"`{param}` is for providers of the kind open-inference. Leave it out.", param=param)
+    if not 0 < len(name) <= MAX_TENSOR_LENGTH or not name.isprintable():
+        raise BadRequest(f"`{param}` is the name of a tensor: 1 to {MAX_TENSOR_LENGTH} characters.", param=param)
+
+
 def _check_key(key: str) -> str:
     if not (key.isascii() and key.isprintable() and " " not in key and 0 < len(key) <= MAX_KEY_LENGTH):
         raise BadRequest(
@@ -248,6 +275,8 @@ def _provider(row: ProviderRow) -> Provider:
         name=row.name,
         kind=next(kind for kind in KINDS if kind == row.kind),
         base_url=row.base_url,
+        text_input=row.text_input,
+        text_output=row.text_output,
         sealed_key=row.sealed_key,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -19,11 +19,14 @@ router = APIRouter(prefix="/llmos/v1/providers", tags=["providers"])
 
 class ProviderRequest(RequestObject, kw_only=True):
     kind: str = "openai"
-    """The wire format: openai or anthropic."""
+    """The wire format: openai, anthropic or open-inference."""
     base_url: str
-    """Before /chat/completions or /messages, such as https://api.openai.com/v1."""
+    """Before /chat/completions, /messages or /v2, such as https://api.openai.com/v1 or http://triton:8000."""
     key: str | None = None
     """Stored encrypted. Without a key, none is sent."""
+    text_input: str | None = None
+    """open-inference: the input for texts, where a model's description doesn't show which it is."""
+    text_output: str | None = None
 
 
 class ProviderDescriptions(msgspec.Struct):
@@ -56,7 +59,13 @@ async def put_provider(request: Request, name: str) -> Response:
     """Routes may then have the target `remote:NAME/MODEL`."""
     body = await parse_body(request, ProviderRequest)
     provider = await asyncio.to_thread(
-        services_of(request).providers.add, name, kind=body.kind, base_url=body.base_url, key=body.key
+        services_of(request).providers.add,
+        name,
+        kind=body.kind,
+        base_url=body.base_url,
+        key=body.key,
+        text_input=body.text_input,
+        text_output=body.text_output,
     )
     return json_response(describe_provider(provider))
 
