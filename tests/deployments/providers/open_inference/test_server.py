@@ -59,7 +59,7 @@ async def test_a_model_that_is_missing_or_not_ready_says_why() -> None:
     assert await far.models() == ["model-a"]
     with pytest.raises(ProviderFailed, match=r"is not ready: Internal: ValueError: x\. Load it there first"):
         await far.describe("broken")
-    with pytest.raises(ProviderFailed, match="Did you mean model-a?"):
+    with pytest.raises(ProviderFailed, match="Did you mean model-a"):
         await far.describe("model-b")
     with pytest.raises(ProviderFailed, match="There is no model 'model-a' at the provider far"):
         await server(Answers(index=(200, "<html>"))).describe("model-a")
