@@ -57,7 +57,7 @@ def deployments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_each_deployment_is_a_row(cli: Any, deployments: list[dict[str, Any]]) -> None:
     deployments.append(READY)
     header, row = cli("ps").out.splitlines()
-    assert "why not ready" not in header
+    assert "reason" not in header
     for part in ("smollm2@1", "ready", "2/3", "4711", "3 running, 1 waiting", "up to 100.0 MB"):
         assert part in row
 

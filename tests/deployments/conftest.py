@@ -1,11 +1,13 @@
 """Fixtures: workers with a fake model, and a registry whose versions have no files."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
 
 from llmos.core.config import load_settings
+from llmos.core.database import Database
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
@@ -78,3 +80,27 @@ def playable(registry, fake_model, monkeypatch):
 
     monkeypatch.setattr(registry, "loadable", loadable)
     return lambda ref, **behaviour: behaviours.update({ref: behaviour})
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    """Return a function that runs `test(cluster)` with the head of a new cluster, whose agents are in this process.
+
+    Its database is SQLite: cluster/test_nodes.py asks both kinds.
+    """
+    from support.cluster import running_cluster
+
+    def run(test, **options):
+        database = Database(f"sqlite:///{tmp_path / 'llmos.db'}")
+        database.upgrade()
+
+        async def body():
+            async with asyncio.timeout(60), running_cluster(tmp_path, database, **options) as cluster:
+                await test(cluster)
+
+        try:
+            asyncio.run(body())
+        finally:
+            database.close()
+
+    return run

@@ -16,11 +16,14 @@ from llmos.deployments.cluster.head import ClusterHead, ClusterSettings, make_cl
 from llmos.deployments.cluster.joining import JoinToken, join
 from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.cluster.placer import ClusterPlacer
-from llmos.deployments.opening import follow_nodes
+from llmos.deployments.opening import follow_nodes, open_leases
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.placing.placer import ReplicaSettings
+from llmos.deployments.ray.leases import Leases
+from llmos.deployments.ray.placer import RayPlacer
 from llmos.deployments.replicas.pool import Pool
 from support import FAKE_WORKER_COMMAND
+from support.fake_ray import FakeRay
 
 ON_NODES = ReplicaSettings(placement="nodes")
 
@@ -53,6 +56,7 @@ class TestCluster:
     nodes: Nodes
     head: ClusterHead
     pool: Pool
+    leases: Leases | None = None
     agents: dict[str, TestNode] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -138,21 +142,26 @@ def authority_of(folder: Path) -> Any:
 
 
 @asynccontextmanager
-async def running_cluster(folder: Path, database: Database, **options: Any) -> AsyncIterator[TestCluster]:
+async def running_cluster(
+    folder: Path, database: Database, ray: "FakeRay | None" = None, **options: Any
+) -> AsyncIterator[TestCluster]:
     """Run the head of a new cluster on loopback, with a pool. `options`: of the pool."""
     cluster_folder, store = folder / "cluster", Store(folder / "store")
     make_cluster(cluster_folder, ClusterSettings(listen="127.0.0.1", address="127.0.0.1", port=1))
     nodes = Nodes(database)
     head = ClusterHead(cluster_folder, nodes, store)
-    placer = ClusterPlacer(head, store, LocalPlacer(FAKE_WORKER_COMMAND))
+    leases = None if ray is None else open_leases(ray, nodes, cluster_folder, linger_seconds=ray.linger_seconds)
+    placer = RayPlacer(ClusterPlacer(head, store, LocalPlacer(FAKE_WORKER_COMMAND)), head, leases, wait_seconds=0.3)
     pool = Pool(placer=placer, backoff_seconds=lambda _: 0, **options)
-    follow_nodes(head, pool)
-    cluster = TestCluster(folder, store, nodes, head, pool)
+    follow_nodes(head, pool, leases)
+    cluster = TestCluster(folder, store, nodes, head, pool, leases)
     await head.start(port=0)
     try:
         yield cluster
     finally:
         await pool.close(drain=False)
+        if leases is not None:
+            await leases.close()
         for agent in cluster.agents.values():
             await agent.end()
         await head.close()

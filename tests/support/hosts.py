@@ -5,6 +5,7 @@ This process has an address there, too. Everything ends with the block. Needs ro
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,13 +40,15 @@ class Host:
     _network: str
     _switch: str
     _port: str
+    _entry: list[str] = field(default_factory=list)
+    """A command that enters the host's namespaces."""
     _processes: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     def start(self, *command: str, home: Path, **variables: str) -> "subprocess.Popen[str]":
         """Start a process on the host, which ends with it."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
         process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self._network}", *command],
+            [*self._entry, *command],
             env=environ | {"LLMOS_HOME": str(home)} | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -69,11 +72,25 @@ class Host:
     def limit(self, rate: str) -> None:
         """Limit what the host sends, such as to 1gbit."""
         command = ["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb"]
-        subprocess.run(
-            ["nsenter", f"--net=/run/netns/{self._network}", *command, "latency", "50ms"], check=True, text=True
-        )
+        subprocess.run([*self._entry, *command, "latency", "50ms"], check=True, text=True)
+
+    def own_memory(self) -> None:
+        """Give the host a /dev/shm of its own: a Ray process with that of another node waits for good."""
+        script = "mount -t tmpfs none /dev/shm && echo mounted && exec sleep infinity"
+        keeper = self.start("unshare", "--mount", "sh", "-c", script, home=Path("/nonexistent"))
+        assert keeper.stdout is not None, "it is a pipe"
+        assert keeper.stdout.readline() == "mounted\n"
+        self._entry = ["nsenter", f"--target={keeper.pid}", "--mount", "--net", "--wd"]
+
+    def pids(self) -> list[int]:
+        """Return the processes of the host, also those that others have left behind."""
+        found = subprocess.run(["ip", "netns", "pids", self._network], capture_output=True, text=True, check=True)
+        return [int(each) for each in found.stdout.split()]
 
     def end(self) -> None:
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for process in self._processes:
             with suppress(ProcessLookupError):
                 process.kill()
@@ -106,7 +123,8 @@ def running_hosts(*names: str) -> Iterator[Mapping[str, Host]]:
             _ip("-n", network, "address", "add", f"{subnet}.{number}/24", "dev", "eth0")
             for device in ("lo", "eth0"):
                 _ip("-n", network, "link", "set", device, "up")
-            hosts[name] = Host(name, f"{subnet}.{number}", network, switch, port)
+            entry = ["nsenter", f"--net=/run/netns/{network}"]
+            hosts[name] = Host(name, f"{subnet}.{number}", network, switch, port, entry)
         yield hosts
     finally:
         for host in hosts.values():

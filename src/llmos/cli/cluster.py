@@ -151,6 +151,7 @@ async def _run(settings: Settings, membership: "Membership", labels: dict[str, s
 
     from llmos.core.store.store import Store
     from llmos.deployments.cluster.agent import Agent, AgentSettings
+    from llmos.deployments.cluster.agent_lock import only_agent
 
     agent = Agent(
         AgentSettings(
@@ -163,13 +164,14 @@ async def _run(settings: Settings, membership: "Membership", labels: dict[str, s
             say=stderr().print,
         )
     )
-    running = asyncio.create_task(agent.run())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        return False
+    with only_agent(settings.node_path):
+        running = asyncio.create_task(agent.run())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        try:
+            await running
+        except asyncio.CancelledError:
+            return False
     return True
 
 

@@ -49,8 +49,8 @@ def deploy(
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="Run it on `nodes` of the cluster, on the node of this name, or on those with LABEL=VALUE. By default "
-            "on the server's machine.",
+            help="Run it on `nodes` of the cluster, on the node of this name, on those with LABEL=VALUE, or where "
+            "`ray` has room. By default on the server's machine.",
             show_default=False,
         ),
     ] = None,

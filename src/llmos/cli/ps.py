@@ -27,7 +27,7 @@ def ps(as_json: options.AsJson = False) -> None:
         stderr().print(f"The server at {url} runs no models yet. It loads a model at its first request.")
     else:
         has_reasons = any(each.reason for each in deployments)
-        columns = _COLUMNS | ({"reason": "why not ready"} if has_reasons else {})
+        columns = _COLUMNS | ({"reason": "reason"} if has_reasons else {})
         print_table([_readable(each) for each in deployments], columns)
 
 

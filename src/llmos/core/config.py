@@ -46,6 +46,7 @@ LLMOS_PROJECT_APPS   may owners of every project deploy applications,  off
 LLMOS_OTLP_ENDPOINT  OpenTelemetry collector that gets traces,        none
                      such as http://127.0.0.1:4318
 LLMOS_TRACE_PERCENT  the share of calls that begin a trace            100
+LLMOS_RAY_ADDRESS    HOST:PORT of the Ray cluster for `--on ray`       none
 LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
 LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
 LLMOS_TRUSTED_PROXIES  networks of proxies whose X-Forwarded-For,     none
@@ -125,6 +126,7 @@ class Settings:
     otlp_endpoint: str | None = None
     trace_percent: int = 100
     limits_url: str | None = None
+    ray_address: str | None = None
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     """Networks, such as 10.0.0.0/8. As texts: settings travel to other processes as JSON."""
@@ -295,6 +297,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         otlp_endpoint=environ.get("LLMOS_OTLP_ENDPOINT") or None,
         trace_percent=_whole_number(environ, "LLMOS_TRACE_PERCENT", 100, 0, 100),
         limits_url=environ.get("LLMOS_LIMITS_URL") or None,
+        ray_address=environ.get("LLMOS_RAY_ADDRESS") or None,
         public_url=public_url,
         trusted_proxies=parse_networks(environ.get("LLMOS_TRUSTED_PROXIES", ""), "LLMOS_TRUSTED_PROXIES"),
         session_idle_seconds=_whole_number(environ, "LLMOS_SESSION_IDLE_SECONDS", 3600, 60, 31_536_000),

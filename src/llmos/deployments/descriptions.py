@@ -151,7 +151,7 @@ def _reason(version: str, state: str, status: "VersionStatus | None", num_ready:
     reason = reasons.get(state)
     if reason is None and num_ready < num_wanted:
         reason = f"{num_ready} of {num_wanted} replicas are ready."
-    return f"{reason} {status.error}" if reason and status and status.error else reason
+    return " ".join(filter(None, (reason, status.error if status else None))) or None
 
 
 def describe_deployment_event(event: "DeploymentEvent") -> DeploymentEventDescription:

@@ -2,14 +2,21 @@
 
 Where it is the head of a cluster, replicas follow the nodes that come and go."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from llmos.core.config import Settings
 from llmos.core.errors import InsufficientMemory, LLMOSError
 from llmos.deployments.cluster.head import ClusterHead
+from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.ray.driver_process import DriverProcess
+from llmos.deployments.ray.leases import LINGER_SECONDS, Driver, Leases
+from llmos.deployments.ray.placer import forget_node, invitation_for
 from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.models.cards.cards import Cards
@@ -47,7 +54,27 @@ def open_deployments(registry: Registry, settings: Settings, *, runs_replicas: b
     return Deployments(registry.database, registry, checks=DeploymentChecks(card=check_card, memory=check_memory))
 
 
-def follow_nodes(head: ClusterHead, pool: Pool) -> None:
+def open_ray(settings: Settings, nodes: Nodes) -> Leases | None:
+    """Return the leases of this server on Ray's nodes; None without Ray. Nothing runs yet."""
+    if settings.ray_address is None:
+        return None
+    return open_leases(DriverProcess(settings.ray_address), nodes, settings.cluster_path)
+
+
+def open_leases(driver: Driver, nodes: Nodes, cluster: Path, *, linger_seconds: float = LINGER_SECONDS) -> Leases:
+    """Return leases whose nodes join the cluster, and leave it with the last of them. `cluster`: the folder."""
+    leases = Leases(driver, partial(invitation_for, nodes, cluster), linger_seconds=linger_seconds)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def forget(node: str) -> None:
+        tasks.add(task := asyncio.create_task(asyncio.to_thread(forget_node, nodes, node)))
+        task.add_done_callback(tasks.discard)
+
+    leases.on_unused = forget
+    return leases
+
+
+def follow_nodes(head: ClusterHead, pool: Pool, leases: Leases | None = None) -> None:
     """Let the pool move replicas away from nodes that leave, and use those that come."""
 
     def follow() -> None:
@@ -56,3 +83,5 @@ def follow_nodes(head: ClusterHead, pool: Pool) -> None:
         pool.retry_pending()
 
     head.on_change = follow
+    if leases is not None:
+        leases.on_change = pool.retry_pending

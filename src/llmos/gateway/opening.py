@@ -20,11 +20,12 @@ from llmos.deployments.cluster.head import ClusterHead
 from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.cluster.placer import ClusterPlacer
 from llmos.deployments.desired.reconciler import Reconciler
-from llmos.deployments.opening import follow_nodes, open_deployments
+from llmos.deployments.opening import follow_nodes, open_deployments, open_ray
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.placing.nowhere import NoLocalPlacer
 from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
+from llmos.deployments.ray.placer import RayPlacer
 from llmos.deployments.releases.releases import AppReleases
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
@@ -99,14 +100,19 @@ def open_services(settings: Settings, role: ServerRole | None = None) -> Service
     timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     nodes = Nodes(database)
     cluster_head = ClusterHead(settings.cluster_path, nodes, registry.store)
+    leases = open_ray(settings, nodes)
     pool = Pool(
         config=config,
         timeouts=timeouts,
         wait_seconds=settings.wait_seconds,
         check=guard.check,
-        placer=ClusterPlacer(cluster_head, registry.store, LocalPlacer() if role.runs_replicas else NoLocalPlacer()),
+        placer=RayPlacer(
+            ClusterPlacer(cluster_head, registry.store, LocalPlacer() if role.runs_replicas else NoLocalPlacer()),
+            cluster_head,
+            leases,
+        ),
     )
-    follow_nodes(cluster_head, pool)
+    follow_nodes(cluster_head, pool, leases)
     deployments = open_deployments(registry, settings, runs_replicas=role.runs_replicas)
     clients = ProviderClients(providers := Providers(database, encryption))
     resolver = Resolver(routes, build_backends(pool, registry, clients, guard.check), database)
@@ -150,6 +156,7 @@ def open_services(settings: Settings, role: ServerRole | None = None) -> Service
         pool=pool,
         nodes=nodes,
         cluster_head=cluster_head,
+        ray_leases=leases,
         reconciler=Reconciler(
             deployments,
             registry,

@@ -402,6 +402,8 @@ async def _serve(
     await asyncio.wait([serving])
     loading.cancel()
     await services.pool.close(drain=not serving.cancelled())
+    if services.ray_leases is not None:
+        await services.ray_leases.close()
     await services.cluster_head.close()
     if serving.cancelled():
         return "cut short"

@@ -20,6 +20,7 @@ from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
+from llmos.deployments.ray.leases import Leases
 from llmos.deployments.releases.releases import AppReleases
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.rollouts.evidence import Evidence
@@ -68,6 +69,8 @@ class Services:
     reconciler: Reconciler
     nodes: Nodes
     cluster_head: ClusterHead
+    ray_leases: Leases | None
+    """None if this server has no Ray."""
     provider_clients: ProviderClients
     owner_key: OwnerKey
     keys: Keys

@@ -127,10 +127,11 @@ def has_authority(folder: Path) -> bool:
 
 def check_node_name(name: str) -> str:
     """Return the name of a node. Raises BadRequest for one that can't be."""
-    if not _NODE_NAME.fullmatch(name) or name == "nodes":
+    if not _NODE_NAME.fullmatch(name) or name in ("nodes", "ray"):
         raise BadRequest(
             f"{name[:80]!r} can't be the name of a node: it takes 1 to 48 lower-case letters, digits and hyphens, and"
-            " neither begins nor ends with a hyphen; `nodes` means all of them. Choose another: --name NAME",
+            " neither begins nor ends with a hyphen; `nodes` means all of them, and `ray` those of Ray. Choose another:"
+            " --name NAME",
             param="name",
         )
     return name

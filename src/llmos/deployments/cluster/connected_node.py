@@ -65,6 +65,9 @@ class Reservation:
     version: str
     settings: ReplicaSettings
     need_bytes: int = 0
+    on_release: Callable[[], None] = field(default=lambda: None)
+    warning: Callable[[], str | None] = field(default=lambda: None)
+    """Returns what is wrong with the room, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +212,7 @@ class ConnectedNode:
         """Give the room back. It may have been given back before."""
         if reservation in self.reservations:
             self.reservations.remove(reservation)
+            reservation.on_release()
 
     def attach(self, id: str, connection: Link[ToHead]) -> bool:
         """Take the connection of a worker. Returns False for one that nobody waits for."""
@@ -298,6 +302,10 @@ class RemoteWorker:
         self._node, self._id, self._connection = node, id, connection
         self._has_computed = True
         self._ended: asyncio.Future[WorkerExit] = asyncio.get_running_loop().create_future()
+
+    @property
+    def warning(self) -> str | None:
+        return self.reservation.warning()
 
     def as_stage(self, node: str, first: int, last: int) -> RemoteStage:
         """Return what the home of a split model needs to know of this worker, which serves these layers."""

@@ -112,6 +112,7 @@ class ClusterHead:
         self.versions: Versions | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._awaited: dict[str, list[asyncio.Future[ConnectedNode]]] = {}
         self._num_unknown = 0
         self._database_state: int | None = None
 
@@ -154,6 +155,14 @@ class ClusterHead:
             ssl=server_context(self._folder, "head", requires_certificate=False),
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
+
+    async def wait_for_node(self, name: str) -> ConnectedNode:
+        """Return the node as soon as it is connected."""
+        if (node := self.nodes.get(name)) is not None and node.is_connected:
+            return node
+        future: asyncio.Future[ConnectedNode] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(name, []).append(future)
+        return await future
 
     async def close(self) -> None:
         if self._server is not None:
@@ -246,6 +255,9 @@ class ClusterHead:
             await before.wait_closed()
         node = self.nodes[name] = ConnectedNode(name, link, message, self._clock())
         link.send(Registered())
+        for future in self._awaited.pop(name, ()):
+            if not future.done():
+                future.set_result(node)
         self.on_change()
         try:
             await node.run()

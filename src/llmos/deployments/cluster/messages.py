@@ -21,6 +21,9 @@ MAX_MESSAGE_BYTES = 4 << 20
 
 BLOB_CHUNK_BYTES = 1 << 20
 
+STARTED_BY, RAY = "started-by", "ray"
+"""The label of nodes whose agents were started through Ray, and its value."""
+
 WorkerId: TypeAlias = str
 
 

@@ -6,8 +6,9 @@ replicas, then those with the most free memory. A node that can't start it is pa
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from llmos.core.encryption.sealed_path import is_any_sealed
 from llmos.core.errors import (
@@ -28,7 +29,7 @@ from llmos.deployments.cluster.connected_node import (
     WorkerOrder,
 )
 from llmos.deployments.cluster.head import ClusterHead, connected
-from llmos.deployments.cluster.messages import BlobSource, File
+from llmos.deployments.cluster.messages import RAY, STARTED_BY, BlobSource, File
 from llmos.deployments.cluster.splitting import choose_parts
 from llmos.deployments.placing.local import LocalPlacer
 from llmos.deployments.placing.placer import PlacementRequest, Placer, WorkerProcess
@@ -50,13 +51,7 @@ class ClusterPlacer:
         placement = request.settings.placement
         if placement is None:
             return await self._local.place(request)
-        if is_any_sealed(request.files):
-            raise BadRequest(
-                f"{request.version} is encrypted, and its files leave this machine in no form. Deploy it here, without"
-                " --on and --split.",
-                param="placement",
-            )
-        files = await asyncio.to_thread(_files_of, request, self._store)
+        files = await self.files_of(request)
         if is_split(placement):
             return await self._place_split(request, parse_split(placement), files)
         return await self._place(request, placement, files)
@@ -65,7 +60,7 @@ class ClusterPlacer:
         self, request: PlacementRequest, wanted: SplitPlacement, files: Sequence[File]
     ) -> RemoteWorker:
         """Start the stages, then their home, which attaches to them."""
-        there = connected(self._head)
+        there = [node for node in connected(self._head) if is_meant(node, ALL_NODES)]
         answers = await asyncio.gather(*(node.ask_facts() for node in there))
         nodes = {node.name: node for node, is_there in zip(there, answers, strict=True) if is_there}
         hardware = {name: node.hardware for name, node in nodes.items()}
@@ -124,6 +119,16 @@ class ClusterPlacer:
                 raise
         raise NoNode(f"No node has room for a replica of {request.version}. {' '.join(refusals)}")
 
+    async def files_of(self, request: PlacementRequest) -> Sequence[File]:
+        """Return the files that a node needs. Raises BadRequest for those that can't be sent."""
+        if is_any_sealed(request.files):
+            raise BadRequest(
+                f"{request.version} is encrypted, and its files leave this machine in no form. Deploy it here, without"
+                " --on and --split.",
+                param="placement",
+            )
+        return await asyncio.to_thread(_files_of, request, self._store)
+
     async def _start(
         self, node: ConnectedNode, request: PlacementRequest, files: Sequence[File], reservation: Reservation
     ) -> RemoteWorker:
@@ -132,11 +137,22 @@ class ClusterPlacer:
             num_nodes = sum(is_meant(each, request.settings.placement or ALL_NODES) for each in connected(self._head))
             each = -(-request.settings.max_replicas // max(1, num_nodes))
             config["threads"] = max(1, node.facts.num_cores // each)
+        return await self.start_on(node, request, files, reservation, config)
+
+    async def start_on(
+        self,
+        node: ConnectedNode,
+        request: PlacementRequest,
+        files: Sequence[File],
+        reservation: Reservation,
+        config: Mapping[str, Any],
+    ) -> RemoteWorker:
+        """Start a worker on this node. Raises InsufficientMemory, and what ConnectedNode.start_worker() raises."""
         reservation.need_bytes = await asyncio.to_thread(_need_bytes, node, request)
         order = WorkerOrder(
             reservation=reservation,
             files=files,
-            config=config,
+            config=dict(config),
             sources={file.digest: self._sources(file.digest, node) for file in files},
             on_progress=request.on_fetching,
         )
@@ -167,7 +183,9 @@ def is_meant(node: ConnectedNode, placement: str) -> bool:
     label, equals, value = placement.partition("=")
     if equals:
         return node.labels.get(label) == value
-    return placement in (ALL_NODES, node.name)
+    if placement == ALL_NODES:
+        return node.labels.get(STARTED_BY) != RAY  # Ray says what may run on its nodes.
+    return placement == node.name
 
 
 def _files_of(request: PlacementRequest, store: Store) -> Sequence[File]:

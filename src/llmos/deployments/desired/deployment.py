@@ -38,9 +38,9 @@ class DeploymentSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     """EngineConfig options of its replicas that differ from the server's."""
     placement: str | None = None
-    """The machines that its replicas run on: None for the server's machine, `nodes` for any node, the name of a node,
-    LABEL=VALUE, or the nodes that its layers are split over: `split`, or a:0-9,b:10-19, with a ! behind it also where
-    one node has room for the model."""
+    """The machines that its replicas run on: None for the server's machine, `nodes` for any node, `ray` for those that
+    Ray chooses, the name of a node, LABEL=VALUE, or the nodes that its layers are split over: `split`, or
+    a:0-9,b:10-19, with a ! behind it also where one node has room for the model."""
 
     def checked(self) -> Self:
         """Return the settings with the default idle_seconds filled in. Raises BadRequest for impossible ones."""
@@ -142,7 +142,7 @@ def _check_placement(placement: str) -> None:
         parse_split(placement)
     elif not _PLACEMENT.fullmatch(placement):
         raise BadRequest(
-            f"{placement[:80]!r} is no placement: write `nodes`, the name of a node, LABEL=VALUE, `split`, or the"
-            " layers of each node as in ada:0-9,bob:10-19.",
+            f"{placement[:80]!r} is no placement: write `nodes`, `ray`, the name of a node, LABEL=VALUE, `split`, or"
+            " the layers of each node as in ada:0-9,bob:10-19.",
             param="placement",
         )

@@ -23,6 +23,7 @@ class LocalWorker:
     """A worker process, and our end of its socket pair. See WorkerProcess."""
 
     node: str | None = None
+    warning: str | None = None
 
     def __init__(self, process: "subprocess.Popen[bytes]", connection: socket.socket, command: LoadModel) -> None:
         self.pid, self.command = process.pid, command

@@ -75,6 +75,10 @@ class WorkerProcess(Protocol):
     command: LoadModel
     """The first command that it expects: the model's files as it can open them."""
 
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with its place, in a sentence, although it runs."""
+
     async def connect(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
         """Give what the process sends to a protocol, which gets a transport for what is sent to it. Called once."""
 

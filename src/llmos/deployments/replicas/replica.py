@@ -108,6 +108,11 @@ class Replica:
         return replica
 
     @property
+    def warning(self) -> str | None:
+        """What is wrong where it runs, in a sentence, although it answers."""
+        return self._worker.warning
+
+    @property
     def is_alive(self) -> bool:
         return not self.lost.done()
 

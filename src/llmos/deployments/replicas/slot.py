@@ -141,7 +141,7 @@ class Slot:
             load=replica.load if replica else None,
             tokens_in_flight=tokens_in_flight,
             restarts=self.restarts,
-            error=self.error,
+            error=self.error or (replica.warning if replica else None),
             percent_loaded=percent_loaded,
             seconds_left=seconds_left,
         )

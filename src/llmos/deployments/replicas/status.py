@@ -32,7 +32,7 @@ class ReplicaStatus:
     """Tokens left in its open requests: prompts not yet computed, and output that may still come."""
     restarts: int
     error: str | None
-    """Why it failed, or why it is being restarted."""
+    """Why it failed, or why it is being restarted; while it is ready, what its placer warns of."""
     percent_loaded: float | None
     """None unless it is loading and its progress is known."""
     seconds_left: float | None

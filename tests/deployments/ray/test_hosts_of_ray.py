@@ -1,0 +1,55 @@
+"""A replica on a node of a real Ray cluster, between network namespaces, with the real model."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.hosts import running_hosts, why_not
+from support.lan import HERE, Lan, ending, running_lan, streaming
+from support.ray_nodes import QUICK, RayNodes, ray_nodes, why_no_ray
+
+REASON = why_not() or why_no_ray()
+pytestmark = [pytest.mark.process, pytest.mark.timing, pytest.mark.skipif(bool(REASON), reason=REASON)]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[RayNodes]:
+    with running_hosts("head", "ada") as hosts:
+        for host in hosts.values():
+            host.own_memory()
+        with ray_nodes(hosts) as nodes:
+            yield nodes
+
+
+@pytest.fixture(scope="module")
+def lan(ray: RayNodes, tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Iterator[Lan]:
+    folder = tmp_path_factory.mktemp("lan")
+    variables = {"LLMOS_RAY_ADDRESS": ray.address} | QUICK
+    with running_lan(ray.hosts, folder, smollm2_path, **variables) as lan:
+        lan.deploy(1, None)
+        lan.expected = lan.answer()
+        yield lan
+
+
+def reason(lan: Lan) -> str:
+    return lan.send("GET", HERE)["reason"] or ""
+
+
+def test_a_replica_waits_for_a_node_of_ray_and_outlives_the_head_of_ray(lan: Lan, ray: RayNodes) -> None:
+    lan.send("PUT", HERE, {"replicas": 1, "placement": "ray"})
+    lan.wait_for(lambda: "can't be reached" in reason(lan))
+    ray.start("head", home=lan.home("ray-head"))
+    needs_and_has = rf"with 1 CPU and [0-9,]+ bytes. {ray.hosts['head'].address} has 0 CPU"
+    lan.wait_for(lambda: re.search(needs_and_has, reason(lan)))
+    ray.start("ada", home=lan.home("ada"))
+    lan.wait_for(lambda: lan.is_settled(1) and lan.places()[0].startswith("ray-"))
+    assert lan.answer() == lan.expected
+    with streaming(lan, max_tokens=1000, min_tokens=1000) as lines:
+        ray.kill("head")
+        ray.processes["ada"].wait()
+        assert ending(lines) == "data: [DONE]"
+    lan.wait_for(lambda: "was lost" in reason(lan))
+    assert lan.answer() == lan.expected
+    assert lan.send("GET", HERE)["restarts"] == 0
