@@ -21,7 +21,7 @@ class RunOptions:
     before: Sequence[Mapping[str, Any]] = ()
     """The messages of the conversation before the input, where no session keeps it."""
     dry_run: bool = False
-    """Call no tool, and do no effect."""
+    """Call no tools and cause no side effects."""
     keep: bool = True
     """Keep the run, if the app has a journal. An eval doesn't: then nobody is told of a handoff, either."""
     recorded: RecordedCalls | None = None

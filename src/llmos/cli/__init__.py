@@ -160,7 +160,7 @@ def _global_options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="If a command fails, also print the traceback.")] = False,
 ) -> None:
     """LLMOS, the operating system for large language models."""
 

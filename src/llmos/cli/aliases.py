@@ -28,9 +28,9 @@ def alias_group(noun: NamedNoun) -> typer.Typer:
     group.command("set", help=f"Point an alias at a version.{noun.set_note}")(_set(noun))
     group.command("rm", help=f"Remove an alias; its history stays.{noun.remove_note}")(_rm(noun))
     group.command("list", help="List aliases and the versions that they point at.")(_list(noun))
-    group.command("history", help="Show which versions an alias pointed at, since when, and who moved it.")(
-        _history(noun)
-    )
+    group.command(
+        "history", help="Show the versions that an alias pointed at, with the time and the actor of each move."
+    )(_history(noun))
     return group
 
 

@@ -27,7 +27,7 @@ _STAGES = ("guardrails", "load", "queue", "prefill", "decode")
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="See answers that were given: times, tokens, costs, outcomes.")
+    group = typer.Typer(no_args_is_help=True, help="Show past answers: times, tokens, costs, outcomes.")
     group.command("list")(list_)
     group.command("show")(show)
     app.add_typer(group, name="answer")
@@ -48,7 +48,9 @@ def list_(
         str | None, typer.Option(help="The strictest verdict of guardrails: flag, redact or block.")
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="WHEN", help="24h or 7d ago, or a date.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="WHEN", help="The same. Not included.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="The end (exclusive): 24h or 7d ago, or a date.")
+    ] = None,
     min_cost: Annotated[str | None, typer.Option(metavar="AMOUNT", help="Only those that cost this or more.")] = None,
     min_output_tokens: Annotated[
         int | None, typer.Option(metavar="COUNT", min=0, help="Only those with this many tokens or more.")
@@ -57,13 +59,13 @@ def list_(
         float | None, typer.Option(metavar="SECONDS", min=0, help="Only those that took this long or longer.")
     ] = None,
     text: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="Only those whose kept conversation has all these words.")
+        str | None, typer.Option(metavar="WORDS", help="Only those whose stored conversation has all these words.")
     ] = None,
     limit: Annotated[int, typer.Option(help="The number of answers, 1000 at most.")] = 50,
     after: Annotated[str | None, typer.Option(metavar="NEXT", help="Continue a list.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List answers, newest first. All that is given must hold."""
+    """List answers, newest first. An answer must match all given options."""
     from llmos.cli.times import parse_period
 
     first, last = parse_period(since, until)
@@ -103,7 +105,7 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of the answer, or of its request.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what is known of an answer: times, tokens, cost, receipt, verdicts, and its text if it is stored."""
+    """Show the details of an answer: times, tokens, cost, receipt, verdicts, and its text if it is stored."""
     with open_control(load_settings()) as control:
         found = control.answers.get(id)
     if as_json:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with app.yaml, and cases in evals/.")],
-    repeat: Annotated[int, typer.Option(min=1, max=100, help="Run each case so often.")] = 1,
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="Run each case this many times.")] = 1,
     output: Output = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run the cases of an application in this process, and judge its gates. Its model is on the server.
+    """Run the cases of an application in this process, and judge its gates. The server runs the model.
 
     Exit status: 0 passed, 4 a gate failed, 5 undecided, 1 it could not run, 2 the suite is wrong.
     """

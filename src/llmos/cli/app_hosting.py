@@ -34,16 +34,18 @@ def run(
     app: _RunnableApp,
     prompt: Annotated[str, typer.Argument(metavar="INPUT", help="The question.")],
     session: Annotated[
-        str | None, typer.Option(help="The conversation it belongs to, by a name of yours.", show_default=False)
+        str | None, typer.Option(help="The session (conversation), by a name of your choice.", show_default=False)
     ] = None,
-    user: Annotated[str, typer.Option(help="The person whose data this is.", show_default=False)] = "",
+    user: Annotated[
+        str, typer.Option(help="The person whose data the run has, for `llmos forget`.", show_default=False)
+    ] = "",
     var: _Variables = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Call no tool, and do no effect.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Call no tools and cause no side effects.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run an application once: one in a folder in this process, or one that is deployed.
 
-    Its model is asked on the running server.
+    The running server runs the model.
     """
     from llmos.cli.app_runs import show_run
 
@@ -66,7 +68,7 @@ def serve(
 ) -> None:
     """Serve an application over HTTP in this process, until Ctrl-C: POST /runs, /runs/ID/resume, GET /health.
 
-    Its model is asked on the running server. To have a server run it: llmos app deploy
+    The running server runs the model. To deploy the application on a server, use llmos app deploy
     """
     from llmos.hosting.folder import AppFolder
     from llmos.hosting.standalone import serve_folder
@@ -79,9 +81,9 @@ def deploy(
     app: Annotated[str, typer.Argument(metavar="DIR|APP", help="A folder with app.yaml, or a version: NAME@NUMBER.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Let the server run an application, in a process of its own.
+    """Deploy an application: the server runs it in a separate process.
 
-    A folder becomes a version first, and its documents knowledge. The version before ends with its last run.
+    A folder is first stored as a version, and its documents as knowledge. The previous version ends after its last run.
     """
     from llmos.client import Client
     from llmos.hosting.folder import AppFolder
@@ -97,7 +99,7 @@ def deploy(
 
 
 def stop(app: _Deployed, as_json: options.AsJson = False) -> None:
-    """End an application with its last run. Its versions, sessions and runs stay."""
+    """Stop an application after its last run. Its versions, sessions and runs stay."""
     from llmos.client import Client
 
     with Client() as client:
@@ -109,7 +111,7 @@ def stop(app: _Deployed, as_json: options.AsJson = False) -> None:
 
 
 def deployments(as_json: options.AsJson = False) -> None:
-    """List the deployed applications, and how they are."""
+    """List the deployed applications with their state."""
     from llmos.client import Client
 
     with Client() as client:
@@ -132,9 +134,9 @@ def deployments(as_json: options.AsJson = False) -> None:
 def logs(
     app: _Deployed,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show further lines as they come.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")] = False,
 ) -> None:
-    """Show what the process of an application printed."""
+    """Show the output of an application's process."""
     from llmos.client import Client
 
     with Client() as client:
@@ -166,7 +168,7 @@ def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The id of a run; see `llmos app runs`.")],
     value: Annotated[
         str | None,
-        typer.Option(help="What it waits for, as JSON: true approves, false declines.", show_default=False),
+        typer.Option(help="The value that it waits for, as JSON: true approves, false declines.", show_default=False),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -21,7 +21,7 @@ def init(
         typer.Option(metavar="NAME", help="education, medical or finance. Repeatable.", show_default=False),
     ] = None,
 ) -> None:
-    """Make the folder of an application from a template, or list the templates."""
+    """Create the folder of an application from a template, or list the templates."""
     from llmos.applications import templates
 
     if template is None:

@@ -52,7 +52,9 @@ def plan(
     env: _Environment = "",
     evals: Annotated[
         bool,
-        typer.Option("--evals", help="Run its evals: the files become a version, which isn't released."),
+        typer.Option(
+            "--evals", help="Run its evals. For this, the files are stored as a version, without releasing it."
+        ),
     ] = False,
     replay: Annotated[
         int | None,
@@ -60,14 +62,15 @@ def plan(
             min=1,
             max=2000,
             metavar="N",
-            help="Ask this version and the deployed one the last N recorded runs whose callers agreed.",
+            help="Run this version and the deployed one on the inputs of the last N recorded runs whose users "
+            "consented.",
             show_default=False,
         ),
     ] = None,
     output: Output = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what a release of an application would change. Nothing is changed.
+    """Show what a release of an application would change, without changing anything.
 
     Exit status: 0 nothing would change, 3 there are changes; with --evals also 4 a gate failed, 5 undecided, 1 they
     could not run.
@@ -99,10 +102,10 @@ def apply(
     folder: _Folder,
     env: _Environment = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-    at_once: Annotated[bool, typer.Option("--at-once", help="Leave the rollout's steps out.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it has taken over, or failed.")] = False,
+    at_once: Annotated[bool, typer.Option("--at-once", help="Skip the steps of the rollout.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has taken over or failed.")] = False,
     without_evals: Annotated[
-        bool, typer.Option("--without-evals", help="Release it without its evals. The history says so.")
+        bool, typer.Option("--without-evals", help="Release it without running its evals. The history records that.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

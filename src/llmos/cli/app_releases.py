@@ -15,10 +15,12 @@ _App = Annotated[str, typer.Argument(metavar="APP", help="The name of an applica
 
 def releases(
     app: _App,
-    events: Annotated[bool, typer.Option("--events", help="What happened to each, and who did it.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Show the events of each release, with their actors.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the releases of an application, newest first; with --events, what happened to them, oldest first."""
+    """List the releases of an application, newest first; with --events, the events of each, oldest first."""
     from llmos.client import Client
 
     with Client() as client:
@@ -45,10 +47,10 @@ def releases(
 
 def rollback(
     app: _App,
-    reason: Annotated[str, typer.Option(help="Why, for the history.", show_default=False)] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the history.", show_default=False)] = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Undo the newest release of an application: end one that is taking over, or go back from the active one."""
+    """Undo the newest release of an application: stop its rollout, or go back to the release before it."""
     from llmos.client import Client
 
     with Client() as client:

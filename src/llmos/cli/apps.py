@@ -92,7 +92,7 @@ def list_(as_json: options.AsJson = False) -> None:
 
 
 def show(app: _App, as_json: options.AsJson = False) -> None:
-    """Show the files of a version, what app.yaml says, and what it may do."""
+    """Show the files of a version, its app.yaml, and its permissions."""
     with open_control(load_settings()) as control:
         details = control.apps.get(app)
     if as_json:
@@ -124,7 +124,7 @@ def diff(
     newer: Annotated[str, typer.Argument(metavar="NEWER", help=options.REFERENCE)],
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare two versions: their files, the fields of app.yaml, and what their prompts take."""
+    """Compare two versions: their files, the fields of app.yaml, and the variables of their prompts."""
     with open_control(load_settings()) as control:
         found = control.apps.diff(older, newer)
     if as_json:

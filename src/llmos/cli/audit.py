@@ -29,7 +29,7 @@ _Keys = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Read and verify the audit log: who changed what.")
+    group = typer.Typer(no_args_is_help=True, help="Read and verify the audit log of all changes.")
     group.command("list")(list_)
     group.command("verify")(verify)
     group.command("checkpoint")(checkpoint)
@@ -39,13 +39,13 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     since: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Not before: 24h or 7d ago, or a date.", show_default=False)
+        str | None, typer.Option(metavar="WHEN", help="The beginning: 24h or 7d ago, or a date.", show_default=False)
     ] = None,
-    actor: Annotated[str | None, typer.Option(help="Only by this key or user.", show_default=False)] = None,
+    actor: Annotated[str | None, typer.Option(help="Only entries of this key or user.", show_default=False)] = None,
     action: Annotated[
         str | None, typer.Option(help="Only this action, such as key.revoke, or a noun: key.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The maximum number of entries.")] = 100,
     as_json: options.AsJson = False,
 ) -> None:
     """List the newest entries, newest first."""
@@ -86,7 +86,7 @@ def verify(
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="A checkpoint that was kept elsewhere. Can be repeated.",
+            help="A checkpoint that was stored on another machine. Can be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -114,7 +114,8 @@ def verify(
 
 def checkpoint(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.", show_default="stdout")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to this file.", show_default="stdout"),
     ] = None,
 ) -> None:
     """Sign a checkpoint of the newest entry, in JSON. Keep it on another machine."""
@@ -129,7 +130,8 @@ def checkpoint(
 
 def export(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.", show_default="stdout")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to this file.", show_default="stdout"),
     ] = None,
 ) -> None:
     """Write every entry, oldest first, one JSON object in each line."""

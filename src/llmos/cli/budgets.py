@@ -13,14 +13,14 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.budgets import BudgetDescription
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Your name for it.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of your choice.")]
 
 _LIMIT = re.compile(r"([\d.,_]+)\s*([A-Za-z]+)")
 _UNITS = {"token": "tokens", "request": "requests", "call": "requests"}
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Set and show budgets: what callers may consume.")
+    group = typer.Typer(no_args_is_help=True, help="Set and show budgets: the most that callers may consume.")
     group.command("set")(set_)
     group.command("list")(list_)
     group.command("show")(show)
@@ -37,15 +37,17 @@ def set_(
     ] = "",
     key: Annotated[str, typer.Option(metavar="KEY", help="For this API key.", show_default=False)] = "",
     user: Annotated[str, typer.Option(metavar="USER", help="For this user of the project.", show_default=False)] = "",
-    each_user: Annotated[bool, typer.Option("--each-user", help="As much for every user, of the project.")] = False,
-    is_soft: Annotated[bool, typer.Option("--soft", help="Stop no calls; only alert.")] = False,
+    each_user: Annotated[
+        bool, typer.Option("--each-user", help="The limit applies to each user of the project separately.")
+    ] = False,
+    is_soft: Annotated[bool, typer.Option("--soft", help="Only alert; calls continue beyond the limit.")] = False,
     alert: Annotated[
         list[int] | None,
         typer.Option(metavar="PERCENT", min=1, max=100, help="Alert there. Repeatable.", show_default="80, 100"),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Set a budget, or change it. What was used in this period counts; a total counts from now on."""
+    """Set or change a budget. Usage of the current day or month counts; a total counts from now on."""
     unit, currency, amount = parse_limit(limit)
     fields: dict[str, Any] = {
         "project": project,
@@ -71,7 +73,7 @@ def set_(
 
 
 def list_(as_json: options.AsJson = False) -> None:
-    """List budgets, with what is spent and left in this period."""
+    """List budgets, with the amounts spent and left in this period."""
     with open_control(load_settings()) as control:
         budgets = control.budgets.list()
     if as_json:
@@ -86,11 +88,12 @@ def list_(as_json: options.AsJson = False) -> None:
 def show(
     name: _Name,
     user: Annotated[
-        str | None, typer.Option(metavar="USER", help="Of a budget for each user, this one.", show_default=False)
+        str | None,
+        typer.Option(metavar="USER", help="Show only this user of a budget with --each-user.", show_default=False),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show a budget, and of one for each user those who have used most."""
+    """Show a budget. With --each-user budgets, also the users who have used most."""
     with open_control(load_settings()) as control:
         budget = control.budgets.get(name, user=user)
     if as_json:
@@ -112,7 +115,7 @@ def show(
 
 
 def rm(name: _Name) -> None:
-    """Remove a budget. What was used stays in the ledger."""
+    """Remove a budget. The ledger stays unchanged."""
     with open_control(load_settings()) as control:
         control.budgets.remove(name)
     stdout().print(f"Removed the budget {name}.")

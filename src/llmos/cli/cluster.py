@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def init(
     listen: Annotated[str, typer.Option(help="Address on which the server listens for nodes.")] = "0.0.0.0",  # noqa: S104
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on which it does.")] = 8001,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on which the server listens for nodes.")] = 8001,
     address: Annotated[
         str | None,
         typer.Option(help="Name or address by which nodes reach it. By default this machine's.", show_default=False),
@@ -55,7 +55,7 @@ def init(
 
 
 def token(minutes: _Minutes = 15, as_json: options.AsJson = False) -> None:
-    """Make a token that one node may join with, once."""
+    """Make a token with which one node can join, once."""
     with open_control(load_settings()) as control:
         made = control.nodes.create_token(minutes=minutes)
     if as_json:
@@ -65,7 +65,7 @@ def token(minutes: _Minutes = 15, as_json: options.AsJson = False) -> None:
 
 
 def nodes(as_json: options.AsJson = False) -> None:
-    """List the nodes, with their free memory and their links as they are now."""
+    """List the nodes, with their free memory and the current state of their connections."""
     with open_control(load_settings()) as control:
         found = control.nodes.list()
     if not found and not as_json:
@@ -92,7 +92,7 @@ def node(
         typer.Option(metavar="HEAD", help="Join the cluster of this head, HOST:PORT.", show_default=False),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Token that `llmos cluster token` has printed there.", show_default=False)
+        str | None, typer.Option(help="Token that `llmos cluster token` printed on the head.", show_default=False)
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of this node. By default this machine's.", show_default=False)
@@ -103,7 +103,7 @@ def node(
     ] = None,
     listen: Annotated[str, typer.Option(help="Address at which other nodes fetch models.")] = "0.0.0.0",  # noqa: S104
 ) -> None:
-    """Run replicas for the server of another machine, until Ctrl-C.
+    """Run replicas for a server on another machine, until Ctrl-C.
 
     The first time, it needs --join and --token. Later, `llmos node` connects again by itself.
     """

@@ -1,4 +1,4 @@
-"""llmos conversation list, show, rename, rm: kept conversations with models, those of the key."""
+"""llmos conversation list, show, rename, rm: the key's stored conversations with models."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ _Id = Annotated[str, typer.Argument(metavar="CONVERSATION", help="Its id: see `l
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Search, read, rename and remove kept conversations with models.")
+    group = typer.Typer(no_args_is_help=True, help="Search, read, rename and remove stored conversations with models.")
     group.command("list")(list_)
     group.command("show")(show)
     group.command("rename")(rename)
@@ -23,12 +23,13 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     words: Annotated[
-        str, typer.Argument(metavar="[WORDS]", help="Only those that have all these words.", show_default=False)
+        str,
+        typer.Argument(metavar="[WORDS]", help="Only conversations that contain all these words.", show_default=False),
     ] = "",
-    limit: Annotated[int, typer.Option("-n", min=1, max=200, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("-n", min=1, max=200, help="The maximum number.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
-    """List conversations, the one that was used last first. Those of other keys and of users are never shown."""
+    """List your key's conversations, the most recently used first. Those of other keys and of users are never shown."""
     with open_control(load_settings()) as control:
         page = control.conversations.list(words, limit=limit)
         found = [*page.data]
@@ -46,7 +47,7 @@ def list_(
 
 
 def show(id: _Id, as_json: options.AsJson = False) -> None:
-    """Show a conversation: the branch that was used last. --json has all of them."""
+    """Show the last used branch of a conversation; with --json, all branches."""
     with open_control(load_settings()) as control:
         found = control.conversations.get(id)
     if as_json:
@@ -65,7 +66,7 @@ def show(id: _Id, as_json: options.AsJson = False) -> None:
 
 def rename(
     id: _Id,
-    title: Annotated[str, typer.Argument(metavar="TITLE", help="What it is called then.")],
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="The new title.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Give a conversation another title."""

@@ -12,11 +12,13 @@ from llmos.core.config import load_settings
 from llmos.core.schemas.credit import CreditDescription
 
 _Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name.")]
-_Note = Annotated[str, typer.Option(help="What it is for; the line has it.", show_default=False)]
+_Note = Annotated[
+    str, typer.Option(help="A note for the line, such as the purpose of the payment.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage prepaid credit: what projects have paid in advance.")
+    group = typer.Typer(no_args_is_help=True, help="Manage the prepaid credit of projects.")
     group.command("add")(add)
     group.command("list")(list_)
     group.command("show")(show)
@@ -30,7 +32,10 @@ def add(
     currency: Annotated[str, typer.Option(help="Its three letters.")],
     note: _Note = "",
     key: Annotated[
-        str, typer.Option(help="Names the top-up: the same one again adds nothing.", show_default="a new one")
+        str,
+        typer.Option(
+            help="An idempotency key: a second top-up with the same key adds nothing.", show_default="a new one"
+        ),
     ] = "",
     as_json: options.AsJson = False,
 ) -> None:
@@ -70,7 +75,7 @@ def reverse(
     note: _Note = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Take a top-up back by a line with the opposite amount."""
+    """Reverse a top-up by a line with the opposite amount."""
     with open_control(load_settings()) as control:
         credit = control.credit.reverse(project, line, note=note)
     _print_change(credit, as_json=as_json)

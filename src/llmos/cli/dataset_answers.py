@@ -18,7 +18,7 @@ def add_answers(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="The name of a dataset; a new one is made.")],
     answers: Annotated[list[str], typer.Argument(metavar="ANSWER…", help="Ids of stored answers, or of requests.")],
     consent: Annotated[
-        Literal["train", "eval", "none"] | None, typer.Option(help="What the rows may be used for.")
+        Literal["train", "eval", "none"] | None, typer.Option(help="The allowed use of the rows.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -36,7 +36,7 @@ def clean(
     name: Annotated[str | None, typer.Option(help="Dataset of the new version.", show_default="the same")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Run a recipe over a version, and keep the rows that are left as a new version. The same recipe gives the same
+    """Clean a version by a recipe, and store the remaining rows as a new version. The same recipe gives the same
     version."""
     operators = _read(recipe)
     with open_control(load_settings()) as control, progress_bar() as progress:
@@ -55,7 +55,7 @@ def clean(
 
 
 def check(dataset: _Dataset, recipe: _Recipe, as_json: options.AsJson = False) -> None:
-    """Show what a recipe would do to a version. Keeps nothing."""
+    """Show the effect that a recipe would have on a version, without storing anything."""
     operators = _read(recipe)
     with open_control(load_settings()) as control, progress_bar() as progress:
         found = control.datasets.check(dataset, operators, progress)

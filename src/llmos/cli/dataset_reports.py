@@ -26,13 +26,11 @@ def report(
         str | None, typer.Option(metavar="MODEL", help="Count the tokens of this model, too.", show_default=False)
     ] = None,
     samples: Annotated[int, typer.Option(min=0, max=100, help="Number of rows to show.")] = 5,
-    mask: Annotated[
-        bool, typer.Option("--mask", help="Put placeholders in the place of personal data in texts.")
-    ] = False,
+    mask: Annotated[bool, typer.Option("--mask", help="Replace personal data in texts by placeholders.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what a version has: rows by language and other columns, lengths, what its cleaning left out, and where it
-    came from."""
+    """Show the content of a version: rows by language and other columns, lengths, rows that its cleaning left out, and
+    its lineage."""
     with open_control(load_settings()) as control:
         found = control.datasets.report(dataset, tokens=tokens, samples=samples, mask=mask)
     if output is not None:

@@ -43,7 +43,7 @@ _SHOWN_CHARACTERS = 300
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage datasets: versioned rows with their provenance.")
+    group = typer.Typer(no_args_is_help=True, help="Manage datasets: rows with their provenance, in versions.")
     group.command("import")(import_)
     group.command("list")(list_)
     group.command("show")(show)
@@ -64,7 +64,7 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|FOLDER|LOCATION", help="What to import; a location begins with hf:, https:, pypi: or s3:."
+            metavar="FILE|FOLDER|LOCATION", help="The data to import. A location begins with hf:, https:, pypi: or s3:."
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="Name of the dataset.")],
@@ -76,16 +76,18 @@ def import_(
         typer.Option("--map", metavar="FIELD=COLUMN", help="The column of a field. Can be repeated."),
     ] = None,
     on_error: Annotated[
-        Literal["stop", "skip"], typer.Option(help="stop keeps nothing if a line is bad; skip leaves bad lines out.")
+        Literal["stop", "skip"], typer.Option(help="stop imports nothing if a line is bad; skip leaves bad lines out.")
     ] = "stop",
     license: Annotated[str | None, typer.Option(help="License.", show_default="that of the README")] = None,
     consent: Annotated[
-        Literal["train", "eval", "none"] | None, typer.Option(help="What the rows may be used for.")
+        Literal["train", "eval", "none"] | None, typer.Option(help="The allowed use of the rows.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="Language of the rows, such as en.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the rows.", show_default="by file names")] = None,
     config: Annotated[str | None, typer.Option(help="One of the README's configs.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the shape and two rows, and keep nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the shape and two rows, without importing anything.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -155,7 +157,7 @@ def show(dataset: _Dataset, as_json: options.AsJson = False) -> None:
 def head(
     dataset: _Dataset,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1000, help="Number of rows.")] = 10,
-    skip: Annotated[int, typer.Option(min=0, help="Begin behind this many rows.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Skip this many rows.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the first rows of a version."""
@@ -175,7 +177,7 @@ def query(
     as_json: options.AsJson = False,
 ) -> None:
     """Query the rows of a version with SQL. The columns: id, content (JSON), origin, language, license, consent,
-    subject, split. The query reaches nothing but these rows."""
+    subject, split. The query has access to nothing but these rows."""
     with open_control(load_settings()) as control:
         result = control.datasets.query(dataset, sql, limit=limit)
     if as_json:
@@ -195,7 +197,7 @@ def diff(
     limit: Annotated[int, typer.Option(min=0, max=1000, help="The most rows to show in each direction.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show which rows only one of two versions has, and why they went."""
+    """Show the rows that only one of two versions has, and the reasons for their removal."""
     with open_control(load_settings()) as control:
         found = control.datasets.diff(older, newer, limit=limit)
     if as_json:

@@ -1,4 +1,4 @@
-"""llmos deploy, scale, sleep, wake, undeploy, deployment list|history: which versions a server keeps running.
+"""llmos deploy, scale, sleep, wake, undeploy, deployment list|history: the versions that a server keeps running.
 
 Deployments are kept in the database, so these commands need no running server: a server follows within a second.
 """
@@ -19,7 +19,7 @@ _Replicas = Annotated[int | None, typer.Option("--replicas", help="Fixed number 
 _Min = Annotated[
     int | None, typer.Option("--min", help="Minimum replicas; 0 unloads it while idle.", show_default=False)
 ]
-_Max = Annotated[int | None, typer.Option("--max", help="Maximum replicas, under load.", show_default=False)]
+_Max = Annotated[int | None, typer.Option("--max", help="Maximum replicas under load.", show_default=False)]
 _Deployed = Annotated[str, typer.Argument(metavar="MODEL", help="A deployed version: NAME@NUMBER, NAME or NAME:ALIAS.")]
 
 

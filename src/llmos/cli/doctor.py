@@ -36,7 +36,9 @@ def doctor(
     ] = False,
     set_aside: Annotated[
         bool,
-        typer.Option("--set-aside", help="With --store: move damaged files away, to get them again."),
+        typer.Option(
+            "--set-aside", help="With --store: move damaged files away, so that they can be downloaded again."
+        ),
     ] = False,
     collect: Annotated[bool, typer.Option("--collect", help="With --store: delete unneeded files.")] = False,
     as_json: options.AsJson = False,

@@ -1,4 +1,4 @@
-"""llmos encryption status, rotate, encrypt, models, discard: the keys that encrypt what is kept."""
+"""llmos encryption status, rotate, encrypt, models, discard: the keys of encryption at rest."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(as_json: options.AsJson = False) -> None:
-    """Show where the keys are, and how much is encrypted."""
+    """Show the location of the keys, and the number of encrypted objects."""
     with open_control(load_settings()) as control:
         found = control.encryption.status()
     if as_json:
@@ -66,7 +66,7 @@ def rotate(
 
 
 def encrypt(as_json: options.AsJson = False) -> None:
-    """Encrypt what an earlier version of LLMOS kept. A server does it when it starts."""
+    """Encrypt data that an earlier version of LLMOS stored. A server does this at its start."""
     with open_control(load_settings()) as control:
         found = control.encryption.encrypt()
     if as_json:
@@ -84,7 +84,7 @@ def models(
 ) -> None:
     """Encrypt the files of stored models. An interrupted run loses nothing; the next one continues.
 
-    A replica that runs keeps the weights that it has loaded; `llmos stop MODEL` ends it. Copies elsewhere stay as they
+    A running replica keeps the weights that it has loaded; `llmos stop MODEL` ends it. Copies elsewhere stay as they
     are, also the file that a model was imported from.
     """
     with open_control(load_settings()) as control, progress_bar() as progress:

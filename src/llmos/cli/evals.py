@@ -34,18 +34,19 @@ def run(
     suite: Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or a dataset of the kind case.")],
     model: Annotated[
         str | None,
-        typer.Option(help="What is asked: a route, a model, or app:NAME.", show_default="the suite's `model`"),
+        typer.Option(help="The model to evaluate: a route, a model, or app:NAME.", show_default="the suite's `model`"),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Compare it with this one.", show_default=False)
+        str | None, typer.Option(metavar="MODEL", help="Compare it with this model.", show_default=False)
     ] = None,
     repeat: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Ask each case so often.", show_default="the suite's `repeat`")
+        int | None,
+        typer.Option(min=1, max=100, help="Run each case this many times.", show_default="the suite's `repeat`"),
     ] = None,
     output: Output = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Ask the cases of a suite, check the answers, and judge the gates.
+    """Run the cases of a suite, check the answers, and judge the gates.
 
     Exit status: 0 passed, 4 a gate failed, 5 undecided, 1 it could not run, 2 the suite is wrong.
     """
@@ -71,7 +72,7 @@ def run(
 def compare(
     first: _Id,
     second: Annotated[str, typer.Argument(metavar="ID", help="The run that it is compared with.")],
-    not_worse_by: Annotated[float, typer.Option(min=0, max=0.99, help="How much smaller the share may be.")] = 0.05,
+    not_worse_by: Annotated[float, typer.Option(min=0, max=0.99, help="The share may be smaller by this much.")] = 0.05,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare two runs case by case. Exit status: 0 better or not worse, 4 worse, 5 undecided."""
@@ -124,9 +125,9 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A configuration of promptfoo, in YAML.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="SUITE", help="The suite that is written.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="SUITE", help="The suite to write.")],
 ) -> None:
-    """Make a suite of promptfoo's configuration. What isn't carried over is listed by name."""
+    """Make a suite from a configuration of promptfoo. Parts that can't be converted are listed."""
     from llmos.cli.suite_files import read_text
     from llmos.evals.promptfoo import read_promptfoo, suite_yaml
 

@@ -13,12 +13,13 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.exporters import ExporterDescription
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Your name for it.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of your choice.")]
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        no_args_is_help=True, help="Manage exporters: services like OpenMeter and Lago that are sent the ledger."
+        no_args_is_help=True,
+        help="Manage exporters, which send the entries of the ledger to services such as OpenMeter and Lago.",
     )
     group.command("add")(add)
     group.command("list")(list_)
@@ -34,7 +35,9 @@ def register(app: typer.Typer) -> None:
 def add(
     name: _Name,
     kind: Annotated[str, typer.Option(help="openmeter, lago or cloudevents.")],
-    url: Annotated[str, typer.Option(help="The service's address; of cloudevents, where events are posted.")],
+    url: Annotated[
+        str, typer.Option(help="The URL of the service; for cloudevents, the URL that events are posted to.")
+    ],
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read its API key from this file.", show_default=False)
     ] = None,
@@ -42,13 +45,13 @@ def add(
         str | None,
         typer.Option(metavar="VARIABLE", help="Read the key from this environment variable.", show_default=False),
     ] = None,
-    subject: Annotated[str, typer.Option(help="Whose usage an event is: project, key or user.")] = "project",
+    subject: Annotated[str, typer.Option(help="The subject of events: project, key or user.")] = "project",
     type_: Annotated[
         str,
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="The type of the events; of Lago, the beginning of the codes.",
+            help="The type of the events; for Lago, the prefix of the metric codes.",
             show_default="llmos.usage, or llmos",
         ),
     ] = "",
@@ -62,7 +65,7 @@ def add(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Send the entries of the ledger to a service, as events that it counts once each."""
+    """Send the entries of the ledger to a service, as events that it counts exactly once."""
     from llmos.cli.times import parse_past
 
     with open_control(load_settings()) as control:
@@ -85,7 +88,7 @@ def add(
 
 
 def list_(as_json: options.AsJson = False) -> None:
-    """List exporters, with how far each is."""
+    """List exporters, with their progress."""
     with open_control(load_settings()) as control:
         exporters = control.exporters.list()
     if not exporters and not as_json:
@@ -113,7 +116,7 @@ def show(name: _Name, as_json: options.AsJson = False) -> None:
 
 
 def check(name: _Name, as_json: options.AsJson = False) -> None:
-    """Send an event that counts nothing, and say what the service answered."""
+    """Send a test event without usage, and show the answer of the service."""
     with open_control(load_settings()) as control:
         answer = control.exporters.test(name)
     if as_json:
@@ -127,28 +130,28 @@ def check(name: _Name, as_json: options.AsJson = False) -> None:
 
 
 def pause(name: _Name, as_json: options.AsJson = False) -> None:
-    """Send nothing more until it is resumed."""
+    """Stop sending until the exporter is resumed."""
     with open_control(load_settings()) as control:
         exporter = control.exporters.pause(name)
     _print(exporter, f"{name} is paused. To go on: llmos exporter resume {name}", as_json=as_json)
 
 
 def resume(name: _Name, as_json: options.AsJson = False) -> None:
-    """Go on where it was paused, or try again at once after a failure."""
+    """Continue after a pause, or retry at once after a failure."""
     with open_control(load_settings()) as control:
         exporter = control.exporters.resume(name)
     _print(exporter, f"{name} goes on, with {exporter.num_pending:,} entries to send.", as_json=as_json)
 
 
 def retry(name: _Name, as_json: options.AsJson = False) -> None:
-    """Send the entries that the service refused once more."""
+    """Send the entries that the service refused again."""
     with open_control(load_settings()) as control:
         exporter = control.exporters.retry(name)
     _print(exporter, f"{exporter.num_refused:,} refused entries are sent once more.", as_json=as_json)
 
 
 def rm(name: _Name) -> None:
-    """Remove an exporter and its key. What was sent stays with the service."""
+    """Remove an exporter and its key. The service keeps the events that it has received."""
     with open_control(load_settings()) as control:
         control.exporters.remove(name)
     stdout().print(f"Removed the exporter {name}.")

@@ -13,7 +13,9 @@ from llmos.core.schemas.feedback import ExportKind, FeedbackDescription
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="See what persons think of answers, and make datasets of it.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Show ratings and corrections of answers, and make datasets from them."
+    )
     group.command("list")(list_)
     group.command("export")(export)
     group.command("rm")(rm)
@@ -21,9 +23,11 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    answer: Annotated[str | None, typer.Option(help="Only on this answer: its id.", show_default=False)] = None,
+    answer: Annotated[
+        str | None, typer.Option(help="Only feedback on the answer with this id.", show_default=False)
+    ] = None,
     rating: Annotated[str | None, typer.Option(help="up or down.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("-n", min=1, max=1000, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("-n", min=1, max=1000, help="The maximum number.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
     """List feedback, the newest first."""
@@ -46,7 +50,7 @@ def export(
     ] = "preference",
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a version of a dataset out of corrections, votes and ratings."""
+    """Make a version of a dataset from corrections, votes and ratings."""
     for each in get_args(ExportKind):
         if kind == each:
             with open_control(load_settings()) as control:
@@ -61,7 +65,7 @@ def export(
 
 
 def rm(id: Annotated[str, typer.Argument(metavar="FEEDBACK", help="Its id: see `llmos feedback list`.")]) -> None:
-    """Take back feedback that this key has given."""
+    """Remove feedback that this key has given."""
     with open_control(load_settings()) as control:
         control.feedback.remove(id)
     stdout().print(f"Removed {id}.")

@@ -33,9 +33,9 @@ def fit(
     measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's speed again.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check whether a model fits this machine's memory, and how fast it will be, without loading it.
+    """Check whether a model fits into this machine's memory, and predict its speed, without loading it.
 
-    By default for the settings of `llmos serve`. The exit status is 1 if it doesn't fit. Where LLMOS_ENDPOINT names
+    By default with the settings of `llmos serve`. The exit status is 1 if it doesn't fit. Where LLMOS_ENDPOINT names
     another machine, a stored model is checked there.
     """
     from llmos.deployments.fitting import Fitting

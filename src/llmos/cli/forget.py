@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def forget(
     subject: Annotated[
-        str, typer.Option(metavar="ID", help="What the requests called the person.", show_default=False)
+        str, typer.Option(metavar="ID", help="The person, by the value of `user` in requests.", show_default=False)
     ] = "",
     project: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only in this project.", show_default=False)
@@ -30,7 +30,8 @@ def forget(
         Path | None, typer.Option(metavar="FILE", help="Write the certificate there.", show_default=False)
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Check a certificate instead.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Verify a certificate instead of erasing data.", show_default=False),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     as_json: options.AsJson = False,

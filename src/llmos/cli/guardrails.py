@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from llmos.core.schemas.routes import RouteDescription
 
 _Name = Annotated[str, typer.Argument(metavar="POLICY", help="The policy.")]
-_Route = Annotated[str | None, typer.Option(help="Of this route.", show_default=False)]
-_Project = Annotated[str | None, typer.Option(help="Of this project.", show_default=False)]
-_Everywhere = Annotated[bool, typer.Option("--everywhere", help="Of every caller and every name.")]
+_Route = Annotated[str | None, typer.Option(help="The calls of this route.", show_default=False)]
+_Project = Annotated[str | None, typer.Option(help="The calls of this project.", show_default=False)]
+_Everywhere = Annotated[bool, typer.Option("--everywhere", help="All calls.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def set_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy, in TOML or JSON.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Store a new version of a policy, unless the last one is the same. It screens from the next call on."""
+    """Store a new version of a policy, unless the last one is the same. It applies from the next call on."""
     from llmos.security.guardrails.files import read_document
 
     document = read_document(file)
@@ -80,7 +80,9 @@ def list_(as_json: options.AsJson = False) -> None:
 
 def show(
     name: _Name,
-    version: Annotated[int | None, typer.Option(min=1, help="By default the last.", show_default=False)] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="The number of the version; by default the last.", show_default=False)
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Describe a policy, with its guardrails."""
@@ -138,7 +140,7 @@ def unapply(
 
 
 def remove(name: _Name) -> None:
-    """Remove a policy that applies to nothing. The name stays taken."""
+    """Remove a policy that applies to nothing. The name can't be used again."""
     with open_control(load_settings()) as control:
         control.guardrails.remove(name)
     stdout().print(f"Removed {name}.")
@@ -150,7 +152,7 @@ def try_(
     side: Annotated[str, typer.Option(help="Screen the text as a prompt (input) or as an answer (output).")] = "input",
     as_json: options.AsJson = False,
 ) -> None:
-    """Screen a text, or cases, with a policy, and show the verdicts. Nothing is asked of a model.
+    """Screen a text, or cases, with a policy, and show the verdicts. No model is called.
 
     A case is a line {"text": …, "side": "input", "expect": "block"}; expect is allow, flag, redact or block. The status
     is 1 if a case has another verdict.
@@ -188,7 +190,7 @@ def replay(
     project: Annotated[str | None, typer.Option(help="Only the calls of this project.", show_default=False)] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Screen kept calls with a policy, and show what it would block that isn't blocked now. Nothing is switched on.
+    """Screen stored calls with a policy, and show the calls that it would block and that pass now. Nothing is applied.
 
     Kept are stored responses, and the lines of batches. The policies that apply to each call now are applied, too; a
     policy that applies already is compared with its new version.

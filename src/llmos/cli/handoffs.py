@@ -18,7 +18,7 @@ _FACTS = ("id", "app", "state", "session", "run", "taken_by", "answer", "reason"
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Answer what applications handed over to a person.")
+    group = typer.Typer(no_args_is_help=True, help="Answer the questions that applications passed to a person.")
     group.command("list")(list_)
     group.command("show")(show)
     group.command("take")(take)
@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    app: Annotated[str | None, typer.Option(help="Only those of this application.", show_default=False)] = None,
+    app: Annotated[str | None, typer.Option(help="Only questions of this application.", show_default=False)] = None,
     state: Annotated[str | None, typer.Option(help="open, taken, answered or closed.", show_default=False)] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Those that have ended, too.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also list answered and closed questions.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """List the questions that wait for a person, the newest first."""
@@ -60,7 +60,7 @@ def show(id: _Id, as_json: options.AsJson = False) -> None:
 
 
 def take(id: _Id, as_json: options.AsJson = False) -> None:
-    """Say that you look after a question."""
+    """Mark a question as taken by you."""
     with open_control(load_settings()) as control:
         _report(control.handoffs.take(id), f"You have taken {id}. To answer: llmos handoff answer {id}", as_json)
 
@@ -72,7 +72,7 @@ def answer(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Answer a question. In its session, the question and the answer are a turn then."""
+    """Answer a question. The question and the answer become a turn of its session."""
     if text is None:
         if sys.stdin.isatty():
             stderr().print("Type the answer, and end it with Ctrl-D.")

@@ -20,11 +20,13 @@ EXIT_DIFFERS = 1
 """An invoice isn't what the ledger says."""
 
 _Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as 2026-0001.")]
-_OfProject = Annotated[str, typer.Option("--project", help="Of this project.", show_default="the installation")]
+_OfProject = Annotated[
+    str, typer.Option("--project", help="The project that the settings are for.", show_default="the installation")
+]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Make and verify invoices: what projects owe.")
+    group = typer.Typer(no_args_is_help=True, help="Make and verify the invoices of projects.")
     group.command("make")(make)
     group.command("list")(list_)
     group.command("show")(show)
@@ -36,13 +38,15 @@ def register(app: typer.Typer) -> None:
 
 
 def make(
-    project: Annotated[str, typer.Option(help="Who pays.")],
+    project: Annotated[str, typer.Option(help="The project that pays.")],
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="A month that is over, in UTC.")],
     currency: Annotated[str | None, typer.Option(help="Its three letters.", show_default="the only one")] = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Only show it, also for a month that isn't over.")] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Show the invoice without making it, also for a month that isn't over.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make the invoice of a project for a month, with all that no invoice has up to then."""
+    """Make the invoice of a project for a month. It also includes earlier usage that no invoice has yet."""
     with open_control(load_settings()) as control:
         invoices = control.invoices
         found = (invoices.draft if draft else invoices.make)(project, month, currency=currency)
@@ -52,7 +56,7 @@ def make(
 
 
 def list_(
-    project: Annotated[str | None, typer.Option(help="Only of this one.", show_default="all")] = None,
+    project: Annotated[str | None, typer.Option(help="Only invoices of this project.", show_default="all")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List invoices and credit notes, newest first."""
@@ -88,7 +92,7 @@ def show(
 
 
 def verify(number: _Number, as_json: options.AsJson = False) -> None:
-    """Derive an invoice again from the ledger, and compare line by line. Exit status 1: it differs."""
+    """Derive an invoice from the ledger again, and compare the lines. Exit status 1: they differ."""
     with open_control(load_settings()) as control:
         found = control.invoices.verify(number)
     if as_json:
@@ -113,7 +117,7 @@ def entries(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object on each line.")] = False,
 ) -> None:
-    """List every answer that an invoice is about, with its exact cost."""
+    """List every answer that an invoice includes, with its exact cost."""
     if as_csv and as_json:
         raise BadRequest("--csv and --json exclude each other. Leave one of them out.")
     with open_control(load_settings()) as control:
@@ -129,10 +133,10 @@ def entries(
 
 def credit(
     number: _Number,
-    reason: Annotated[str, typer.Option(help="The credit note has it.", show_default=False)] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the credit note.", show_default=False)] = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Take an invoice back by a credit note. Its month can have another invoice then."""
+    """Cancel an invoice with a credit note. After that, a new invoice can be made for the month."""
     with open_control(load_settings()) as control:
         note = control.invoices.credit(number, reason=reason)
     if as_json:
@@ -149,7 +153,8 @@ def configure(
     project: _OfProject = "",
     as_json: options.AsJson = False,
 ) -> None:
-    """Set what invoices say besides their lines; without FILE, show it. Those of a project go before the others."""
+    """Set the parties, taxes and texts of invoices; without FILE, show them. A project's settings override the
+    installation's."""
     with open_control(load_settings()) as control:
         if file is None:
             found = control.invoices.settings(project)

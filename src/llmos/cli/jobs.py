@@ -20,7 +20,7 @@ _SUBJECTS = ("model", "name", "dataset", "knowledge", "policy")
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage jobs: long work on a server, such as a pull.")
+    group = typer.Typer(no_args_is_help=True, help="Manage jobs: long-running work on a server, such as a pull.")
     group.command("list")(list_)
     group.command("follow")(follow)
     group.command("cancel")(cancel)

@@ -37,18 +37,22 @@ def register(app: typer.Typer) -> None:
 def create(
     project: Annotated[str | None, typer.Option(help="The project.", show_default="owner")] = None,
     role: Annotated[str, typer.Option(help="viewer, developer, operator or owner.")] = "developer",
-    name: Annotated[str, typer.Option(help="Whose it is or what it is for.", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Option(help="A label, such as the owner or the purpose of the key.", show_default=False)
+    ] = "",
     expires: Annotated[
         str | None,
         typer.Option(metavar="WHEN", help="In 90d, 12h or 30m, or a date: 2027-01-31.", show_default="never"),
     ] = None,
     route: Annotated[
         list[str] | None,
-        typer.Option(help="A route or model that it may ask for. Can be repeated.", show_default="all"),
+        typer.Option(help="A route or model that the key may request. Can be repeated.", show_default="all"),
     ] = None,
     address: Annotated[
         list[str] | None,
-        typer.Option(metavar="CIDR", help="A network that it may be used from. Can be repeated.", show_default="all"),
+        typer.Option(
+            metavar="CIDR", help="A network that the key may be used from. Can be repeated.", show_default="all"
+        ),
     ] = None,
     as_json: options.AsJson = False,
     *,
@@ -75,7 +79,7 @@ def list_(
     project: Annotated[str | None, typer.Option(help="Only keys of this project.", show_default="all")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List API keys, revoked and expired ones too. Their texts are never shown."""
+    """List API keys, including revoked and expired ones. Their secret texts are never shown."""
     with open_control(load_settings()) as control:
         keys = control.keys.list(project)
     if not keys and not as_json:
@@ -115,11 +119,12 @@ def limit(id: _Id, as_json: options.AsJson = False, *, limits: "Limits") -> None
 def rotate(
     id: _Id,
     overlap: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the old text works: 24h, 30m; 0s: not any more.")
+        str,
+        typer.Option(metavar="TIME", help="The time for which the old text keeps working: 24h, 30m, or 0s for none."),
     ] = "24h",
     as_json: options.AsJson = False,
 ) -> None:
-    """Give an API key a new text and print that. Id, role and restrictions stay."""
+    """Give an API key a new secret text and print it. Id, role and restrictions stay."""
     with open_control(load_settings()) as control:
         key = control.keys.rotate(id, overlap=parse_duration(overlap))
     _print_new(key, as_json=as_json)

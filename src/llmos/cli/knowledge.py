@@ -47,7 +47,7 @@ _MaxTokens = Annotated[
 _Overlap = Annotated[
     int | None,
     typer.Option(
-        min=0, help="Tokens that a passage repeats of the one before it.", show_default="as before; 0 at first"
+        min=0, help="Tokens of the previous passage that a passage repeats.", show_default="as before; 0 at first"
     ),
 ]
 _Metadata = Annotated[
@@ -59,7 +59,7 @@ _Subject = Annotated[
 ]
 _OnError = Annotated[
     Literal["stop", "skip"],
-    typer.Option(help="stop keeps nothing if a document can't be read; skip leaves those documents out."),
+    typer.Option(help="stop adds nothing if a document can't be read; skip leaves such documents out."),
 ]
 
 
@@ -93,7 +93,8 @@ def add(
     on_error: _OnError = "stop",
     as_json: options.AsJson = False,
 ) -> None:
-    """Add documents, or replace those with the same names. Makes a new version; the one before answers until then."""
+    """Add documents, or replace those with the same names. Makes a new version; until then, the previous one
+    answers."""
     settings = _settings(embedding, max_tokens, overlap, metadata, subject, on_error)
     with open_control(load_settings()) as control, progress_bar("steps") as progress:
         before = _newest(control, name)
@@ -112,7 +113,7 @@ def sync(
     on_error: _OnError = "stop",
     as_json: options.AsJson = False,
 ) -> None:
-    """Make the documents equal to the files of a folder. Only what has changed is read and embedded."""
+    """Make the documents equal to the files of a folder. Only changed files are read and embedded."""
     settings = _settings(embedding, max_tokens, overlap, metadata, subject, on_error)
     with open_control(load_settings()) as control, progress_bar("steps") as progress:
         before = _newest(control, name)
@@ -154,14 +155,16 @@ def search(
     ] = None,
     filters: Annotated[
         str | None,
-        typer.Option("--filter", metavar="JSON", help='On metadata: {"type": "eq", "key": "region", "value": "eu"}.'),
+        typer.Option(
+            "--filter", metavar="JSON", help='Filter on metadata: {"type": "eq", "key": "region", "value": "eu"}.'
+        ),
     ] = None,
     document: Annotated[
         list[str] | None,
         typer.Option("--document", metavar="NAME", help="Search only in this document. Can be repeated."),
     ] = None,
     reranker: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A model that orders what was found, such as a reranker.")
+        str | None, typer.Option(metavar="MODEL", help="A model that reorders the passages that were found.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -184,8 +187,8 @@ def search(
 def show(
     knowledge: _Knowledge,
     document: Annotated[str | None, typer.Option(metavar="NAME", help="Show the text of this document.")] = None,
-    start: Annotated[int, typer.Option(min=0, help="Of the document's text, in characters.")] = 0,
-    end: Annotated[int | None, typer.Option(min=0, help="The character behind the last one.")] = None,
+    start: Annotated[int, typer.Option(min=0, help="The first character of the document's text to show.")] = 0,
+    end: Annotated[int | None, typer.Option(min=0, help="The end (exclusive), in characters.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the details of a version; with --document, a document's text, or the passage that a citation points to."""
@@ -227,7 +230,7 @@ def remove(
     documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT", help="Names of documents.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a version without some documents of the newest one."""
+    """Make a version without some documents of the newest version."""
     with open_control(load_settings()) as control:
         made = control.knowledge.remove_documents(name, documents)
     _print_made(made, as_json)

@@ -12,7 +12,7 @@ from llmos.cli.output import print_json, print_table, readable_tags, stdout
 from llmos.core.config import load_settings
 from llmos.core.schemas.labels import LabelChangeDescription
 
-_History = Annotated[bool, typer.Option("--history", help="Show all changes: when, by whom, before and after.")]
+_History = Annotated[bool, typer.Option("--history", help="Show all changes, with time, actor, old and new value.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ _Id = Annotated[str, typer.Argument(metavar="ANSWER", help="The id of the answer
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Show and correct what single answers consumed and cost.")
+    group = typer.Typer(no_args_is_help=True, help="Show and correct the usage and cost of single answers.")
     group.command("show")(show)
     group.command("reverse")(reverse)
     group.command("verify")(verify)
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(id: _Id, as_json: options.AsJson = False) -> None:
-    """Show the entries of an answer, with what it cost, and reversals."""
+    """Show the entries of an answer, with its cost and reversals."""
     with open_control(load_settings()) as control:
         entries = control.ledger.entries(id)
     if as_json:
@@ -38,11 +38,11 @@ def show(id: _Id, as_json: options.AsJson = False) -> None:
 
 def reverse(
     id: _Id,
-    note: Annotated[str, typer.Option(help="Why. The audit log has it.")],
-    line: Annotated[int, typer.Option(min=0, help="Which of the call's attempts computed the answer.")] = 0,
+    note: Annotated[str, typer.Option(help="The reason, for the audit log.")],
+    line: Annotated[int, typer.Option(min=0, help="The index of the attempt whose entry is reversed.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take an entry back by one with the opposite numbers. No entry ever changes."""
+    """Reverse an entry by a new entry with the opposite numbers. Entries never change."""
     with open_control(load_settings()) as control:
         entry = control.ledger.reverse(id, line=line, note=note)
     if as_json:

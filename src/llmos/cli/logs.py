@@ -31,12 +31,16 @@ def logs(
     ] = None,
     version: Annotated[
         str | None,
-        typer.Option(metavar="VERSION", help="Only calls that it answered, and the events of its deployment."),
+        typer.Option(
+            metavar="VERSION", help="Only calls that this version answered, and the events of its deployment."
+        ),
     ] = None,
-    level: Annotated[str | None, typer.Option(help="Only lines of this level or a graver one: warning, error.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Only lines of this level or a more severe one: warning, error.")
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="WHEN", help="24h or 7d ago, or a date.")] = None,
     tail: Annotated[int, typer.Option(help="The number of lines, 10000 at most.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show the log of the server: calls, requests, sign-ins, deployments, errors. No line has a prompt or an answer."""

@@ -47,7 +47,7 @@ _Task = Annotated[
     typer.Option(
         "--task",
         metavar="rerank",
-        help="What the model is for, if its files don't say: rerank, for Qwen3-Reranker and its kin.",
+        help="The model's task, if its files don't say: rerank, for models such as Qwen3-Reranker.",
     ),
 ]
 
@@ -78,7 +78,7 @@ def pull(
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the new model, if it isn't in the catalog; hf: gives it its own."),
+        typer.Option("--name", help="Name of the new model. Models of the catalog and of hf: have names of their own."),
     ] = None,
     ignore: _IgnoredKeys = None,
     task: _Task = None,
@@ -117,7 +117,9 @@ def import_(
         str | None,
         typer.Option("--name", help="Name of the model; MODEL:ADAPTER for an adapter. An archive has its own name."),
     ] = None,
-    license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
+    license: Annotated[
+        str | None, typer.Option("--license", help="The model's license, if the files don't say.")
+    ] = None,
     ignore: _IgnoredKeys = None,
     task: _Task = None,
     encrypt: _Encrypt = False,

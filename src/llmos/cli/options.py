@@ -36,7 +36,8 @@ PeriodStart = Annotated[
     str | None, typer.Option("--from", metavar="WHEN", help="24h or 7d ago, or a date.", show_default="30d")
 ]
 PeriodEnd = Annotated[
-    str | None, typer.Option("--to", metavar="WHEN", help="The same. Not included.", show_default="now")
+    str | None,
+    typer.Option("--to", metavar="WHEN", help="The end (exclusive): 24h or 7d ago, or a date.", show_default="now"),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Deploy it even if its card fails a limit; the history records that.")

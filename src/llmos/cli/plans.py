@@ -22,7 +22,7 @@ _From = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage plans: how projects pay, and what they may spend.")
+    group = typer.Typer(no_args_is_help=True, help="Manage plans: the fees, prices and spending limits of projects.")
     group.command("set")(set_)
     group.command("list")(list_)
     group.command("show")(show)
@@ -32,10 +32,13 @@ def register(app: typer.Typer) -> None:
 
 
 def set_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML with name, kind, currency and what it grants.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="YAML with name, kind, currency, and the plan's fee, prices and limits."),
+    ],
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a version of a plan. Projects with the plan have it from then on."""
+    """Add a version of a plan, which then applies to all projects with the plan."""
     document = read_document(file, "`name`, `kind` and `currency`")
     with open_control(load_settings()) as control:
         _print(control.plans.set(document), as_json=as_json)
@@ -68,19 +71,19 @@ def show(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show a plan, the projects that have it, what they have used, and the alerts of this period."""
+    """Show a plan, its projects with their usage, and the alerts of this period."""
     with open_control(load_settings()) as control:
         _print(control.plans.get(name, version), as_json=as_json)
 
 
 def assign(name: _Name, project: _Project, start: _From = None, as_json: options.AsJson = False) -> None:
-    """Give a project a plan, in place of the one that it has."""
+    """Assign a plan to a project, in place of its current plan."""
     with open_control(load_settings()) as control:
         _print_assignment(control.plans.assign(name, project, valid_from=start), as_json=as_json)
 
 
 def unassign(project: _Project, start: _From = None, as_json: options.AsJson = False) -> None:
-    """Take the plan of a project away. Its calls are charged as they go then."""
+    """Remove the plan of a project, so that it pays as it goes."""
     with open_control(load_settings()) as control:
         _print_assignment(control.plans.unassign(project, valid_from=start), as_json=as_json)
 

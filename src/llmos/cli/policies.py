@@ -15,7 +15,9 @@ _Name = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage policies: what the project requires of its versions.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Manage policies: the project's requirements for the versions that it runs."
+    )
     group.command("list")(list_)
     group.command("set")(set_)
     group.command("unset")(unset)

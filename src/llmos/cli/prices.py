@@ -16,7 +16,7 @@ _Tokens = Annotated[int, typer.Option(min=0, help="Tokens of this kind.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Set and show prices: what calls cost from a date on.")
+    group = typer.Typer(no_args_is_help=True, help="Set and show prices of calls, each from a date on.")
     group.command("set")(set_)
     group.command("list")(list_)
     group.command("show")(show)
@@ -28,7 +28,7 @@ def set_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML with currency, prices and, if later, from.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a version of all prices. Calls before it keep theirs."""
+    """Add a version of all prices. The cost of earlier calls doesn't change."""
     document = read_document(file, "`currency` and `prices`")
     with open_control(load_settings()) as control:
         _print(control.prices.set(document), as_json=as_json)
@@ -55,12 +55,10 @@ def show(
 
 
 def try_(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The version that answers: smollm2@1.")] = "",
-    route: Annotated[str, typer.Option(help="The route that is asked for.", show_default="none")] = "",
-    project: Annotated[
-        str, typer.Option(help="By the prices of the plan that this project has.", show_default="none")
-    ] = "",
-    plan: Annotated[str, typer.Option(help="By the prices of this plan.", show_default="none")] = "",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The version that answers, such as smollm2@1.")] = "",
+    route: Annotated[str, typer.Option(help="The route in the request.", show_default="none")] = "",
+    project: Annotated[str, typer.Option(help="Use the prices of this project's plan.", show_default="none")] = "",
+    plan: Annotated[str, typer.Option(help="Use the prices of this plan.", show_default="none")] = "",
     input: _Tokens = 0,
     cached_input: _Tokens = 0,
     output: _Tokens = 0,
@@ -68,7 +66,7 @@ def try_(
     rated: _Tokens = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what a call would cost by the prices that apply now."""
+    """Show the cost of an example call at the current prices."""
     tokens = {"input": input, "cached_input": cached_input, "output": output, "embedding": embedding, "rated": rated}
     with open_control(load_settings()) as control:
         found = control.prices.try_out(model, route=route, project=project, plan=plan, **tokens)

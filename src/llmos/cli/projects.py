@@ -82,13 +82,16 @@ def retention(
     name: _Name,
     days: Annotated[int | None, typer.Option(min=1, help="Keep everything this long.", show_default=False)] = None,
     nothing: Annotated[bool, typer.Option("--nothing", help="Keep nothing at all.")] = False,
-    forever: Annotated[bool, typer.Option("--forever", help="Keep everything until somebody deletes it.")] = False,
+    forever: Annotated[
+        bool, typer.Option("--forever", help="Keep everything until it is deleted by a caller.")
+    ] = False,
     default: Annotated[
-        bool, typer.Option("--default", help="Keep responses for 30 days, and files until somebody deletes them.")
+        bool,
+        typer.Option("--default", help="Keep responses for 30 days, and files until they are deleted by a caller."),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Set how long responses, files and batches of a project are kept. What is older is deleted at once."""
+    """Set the time for which responses, files and batches of a project are stored. Older ones are deleted at once."""
     chosen = [
         text for text, is_chosen in (("nothing", nothing), ("forever", forever), ("default", default)) if is_chosen
     ]
@@ -107,7 +110,7 @@ def remove(
     name: _Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
+    """Revoke a project's keys and delete its files, batches and stored responses. The name can't be used again."""
     if not yes:
         confirm(f"Revoke the keys of {name} and delete all that is kept for it?")
     with open_control(load_settings()) as control:

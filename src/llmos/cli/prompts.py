@@ -64,7 +64,7 @@ def list_(as_json: options.AsJson = False) -> None:
 
 
 def show(prompt: _Prompt, as_json: options.AsJson = False) -> None:
-    """Show the text of a version, its variables and what they take."""
+    """Show the text of a version, and its variables with their types."""
     with open_control(load_settings()) as control:
         details = control.prompts.get(prompt)
     if as_json:
@@ -80,7 +80,7 @@ def diff(
     newer: Annotated[str, typer.Argument(metavar="NEWER", help=options.REFERENCE)],
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare two versions: the lines of their texts, and what their variables take."""
+    """Compare two versions: the lines of their texts, and their variables."""
     with open_control(load_settings()) as control:
         found = control.prompts.diff(older, newer)
     if as_json:

@@ -20,7 +20,7 @@ _OneProvider = Annotated[
 
 
 def register(group: typer.Typer) -> None:
-    prices = typer.Typer(no_args_is_help=True, help="Set and show what providers ask, from a date on.")
+    prices = typer.Typer(no_args_is_help=True, help="Set and show the prices of providers, each from a date on.")
     prices.command("set")(set_)
     prices.command("list")(list_)
     group.add_typer(prices, name="price")
@@ -61,7 +61,7 @@ def costs(
     end: options.PeriodEnd = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what calls cost at providers, and how many of them these can't have counted right."""
+    """Show the cost of calls at providers, and the number of calls that a provider can't have counted correctly."""
     from llmos.cli.times import parse_period
 
     first, last = parse_period(start, end)
@@ -99,7 +99,7 @@ def calls(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The most calls.")] = 50,
     as_json: options.AsJson = False,
 ) -> None:
-    """List calls at providers, newest first, with what these report."""
+    """List calls at providers, newest first, with the usage that the providers report."""
     with open_control(load_settings()) as control:
         page = control.providers.calls(name, difference=difference, limit=limit)
     if as_json:

@@ -37,15 +37,15 @@ def add(
         str | None,
         typer.Option(metavar="VARIABLE", help="Read the key from this environment variable.", show_default=False),
     ] = None,
-    no_key: Annotated[bool, typer.Option("--no-key", help="It needs no key.")] = False,
+    no_key: Annotated[bool, typer.Option("--no-key", help="The provider needs no key.")] = False,
     text_input: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="open-inference: the models' input for texts, if it isn't clear.", show_default=False
+            metavar="NAME", help="open-inference: the name of the models' text input, if they have several.", show_default=False
         ),
     ] = None,
     text_output: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The same, for the output with the text.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="open-inference: the name of the models' text output.", show_default=False)
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

@@ -26,7 +26,7 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of the answer, or of its request.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the receipt of an answer. --json prints what was signed: `verify` reads it."""
+    """Show the receipt of an answer. --json prints the signed document, for `verify`."""
     with open_control(load_settings()) as control:
         receipt = control.receipts.get(id)
     if as_json:

@@ -119,7 +119,7 @@ def list_(
 
 
 def history(route: _Route, as_json: options.AsJson = False) -> None:
-    """Show the events of the last rollout of a route, and why they happened."""
+    """Show the events of the last rollout of a route, with their reasons."""
     with open_control(load_settings()) as control:
         rollouts = control.rollouts.list(route)
         if not rollouts:

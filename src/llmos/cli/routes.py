@@ -24,7 +24,9 @@ _Reason = Annotated[str | None, typer.Option(help="The reason, for the history."
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage routes: names that callers ask for, and what answers.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Manage routes: names that callers request, and the models that answer."
+    )
     group.command("set")(set_)
     group.command("weights")(weights)
     group.command("list")(list_)
@@ -45,14 +47,17 @@ def set_(
         typer.Option(metavar="TARGET[=PERCENT]", help="Target that also runs the calls, to compare its answers."),
     ] = None,
     sticky: Annotated[
-        str, typer.Option(help="Whose calls always go to the same target: user, caller or none.")
+        str,
+        typer.Option(
+            help="Send all calls of one user or one caller (API key) to the same target: user, caller or none."
+        ),
     ] = "user",
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Limit for the first token, or for an answer that isn't streamed."),
     ] = None,
     cache: Annotated[
-        bool, typer.Option("--cache", help="Give the same answer again to the same request: temperature 0, or a seed.")
+        bool, typer.Option("--cache", help="Cache answers to deterministic requests, with temperature 0 or a seed.")
     ] = False,
     reason: _Reason = None,
     as_json: options.AsJson = False,
@@ -92,7 +97,7 @@ def list_(as_json: options.AsJson = False) -> None:
 
 
 def show(name: _Name, as_json: options.AsJson = False) -> None:
-    """Show a route, the outcomes of its calls, and how its shadow compares, as far as the server remembers."""
+    """Show a route, the recent outcomes of its calls, and a comparison with its shadow."""
     with open_control(load_settings()) as control:
         route, evidence = control.routes.get(name), control.routes.evidence(name)
     if as_json:
@@ -123,7 +128,7 @@ def show(name: _Name, as_json: options.AsJson = False) -> None:
 
 
 def history(name: _Name, as_json: options.AsJson = False) -> None:
-    """Show the changes of a route, newest first: when, who, and why."""
+    """Show the changes of a route, newest first, with time, actor and reason."""
     with open_control(load_settings()) as control:
         moves = control.routes.history(name)
     if as_json:

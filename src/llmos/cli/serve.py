@@ -37,13 +37,13 @@ def serve(
         typer.Option(
             metavar="ORIGIN",
             help="Origin of web pages that may call the server, such as https://app.example.com, or * for all; "
-            "repeatable. Pages of this machine always may.  [env var: LLMOS_ALLOW_ORIGIN]",
+            "repeatable. Pages of this machine are always allowed.  [env var: LLMOS_ALLOW_ORIGIN]",
         ),
     ] = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Serve HTTPS with this certificate: PEM, with the chain.  [env var: LLMOS_TLS_CERT]"
+            metavar="FILE", help="Serve HTTPS with this certificate, in PEM with its chain.  [env var: LLMOS_TLS_CERT]"
         ),
     ] = None,
     tls_key: Annotated[
@@ -77,13 +77,11 @@ def serve(
     no_console: Annotated[bool, typer.Option("--no-console", help="Leave out the web pages below /console.")] = False,
     without_replicas: Annotated[
         bool,
-        typer.Option(
-            "--without-replicas", help="Compute nothing on this machine: all replicas run on nodes (`llmos node`)."
-        ),
+        typer.Option("--without-replicas", help="Run no replicas on this machine: all run on nodes (`llmos node`)."),
     ] = False,
     without_jobs: Annotated[
         bool,
-        typer.Option("--without-jobs", help="Run no batches and jobs, which `llmos worker` or another server runs."),
+        typer.Option("--without-jobs", help="Run no batches and jobs; `llmos worker` or another server runs them."),
     ] = False,
     log: Log = None,
 ) -> None:
@@ -144,7 +142,7 @@ def worker(
     ] = WORKER_PORT,
     log: Log = None,
 ) -> None:
-    """Run batches and jobs until Ctrl-C, beside servers with the same LLMOS_HOME and database.
+    """Run the batches and jobs of servers that share this LLMOS_HOME and database, until Ctrl-C.
 
     One process at a time runs the batches and jobs of an installation: others wait until it ends. The servers need
     --without-jobs. A worker loads the models that batches ask for on its own machine, and ends them when they are idle.

@@ -83,7 +83,7 @@ def verify(
 
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Your name for the key.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A key in PEM. Only the public half is kept.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A key in PEM. Only the public key is stored.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Trust a key."""

@@ -18,7 +18,7 @@ def top(
     every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, max=60, help="The interval.")] = 1.0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Watch a server: models, calls, queues, tokens a second, KV cache, spend, errors. Ctrl-C ends it.
+    """Watch a server: models, calls, queues, tokens per second, KV cache, spend, errors. Ctrl-C ends it.
 
     --json prints one reading, whose counts are those since the server's start.
     """

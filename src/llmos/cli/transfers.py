@@ -15,7 +15,10 @@ from llmos.core.errors import BadRequest
 from llmos.core.schemas.transfers import ExportDescription
 
 _Decrypt = Annotated[
-    bool, typer.Option("--decrypt", help="Let an encrypted model leave in the clear; without it, that is refused.")
+    bool,
+    typer.Option(
+        "--decrypt", help="Send the files of an encrypted model unencrypted; without this option, that is refused."
+    ),
 ]
 
 

@@ -37,7 +37,7 @@ def usage(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what was consumed: calls, tokens and the time of replicas. Times are widened to whole hours."""
+    """Show the usage: calls, tokens and the time of replicas. Times are widened to whole hours."""
     from llmos.cli.times import parse_period
 
     if as_csv and as_json:

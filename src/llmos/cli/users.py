@@ -97,14 +97,14 @@ def set_role(
     project: Annotated[str | None, typer.Option(help="Another project.", show_default="the same")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Give a user another role. It counts for sessions that there are already."""
+    """Change the role of a user. It applies to existing sessions, too."""
     with open_control(load_settings()) as control:
         user = control.users.set_role(name, role, project=project)
     _print(user, f"{name} has the role {user.role} in the project {user.project} now.", as_json=as_json)
 
 
 def disable(name: _Name, as_json: options.AsJson = False) -> None:
-    """Keep a user out until `enable`. Ends the user's sessions."""
+    """Block a user until `enable`. Ends the user's sessions."""
     with open_control(load_settings()) as control:
         user = control.users.disable(name)
     _print(user, f"Disabled {name}. To let the user in again: llmos user enable {name}", as_json=as_json)
@@ -128,7 +128,7 @@ def sign_out(name: _Name, as_json: options.AsJson = False) -> None:
 
 
 def remove(name: _Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False) -> None:
-    """Remove a user and end the user's sessions. The name stays taken."""
+    """Remove a user and end the user's sessions. The name can't be used again."""
     if not yes:
         confirm(f"Remove the user {name}? The name can't be given again.")
     with open_control(load_settings()) as control:

@@ -11,11 +11,11 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.webhooks import DeliveryDescription
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Your name for it.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of your choice.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Manage webhooks: programs elsewhere that are told what happens.")
+    group = typer.Typer(no_args_is_help=True, help="Manage webhooks: URLs that are notified of events.")
     group.command("add")(add)
     group.command("list")(list_)
     group.command("test")(check)
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     name: _Name,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where messages are sent, with https.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The https URL that messages are sent to.")],
     event: Annotated[
         list[str] | None,
         typer.Option(metavar="EVENT", help="Only this event, such as handoff.created. Repeatable.", show_default=False),
@@ -37,7 +37,7 @@ def add(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a webhook, and show the secret that its messages are signed with, this once."""
+    """Add a webhook, and show the secret that signs its messages. It isn't shown again."""
     with open_control(load_settings()) as control:
         webhook = control.webhooks.add(name, url, events=event or (), allow_private=allow_private)
     if as_json:
@@ -63,7 +63,7 @@ def list_(as_json: options.AsJson = False) -> None:
 
 
 def check(name: _Name, as_json: options.AsJson = False) -> None:
-    """Send a test message, and say what the receiver answered."""
+    """Send a test message, and show the receiver's answer."""
     with open_control(load_settings()) as control:
         delivery = control.webhooks.test(name)
     last = delivery.attempts[-1]
@@ -80,11 +80,11 @@ def check(name: _Name, as_json: options.AsJson = False) -> None:
 def rotate(
     name: _Name,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=720, help="Sign with the old secret, too, for so many hours.")
+        float, typer.Option(min=0, max=720, help="Also sign with the old secret for this many hours.")
     ] = 24,
     as_json: options.AsJson = False,
 ) -> None:
-    """Replace the secret of a webhook, and show the new one, this once."""
+    """Replace the secret of a webhook, and show the new one. It isn't shown again."""
     with open_control(load_settings()) as control:
         webhook = control.webhooks.rotate(name, overlap_hours=overlap_hours)
     if as_json:
@@ -99,10 +99,10 @@ def deliveries(
         str | None, typer.Argument(metavar="[NAME]", help="A webhook; without it, all.", show_default=False)
     ] = None,
     state: Annotated[str | None, typer.Option(help="pending, delivered or failed.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("-n", min=1, max=1000, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("-n", min=1, max=1000, help="The maximum number.")] = 20,
     as_json: options.AsJson = False,
 ) -> None:
-    """List what was sent, the newest first, with what the receivers answered."""
+    """List messages, newest first, with the answers of the receivers."""
     if state not in (None, "pending", "delivered", "failed"):
         raise BadRequest(f"There is no state {state[:80]!r}: pending, delivered or failed.", param="state")
     with open_control(load_settings()) as control:

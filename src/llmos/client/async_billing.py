@@ -58,7 +58,7 @@ class AsyncCredit(AsyncNoun):
         return await self._client._request(calls.add_credit(project, amount, currency, note, key))
 
     async def reverse(self, project: str, line: str, *, note: str = "") -> CreditDescription:
-        """Take a top-up back by a line with the opposite amount."""
+        """Reverse a top-up by a line with the opposite amount."""
         return await self._client._request(calls.reverse_credit(project, line, note))
 
 
@@ -108,7 +108,7 @@ class AsyncBudgets(AsyncNoun):
         return await self._client._request(calls.get_budget(name, user))
 
     async def remove(self, name: str) -> None:
-        """Remove a budget. What was used stays in the ledger."""
+        """Remove a budget. The ledger stays unchanged."""
         await self._client._request(calls.remove_budget(name))
 
 

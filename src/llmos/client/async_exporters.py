@@ -33,7 +33,7 @@ class AsyncExporters(AsyncNoun):
         return await self._client._request(calls.change_exporter(name, "pause"))
 
     async def resume(self, name: str) -> ExporterDescription:
-        """Go on where it was paused, or try again at once after a failure."""
+        """Continue after a pause, or retry at once after a failure."""
         return await self._client._request(calls.change_exporter(name, "resume"))
 
     async def retry(self, name: str) -> ExporterDescription:

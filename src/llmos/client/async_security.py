@@ -42,7 +42,7 @@ class AsyncProjects(AsyncNoun):
         return await self._client._request(calls.set_project_retention(name, retention))
 
     async def remove(self, name: str) -> None:
-        """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
+        """Revoke a project's keys and delete its files, batches and stored responses. The name can't be used again."""
         await self._client._request(calls.remove_project(name))
 
 

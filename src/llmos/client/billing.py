@@ -56,7 +56,7 @@ class Credit(Noun):
         return self._client._request(calls.add_credit(project, amount, currency, note, key))
 
     def reverse(self, project: str, line: str, *, note: str = "") -> CreditDescription:
-        """Take a top-up back by a line with the opposite amount."""
+        """Reverse a top-up by a line with the opposite amount."""
         return self._client._request(calls.reverse_credit(project, line, note))
 
 
@@ -106,7 +106,7 @@ class Budgets(Noun):
         return self._client._request(calls.get_budget(name, user))
 
     def remove(self, name: str) -> None:
-        """Remove a budget. What was used stays in the ledger."""
+        """Remove a budget. The ledger stays unchanged."""
         self._client._request(calls.remove_budget(name))
 
 

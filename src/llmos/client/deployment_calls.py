@@ -32,7 +32,7 @@ class RouteSettings(TypedDict, total=False):
     cache: bool
     """Give the same answer again to the same request of a project: at temperature 0, or with a seed."""
     reason: str
-    """Why, for the history."""
+    """The reason, for the history."""
 
 
 def list_routes() -> Call[list[RouteInfo]]:

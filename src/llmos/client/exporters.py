@@ -33,7 +33,7 @@ class Exporters(Noun):
         return self._client._request(calls.change_exporter(name, "pause"))
 
     def resume(self, name: str) -> ExporterDescription:
-        """Go on where it was paused, or try again at once after a failure."""
+        """Continue after a pause, or retry at once after a failure."""
         return self._client._request(calls.change_exporter(name, "resume"))
 
     def retry(self, name: str) -> ExporterDescription:

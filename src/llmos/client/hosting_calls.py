@@ -18,13 +18,13 @@ class RunSettings(TypedDict, total=False):
     session: str
     """The conversation that it belongs to, by a name of your own."""
     user: str
-    """The person whose data this is."""
+    """The person whose data the run has, for erasures."""
     variables: Mapping[str, Any]
     """Those of the application's prompt."""
     messages: list[Mapping[str, Any]]
     """The conversation before the input, instead of a session."""
     dry_run: bool
-    """Call no tool, and do no effect."""
+    """Call no tools and cause no side effects."""
     wait_seconds: float
     """Wait this long for another run in the session to end."""
     priority: int

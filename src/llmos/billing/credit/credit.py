@@ -80,7 +80,7 @@ class Credit:
         self._store(line, key, note, actor)
 
     def reverse(self, project: str, line_id: str, *, note: str = "", actor: str = "") -> CreditDescription:
-        """Take a top-up back by a line with the opposite amount. Raises NotFound, and Conflict for the second time."""
+        """Reverse a top-up by a line with the opposite amount. Raises NotFound, and Conflict for the second time."""
         with self._database.session() as session:
             lines = queries.lines(session, project)
         row = next((each for each in lines if each.id == line_id), None)

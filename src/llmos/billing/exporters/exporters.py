@@ -108,11 +108,11 @@ class Exporters:
             return ExporterDetails(**fields, refused=refused)
 
     def pause(self, name: str) -> ExporterDescription:
-        """Send nothing more until it is resumed. What is on its way arrives."""
+        """Stop sending until the exporter is resumed. Events that are on their way arrive."""
         return self._change(name, is_paused=True)
 
     def resume(self, name: str) -> ExporterDescription:
-        """Go on where it was paused, or try again at once after a failure."""
+        """Continue after a pause, or retry at once after a failure."""
         return self._change(name, is_paused=False)
 
     def retry(self, name: str) -> ExporterDescription:

@@ -46,7 +46,7 @@ class AppRunRequest(CallerFields, kw_only=True):
     """Those of the application's prompt."""
     stream: bool = False
     dry_run: bool = False
-    """Call no tool, and do no effect."""
+    """Call no tools and cause no side effects."""
     replay: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """A run of the application that is kept: what its tools and steps returned stands in for them, and nothing is
     called. This run isn't kept. Needs the permission apps:read, too."""

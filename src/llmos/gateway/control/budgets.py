@@ -102,7 +102,7 @@ async def get_budget(request: Request, budget: str) -> Response:
 @router.delete("/{budget}", summary="Remove a budget", status_code=204, responses={204: {"description": "Removed"}})
 @requires(Permission.BUDGETS_WRITE, "budget.remove")
 async def remove_budget(request: Request, budget: str) -> Response:
-    """Remove a budget. What was used stays in the ledger. Owners of a project remove those that they have set."""
+    """Remove a budget. The ledger stays unchanged. Owners of a project remove those that they have set."""
     remove = partial(budgets_of(request).remove, budget, project=caller_of(request).only_project)
     await asyncio.to_thread(remove)
     return Response(status_code=204)

@@ -48,7 +48,7 @@ class RowDescriptions(msgspec.Struct):
 class RowsQuery(RequestObject, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10
     skip: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    """Begin behind this many rows."""
+    """Skip this many rows."""
 
 
 class SqlQuery(RequestObject, kw_only=True):

@@ -48,7 +48,7 @@ class NewEval(RequestObject, kw_only=True):
     """The route, model or application (app:NAME) that is asked, and one that it is compared with. Default: the suite's
     `model`."""
     repeat: Annotated[int, Meta(ge=1, le=MAX_REPEATS)] | None = None
-    """The number of times that each case is asked. Default: the suite's `repeat`, or once."""
+    """The number of times that each case is run. Default: the suite's `repeat`, or once."""
 
 
 class EvalsQuery(RequestObject, kw_only=True):
@@ -79,7 +79,7 @@ async def run_eval(request: Request) -> Response:
     suite, source, subjects = await asyncio.to_thread(_read_suite, services, caller, body)
     models = body.models or ([suite.model] if suite.model else [])
     if not models:
-        raise BadRequest("Neither `models` nor the suite's `model` says what is asked.", param="models")
+        raise BadRequest("Neither `models` nor the suite's `model` names a model. Set one of them.", param="models")
     await _check_models(services, caller, suite, models)
     new = NewEvalRun(
         suite=suite, models=models, num_repeats=body.repeat or suite.repeat, source=source, subjects=subjects

@@ -36,7 +36,7 @@ class ExporterRequest(RequestObject, kw_only=True):
     subject: str = "project"
     """The owner of an event's usage: that of a project, a key or a user."""
     type: str = ""
-    """The type of the events; of Lago, the beginning of the codes. By default llmos.usage, or llmos for Lago."""
+    """The type of the events; for Lago, the prefix of the metric codes. By default llmos.usage, or llmos for Lago."""
     source: str = "llmos"
     start: Annotated[datetime, Meta(tz=True)] | None = None
     """Entries from this time on are sent; by default those from now on."""

@@ -55,7 +55,7 @@ class RouteRequest(RequestObject, kw_only=True):
     cache: bool = False
     """Give the same answer again to the same request of a project: at temperature 0, or with a seed."""
     reason: str | None = None
-    """Why, for the history."""
+    """The reason, for the history."""
 
     lists: ClassVar = {"targets": WeightedTarget}
     objects: ClassVar = {"shadow": ShadowTarget}
@@ -71,7 +71,7 @@ class RouteRequest(RequestObject, kw_only=True):
 class WeightsRequest(RequestObject, kw_only=True):
     targets: list[WeightedTarget]
     reason: str
-    """Why, for the history."""
+    """The reason, for the history."""
 
     lists: ClassVar = {"targets": WeightedTarget}
 

@@ -37,7 +37,7 @@ public final class RouteSettings extends Settings {
         return this;
     }
 
-    /** Why, for the history. */
+    /** The reason, for the history. */
     public RouteSettings reason(String value) {
         put("reason", value);
         return this;

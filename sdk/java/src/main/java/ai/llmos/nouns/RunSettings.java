@@ -13,7 +13,7 @@ public final class RunSettings extends Settings {
         return this;
     }
 
-    /** The person whose data this is. */
+    /** The person whose data the run has, for erasures. */
     public RunSettings user(String value) {
         put("user", value);
         return this;
@@ -31,7 +31,7 @@ public final class RunSettings extends Settings {
         return this;
     }
 
-    /** Call no tool, and do no effect. */
+    /** Call no tools and cause no side effects. */
     public RunSettings dryRun(boolean value) {
         put("dry_run", value);
         return this;
