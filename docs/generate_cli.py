@@ -24,32 +24,32 @@ These environment variables configure commands and servers:
 |---|---|---|
 | `LLMOS_HOME` | the folder of all data | `~/.llmos` |
 | `LLMOS_PORT` | the port of `llmos serve` | 8000 |
-| `LLMOS_ENDPOINT` | the URL of the server that commands [use](security.md#commands-and-keys) | `LLMOS_PORT` on this machine |
+| `LLMOS_ENDPOINT` | the server that commands [use](security.md#commands-and-keys), a URL | this machine, `LLMOS_PORT` |
 | `LLMOS_API_KEY` | the API key that commands send to the server | for a server on this machine, the owner's key |
 | `LLMOS_CA` | a file with the certificates that commands trust | the system's, and the server's own in `LLMOS_HOME` |
-| `LLMOS_OWNER_KEY` | the owner's key | made at the first start and stored in `LLMOS_HOME/keys/owner` |
+| `LLMOS_OWNER_KEY` | the owner's key | made at the first start, in `LLMOS_HOME/keys/owner` |
 | `LLMOS_DATABASE_URL` | the database, as an SQLAlchemy URL | SQLite in `LLMOS_HOME` |
-| `LLMOS_MASTER_KEY` | the master key of encryption at rest | made at the first start and stored in `LLMOS_HOME/keys/master` |
+| `LLMOS_MASTER_KEY` | the master key of encryption at rest | made at the first start, in `LLMOS_HOME/keys/master` |
 | `LLMOS_OLD_MASTER_KEY` | the previous master key, until `llmos encryption rotate` has run | none |
 | `LLMOS_VAULT_KEY` | the master key as a key in Vault, `MOUNT/NAME`; needs `VAULT_ADDR` and `VAULT_TOKEN` | none |
 | `LLMOS_CATALOG` | a catalog file | the one that LLMOS ships |
 | `LLMOS_THREADS` | threads of the forward pass | one per core |
-| `LLMOS_KV_BYTES` | memory of each model's KV cache, in bytes | room for 64 answers, at most a quarter of the free memory |
-| `LLMOS_SNAPSHOT_BYTES` | memory of the stored states of recurrent models, in bytes | at most an eighth of the free memory |
+| `LLMOS_KV_BYTES` | bytes of each model's KV cache | room for 64 answers, at most a quarter of the free memory |
+| `LLMOS_SNAPSHOT_BYTES` | bytes of the stored states of recurrent models | at most an eighth of the free memory |
 | `LLMOS_KV_DTYPE` | the data type of the KV cache: `int8`, `f16` or `f32` | `int8` |
 | `LLMOS_PREFIX_CACHE` | `on` or `off`: reuse the computed beginnings of prompts for later prompts | `on` |
 | `LLMOS_DRAFT_TOKENS` | the most tokens that speculative decoding proposes; 0 turns it off | 8 |
 | `LLMOS_PACKED` | `on` or `off`: store packed weights on disk, which all replicas map | `on` |
 | `LLMOS_MAX_QUEUED` | choices that may wait for a model; more are refused | 512, of which one caller may have half |
 | `LLMOS_CACHE_BYTES` | memory of the [response cache](privacy.md#the-response-cache), in bytes | 64 MiB |
-| `LLMOS_STUCK_SECONDS` | seconds without a response after which a model is restarted | 10; while it computes, the time of 20 steps |
+| `LLMOS_STUCK_SECONDS` | seconds of silence after which a model is restarted | 10; while it computes, 20 of its steps |
 | `LLMOS_LOAD_SECONDS` | the most seconds for loading a model | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins of web pages that may call the server; `*` for all | those of this machine |
-| `LLMOS_PROJECT_APPS` | `on`: owners of every project may [deploy](hosting.md#what-a-process-may-do) applications | `off` |
+| `LLMOS_PROJECT_APPS` | `on`: owners of any project may [deploy](hosting.md#what-a-process-may-do) programs | `off` |
 | `LLMOS_OTLP_ENDPOINT` | the OpenTelemetry collector that gets [traces](monitoring.md#traces) | none |
 | `LLMOS_TRACE_PERCENT` | the percentage of calls that are traced | 100 |
-| `LLMOS_LIMITS_URL` | the URL of a Redis that counts the use of [limits](security.md#in-redis) | the database counts it |
-| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | the server's public URL, and the [proxies](operations.md#reverse-proxy) in front of it | none |
+| `LLMOS_LIMITS_URL` | the URL of a Redis that counts [limits](security.md#in-redis) | the database counts them |
+| `LLMOS_PUBLIC_URL`, `LLMOS_TRUSTED_PROXIES` | public URL and [proxies](operations.md#reverse-proxy) | none |
 | `LLMOS_SESSION_IDLE_SECONDS` | seconds after which an unused [session](sign-in.md#sessions) ends | 3600 |
 | `LLMOS_SESSION_SECONDS` | seconds after which every session ends | 43200 |
 | `LLMOS_OIDC_ISSUER` and others | an [OpenID Connect provider](sign-in.md#openid-connect) for signing in | none |

@@ -247,7 +247,7 @@ def test_a_run_that_waits_for_nothing_takes_no_value() -> None:
     app = App("support")
     with Script("Hello").plays(app):
         run = app.run("Hi")
-        with pytest.raises(BadRequest, match="waits for nothing"):
+        with pytest.raises(BadRequest, match="isn't waiting for a value"):
             app.resume(run.id, True)
         with pytest.raises(RunConflict, match="succeeded"):
             app.resume(run.id)

@@ -95,10 +95,10 @@ def test_what_a_plan_says_is_read_exactly() -> None:
         ({"included": {"tokens": -1}}, "whole number"),
         ({"prices": {"model:smollm2": {"per_call": "1"}}}, "their `default`"),
         ({"limits": [{"spend": "1", "calls": 2}]}, "has one of spend"),
-        ({"limits": [{"spend": "0"}]}, "pays for nothing"),
+        ({"limits": [{"spend": "0"}]}, "allows no calls"),
         ({"limits": [{"calls": 1, "per": "week"}]}, "`per` is day"),
         ({"alerts": [0]}, "percentages"),
-        ({"from": "2020-01-01"}, "past"),
+        ({"from": "2020-01-01"}, "has passed"),
     ],
 )
 def test_a_wrong_plan_is_refused_and_says_where(plans: Plans, change: dict[str, Any], what: str) -> None:

@@ -370,11 +370,11 @@ def test_budgets_are_set_changed_and_removed(server: Server) -> None:
 
 WRONG: dict[str, tuple[BudgetSettings, str]] = {
     "two subjects": (tokens(1, key="k", each_user=True), "one of key, user and each_user"),
-    "user alone": (tokens(1, user="ann"), "one of a project"),
+    "user alone": (tokens(1, user="ann"), "belong to projects"),
     "unit": (BudgetSettings(unit="hours", limit="1"), "requests, tokens, money"),
     "period": (tokens(1, per="week"), "day, month, total"),
     "half a token": (BudgetSettings(unit="tokens", limit="1.5"), "whole number"),
-    "nothing": (tokens(0), "pays for nothing"),
+    "nothing": (tokens(0), "allows no calls"),
     "currency": (BudgetSettings(unit="money", limit="1"), "three letters"),
     "currency of tokens": (tokens(1, currency="EUR"), "counts tokens"),
     "alerts": (tokens(1, alerts=[101]), "from 1 to 100"),

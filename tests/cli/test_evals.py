@@ -79,7 +79,7 @@ def test_a_wrong_suite_names_the_line_before_anything_is_loaded(cli: Any, suite:
     ("arguments", "message"),
     [
         (["run", "missing.yaml", "--model", "m"], "missing.yaml can't be read"),
-        (["run", "SUITE"], "Nothing says what to ask."),
+        (["run", "SUITE"], "No model is given."),
         (["run", "SUITE", "--against", "m"], "--against compares with --model."),
         (["run", "SUITE", "--model", "m", "--against", "m"], "can't be compared with itself"),
         (["run", "SUITE", "--model", "app:shop"], "Start it first: llmos serve"),
@@ -117,4 +117,4 @@ tests:
     assert made.out.splitlines() == [f"Wrote {suite}: 1 cases."]
     assert "Not carried over: providers (models are named by --model)" in made.err
     assert "Not carried over: tests[0].assert[1] (llm-rubric)" in made.err
-    assert cli("eval", "run", str(suite)).err.startswith("Error: Nothing says what to ask.")
+    assert cli("eval", "run", str(suite)).err.startswith("Error: No model is given.")

@@ -66,7 +66,7 @@ def test_a_script_is_told_how_to_answer_the_question(run: Any, command: Any, mon
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     status, _, err = run(*command)
     assert status == 2
-    assert err.endswith("Error: Nobody answered the question. To do it without a question, add --yes.\n")
+    assert err.endswith("Error: The question wasn't answered. To run the command without questions, add --yes.\n")
 
 
 @pytest.mark.parametrize(

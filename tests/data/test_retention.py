@@ -123,9 +123,9 @@ def test_where_nothing_is_kept_all_goes_at_once_and_nothing_comes(
     keep(responses, "b")
     assert not has(responses, "b")
     assert not files.path(file.id).exists()
-    with pytest.raises(Conflict, match=r"The project acme keeps nothing.* llmos project retention acme --default"):
+    with pytest.raises(Conflict, match=r"The project acme stores no data.* llmos project retention acme --default"):
         upload(files)
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         Batches(database, files).create("acme", endpoint="/v1/completions", input_file_id=file.id)
     assert upload(files, "other").tenant == "other"
 

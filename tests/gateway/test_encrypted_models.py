@@ -134,7 +134,7 @@ def test_another_installation_gets_no_encrypted_file(running: Running) -> None:
         digest = client.models.details("smollm2").files[0].digest
     refused = running.get(f"/llmos/v1/blobs/{digest}")
     assert refused.status_code == 409
-    assert "is encrypted on this server, which doesn't give it out in the clear" in refused.json()["error"]["message"]
+    assert "is encrypted on this server, which doesn't send it unencrypted" in refused.json()["error"]["message"]
 
 
 def test_swapped_chunks_are_refused_with_the_name_of_the_file(running: Running) -> None:

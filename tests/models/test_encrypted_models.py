@@ -421,7 +421,7 @@ def test_what_is_made_from_an_encrypted_model_is_encrypted_at_every_moment(
 def test_an_archive_of_an_encrypted_model_must_be_asked_for(registry: Registry, folder: Path, tmp_path: Path) -> None:
     Transfers(registry.encrypting()).import_path(folder, "tiny")
     archive = tmp_path / "tiny.tar"
-    with pytest.raises(Conflict, match=r"would leave in the clear. If you want that: llmos export tiny@1 --decrypt"):
+    with pytest.raises(Conflict, match=r"would be sent unencrypted. To allow that: llmos export tiny@1 --decrypt"):
         Transfers(registry).export("tiny", archive)
     assert not archive.exists()
     Transfers(registry).export("tiny", archive, decrypts=True)

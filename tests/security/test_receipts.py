@@ -54,7 +54,7 @@ def test_any_change_of_a_receipt_is_found(receipts: Receipts, signing_key: Signi
 def test_a_checkpoint_is_no_receipt(tmp_path: Path, signing_key: SigningKey) -> None:
     for text in ("", "[]", "{}", json.dumps(signing_key.sign({"type": "llmos.audit-checkpoint/1"}))):
         (tmp_path / "file.json").write_text(text)
-        with pytest.raises(BadRequest, match="is no receipt"):
+        with pytest.raises(BadRequest, match="isn't a receipt"):
             read_receipt(tmp_path / "file.json")
     with pytest.raises(BadRequest, match="can't be read"):
         read_receipt(tmp_path / "missing.json")

@@ -258,7 +258,7 @@ class App:
             raise BadRequest(f"{run_id} is a run of the app {found.app}, and this is {self.name}.", param="run_id")
         if value is not _NOTHING:
             if found.waits_for is None:
-                raise BadRequest(f"{run_id} waits for nothing.", param="value")
+                raise BadRequest(f"The run {run_id} isn't waiting for a value.", param="value")
             await runs.signal(run_id, found.waits_for, value)
         return await self._result(claim(run_id))
 

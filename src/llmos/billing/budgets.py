@@ -303,17 +303,17 @@ def _check_managed(row: BudgetRow, project: str) -> None:
         return
     if row.project == project:
         raise PermissionDenied(
-            f"Owners of the installation have set the budget {row.name}. Choose another name for one of your own;"
-            " calls keep to both."
+            f"The budget {row.name} belongs to the installation's owners. Choose another name for yours; both"
+            " apply to your calls."
         )
     raise Conflict(f"The name {row.name} is taken. Choose another one.", param="name")
 
 
 def _check_room(budgets: Sequence[tuple[BudgetRow, str | None]], project: str | None) -> None:
     if len(budgets) >= MAX_BUDGETS:
-        raise BadRequest(f"There are {MAX_BUDGETS:,} budgets, and can't be more. Remove some.")
+        raise BadRequest(f"There are {MAX_BUDGETS:,} budgets, the maximum. Remove some.")
     if project is not None and sum(row.managed_by == project for row, _ in budgets) >= MAX_OF_PROJECT:
-        raise BadRequest(f"The project {project} has set {MAX_OF_PROJECT} budgets, and can't set more. Remove some.")
+        raise BadRequest(f"The project {project} has set {MAX_OF_PROJECT} budgets, the maximum. Remove some.")
 
 
 def _scope_of(settings: BudgetSettings) -> ScopeKind:
@@ -321,7 +321,7 @@ def _scope_of(settings: BudgetSettings) -> ScopeKind:
     if len(given) > 1:
         raise BadRequest(f"A budget is for one of key, user and each_user, and not for {' and '.join(given)}.")
     if settings.user and not settings.project:
-        raise BadRequest("A user is one of a project. Give `project`, too.", param="project")
+        raise BadRequest("Users belong to projects. Give `project`, too.", param="project")
     if settings.each_user:
         return "each_user"
     if settings.user:
@@ -339,7 +339,7 @@ def _amount(settings: BudgetSettings) -> int:
     else:
         amount = int(settings.limit)
     if amount < 1:
-        raise BadRequest("`limit` is 0, which pays for nothing. Write a larger one.", param="limit")
+        raise BadRequest("`limit` is 0, which allows no calls. Write a larger one.", param="limit")
     return amount
 
 

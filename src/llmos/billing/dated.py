@@ -39,5 +39,5 @@ def read_valid_from(value: Any, now: datetime, what: str) -> int:
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     if moment < now:
-        raise BadRequest(f"`from` is {value}, which is past. {what} Leave it out for now.", param="from")
+        raise BadRequest(f"`from` is {value}, which has passed. {what} To start now, leave it out.", param="from")
     return int(moment.timestamp())

@@ -180,7 +180,7 @@ def _read_tiers(value: Any, param: str, limit: int, factor: int = 1) -> Sequence
         raise BadRequest(f"`{param}`: every tier but the last one has an `up_to`, and they rise.", param=param)
     if any(after.price > before.price for before, after in pairwise(tiers)):
         raise BadRequest(
-            f"`{param}`: no tier may cost more than the one before. Budgets and credit count the first price.",
+            f"`{param}`: no tier may cost more than the one before. Budgets and credit reserve the first price.",
             param=param,
         )
     return tuple(tiers)

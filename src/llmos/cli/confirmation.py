@@ -15,5 +15,5 @@ def confirm(question: str) -> None:
     except typer.Abort as abort:
         if isinstance(abort.__context__, EOFError):
             typer.echo(err=True)  # ends the question's line
-            raise BadRequest("Nobody answered the question. To do it without a question, add --yes.") from None
+            raise BadRequest("The question wasn't answered. To run the command without questions, add --yes.") from None
         raise

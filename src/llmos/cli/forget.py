@@ -98,7 +98,7 @@ def _verify(path: Path, *, as_json: bool) -> None:
     try:
         certificate = read_description(ErasureCertificate, msgspec.json.decode(path.read_bytes()))
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
-        raise BadRequest(f"{path} is no certificate of an erasure.", param="verify") from None
+        raise BadRequest(f"{path} isn't a certificate of an erasure.", param="verify") from None
     check_signature(certificate)
     if as_json:
         print_json(certificate)

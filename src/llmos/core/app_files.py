@@ -55,7 +55,7 @@ def check_limits(num_files: int, file_bytes: int, num_bytes: int, where: str) ->
     if file_bytes > MAX_FILE_BYTES or num_bytes > MAX_BYTES or num_files > MAX_FILES:
         raise BadRequest(
             f"The application is too large at {where}: {MAX_FILES:,} files, {MAX_FILE_BYTES >> 20} MB each and"
-            f" {MAX_BYTES >> 20} MB together are allowed. Documents belong into knowledge: `llmos knowledge add`.",
+            f" {MAX_BYTES >> 20} MB together are allowed. Put documents into knowledge: `llmos knowledge add`.",
             param="files",
         )
 
@@ -94,7 +94,9 @@ def unpack(archive: IO[bytes]) -> Iterator[tuple[str, bytes]]:
                 if member.isdir() or not is_part(name):
                     continue
                 if not member.isreg() or member.issparse():
-                    raise BadRequest(f"{name!r:.200} in the archive isn't a plain file. Copy what it links to.")
+                    raise BadRequest(
+                        f"{name!r:.200} in the archive isn't a regular file. Replace a link by a copy of its target."
+                    )
                 check_file_name(name)
                 if name in seen:
                     raise BadRequest(f"{name!r:.200} is in the archive twice.")

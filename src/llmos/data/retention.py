@@ -100,6 +100,6 @@ class Retentions:
         """Raise Conflict if nothing is kept for the project."""
         if self.of(project).keeps_nothing:
             raise Conflict(
-                f"The project {project} keeps nothing, so it takes no files and no batches. To change that, run:"
+                f"The project {project} stores no data, so it accepts no files and no batches. To change that, run:"
                 f" llmos project retention {project} --default"
             )

@@ -40,7 +40,7 @@ def check_target(target: str) -> str:
     """Return the target. Raises BadRequest, with the syntax, for a malformed one."""
     if target.startswith("app:"):
         raise BadRequest(
-            f"{target[:80]!r} is an application, which is asked for by its own name. A route leads to models.",
+            f"{target[:80]!r} is an application, which callers request by its own name. A route leads to models.",
             param="target",
         )
     if remote_name(target) is None:

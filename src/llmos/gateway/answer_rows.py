@@ -36,7 +36,7 @@ def _row(answer: AnswerDetails, hash_subject: Callable[[str], str], consent: Con
     if answer.text is None:
         raise BadRequest(
             f"The text of the answer {answer.id} isn't stored, or isn't this project's. Calls of /v1/responses are"
-            " stored, unless they say otherwise or the project keeps nothing.",
+            " stored, unless they say otherwise or the project stores no data.",
             param="answers",
         )
     text = answer.text

@@ -195,7 +195,7 @@ def _mode_of(search: Search, report: KnowledgeEvalDescription | None) -> Mode:
 
 def _check(search: Search) -> None:
     if not search.query.strip():
-        raise BadRequest("The query is empty. Write what you look for.", param="query")
+        raise BadRequest("The query is empty. Write a question or words.", param="query")
     if len(search.query) > MAX_QUERY:
         raise BadRequest(
             f"The query has {len(search.query):,} characters; at most {MAX_QUERY:,} are searched for. Shorten it.",

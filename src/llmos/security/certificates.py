@@ -18,4 +18,4 @@ def check_signature(certificate: ErasureCertificate) -> None:
     """Raise BadRequest unless the certificate is signed by the key that it names."""
     key = parse_public_key(certificate.public_key.encode())
     if key is None or key.id != certificate.key or not key.has_signed(certificate.raw):
-        raise BadRequest("The certificate was changed after it was signed, or is none.")
+        raise BadRequest("The certificate was changed after it was signed, or isn't a certificate.")

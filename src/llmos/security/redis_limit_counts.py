@@ -123,7 +123,7 @@ class RedisLimitCounts:
         except RedisError as error:
             raise Unavailable(
                 f"Limits can't be counted now, because Redis doesn't answer ({type(error).__name__}). Try again in a"
-                " moment. Whoever runs this server finds the cause in its log.",
+                " moment. The server's log has the cause.",
                 retry_after_seconds=_RETRY_SECONDS,
             ) from error
         return replies

@@ -44,7 +44,8 @@ class WrongKeys:
                 return
         seconds = excess * SECONDS_PER_KEY
         raise RateLimited(
-            "Too many wrong API keys came from this address. Send the right one, later.", retry_after_seconds=seconds
+            "Too many wrong API keys came from this address. Wait a moment, and send the right key.",
+            retry_after_seconds=seconds,
         )
 
     def failed(self, address: str | None) -> None:

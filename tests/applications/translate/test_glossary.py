@@ -54,7 +54,7 @@ def test_a_term_belongs_to_a_pair_of_languages(glossary: Glossary) -> None:
         ("g.yaml", "a: [", r"g\.yaml isn't YAML"),
         ("g.yaml", "a: b", "a glossary is a list of terms"),
         ("g.yaml", "- {source: x, to: no}", "`to` takes a text; put it in quotes"),
-        ("g.txt", "", "is no glossary"),
+        ("g.txt", "", "isn't a glossary"),
     ],
 )
 def test_a_file_with_a_fault_is_one_line(tmp_path: Path, name: str, content: str, message: str) -> None:

@@ -174,7 +174,7 @@ def test_a_brief_is_an_object_or_json_too() -> None:
     [
         ({"topic": "", "words": 80}, "topic: String should have at least 1 character"),
         ({"topic": "Bread", "wrds": 80}, "wrds: Extra inputs are not permitted"),
-        ("{broken", "begins as JSON and isn't"),
+        ("{broken", "begins like JSON but isn't"),
         ("", "topic"),
         ([1], "it is an object, or a topic"),
         ({"topic": "Bread", "words": 1}, "words: Input should be greater than or equal to 30"),

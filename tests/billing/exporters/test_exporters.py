@@ -80,7 +80,7 @@ def test_names_are_taken_once_and_numbers_are_limited(exporters: Exporters) -> N
         add(exporters)
     for number in range(1, MAX_EXPORTERS):
         add(exporters, f"meter{number}")
-    with pytest.raises(Conflict, match="can't be more"):
+    with pytest.raises(Conflict, match="the maximum"):
         add(exporters, "another")
     with pytest.raises(NotFound, match="Did you mean meter"):
         exporters.get("meterr")

@@ -96,7 +96,7 @@ def test_numbers_have_no_gaps_and_a_month_is_made_once(invoices: Invoices, ledge
     second = make(invoices)
     assert [each.number for each in invoices.list("acme")] == [second.number, first.number]
     assert (first.number, second.number) == ("2026-0001", "2026-0002")
-    with pytest.raises(Conflict, match=f"{second.number}.*has everything"):
+    with pytest.raises(Conflict, match=f"{second.number}.*includes everything"):
         make(invoices, "2026-09")
 
 

@@ -199,7 +199,7 @@ def test_the_objects_of_a_destroyed_person_cannot_be_read_and_all_others_can(reo
 
 
 def test_too_many_persons_in_one_object_are_refused(reopen: Open) -> None:
-    with pytest.raises(BadRequest, match="data of 17 persons; data of up to 16"):
+    with pytest.raises(BadRequest, match="data of 17 persons; at most 16"):
         keep(reopen(), "a", "acme", *(f"{i}" for i in range(17)))
 
 

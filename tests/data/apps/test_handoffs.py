@@ -139,7 +139,7 @@ def test_handoffs_expire_as_responses_do(
     Retentions(database, clock=clock).set("acme", Retention("nothing"))
     with pytest.raises(NotFound):
         handoffs.get("acme", ended)
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         handoffs.create("acme", new("c"))
 
 

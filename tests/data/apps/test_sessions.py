@@ -127,9 +127,9 @@ def test_a_project_that_keeps_nothing_has_no_sessions(
     kept = sessions.open("acme", "support", "u42").id
     run = runs.begin("acme", new_run())
     Retentions(database, clock=clock).set("acme", Retention("nothing"))
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         sessions.open("acme", "support", "u43")
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         runs.begin("acme", new_run())
     with pytest.raises(NotFound):
         sessions.get("acme", kept)

@@ -174,5 +174,5 @@ def test_retention_expires_removes_and_refuses_conversations(
         for table in ("conversations", "conversation_messages", "object_keys"):
             assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
     Retentions(database, clock=clock).set("acme", Retention("nothing"))
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         conversations.create(ANN)

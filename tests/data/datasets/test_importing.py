@@ -230,7 +230,7 @@ def test_parquet_with_structs_and_nulls(load, contents, tmp_path):
 def test_columns_are_mapped_and_numbers_become_texts(load, datasets, tmp_path):
     path = tmp_path / "quiz.jsonl"
     write_lines(path, {"question": "1 + 1", "answer": "2", "who": 7}, {"question": 5, "answer": 6.5, "who": None})
-    with pytest.raises(BadRequest, match=r"has the columns question, answer, who\. Say what they are: --as SHAPE"):
+    with pytest.raises(BadRequest, match=r"Its columns are question, answer, who\. Name the shape: --as SHAPE"):
         load(path)
     mapping = {"prompt": "question", "completion": "answer", "subject": "who"}
     version = load(path, mapping=mapping, consent="eval", language="en")

@@ -118,7 +118,7 @@ def test_retention_ends_runs_too(database: Database, encryption: Encryption, tmp
     Sweep(Files(database, tmp_path / "files", encryption)).run()
     assert runs.list("acme") == []
     Retentions(database).set("acme", Retention.parse("nothing"))
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         runs.begin("acme", NEW)
 
 

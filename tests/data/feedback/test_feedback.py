@@ -67,8 +67,8 @@ def test_lists_have_pages(feedback: Feedback) -> None:
 
 def test_what_says_nothing_is_refused(feedback: Feedback) -> None:
     for new, complaint in (
-        (rated("a-1"), "says nothing"),
-        (NewFeedback(answer="a-1", kind="vote"), "names the other answers"),
+        (rated("a-1"), "is empty"),
+        (NewFeedback(answer="a-1", kind="vote"), "needs the other answers"),
         (rated("a-1", "up", rejected=[RejectedAnswer(text="Blue.")]), "Only a vote"),
     ):
         with pytest.raises(BadRequest, match=complaint):
@@ -127,5 +127,5 @@ def test_retention_expires_removes_and_refuses_feedback(
         for table in ("feedback", "object_keys"):
             assert session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
     Retentions(database, clock=clock).set("acme", Retention("nothing"))
-    with pytest.raises(Conflict, match="keeps nothing"):
+    with pytest.raises(Conflict, match="stores no data"):
         feedback.give("acme", "user:ann", rated("a-1", "up"))

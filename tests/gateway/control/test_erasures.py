@@ -68,7 +68,7 @@ async def test_a_project_that_keeps_nothing_says_so_in_its_answers(
     files = {"file": ("a.jsonl", b"{}\n"), "purpose": (None, "batch")}
     refused = await acme.post("/v1/files", files=files)
     assert refused.status_code == 409
-    assert "keeps nothing" in refused.text
+    assert "stores no data" in refused.text
     assert (await http.post("/v1/responses", json=ASKED)).json()["store"]
 
 

@@ -41,7 +41,7 @@ async def test_feedback_is_among_the_facts_of_the_answer_and_becomes_a_dataset(
 
 
 async def test_a_vote_names_what_it_is_against(client: AsyncClient) -> None:
-    with pytest.raises(BadRequest, match="names the other answers"):
+    with pytest.raises(BadRequest, match="needs the other answers"):
         await client.feedback.give("a-1", kind="vote", messages=ASKED, text="Red.")
     rejected = [{"answer": "a-2", "version": "tiny@1", "text": "Blue."}]
     given = await client.feedback.give(

@@ -145,7 +145,7 @@ def test_a_run_waits_for_a_person_and_is_resumed(client: Client, deploy: Deploy)
     waiting = client.apps.run(name, "wait AB1")
     assert (waiting.state, waiting.waits_for, waiting.waits_with) == ("waiting", "approval", {"order": "AB1"})
     assert client.apps.resume(name, waiting.id, True).text == "decided: True"
-    with pytest.raises(BadRequest, match="waits for nothing"):
+    with pytest.raises(BadRequest, match="isn't waiting for a value"):
         client.apps.resume(name, waiting.id, True)
 
 

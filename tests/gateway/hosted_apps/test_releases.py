@@ -197,7 +197,7 @@ def test_the_commands_plan_apply_and_roll_back_with_statuses_of_their_own(
     status, out, _ = llmos("plan", f"{folder}/app.yaml", "--env", "prod")
     assert (status, '    +    return f"v2 heard {text}"' in out) == (3, True)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    assert llmos("apply", folder, "--env", "prod")[2].endswith("To do it without a question, add --yes.\n")
+    assert llmos("apply", folder, "--env", "prod")[2].endswith("To run the command without questions, add --yes.\n")
     assert llmos("apply", folder, "--env", "prod", "--yes", "--at-once", "--json")[0] == 0
     assert llmos("app", "rollback", name, "--reason", "It is rude.")[1] == (
         f"Release 3: {name}@1 answers all callers in prod.\n"

@@ -92,5 +92,5 @@ def test_a_policy_that_applies_is_not_removed_and_a_name_is_given_once(policies:
     assert policies.list() == []
     with pytest.raises(NotFound):
         policies.get("p\0")
-    with pytest.raises(Conflict, match="There was a policy p"):
+    with pytest.raises(Conflict, match="The name p belonged to an earlier policy"):
         policies.set("p", SHORT)

@@ -43,7 +43,7 @@ def task_of(input: Any) -> Task:
     except ValidationError as error:
         raise BadRequest(f"The task is wrong: {faults_of(error)}.", param="input") from None
     if not (task.task or task.docstring or task.signature):
-        raise BadRequest("There is no task. Say what the function is to do, or give its signature.", param="input")
+        raise BadRequest("There is no task. Describe the function, or give its signature.", param="input")
     if task.signature:
         _check_signature(task.signature)
     for name in ("preamble", "tests"):

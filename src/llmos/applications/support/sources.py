@@ -40,7 +40,7 @@ class LanguageKnowledge:
         manifest = read_manifest(folder)
         knowledge = arguments_of(manifest, folder).get("knowledge")
         if manifest.knowledge is None or knowledge is None:
-            raise BadRequest(f"{folder / FILE_NAME} has no `knowledge`, which its answers come from.")
+            raise BadRequest(f"{folder / FILE_NAME} has no `knowledge` to answer from. Add it.")
         documents = folder / (manifest.knowledge.documents or "")
         found = tuple(sorted(each.name for each in documents.iterdir() if each.is_dir())) if documents.is_dir() else ()
         return cls(knowledge, found or cls(knowledge).languages)

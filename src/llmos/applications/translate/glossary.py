@@ -96,7 +96,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif path.suffix in (".csv", ".yaml", ".yml"):
         yield path
     else:
-        raise BadRequest(f"{path} is no glossary: it takes .csv, .yaml and .yml files, and folders of them.")
+        raise BadRequest(f"{path} isn't a glossary. Glossaries are .csv, .yaml and .yml files, and folders of them.")
 
 
 def _terms_of(path: Path) -> Iterator[Term]:

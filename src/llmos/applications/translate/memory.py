@@ -120,7 +120,7 @@ class DatasetMemory:
                     return
                 others = [await self._read(client, f"{self._name}@{between}") for between in range(number + 1, made)]
                 known, number = merged(pair for part in [known, *others] for pair in part), made
-        raise Conflict(f"The dataset {self._name} is being changed all the time. Approve again later.")
+        raise Conflict(f"The dataset {self._name} changes too often at the moment. Approve again later.")
 
     async def _latest(self, client: AsyncClient) -> tuple[int, Sequence[Pair]]:
         try:

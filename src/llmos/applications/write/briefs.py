@@ -59,7 +59,7 @@ def _object_of(input: Any) -> Mapping[str, Any]:
         try:
             input = json.loads(text)
         except ValueError as error:
-            raise BadRequest(f"The brief begins as JSON and isn't: {error}.", param="input") from None
+            raise BadRequest(f"The brief begins like JSON but isn't valid: {error}.", param="input") from None
     if not isinstance(input, Mapping):
         raise BadRequest(f"The brief is {type(input).__name__}; it is an object, or a topic.", param="input")
     return input

@@ -84,7 +84,7 @@ class Exporters:
             if any(each.name == new.name for each in rows):
                 raise Conflict(f"There is an exporter {new.name} already. Remove it first, or choose another name.")
             if len(rows) >= MAX_EXPORTERS:
-                raise Conflict(f"There are {MAX_EXPORTERS} exporters, and there can't be more.")
+                raise Conflict(f"There are {MAX_EXPORTERS} exporters, the maximum. Remove one first.")
             if new.start is None:
                 row.sent_through = queries.last_number(session)
             else:

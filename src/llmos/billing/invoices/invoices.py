@@ -62,7 +62,7 @@ class Invoices:
         month = Month.parse(new.month)
         if not new.is_draft and self._clock().timestamp() < month.end:
             raise BadRequest(
-                f"{month} isn't over until {month.next}-01 00:00 UTC. To see what there is so far:"
+                f"{month} isn't over until {month.next}-01 00:00 UTC. To see the invoice so far:"
                 f" llmos invoice make --project {new.project} --month {month} --draft",
                 param="month",
             )
@@ -133,7 +133,7 @@ class Invoices:
         terms = terms_of(session, new.project)
         if not terms.seller.name and not new.is_draft:
             raise BadRequest(
-                "It isn't known who sends invoices. Write `seller` with `name` and `address` into a file, and:"
+                "The sender of invoices isn't set. Write `seller` with `name` and `address` into a file, and:"
                 " llmos invoice configure FILE",
                 param="seller",
             )
@@ -174,8 +174,8 @@ class Invoices:
             newest = queries.newest_of(session, new.project, currency)
             if newest is not None and newest.period_end > month.end:
                 raise Conflict(
-                    f"The invoice {newest.number} of {new.project}, for {newest.month}, has everything up to the end"
-                    f" of that month, so also what {month} had.",
+                    f"The invoice {newest.number} of {new.project}, for {newest.month}, includes everything up to the"
+                    f" end of that month, and so the usage of {month}.",
                     param="month",
                 )
 

@@ -88,7 +88,7 @@ def terms_of(session: Session, project: str) -> Terms:
 def read_settings(document: Any) -> InvoiceSettings:
     """Return the settings that a document has. Raises BadRequest, which names the field."""
     if not isinstance(document, dict):
-        raise BadRequest(f"Settings of invoices are an object with {', '.join(FIELDS)}.", param="settings")
+        raise BadRequest(f"The settings of invoices are an object with {', '.join(FIELDS)}.", param="settings")
     _check_names(document, FIELDS, "")
     due_days = document.get("due_days")
     if due_days is not None and (type(due_days) is not int or not 0 <= due_days <= _MAX_DUE_DAYS):

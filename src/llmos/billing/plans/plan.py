@@ -130,7 +130,7 @@ def _read_limit(value: Any, param: str) -> PlanLimit:
     else:
         amount = check_units(number, f"{param}.{given[0]}")
     if amount == 0:
-        raise BadRequest(f"`{param}.{given[0]}` is 0, which pays for nothing. Write a larger one.", param=param)
+        raise BadRequest(f"`{param}.{given[0]}` is 0, which allows no calls. Write a larger one.", param=param)
     return PlanLimit(unit=_LIMIT_UNITS[given[0]], amount=amount, per=per, is_hard=is_hard)
 
 

@@ -44,7 +44,7 @@ class LocalEvals:
         read, source, subjects = self._read(suite)
         asked = list(models) or ([read.model] if read.model else [])
         if not asked:
-            raise BadRequest(f"Nothing says what to ask. Name it: llmos eval run {suite} --model NAME")
+            raise BadRequest(f"No model is given. Name one: llmos eval run {suite} --model NAME")
         if len({*asked}) < len(asked):
             raise BadRequest(f"{asked[0]} can't be compared with itself. Name two different models.")
         for model in asked:

@@ -224,7 +224,7 @@ class ServerModels:
     ) -> ModelDescription:
         if encrypts:
             raise BadRequest(
-                "A server decides itself whether it encrypts what it is sent. So that it does:"
+                "A server decides by itself whether it encrypts imported models. To turn that on:"
                 " llmos policy set encrypt_models on",
                 param="encrypt",
             )

@@ -56,7 +56,7 @@ class Encryption:
         """
         if len(subjects) > MAX_SUBJECTS:
             raise BadRequest(
-                f"This has the data of {len(subjects)} persons; data of up to {MAX_SUBJECTS} can be kept together."
+                f"This has data of {len(subjects)} persons; at most {MAX_SUBJECTS} can be stored together."
                 " Begin a new conversation, or set `store` to false.",
                 param="user",
             )

@@ -169,7 +169,9 @@ class Handoffs:
         if found is None:
             return None
         if (run := queries.live_run_of(session, row.session_id)) is not None:
-            raise Conflict(f"The run {run.id} is in the session. Answer when it has ended, or cancel it.")
+            raise Conflict(
+                f"The run {run.id} is in the session. Wait until it has ended, or cancel it, before you answer."
+            )
         turn = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         append_turn(session, found, turn, now=now, run_id=row.id)
         found.row.expires_at = max(found.row.expires_at, row.expires_at)
@@ -201,7 +203,7 @@ class Handoffs:
     def _existing(self, session: Session, project: str, id: str, *, lock: bool = False) -> tuple[HandoffRow, DataKey]:
         row = queries.handoff(session, project, id, self._clock(), lock=lock)
         if row is None:
-            raise NotFound(f"There is no handoff {id[:80]!r}. They are kept as long as the project keeps responses.")
+            raise NotFound(f"There is no handoff {id[:80]!r}. They are stored as long as the project stores responses.")
         return row, existing_key(self._encryption, session, id)
 
 

@@ -34,7 +34,7 @@ def open_run(
     """Raises NotFound for an unknown or expired run, and for another project's."""
     found = queries.run_with_key(session, project, id, now, lock=lock)
     if found is None:
-        raise NotFound(f"There is no run {id[:80]!r}. Runs are kept as long as the project keeps responses.")
+        raise NotFound(f"There is no run {id[:80]!r}. Runs are stored as long as the project stores responses.")
     row, key_row, retention, has_signals = found
     return OpenRun(row, unwrapped(encryption, key_row, id), Retention.of(retention), has_signals)
 
@@ -64,4 +64,4 @@ def lock_session(session: Session, project: str, id: str, now: datetime) -> None
 
 
 def _no_session(id: str) -> NotFound:
-    return NotFound(f"There is no session {id[:80]!r}. Sessions are kept as long as the project keeps responses.")
+    return NotFound(f"There is no session {id[:80]!r}. Sessions are stored as long as the project stores responses.")

@@ -227,7 +227,7 @@ class AppRuns:
             run = self._existing(session, project, id, lock=True)
             _check_live(run.row)
             if queries.signal(session, id, name) is not None:
-                raise Conflict(f"{id} has got {name[:80]!r} already. The first value stays.")
+                raise Conflict(f"{id} has received {name[:80]!r} already, and keeps the first value.")
             session.add(SignalRow(run_id=id, name=name, sealed=seal(run.key, value, name), actor=actor, at=now))
             _make_ready(run.row, name)
             session.flush()

@@ -168,7 +168,7 @@ def append_turn(
 def keeps_nothing(project: str, what: str) -> str:
     """Return the message for a project that has no sessions and runs."""
     return (
-        f"The project {project} keeps nothing, so it has no {what}. To change that, run:"
+        f"The project {project} stores no data, so it has no {what}. To change that, run:"
         f" llmos project retention {project} --default"
     )
 

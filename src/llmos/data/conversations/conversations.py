@@ -77,7 +77,7 @@ class Conversations:
         retention, now, id = self._retentions.of(person.project), self._clock(), new_id("conversation")
         if retention.keeps_nothing:
             raise Conflict(
-                f"The project {person.project} keeps nothing, so it has no conversations. To change that, run:"
+                f"The project {person.project} stores no data, so it has no conversations. To change that, run:"
                 f" llmos project retention {person.project} --default"
             )
         ring = self._encryption.ring
@@ -192,10 +192,7 @@ class Conversations:
     def _existing(self, session: Session, person: Person, id: str, *, lock: bool = False) -> _Opened:
         found = queries.conversation(session, person.project, person.actor, id, self._clock(), lock=lock)
         if found is None:
-            raise NotFound(
-                f"There is no conversation {id[:80]!r} of yours. It was removed, or kept as long as the project keeps"
-                " conversations."
-            )
+            raise NotFound(f"There is no conversation {id[:80]!r} of yours. It may have been removed, or have expired.")
         return self._opened(*found)
 
     def _opened(self, row: ConversationRow, key_row: ObjectKeyRow | None) -> _Opened:

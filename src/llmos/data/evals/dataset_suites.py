@@ -68,5 +68,7 @@ def _case(row: Row) -> dict[str, Any]:
     elif isinstance(expected, str):
         checks = {"expected": expected, "expect": {"equals": expected}}
     else:
-        raise BadRequest(f'{where} expects nothing that can be checked. `expected` is a text, or {{"contains": "…"}}.')
+        raise BadRequest(
+            f'{where} has no expectation that can be checked. `expected` is a text, or {{"contains": "…"}}.'
+        )
     return {"id": row.id[:_ID_DIGITS], "input": msgspec.to_builtins(content.input), **checks}

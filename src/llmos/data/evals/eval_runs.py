@@ -83,7 +83,9 @@ class EvalRuns:
         Raises Conflict if the project keeps nothing.
         """
         if self._retentions.of(project).keeps_nothing:
-            raise Conflict(f"The project {project} keeps nothing, so it can't have runs of evals. Use another project.")
+            raise Conflict(
+                f"The project {project} stores no data, so it can't have runs of evals. Use another project."
+            )
         key = self._encryption.new_key(new_id("eval"))
         key_row = self._encryption.wrap(key, project)
         facts = EvalRunDescription(

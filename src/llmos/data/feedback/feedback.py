@@ -59,7 +59,7 @@ class Feedback:
         retention, now, id = self._retentions.of(project), self._clock(), new_id("feedback")
         if retention.keeps_nothing:
             raise Conflict(
-                f"The project {project} keeps nothing, so it has no feedback. To change that, run:"
+                f"The project {project} stores no data, so it has no feedback. To change that, run:"
                 f" llmos project retention {project} --default"
             )
         ring = self._encryption.ring
@@ -144,12 +144,14 @@ def _check(new: NewFeedback) -> None:
     content = new.content
     if new.kind == "vote":
         if not content.rejected:
-            raise BadRequest("A vote names the other answers. Send them as `rejected`.", param="rejected")
+            raise BadRequest("A vote needs the other answers. Send them as `rejected`.", param="rejected")
     elif content.rejected:
         raise BadRequest('Only a vote has rejected answers. Send `kind`: "vote".', param="rejected")
     elif not (new.rating or content.correction or content.comment):
-        raise BadRequest("This says nothing. Send a rating (up or down), a correction or a comment.", param="rating")
+        raise BadRequest(
+            "The feedback is empty. Send a rating (up or down), a correction or a comment.", param="rating"
+        )
 
 
 def _not_found(id: str) -> NotFound:
-    return NotFound(f"There is no feedback {id[:80]!r} of yours. It is kept as long as the project keeps responses.")
+    return NotFound(f"There is no feedback {id[:80]!r} of yours. It is stored as long as the project stores responses.")

@@ -190,7 +190,7 @@ class Routes(NameResolver):
         if makers and len(refs) > 1:
             ref, what = makers[0]
             raise BadRequest(
-                f"{ref} makes {what}, and {what} of two models can't be compared. Make it the only target of {name}.",
+                f"{ref} makes {what}, which can't be compared between two models. Make it the only target of {name}.",
                 param="targets",
             )
 

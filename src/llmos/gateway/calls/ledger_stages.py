@@ -48,7 +48,7 @@ class LedgerStages:
         """Raises Unavailable while entries can be stored nowhere."""
         if self._writer.is_full:
             raise Unavailable(
-                "What calls consume can't be recorded: neither the database nor the disk takes it. Free some space.",
+                "The usage of calls can't be recorded, neither in the database nor on disk. Free some disk space.",
                 retry_after_seconds=10,
             )
         return call

@@ -53,7 +53,9 @@ async def check_app_version(request: Request, name: str) -> Response:
         if any(each.source for each in required):
             caller.check(Permission.DATASETS_READ)
         if not required:
-            raise BadRequest(f"{version.ref} has no `evals` in its app.yaml, so there is nothing to ask.", param="name")
+            raise BadRequest(
+                f"{version.ref} has no `evals` in its app.yaml, so there is nothing to check.", param="name"
+            )
         for each in required:
             begin_run(services, caller, each.run_of(version.ref, current))
         return check_of(services.data.evals, project, required, version.ref, current)

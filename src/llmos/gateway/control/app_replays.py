@@ -83,7 +83,7 @@ async def get_app_replay(request: Request, name: str, id: str) -> Response:
     caller.check(Permission.EVALS_READ)
     run: EvalRunDescription = await asyncio.to_thread(partial(services.data.evals.get, caller.project, id))
     if len(run.models) != 2 or _app_of(run) != name:
-        raise NotFound(f"{id[:64]} is no replay of the app {name[:64]}.", param="id")
+        raise NotFound(f"{id[:64]} isn't a replay of the app {name[:64]}.", param="id")
     return json_response(_described(run))
 
 

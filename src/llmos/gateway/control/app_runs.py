@@ -120,7 +120,7 @@ async def resume_app_run(request: Request, name: str, run: str) -> AnswerRespons
     if body.value is not msgspec.UNSET:
         caller.check(Permission.APPS_WRITE)
         if found.waits_for is None:
-            raise BadRequest(f"{run[:64]} waits for nothing. Leave `value` out.", param="value")
+            raise BadRequest(f"The run {run[:64]} isn't waiting for a value. Leave `value` out.", param="value")
         signal = partial(runs.signal, caller.project, run, found.waits_for, body.value, actor=caller.actor)
         await asyncio.to_thread(signal)
     question = found.input if isinstance(found.input, dict) and "role" in found.input else None

@@ -101,7 +101,7 @@ async def get_blob(request: Request, digest: str) -> Response:
     path = store.blob_path(_checked(digest))
     if isinstance(path, SealedPath):
         raise Conflict(
-            f"{digest} is encrypted on this server, which doesn't give it out in the clear. On the server's machine,"
+            f"{digest} is encrypted on this server, which doesn't send it unencrypted. On the server's machine,"
             " run `llmos push --decrypt` or `llmos export --decrypt`."
         )
     if await asyncio.to_thread(path.is_file):

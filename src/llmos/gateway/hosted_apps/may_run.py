@@ -11,8 +11,8 @@ def check_may_deploy(caller: Caller, *, is_open_to_projects: bool) -> None:
     """Raise PermissionDenied for a project that may run no programs on this server."""
     if not (caller.is_of_installation or is_open_to_projects):
         raise PermissionDenied(
-            f"An application is a program on the server, and the project {caller.project} may run none. Whoever runs"
-            " the server allows it to all projects with LLMOS_PROJECT_APPS=on."
+            f"An application is a program on the server, and the project {caller.project} may run none. The server's"
+            " operator can allow it for all projects with LLMOS_PROJECT_APPS=on."
         )
 
 

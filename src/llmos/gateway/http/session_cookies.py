@@ -74,7 +74,7 @@ def check_origin(request: Request, public_url: str) -> None:
         return
     own = {request.headers.get("host", "").lower(), urlsplit(public_url).netloc.lower()} - {""}
     if urlsplit(origin).netloc.lower() not in own:
-        raise PermissionDenied(f"Pages of {origin:.200} may not sign anybody in here. Open this server's own page.")
+        raise PermissionDenied(f"Pages of {origin:.200} may not sign users in here. Open this server's own page.")
 
 
 def _name(scope: Scope, public_url: str) -> str:

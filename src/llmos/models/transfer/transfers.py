@@ -206,7 +206,7 @@ class Transfers:
         files = self._registry.files(version)
         if is_any_sealed(files) and not decrypts:
             raise Conflict(
-                f"{version.ref} is encrypted here, and would leave in the clear. If you want that: {command} --decrypt",
+                f"{version.ref} is encrypted here, and would be sent unencrypted. To allow that: {command} --decrypt",
                 param="decrypt",
             )
         return files

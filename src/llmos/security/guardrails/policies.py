@@ -68,7 +68,10 @@ class GuardrailPolicies:
         with self._database.transaction() as session:
             last = queries.latest(session, name)
             if last is not None and last.removed_at is not None:
-                raise Conflict(f"There was a policy {name}, and records name it. Choose another name.", param="name")
+                raise Conflict(
+                    f"The name {name} belonged to an earlier policy, which records refer to. Choose another name.",
+                    param="name",
+                )
             if last is None or last.digest != digest:
                 last = GuardrailPolicyRow(
                     name=name,
@@ -205,8 +208,8 @@ def _open(row: GuardrailPolicyRow) -> Policy | LLMOSError:
         return open_policy(row.name, row.version, row.document)
     except (LLMOSError, ImportError) as error:
         return Unavailable(
-            f"The guardrail policy {row.name}@{row.version} can't be used on this server, so what it screens is"
-            f" refused: {error}"
+            f"The guardrail policy {row.name}@{row.version} can't be used on this server, so that the calls"
+            f" that it screens are refused: {error}"
         )
 
 

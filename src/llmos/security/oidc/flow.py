@@ -145,8 +145,8 @@ class OidcFlow:
         name, role = name_of(claims, subject), self._config.role_of(groups)
         if role is None:
             raise PermissionDenied(
-                f"{name:.80} is in no group that may use this server. Whoever runs it lists the groups in"
-                " LLMOS_OIDC_ROLES."
+                f"{name:.80} is in no group that may use this server. The server's operator lists the"
+                " groups in LLMOS_OIDC_ROLES."
             )
         return Identity(issuer=self._config.issuer, subject=subject, name=name, role=role.role, project=role.project)
 

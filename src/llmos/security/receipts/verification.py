@@ -21,7 +21,7 @@ def read_receipt(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or document.get("type") != RECEIPT:
-        raise BadRequest(f"{path} is no receipt. To get one, run: llmos receipt show ID --json", param="file")
+        raise BadRequest(f"{path} isn't a receipt. To get one, run: llmos receipt show ID --json", param="file")
     return document
 
 

@@ -82,8 +82,8 @@ def recognize(records: Collection[Mapping[str, Any]], where: str) -> Shape:
         return shapes()[name]
     columns = list(dict.fromkeys(name for record in records for name in record))
     raise BadRequest(
-        f"{where} is in no shape that is known here. It has the columns {', '.join(columns[:20]) or 'none'}. Say what"
-        " they are: --as SHAPE, and --map FIELD=COLUMN for each field of the shape, such as --as case --map"
+        f"{where} has no known shape. Its columns are {', '.join(columns[:20]) or 'none'}. Name the"
+        " shape: --as SHAPE, and --map FIELD=COLUMN for each field of the shape, such as --as case --map"
         f" input=question --map expected=answer. The shapes are {', '.join(shapes())}.",
         param="as",
     )

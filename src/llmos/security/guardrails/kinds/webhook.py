@@ -119,7 +119,9 @@ def _url(options: Options) -> httpx.URL:
     if url.scheme not in ("https", "http") or not url.host:
         raise BadRequest("`url` must be such as https://example.com/screen.", param="url")
     if url.userinfo:
-        raise BadRequest("`url` has a password, which all who see the policy see. Use `token_env`.", param="url")
+        raise BadRequest(
+            "`url` has a password, which everybody can read who may read the policy. Use `token_env`.", param="url"
+        )
     if url.scheme == "http" and not options.allow_private:
         raise BadRequest(
             "`url` sends prompts unencrypted. Use https, or `allow_private` if the service is your own.",
