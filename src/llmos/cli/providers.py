@@ -41,11 +41,14 @@ def add(
     text_input: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="open-inference: the name of the models' text input, if they have several.", show_default=False
+            metavar="NAME",
+            help="open-inference: the name of the models' text input, if they have several.",
+            show_default=False,
         ),
     ] = None,
     text_output: Annotated[
-        str | None, typer.Option(metavar="NAME", help="open-inference: the name of the models' text output.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="open-inference: the name of the models' text output.", show_default=False),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
