@@ -10,6 +10,7 @@ from llmos.core.errors import BadRequest
 MODULES: Mapping[str, Sequence[str]] = {
     "arrow": ("arro3",),
     "billing": ("reportlab",),
+    "cluster": ("grpc", "ray"),
     "data": (
         "duckdb",
         "fsspec",
