@@ -79,6 +79,13 @@ class Lan:
         agent = self.agents[name] = self.hosts[name].llmos(*arguments, home=self.home(name), **ONE_THREAD)
         lines_until(agent, "Connected to")
 
+    def restart_server(self, **variables: str) -> None:
+        """Kill the server, and start it with more variables of its environment."""
+        self.server.kill()
+        self.server.wait()
+        self.variables = {**self.variables, **variables}
+        self.start_server()
+
     def start_server(self) -> None:
         address = self.hosts["head"].address
         self.server = self.hosts["head"].llmos(
@@ -100,8 +107,8 @@ def question(**fields: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running_lan(hosts: Mapping[str, Host], folder: Path, model: Path, **variables: str) -> Iterator[Lan]:
-    """Run a server with a cluster on the host `head`. `model`: a file of smollm2. `variables`: of the server."""
+def running_lan(hosts: Mapping[str, Host], folder: Path, model: Path) -> Iterator[Lan]:
+    """Run a server with a cluster on the host `head`. `model`: a file of smollm2."""
     pull_stored(registry := open_registry(load_settings({"LLMOS_HOME": str(folder / "head")})), model)
     registry.database.close()
     address = hosts["head"].address
@@ -109,7 +116,7 @@ def running_lan(hosts: Mapping[str, Host], folder: Path, model: Path, **variable
     assert made.wait(PATIENCE_SECONDS) == 0, made.communicate()
     headers = {"x-api-key": KEY}
     with httpx.Client(base_url=f"http://{address}:8000", headers=headers, timeout=PATIENCE_SECONDS) as http:
-        lan = Lan(hosts, folder, made, http, variables=VARIABLES | variables)
+        lan = Lan(hosts, folder, made, http, variables=VARIABLES)
         lan.start_server()
         yield lan
 

@@ -29,13 +29,15 @@ class RayNodes:
     hosts: Mapping[str, Host]
     folder: Path
     """A short path: Ray makes sockets there."""
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of the environment on each host."""
     processes: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         return f"{self.hosts['head'].address}:{PORT}"
 
-    def start(self, name: str, *, home: Path, num_cpus: int = 1, **variables: str) -> None:
+    def start(self, name: str, *, home: Path, num_cpus: int = 1) -> None:
         """Start Ray on a host, and return when its raylet runs. `home`: of the agents that are started there."""
         host = self.hosts[name]
         if name == "head":
@@ -50,7 +52,9 @@ class RayNodes:
             "--disable-usage-stats",
             "--include-log-monitor=false",
         ]
-        process = self.processes[name] = host.start(*command, *options, home=home, **QUICK, **variables)
+        process = self.processes[name] = host.start(
+            *command, *options, home=home, **QUICK, **self.variables.get(name, {})
+        )
         assert process.stdout is not None, "it is a pipe"
         for line in process.stdout:
             if "Ray runtime started" in line:

@@ -1,5 +1,6 @@
 """llmos cluster init, token, nodes, leave; llmos node: other machines that run replicas for this server."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.command("token")(token)
     group.command("nodes")(nodes)
     group.command("leave")(leave)
+    group.command("ray")(ray)
     app.add_typer(group, name="cluster")
     app.command("node")(node)
 
@@ -84,6 +86,25 @@ def leave(
     with open_control(load_settings()) as control:
         control.nodes.remove(name)
     stdout().print(f"{name} leaves the cluster. Its replicas finish their running requests, and start elsewhere.")
+
+
+def ray(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="IP address of the machine.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the files; at the same path there.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Make the certificate, the key and the token with which a machine takes part in a Ray cluster.
+
+    Copy the folder to the machine, and start Ray there with the variables of ray.env.
+    """
+    from llmos.deployments.ray.certificates import write_ray_files
+
+    files = write_ray_files(load_settings().cluster_path, folder, address)
+    if as_json:
+        print_json({"folder": str(files.folder), "variables": files.variables})
+        return
+    stderr().print(f"The files for {address} are in {files.folder}. On that machine, with the folder at this path:")
+    print(f". {files.folder}/ray.env && ray start --node-ip-address={address} …")
 
 
 def node(

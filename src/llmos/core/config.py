@@ -47,6 +47,9 @@ LLMOS_OTLP_ENDPOINT  OpenTelemetry collector that gets traces,        none
                      such as http://127.0.0.1:4318
 LLMOS_TRACE_PERCENT  the share of calls that begin a trace            100
 LLMOS_RAY_ADDRESS    HOST:PORT of the Ray cluster for `--on ray`       none
+LLMOS_ALLOW_INSECURE_RAY                                              off
+                     use a Ray without RAY_AUTH_MODE=token and
+                     RAY_USE_TLS=1 of other machines: on, off
 LLMOS_LIMITS_URL     Redis that counts the use of limits              the database counts it
 LLMOS_PUBLIC_URL     address of the server as browsers see it         that of the request
 LLMOS_TRUSTED_PROXIES  networks of proxies whose X-Forwarded-For,     none
@@ -127,6 +130,9 @@ class Settings:
     trace_percent: int = 100
     limits_url: str | None = None
     ray_address: str | None = None
+    ray_is_protected: bool = False
+    """True if the environment lets Ray use TLS and a token."""
+    allow_insecure_ray: bool = False
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     """Networks, such as 10.0.0.0/8. As texts: settings travel to other processes as JSON."""
@@ -298,6 +304,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         trace_percent=_whole_number(environ, "LLMOS_TRACE_PERCENT", 100, 0, 100),
         limits_url=environ.get("LLMOS_LIMITS_URL") or None,
         ray_address=environ.get("LLMOS_RAY_ADDRESS") or None,
+        ray_is_protected=(environ.get("RAY_AUTH_MODE"), environ.get("RAY_USE_TLS")) == ("token", "1"),
+        allow_insecure_ray=_SWITCHES[_one_of(environ, "LLMOS_ALLOW_INSECURE_RAY", ("on", "off"))] is True,
         public_url=public_url,
         trusted_proxies=parse_networks(environ.get("LLMOS_TRUSTED_PROXIES", ""), "LLMOS_TRUSTED_PROXIES"),
         session_idle_seconds=_whole_number(environ, "LLMOS_SESSION_IDLE_SECONDS", 3600, 60, 31_536_000),

@@ -5,11 +5,13 @@ Where it is the head of a cluster, replicas follow the nodes that come and go.""
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from llmos.core.config import Settings
-from llmos.core.errors import InsufficientMemory, LLMOSError
+from llmos.core.errors import BadRequest, InsufficientMemory, LLMOSError
 from llmos.deployments.cluster.head import ClusterHead
 from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.desired.checks import DeploymentChecks
@@ -55,10 +57,30 @@ def open_deployments(registry: Registry, settings: Settings, *, runs_replicas: b
 
 
 def open_ray(settings: Settings, nodes: Nodes) -> Leases | None:
-    """Return the leases of this server on Ray's nodes; None without Ray. Nothing runs yet."""
+    """Return the leases of this server on Ray's nodes; None without Ray. Nothing runs yet.
+
+    Raises BadRequest for a Ray of other machines that is not protected.
+    """
     if settings.ray_address is None:
         return None
+    is_safe = settings.ray_is_protected or settings.allow_insecure_ray or _is_loopback(settings.ray_address)
+    if not is_safe:
+        raise BadRequest(
+            f"Ray at {settings.ray_address} is used without TLS and a token: whoever reaches its ports runs programs on"
+            " its nodes and reads what they send. Set RAY_AUTH_MODE=token, RAY_USE_TLS=1 and Ray's other variables"
+            " (llmos cluster ray ADDRESS FOLDER makes the files), or, in a network of your own,"
+            " LLMOS_ALLOW_INSECURE_RAY=on.",
+            param="LLMOS_RAY_ADDRESS",
+        )
     return open_leases(DriverProcess(settings.ray_address), nodes, settings.cluster_path)
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(f"//{address}").hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def open_leases(driver: Driver, nodes: Nodes, cluster: Path, *, linger_seconds: float = LINGER_SECONDS) -> Leases:

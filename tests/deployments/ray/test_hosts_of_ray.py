@@ -1,5 +1,6 @@
 """A replica on a node of a real Ray cluster, between network namespaces, with the real model."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,13 @@ def ray() -> Iterator[RayNodes]:
 @pytest.fixture(scope="module")
 def lan(ray: RayNodes, tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Iterator[Lan]:
     folder = tmp_path_factory.mktemp("lan")
-    variables = {"LLMOS_RAY_ADDRESS": ray.address} | QUICK
-    with running_lan(ray.hosts, folder, smollm2_path, **variables) as lan:
+    with running_lan(ray.hosts, folder, smollm2_path) as lan:
+        for name, host in ray.hosts.items():
+            made = host.llmos(
+                "cluster", "ray", host.address, str(folder / f"ray-{name}"), "--json", home=lan.home("head")
+            )
+            ray.variables[name] = json.loads(made.communicate()[0])["variables"]
+        lan.restart_server(LLMOS_RAY_ADDRESS=ray.address, **QUICK, **ray.variables["head"])
         lan.deploy(1, None)
         lan.expected = lan.answer()
         yield lan

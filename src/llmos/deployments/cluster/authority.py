@@ -12,7 +12,9 @@ import hashlib
 import re
 import ssl
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -32,6 +34,8 @@ EARLIER = timedelta(days=1)
 
 NODE_SUFFIX = ".node.llmos.internal"
 HEAD_NAME = "head.llmos.internal"
+
+IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 
@@ -62,13 +66,19 @@ class Authority:
         write_private(folder / "head.key", key_pem(key))
         write_private(folder / "head.pem", self._sign(key.public_key(), HEAD_NAME, clock()).encode())
 
-    def _sign(self, public_key: ec.EllipticCurvePublicKey, name: str, now: datetime) -> str:
+    def make_certificate(self, address: IpAddress, *, clock: Clock = utc_now) -> tuple[bytes, bytes]:
+        """Return a new key and a certificate for an IP address, both PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return key_pem(key), self._sign(key.public_key(), address, clock()).encode()
+
+    def _sign(self, public_key: ec.EllipticCurvePublicKey, name: str | IpAddress, now: datetime) -> str:
+        general_name = x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = (
             _builder(public_key, now)
-            .subject_name(_name(name))
+            .subject_name(_name(str(name)))
             .issuer_name(self.certificate.subject)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([general_name]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
