@@ -4,6 +4,7 @@ score that the model gives it. With recurrent models, snapshots add up, too, and
 behind its own tokens."""
 
 import zlib
+from collections import deque
 from dataclasses import replace
 
 import msgspec
@@ -16,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from llmos.engine import live_request
 from llmos.engine.messages import Failed, Generate, Rate, Rated, SamplingParams
 from llmos.engine.runner import BLOCK_SIZE
-from llmos.engine.scheduling import recurrent_states, snapshot_positions
+from llmos.engine.scheduling import recurrent_states, scheduler, snapshot_positions
 from llmos.engine.scheduling.sequence import Choice
 from support.examples import examples
 from support.fakes import MarkovRunner, make_engine, run, tokens_of
@@ -227,6 +228,8 @@ def check_scores(event, prompt, continuations, scores_prompt, num_top):
 class Serving(RuleBasedStateMachine):
     """An engine with too few blocks, too small a budget and too few sequences."""
 
+    NUM_UNDER_WAY = 1
+
     def __init__(self):
         super().__init__()
         self.runner = self.make_runner()
@@ -296,7 +299,7 @@ class Serving(RuleBasedStateMachine):
         self.runner.scores_nan = fault == "score"
         is_choice = isinstance(sequence, Choice)
         self.sampler.failing_state = sequence.sampling if fault == "sampler" and is_choice else None
-        failed = self._step(may_fail=True)
+        failed = set().union(*(self._step(may_fail=True) for _ in range(self.NUM_UNDER_WAY)))
         if fault == "sampler":
             assert failed <= {sequence.request_id}, "only the failing request ends"
         assert fault == "runner" or len(failed) <= 1
@@ -341,7 +344,7 @@ class Serving(RuleBasedStateMachine):
     @invariant()
     def blocks_and_budgets_add_up(self):
         self.engine.check_invariants()
-        assert self.engine.has_work == bool(self.live)
+        assert self.engine.has_work == bool(self.live or self.engine._under_way)
         assert all(s <= MAX_SEQUENCES and n <= BUDGET for s, n in self.runner.batch_sizes)
         self.runner.batch_sizes.clear()
 
@@ -391,6 +394,56 @@ class ServingRecurrent(Serving):
             assert self.runner.states[index] == zlib.crc32(np.array(tokens, np.int32).tobytes())
 
 
+class PipelinedRunner(RecordingRunner):
+    """Has three steps under way, as a model in three stages."""
+
+    def __init__(self):
+        super().__init__()
+        self.max_under_way = ServingPipelined.NUM_UNDER_WAY
+        self.under_way = deque()
+
+    def begin(self, batch):
+        assert len(self.under_way) < self.max_under_way
+        self.under_way.append((self.forward(batch), self._scores))
+
+    def finish(self):
+        logits, self._scores = self.under_way.popleft()
+        return logits
+
+
+class ServingPipelined(Serving):
+    """The same with a model in stages, so that requests come, go and are preempted while steps are under way."""
+
+    NUM_UNDER_WAY = 3
+
+    @staticmethod
+    def make_runner():
+        return PipelinedRunner()
+
+
+class PipelinedRecurrentRunner(RecurrentRunner):
+    def __init__(self):
+        super().__init__(num_snapshots=2)
+        self.max_under_way = ServingPipelined.NUM_UNDER_WAY
+        self.under_way = deque()
+
+    begin, finish = PipelinedRunner.begin, PipelinedRunner.finish
+
+
+class ServingPipelinedRecurrent(ServingRecurrent):
+    NUM_UNDER_WAY = 3
+
+    @staticmethod
+    def make_runner():
+        return PipelinedRecurrentRunner()
+
+
+@pytest.fixture(autouse=True)
+def groups_of_one(monkeypatch):
+    monkeypatch.setattr(scheduler, "ROWS_PER_GROUP", 1)
+    monkeypatch.setattr(scheduler, "TOKENS_PER_CHUNK", 20)
+
+
 @pytest.fixture(autouse=True)
 def few_branches(monkeypatch):
     monkeypatch.setattr(live_request, "MAX_QUEUED_BRANCHES", 3)
@@ -405,3 +458,11 @@ def snapshots_of_short_prompts(monkeypatch):
 
 ServingRecurrent.TestCase.settings = settings(max_examples=examples(25, fast=1), stateful_step_count=40, deadline=None)
 TestServingRecurrent = ServingRecurrent.TestCase
+
+ServingPipelined.TestCase.settings = settings(max_examples=examples(20, fast=1), stateful_step_count=40, deadline=None)
+TestServingPipelined = ServingPipelined.TestCase
+
+ServingPipelinedRecurrent.TestCase.settings = settings(
+    max_examples=examples(12, fast=1), stateful_step_count=40, deadline=None
+)
+TestServingPipelinedRecurrent = ServingPipelinedRecurrent.TestCase

@@ -1,7 +1,8 @@
 """Requests in, events out, one step at a time. Knows no process, no socket, no thread."""
 
 import logging
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,16 @@ from llmos.engine.prompt import count, tokenize
 from llmos.engine.rate_request import prepare_prompt_alone, prepare_rate
 from llmos.engine.rating import text_and_bytes
 from llmos.engine.request import Prepared, prepare
-from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, Scores, SequencesRefused, StageLost
+from llmos.engine.runner import (
+    BLOCK_SIZE,
+    Likeliest,
+    OneAtATime,
+    Runner,
+    Scores,
+    SequencesRefused,
+    StageLost,
+    StepRunner,
+)
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
 from llmos.engine.scheduling.plan import Plan
@@ -51,6 +61,18 @@ if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step under way, as its plan was when it began."""
+
+    plan: Plan
+    rows: "list[Row]"
+    scored: list[tuple[Sequence, range]]
+    computed: list[Sequence]
+    masks: MaskMaker
+
 
 _FORWARD_FAILED = "The forward pass failed. Try again."
 _NOT_FINITE = "The model computed logits that are not finite."
@@ -91,7 +113,16 @@ class Engine:
         if is_recurrent:
             config = replace(config, max_sequences=min(config.max_sequences, runner.num_states))
         snapshots = Snapshots(runner.num_states, runner.num_snapshots) if is_recurrent else None
-        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length, snapshots=snapshots)
+        self._steps: StepRunner = runner if isinstance(runner, StepRunner) else OneAtATime(runner)
+        self._under_way: deque[_Step] = deque()
+        """Steps that have begun, the oldest first."""
+        self._scheduler = Scheduler(
+            config,
+            runner.num_blocks,
+            self.context_length,
+            snapshots=snapshots,
+            max_under_way=self._steps.max_under_way,
+        )
         self._sampler = sampler or native_sampler(
             getattr(runner, "pool", None), config.threads or 1, getattr(runner, "isa", "")
         )
@@ -99,7 +130,8 @@ class Engine:
         self._speculator = Speculator(0 if is_recurrent else config.max_draft_tokens, config.max_batched_tokens)
         self._adapters = AdapterCache(runner)
         self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
-        self._masks = MaskMaker(runner.spec.vocab_size)
+        self._mask_makers = [MaskMaker(runner.spec.vocab_size) for _ in range(self._steps.max_under_way)]
+        """Those that no step under way has."""
         self._live: dict[str, LiveRequest] = {}
         self._adapter_of: dict[str, str] = {}
         """Request id -> digest of its adapter, for live requests that have one."""
@@ -114,7 +146,7 @@ class Engine:
 
     @property
     def has_work(self) -> bool:
-        return self._scheduler.has_work
+        return self._scheduler.has_work or bool(self._under_way)
 
     def prepare(self, request: Generate | Rate | Embed) -> Prepared:
         """Check a request and encode its prompt. Any thread may call this.
@@ -185,42 +217,85 @@ class Engine:
         self._drop(request_id)
 
     def step(self) -> list[Event]:
-        """Compute one batch and return its events: schedule, run, postprocess."""
+        """Compute one batch and return its events: schedule, run, postprocess. Of a split model, several batches are
+        under way at once, and this returns the events of the oldest."""
+        events: list[Event] = []
+        while len(self._under_way) < self._steps.max_under_way:
+            begun = self._begin_step()
+            if isinstance(begun, _Step):
+                self._under_way.append(begun)
+                continue
+            events += begun
+            break
+        return events + self._finish_step(self._under_way.popleft()) if self._under_way else events
+
+    def _begin_step(self) -> "_Step | list[Event]":
+        """Begin to compute a batch. If there is none, or requests of it failed, return their events."""
         self._speculator.propose(self._scheduler.running)
         plan = self._scheduler.schedule()
         if not plan.sequences:
             return []
         self._num_steps += 1
-        rows, scored, computed = plan.sampled(), plan.scored(), plan.computed()
-        self._masks.start([(sequence.matcher, draft) for sequence, draft in rows])
+        step = _Step(plan, plan.sampled(), plan.scored(), plan.computed(), self._mask_makers.pop())
+        step.masks.start([(sequence.matcher, draft) for sequence, draft in step.rows])
         try:
-            logits = self.runner.forward(plan.batch(self._scheduler.kv))
+            self._steps.begin(plan.batch(self._scheduler.kv))
         except SequencesRefused as refused:
-            self._masks.finish()
+            self._end_masks(step)
             # Nothing was computed or committed, so the other requests' next step computes the same again.
             logger.error("A step was refused for some of its sequences: %s.", refused)
             return self._fail({plan.sequences[i].request_id for i in refused.indices}, _FORWARD_FAILED)
         except StageLost:
             raise  # The replica ends, which says more than one failed request after another.
         except Exception:
-            self._masks.finish()
+            self._end_masks(step)
             # Any request in the batch may be the cause; the waiting ones are not.
             logger.exception("A step failed; all requests in its batch fail.")
             return self._fail({s.request_id for s in plan.sequences}, _FORWARD_FAILED)
+        self._count_computed(plan)
+        # Later steps are computed behind this one, so they may build on it before it is finished.
+        self._scheduler.commit(plan)
+        return step
+
+    def _finish_step(self, step: "_Step") -> list[Event]:
+        """Return the events of a step. Sequences that ended or were preempted meanwhile get nothing from it."""
+        plan, rows = step.plan, step.rows
+        try:
+            logits = self._steps.finish()
+        except StageLost:
+            raise
+        except Exception:
+            self._end_masks(step)
+            logger.exception("A step failed; all requests in its batch fail.")
+            return self._fail({s.request_id for s in plan.sequences if self._is_live(s)}, _FORWARD_FAILED)
         self.num_computed_tokens += plan.num_tokens
-        masks = self._masks.finish()
+        current = [sequence.in_flight is plan for sequence, _ in rows]
+        masks = self._end_masks(step)
+        scores = self.runner.scores() if step.scored else None
         try:
             sampled = self._sample(logits, rows, self.runner.likeliest(), masks) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
             failed = self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
-            self._scheduler.discard(plan)
-            return failed
-        self._count_computed(plan)
-        self._scheduler.commit(plan)
-        events = self._collect_scores(scored, self.runner.scores()) if scored else []
-        events += self._postprocess(rows, sampled) if sampled is not None else []
-        return events + self._end_computed(computed)
+            self._scheduler.finish(plan)
+            self._scheduler.take_back(plan)
+            sampled, events = None, failed
+        else:
+            self._scheduler.finish(plan)
+            events = []
+        events += self._collect_scores(step.scored, scores) if step.scored else []
+        events += self._postprocess(rows, current, sampled) if sampled is not None else []
+        return events + self._end_computed(step.computed)
+
+    def _end_masks(self, step: "_Step") -> Masks | None:
+        """Return the masks of a step, and its maker to those that are free."""
+        self._mask_makers.append(step.masks)
+        return step.masks.finish()
+
+    def _is_live(self, sequence: Sequence) -> bool:
+        """Return whether a sequence is one of a live request: another one may have its id meanwhile."""
+        request = self._live.get(sequence.request_id)
+        return request is not None and sequence in request.queued
 
     def load(self) -> EngineStats:
         """Return the counters of the engine."""
@@ -264,7 +339,7 @@ class Engine:
         first = 0
         for sequence, indices in scored:
             # A request is not live if another sequence of it failed in this step.
-            if sequence.request_id in self._live and (failure := self._add_scores(sequence, indices, scores, first)):
+            if self._is_live(sequence) and (failure := self._add_scores(sequence, indices, scores, first)):
                 events += self._fail({sequence.request_id}, failure)
             first += len(indices)
         return events
@@ -283,7 +358,7 @@ class Engine:
     def _end_computed(self, computed: list[Sequence]) -> list[Event]:
         """End the sequences whose tokens are all computed, and queue what waited for them or for their prompt."""
         for sequence in computed:
-            if sequence.request_id in self._live:
+            if self._is_live(sequence):
                 self._scheduler.remove(sequence)
                 self._live[sequence.request_id].queued.remove(sequence)
         events: list[Event] = []
@@ -323,12 +398,13 @@ class Engine:
             first = last + 1
         return failed_requests or {sequence.request_id for sequence, _ in rows}
 
-    def _postprocess(self, rows: list[Row], sampled: Sampled) -> list[Event]:
+    def _postprocess(self, rows: list[Row], current: list[bool], sampled: Sampled) -> list[Event]:
+        """`current`: for each row, False if its sequence was preempted since the step began."""
         events: list[Event] = []
         first = 0
-        for sequence, draft in rows:
+        for (sequence, draft), is_current in zip(rows, current, strict=True):
             # A request is not live if another choice of it failed in this step.
-            if sequence.request_id in self._live:
+            if is_current and self._is_live(sequence):
                 events += self._append_tokens(sequence, draft, sampled, first)
             first += 1 + len(draft)
         return events

@@ -1,7 +1,7 @@
 """Runners, which compute the logits of a batch: native on the CPU, and torch as the reference."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -137,3 +137,37 @@ class Runner(Protocol):
     def scores(self) -> Scores | None:
         """Return the scores of the last forward()'s scored_rows; None if it had none."""
         ...
+
+
+@runtime_checkable
+class StepRunner(Protocol):
+    """Computes several steps at once, in the order in which they began."""
+
+    max_under_way: int
+    """Steps that may have begun and not finished."""
+
+    def begin(self, batch: Batch) -> None:
+        """Start a step. Raises as forward() does; then it hasn't begun."""
+        ...
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        """Return logits_RV of the oldest step under way, valid until the next call of either."""
+        ...
+
+
+class OneAtATime:
+    """A StepRunner of a Runner that computes one step after another."""
+
+    max_under_way = 1
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._logits_RV: npt.NDArray[np.float32] | None = None
+
+    def begin(self, batch: Batch) -> None:
+        self._logits_RV = self._runner.forward(batch)
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        logits_RV, self._logits_RV = self._logits_RV, None
+        assert logits_RV is not None, "a step has begun"
+        return logits_RV

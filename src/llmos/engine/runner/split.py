@@ -127,6 +127,8 @@ class SplitRunner:
         self.weight_bytes = home.weight_bytes + sum(each.weight_bytes for each in ready)
         self.kv_bytes = home.kv_bytes + sum(each.kv_bytes for each in ready)
         self._home, self._links = home, links
+        self.max_under_way = 1 + len(links)
+        """Steps that keep all stages busy at once."""
         self._num_steps = 0
         self._under_way: deque[_Step] = deque()
         self._steps_at: list[queue.SimpleQueue[_Step]] = [queue.SimpleQueue() for _ in links]
@@ -135,11 +137,6 @@ class SplitRunner:
         for index in range(len(links)):
             name = f"stage {links[index].stage}"
             threading.Thread(target=self._relay, args=(index,), name=name, daemon=True).start()
-
-    @property
-    def max_under_way(self) -> int:
-        """Steps that keep all stages busy at once."""
-        return 1 + len(self._links)
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         self.begin(batch)

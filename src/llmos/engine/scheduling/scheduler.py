@@ -24,8 +24,16 @@ from llmos.engine.scheduling.kv_cache import KVCache, blocks_for
 from llmos.engine.scheduling.plan import Plan
 from llmos.engine.scheduling.prefix_cache import Node
 from llmos.engine.scheduling.recurrent_states import RecurrentStates
-from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.sequence import Choice, Sequence
 from llmos.engine.scheduling.snapshots import Snapshots
+
+ROWS_PER_GROUP = 8
+"""Decoding sequences that are worth a plan of their own while others are under way. A step of fewer waits for weights
+from memory, which each plan reads again (see speculate.py's costs)."""
+
+TOKENS_PER_CHUNK = 128
+"""Most prompt tokens of a plan where several are under way, so that a prompt's chunks are in all stages at once. The
+kernels take as many rows through the weights together, so that larger chunks are hardly faster."""
 
 STEPS_PER_BACKGROUND_STEP = 8
 """Beside other work, background sequences decode in one of so many steps: one row costs little, many cost a lot."""
@@ -35,10 +43,17 @@ class Scheduler:
     """Moves sequences between waiting and running, and plans each step: schedule(), run the plan, commit()."""
 
     def __init__(
-        self, config: EngineConfig, num_blocks: int, context_length: int, *, snapshots: Snapshots | None = None
+        self,
+        config: EngineConfig,
+        num_blocks: int,
+        context_length: int,
+        *,
+        snapshots: Snapshots | None = None,
+        max_under_way: int = 1,
     ) -> None:
         """`snapshots`: room for those of a recurrent model, which has a state besides its blocks; None for others. A
-        prefix is reused as far as they hold the state behind it."""
+        prefix is reused as far as they hold the state behind it. `max_under_way`: plans at once."""
+        self._max_under_way = max_under_way
         assert context_length <= num_blocks * BLOCK_SIZE, "one sequence alone must always fit"
         self._max_batched_tokens = config.max_batched_tokens
         self._max_prefill_tokens = config.max_prefill_tokens
@@ -74,6 +89,7 @@ class Scheduler:
 
         `is_valid`: False if its blocks may hold wrong values, so that no other sequence may begin with them.
         """
+        sequence.in_flight = None
         if sequence is self._blocked:
             self._blocked = None
         if sequence.table is None:
@@ -85,7 +101,7 @@ class Scheduler:
 
     def schedule(self) -> Plan:
         """Return the next step: one token for each decoding sequence, then chunks of prompts with the rest of the
-        budget. The plan is empty only if there is no work."""
+        budget. The plan is empty only if there is no work but that of the plans under way."""
         self.waiting.step += 1
         if self._states is not None:
             self._states.release()
@@ -95,12 +111,15 @@ class Scheduler:
         decoding: list[Sequence] = []
         prefilling: list[Sequence] = []
         for sequence in self.running:
-            (decoding if sequence.is_decoding else prefilling).append(sequence)
-        decoding = self._without_resting(decoding)
+            if sequence.in_flight is None:
+                (decoding if sequence.is_decoding else prefilling).append(sequence)
+        decoding = self._without_resting(decoding)[: self._group_size(len(decoding))]
         self._plan_decodes(plan, decoding, has_prompts=bool(prefilling or self.waiting))
         budget = self._max_batched_tokens - plan.num_tokens
         if decoding:
             budget = min(budget, self._max_prefill_tokens)
+        if self._max_under_way > 1:
+            budget = min(budget, TOKENS_PER_CHUNK)
         self._admit(prefilling, budget)
         for sequence, count in split_prefill(prefilling, budget).items():
             if count:
@@ -110,8 +129,10 @@ class Scheduler:
         return plan
 
     def commit(self, plan: Plan) -> None:
-        """Record that the plan was computed: its tokens are scored, its full blocks are shared, and its callers are
-        charged."""
+        """Record that the plan is computed before any later one: its tokens are scored, its full blocks are shared, and
+        its callers are charged. Until finish(), the sequences that get a token from it are in no other."""
+        for choice, _ in plan.sampled():
+            choice.in_flight = plan
         for sequence, indices in plan.scored():
             sequence.scored.num_scored = indices.stop
         for sequence, count in zip(plan.sequences, plan.counts, strict=True):
@@ -121,19 +142,21 @@ class Scheduler:
             if sequence.num_computed >= (sequence.table.num_computed_blocks + 1) * BLOCK_SIZE:
                 self.kv.commit(sequence.table, sequence.tokens, sequence.num_computed)
             self.waiting.charge(sequence, sequence.num_computed)
-            if sequence.num_computed == len(sequence.tokens):
-                sequence.is_resuming = False
         if self._states is not None:
             self._states.commit(plan)
 
-    def discard(self, plan: Plan) -> None:
-        """Discard a step that was computed but not committed. Keys and values are simply computed again; states have
-        changed already, so their sequences begin again."""
-        if self._states is not None:
-            self._states.release()
-            for sequence in plan.sequences:
-                if sequence in self.running:
-                    self._requeue(sequence)
+    def finish(self, plan: Plan) -> None:
+        """Record that the plan brings its tokens now. Sequences that were preempted meanwhile get none from it."""
+        for sequence in plan.sequences:
+            if sequence.in_flight is plan:
+                sequence.in_flight = None
+                sequence.is_resuming = False
+
+    def take_back(self, plan: Plan) -> None:
+        """Let the sequences that got no token from the plan begin again, with the blocks that are computed."""
+        for sequence in plan.sequences:
+            if sequence in self.running and sequence.num_computed == len(sequence.tokens):
+                self._requeue(sequence)
 
     def check_invariants(self) -> None:
         """Assert that blocks, prefixes and queues agree with each other."""
@@ -146,7 +169,10 @@ class Scheduler:
             table = sequence.table
             assert table is not None
             assert sequence.num_computed <= table.capacity, "a token was computed without a position in the cache"
-            assert sequence.num_computed < len(sequence.tokens), "a sequence runs with nothing to compute"
+            is_done = sequence.num_computed == len(sequence.tokens)
+            waits = sequence.in_flight is not None or not isinstance(sequence, Choice)
+            assert not is_done or waits, "a sequence runs with nothing to compute"
+            assert is_done or sequence.in_flight is None, "a sequence that waits for a token computes"
             assert table.num_computed_blocks * BLOCK_SIZE <= sequence.num_computed, "a block is shared too early"
             assert table.salt == self._salt(sequence)
             cached = [token for node in table.nodes for token in node.tokens]
@@ -155,6 +181,7 @@ class Scheduler:
             assert sequence.table is None
             assert sequence.num_computed == 0
             assert sequence.restored < 0, "a waiting sequence has a snapshot"
+            assert sequence.in_flight is None, "a waiting sequence is in a plan"
         everyone = [*self.running, *self.waiting]
         assert len({id(sequence) for sequence in everyone}) == len(everyone), "a sequence is queued twice"
 
@@ -200,6 +227,14 @@ class Scheduler:
             return decoding
         return [sequence for sequence in decoding if sequence.priority > BACKGROUND_PRIORITY]
 
+    def _group_size(self, num_ready: int) -> int:
+        """Return how many decoding sequences a plan takes, `num_ready` of which wait for one."""
+        if self._max_under_way == 1:
+            return num_ready
+        num_decoding = num_ready + sum(sequence.in_flight is not None for sequence in self.running)
+        num_groups = max(1, min(self._max_under_way, num_decoding // ROWS_PER_GROUP))
+        return -(-num_decoding // num_groups)
+
     def _preemptible(self) -> list[Sequence]:
         """Return all running sequences but the oldest."""
         oldest = min(self.running, key=by_arrival, default=None)
@@ -221,6 +256,7 @@ class Scheduler:
         self.running.remove(sequence)
         self._free(sequence)
         sequence.draft = []
+        sequence.in_flight = None
         sequence.is_resuming = True
         self.waiting.requeue(sequence)
 

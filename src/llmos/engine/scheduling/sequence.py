@@ -22,6 +22,7 @@ class Sequence:
         "caller",
         "draft",
         "fork",
+        "in_flight",
         "is_resuming",
         "junction",
         "num_cached_tokens",
@@ -81,6 +82,9 @@ class Sequence:
         """The last node that holds its tokens, where the recurrent state behind this is missing: it keeps that."""
         self.rolling_node: Node | None = None
         """The node of its rolling snapshot."""
+        self.in_flight: object | None = None
+        """The plan under way that brings its next token. It computes nothing else meanwhile, and a token of any other
+        plan is discarded."""
         self.table: BlockTable | None = None
         """Its blocks while it runs; None while it waits."""
         self.draft: list[int] = []
