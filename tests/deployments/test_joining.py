@@ -27,6 +27,13 @@ def test_choices_and_what_follows_an_end_stay_apart() -> None:
     assert said(joined(events)) == ["1 ", "1 2 ", "3 "]
 
 
+def test_what_the_first_delta_says_of_the_request_is_kept() -> None:
+    first = Delta(id="r", text="1 ", num_cached_tokens=7, queued_micros=1200)
+    (found,) = joined([first, token(2), token(3)])
+    assert isinstance(found, Delta)
+    assert (found.text, found.num_cached_tokens, found.queued_micros) == ("1 2 3 ", 7, 1200)
+
+
 def test_a_choice_that_is_longer_than_asked_for_can_be_ended_where_it_should_have_ended() -> None:
     assert said(joined([token(number) for number in range(1, 6)], max_tokens=3)) == ["1 2 3 ", "4 ", "5 "]
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import Delta, Event
+from llmos.engine.text.joining import join
 
 
 def can_join(before: Delta, after: Delta) -> bool:
@@ -13,30 +12,6 @@ def can_join(before: Delta, after: Delta) -> bool:
     if before.tool_calls or after.tool_calls or before.index != after.index:
         return False
     return not (after.reasoning and before.text)
-
-
-def join(deltas: list[Delta]) -> Delta:
-    """Return several deltas of one choice as one."""
-    if len(deltas) == 1:
-        return deltas[0]
-    # In one pass: most have a text and a token, and nothing else.
-    texts, reasonings, ids, logprobs, num_cached = [], [], [], [], 0
-    for each in deltas:
-        texts.append(each.text)
-        ids += each.token_ids
-        if each.reasoning:
-            reasonings.append(each.reasoning)
-        if each.logprobs:
-            logprobs += each.logprobs
-        num_cached += each.num_cached_tokens
-    return msgspec.structs.replace(
-        deltas[-1],
-        text="".join(texts),
-        reasoning="".join(reasonings),
-        token_ids=ids,
-        logprobs=logprobs,
-        num_cached_tokens=num_cached,
-    )
 
 
 def joined(events: Iterable[Event], max_tokens: int | None = None) -> Iterator[Event]:

@@ -51,7 +51,7 @@ from llmos.engine.scheduling.sequence import Choice, Sequence
 from llmos.engine.scheduling.snapshots import Snapshots
 from llmos.engine.scheduling.speculate import Speculator
 from llmos.engine.text.grammar import GrammarCompiler, GrammarError
-from llmos.engine.text.output import merge_deltas
+from llmos.engine.text.joining import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -526,4 +526,4 @@ class Engine:
 
 
 def _joined(deltas: list[Delta]) -> list[Event]:
-    return [merge_deltas(deltas)] if deltas else []
+    return [join(deltas)] if deltas else []

@@ -57,7 +57,7 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class ScopeCount:
-    """What all servers have used of the limits of a key or a project. Times in nanoseconds since 1970."""
+    """The use by all servers of the limits of a key or a project. Times in nanoseconds since 1970."""
 
     scope: str
     at: int

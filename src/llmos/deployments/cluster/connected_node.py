@@ -295,7 +295,7 @@ class RemoteWorker:
         """`connection`: None for a stage, whose frames go to its home."""
         self.pid, self.command, self.id = started.pid, command, id
         self.stages: Sequence[RemoteWorker] = ()
-        """Of a split model that it is the home of."""
+        """The stages of a split model that it is the home of."""
         self.node: str | None = node.name
         self.num_fetched_bytes = started.num_fetched_bytes
         self.reservation = reservation

@@ -77,7 +77,7 @@ class WorkerProcess(Protocol):
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with its place, in a sentence, although it runs."""
+        """A sentence about a fault of its place, although it runs."""
 
     async def connect(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
         """Give what the process sends to a protocol, which gets a transport for what is sent to it. Called once."""

@@ -33,7 +33,7 @@ class RequestFormat(ABC):
     """Writes one request and reads its stream. One instance per request."""
 
     is_streamed: bool = True
-    """Whether the answer is a stream of events. Otherwise it is one JSON object, which is read as the only event."""
+    """True where the answer is a stream of events. Otherwise it is one JSON object, which is read as the only event."""
 
     refused: ClassVar[Mapping[str, Refusal]] = {}
     """Sampling parameters that would change the answer and that the API does not take."""

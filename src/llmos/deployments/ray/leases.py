@@ -71,7 +71,7 @@ class Lease:
 
 
 class Driver(Protocol):
-    """What speaks to Ray; see DriverProcess."""
+    """The process that speaks to Ray; see DriverProcess."""
 
     is_connected: bool
     problem: str | None

@@ -14,7 +14,7 @@ LeaseId: TypeAlias = str
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a machine joins the cluster of LLMOS with."""
+    """The settings that a machine joins the cluster of LLMOS with."""
 
     host: str
     port: int

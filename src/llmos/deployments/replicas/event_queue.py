@@ -9,8 +9,9 @@ which costs it as much as a single one, so it catches up.
 import asyncio
 from collections import deque
 
-from llmos.deployments.joining import can_join, join
+from llmos.deployments.joining import can_join
 from llmos.engine.messages import Delta, Event
+from llmos.engine.text.joining import join
 
 
 class EventQueue:

@@ -109,7 +109,7 @@ class Replica:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong where it runs, in a sentence, although it answers."""
+        """A sentence about a fault of the machine that it runs on, although it answers."""
         return self._worker.warning
 
     @property

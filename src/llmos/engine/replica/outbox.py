@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from llmos.engine.messages import Delta, EngineStats, Event, Failed
-from llmos.engine.text.output import merge_deltas
+from llmos.engine.text.joining import join
 
 HOLD_SECONDS = 0.03
 """Longest time that a delta is held back: thirty pieces of text a second are faster than anybody reads."""
@@ -47,7 +47,7 @@ class Outbox:
                     self._load = event
                 case Failed():
                     # The tokens that were computed before the failure are sent, and billed.
-                    urgent += [merge_deltas(deltas) for (id, _), deltas in self._held.items() if id == event.id]
+                    urgent += [join(deltas) for (id, _), deltas in self._held.items() if id == event.id]
                     urgent.append(event)
                     self.forget(event.id)
                 case _:
@@ -66,7 +66,7 @@ class Outbox:
 
     def _flush(self, urgent: list[Event]) -> list[Event]:
         # Other events go first: Started precedes the deltas of its request. A failed request has no held deltas.
-        events = urgent + [merge_deltas(deltas) for deltas in self._held.values()]
+        events = urgent + [join(deltas) for deltas in self._held.values()]
         for choice, deltas in self._held.items():
             if deltas[-1].finish_reason is None:
                 self._started.add(choice)

@@ -32,7 +32,7 @@ class Cut:
     """Indices of those that have a stage, home first."""
     stages: tuple[Stage, ...]
     shares: tuple[float, ...]
-    """Of the time of a step."""
+    """The share of the time of a step."""
 
 
 class Cutter:

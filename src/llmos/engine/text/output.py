@@ -4,8 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from llmos.engine.messages import Delta, FinishReason, SamplingParams, TokenLogprob, ToolCallDelta
 from llmos.engine.text.stopping import StopStrings
 
@@ -172,22 +170,6 @@ class OutputProcessor:
             num_cached_tokens=num_cached_tokens,
             queued_micros=queued_micros,
         )
-
-
-def merge_deltas(deltas: list[Delta]) -> Delta:
-    """Merge consecutive deltas of one choice into one."""
-    if len(deltas) == 1:
-        return deltas[0]
-    return msgspec.structs.replace(
-        deltas[-1],
-        text="".join([delta.text for delta in deltas]),
-        reasoning="".join([delta.reasoning for delta in deltas]),
-        tool_calls=[call for delta in deltas for call in delta.tool_calls],
-        token_ids=[token for delta in deltas for token in delta.token_ids],
-        logprobs=[entry for delta in deltas for entry in delta.logprobs],
-        num_cached_tokens=deltas[0].num_cached_tokens,
-        queued_micros=deltas[0].queued_micros,
-    )
 
 
 class _StopBuffer:

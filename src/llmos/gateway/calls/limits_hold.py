@@ -38,8 +38,8 @@ GATHER_SECONDS = 0.001
 """After a transaction with several steps, the next one waits this long for more."""
 
 GIVE_BACK_SECONDS = 0.01
-"""What nobody waits for, such as the end of a call, is counted after this time at the latest. The next call that waits
-brings it along, before itself, and only other servers could see the difference."""
+"""A count that nobody waits for, such as the end of a call, is written after this time at the latest. The next call
+that waits brings it along, before itself, and only other servers could see the difference."""
 
 
 @dataclass(slots=True)

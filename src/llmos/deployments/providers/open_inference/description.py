@@ -53,7 +53,7 @@ class ModelDescription:
 
     @property
     def is_streamed(self) -> bool:
-        """Whether `generate_stream` gives the answer in pieces."""
+        """True where `generate_stream` gives the answer in pieces."""
         return self.is_decoupled or self.is_llmos
 
     def text_input(self, name: str | None) -> TensorDescription | None:
