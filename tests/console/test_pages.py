@@ -1,6 +1,7 @@
 """Pages as a browser without scripts gets them: who sees what, CSRF tokens, headers, and foreign texts."""
 
 from html.parser import HTMLParser
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 import pytest
@@ -103,6 +104,14 @@ async def test_a_wrong_password_is_said_on_the_page(visitor: httpx.AsyncClient) 
     assert reply.status_code == 401
     assert "The user name or the password is wrong." in reply.text
     assert "<script>" not in reply.text
+
+
+async def test_a_browser_that_keeps_no_cookies_is_told_so(app: FastAPI) -> None:
+    async with browser_of(app) as browser:
+        browser.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        reply = await browser.post("/console/sign-in", data={"user": "ann", "password": PASSWORD})
+    assert reply.url.path == "/console/sign-in"
+    assert "your browser keeps no cookies" in reply.text
 
 
 async def test_no_page_of_another_site_signs_anybody_in(visitor: httpx.AsyncClient) -> None:

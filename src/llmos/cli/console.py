@@ -39,7 +39,7 @@ def console(
     client = Client()
     name = user or _own_user(client)
     link = client.users.create_link(name)
-    url = f"{client.endpoint}{link.path}&next={CONSOLE_PATH}/"
+    url = f"{client.endpoint}{link.path}&next={CONSOLE_PATH}/sign-in?signed_in=yes"
     if as_json:
         print_json({"user": link.user, "url": url, "expires_at": link.expires_at})
         return

@@ -118,7 +118,7 @@ def _rules(view: View, answer: AnswerDetails) -> Sequence[Origin]:
             path = f"/settings/guardrails/{policy['name']}" if view.may("guardrails:read") else ""
             found.append(Origin(kind="policy", text=f"{policy['name']}@{policy['version']}", path=path))
         if receipt.sampling:
-            settings = [f"{name}={value}" for name, value in receipt.sampling.items()]
+            settings = [f"{name}={value}" for name, value in receipt.sampling.items() if value is not None]
             found.append(Origin(kind="sampling", text=", ".join(settings)[:_MAX_VALUE]))
     if answer.price_version is not None:
         version = answer.price_version

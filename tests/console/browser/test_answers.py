@@ -4,6 +4,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from support.accessible import check_accessible
 from support.chromium import HOSTILE, Visit
 from support.real_server import KEY, Running
 
@@ -50,3 +51,4 @@ def test_one_answer_shows_its_timeline_receipt_and_text(ann: Visit, server: Runn
     expect(page.get_by_text("Signed by this server as it is")).to_be_visible()
     expect(page.locator(".turn").first).to_contain_text("<script>alert(2)</script>")
     assert page.locator(".turn img, .turn script").count() == 0
+    check_accessible(page)

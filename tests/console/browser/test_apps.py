@@ -116,7 +116,7 @@ def test_pages_are_accessible(looking: Visit, path: str) -> None:
 def test_a_release_is_planned_applied_and_rolled_back(ann: Visit, client: Client) -> None:
     page = ann.open("/releases/echo")
     for version in ("echo@1", "echo@2"):
-        page.get_by_label("version", exact=True).select_option(version)
+        page.locator("#version").select_option(version)
         page.get_by_role("button", name="Plan").click()
         page.get_by_role("button", name="Release it").click()
         expect(page.get_by_role("status").first).to_contain_text(f"of {version} is active")

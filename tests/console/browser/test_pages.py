@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Request, Route, expect
 
 from llmos.console.pages import PAGES
 from support.accessible import check_accessible
@@ -32,6 +32,23 @@ def test_the_first_page_answers_and_stays_up_to_date(ann: Visit, server: Running
     expect(errors).to_have_text(str(num_errors + 1))
     expect(page.get_by_label("Your question")).to_be_focused()
     expect(page.get_by_label("Your question")).to_have_value("half a question")
+
+
+def test_a_page_asks_for_news_only_while_it_is_seen(ann: Visit) -> None:
+    def is_live(request: Request) -> bool:
+        return "/console/live?" in request.url
+
+    def hide(is_hidden: bool) -> None:
+        ann.page.evaluate("is => Object.defineProperty(document, 'hidden', {value: is, configurable: true})", is_hidden)
+        ann.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    with ann.page.expect_request(is_live):
+        expect(ann.open("/").locator("#health")).to_contain_text("ready")
+    with ann.page.expect_event("requestfailed", is_live):
+        hide(True)
+    with ann.page.expect_request(is_live):
+        hide(False)
+    expect(ann.page.get_by_text("The connection to the server is lost")).to_be_hidden()
 
 
 def test_models_are_found_by_keyboard_described_and_given_aliases(ann: Visit) -> None:

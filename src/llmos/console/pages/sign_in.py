@@ -1,5 +1,7 @@
 """The sign-in page: a user's name and password, or the way to an OpenID provider."""
 
+from urllib.parse import quote
+
 from starlette.responses import RedirectResponse, Response
 
 from llmos.client.server_errors import parse_error
@@ -7,6 +9,7 @@ from llmos.console import CONSOLE_PATH
 from llmos.console.languages import LANGUAGES
 from llmos.console.page import Page
 from llmos.console.view import LANGUAGE_COOKIE, View, keep_choice
+from llmos.core.errors import Unauthenticated
 
 PAGE = Page(name="sign-in", in_navigation=False)
 
@@ -18,7 +21,14 @@ async def show_form(view: View) -> Response:
     next = _safe_next(view.query("next"))
     if (language := view.query("language")) in LANGUAGES:
         view = view.in_language(language)
-    response = await _render(view, next)
+    problem = ""
+    if view.query("signed_in"):
+        try:
+            await view.api.get("/llmos/v1/session")
+            return RedirectResponse(next, 303)
+        except Unauthenticated:
+            problem = view.t("sign_in.no_cookies")
+    response = await _render(view, next, problem=problem)
     if language in LANGUAGES:
         keep_choice(response, LANGUAGE_COOKIE, language)
     return response
@@ -32,7 +42,8 @@ async def sign_in(view: View) -> Response:
     if reply.status >= 400:
         error = parse_error(reply.status, reply.json())
         return await _render(view, next, user=user, problem=error.message, status=error.status)
-    response = RedirectResponse(next, 303)
+    # By a page that finds out whether the browser keeps the cookie: it would be sent back here again and again.
+    response = RedirectResponse(f"{CONSOLE_PATH}/sign-in?signed_in=yes&next={quote(next, safe='')}", 303)
     pass_on_cookies(reply.headers.getlist("set-cookie"), response)
     return response
 
