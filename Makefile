@@ -6,6 +6,8 @@
 # wheel  a wheel for every Python from 3.11 on in dist/, and one of the client alone; make wheel ARCH=aarch64: for Arm
 # java   the Java client's jar, its sources and its documentation, in dist/; a JDK is all that it needs
 # audit  licences, a bill of materials and known vulnerabilities of what a release needs
+# image  container images without a Docker engine, in containers-storage; make image IMAGE="server node"
+# charts the Helm chart, rendered and validated
 # fuzz   a search for inputs that break the readers of files and messages; make fuzz FUZZ_SECONDS=600
 # sanitize  tests of the native code, in a build that stops at a wrong address or undefined behaviour
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
@@ -18,7 +20,7 @@ CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.c
 MODEL  ?= smollm2
 BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check types types-elsewhere lint test test-fast triton wheel java audit fuzz sanitize bench bench-peers clean
+.PHONY: setup serve check types types-elsewhere lint test test-fast triton wheel image charts java audit fuzz sanitize bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@sh scripts/check_requirements.sh $(PYTHON)
@@ -118,6 +120,18 @@ wheel: $(VENV)/.environment
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist packaging/client
 	@ls dist
+
+# Needs root: apt-get install buildah mmdebstrap podman runc skopeo
+IMAGE ?= server node
+image: $(VENV)/.audit
+	@sh packaging/container/build.sh $(IMAGE)
+
+$(VENV)/.charts: $(VENV)/.test
+	@$(PIP) install --quiet --constraint constraints.txt helm-python-sdk kubernetes-validate
+	@touch $@
+
+charts: $(VENV)/.charts
+	$(BIN)/python -m pytest -n 0 tests/packaging/test_helm_chart.py tests/packaging/test_compose.py
 
 java:
 	@sh sdk/java/build.sh dist

@@ -1,0 +1,164 @@
+"""packaging/helm/llmos, rendered by Helm's own library: valid for each Kubernetes, and in itself.
+
+No API server is asked: there is none here. `make charts` installs what this needs.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.manifests import Manifest, find_problems
+
+helm = pytest.importorskip("helm_python.chart", reason="needs helm-python-sdk: make charts")
+kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate: make charts")
+
+CHART = Path(__file__).parents[2] / "packaging" / "helm" / "llmos"
+KUBERNETES = ("1.34", "1.35", "1.36", "1.37")
+PARTS: dict[str, Any] = {
+    "mode": "parts",
+    "server": {"replicas": 2, "environment": {"LLMOS_PUBLIC_URL": "https://llm.example.org"}},
+    "nodes": {"labels": {"zone": "north"}, "autoscaling": {"enabled": True}},
+    "database": {"existingSecret": "postgresql"},
+    "keys": {"existingSecret": "llmos-keys"},
+    "tls": {"mode": "secret", "secretName": "llmos-tls"},
+    "serviceMonitor": {"enabled": True},
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "single": {},
+    "single on PostgreSQL": {
+        "database": {"existingSecret": "postgresql"},
+        "image": {"repository": "registry.example.org/llmos", "tag": "1", "pullSecrets": ["pull"]},
+    },
+    "parts": PARTS,
+    "parts without TLS": PARTS | {"tls": {"mode": "off"}},
+}
+OF_OTHERS = ("ServiceMonitor",)
+"""Kinds that Kubernetes itself doesn't have."""
+
+
+def render(values: Mapping[str, Any]) -> list[Manifest]:
+    with helm.Chart.load(CHART) as chart:
+        chart.validate_schema(values)
+        files = chart.render(dict(values), name="prod", namespace="ml")
+    texts = [text for name, text in files.items() if not name.endswith("NOTES.txt")]
+    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest is not None]
+
+
+def refuse_invalid(manifests: list[Manifest], version: str) -> None:
+    for manifest in manifests:
+        if manifest["kind"] not in OF_OTHERS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("values", WAYS.values(), ids=WAYS)
+def test_the_chart_is_valid(values: dict[str, Any]) -> None:
+    manifests = render(values)
+    for version in KUBERNETES:
+        refuse_invalid(manifests, version)
+    assert find_problems(manifests) == []
+
+
+def test_helm_finds_nothing_to_warn_of() -> None:
+    for values in WAYS.values():
+        messages = helm.lint(CHART, values, strict=True)["messages"]
+        assert [each for each in messages if each["severity"] > 1] == []
+
+
+def test_in_parts_servers_compute_nothing_and_nodes_are_shared_out() -> None:
+    workloads = {each["metadata"]["name"]: each for each in render(PARTS) if "template" in each["spec"]}
+    assert {"--without-replicas", "--without-jobs"} <= {*_container(workloads["prod-llmos"])["args"]}
+    (_, _, script) = _container(workloads["prod-llmos-node"])["command"]
+    assert "number % 2" in script
+    assert "--label 'zone=north'" in script
+    assert _container(workloads["prod-llmos-worker"])["args"][0] == "worker"
+
+
+def test_a_node_has_no_key_of_the_server() -> None:
+    node = _stateful_set(render(PARTS), "prod-llmos-node")
+    assert {each["name"] for each in _container(node)["env"]} == {"POD_NAME", "LLMOS_HOME"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"server": {"replicas": 2}}, "replicas"),
+        ({"sever": {}}, "sever"),
+        ({"persistence": {"size": "many"}}, "size"),
+        ({"tls": {"mode": "secret"}}, "secretName"),
+        ({"server": {"environment": {"llmos home": "x"}}}, "llmos home"),
+        (PARTS | {"database": {}}, "database"),
+        (PARTS | {"keys": {}}, "keys"),
+        (PARTS | {"tls": {"mode": "selfSigned"}}, "tls"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(Exception, match=says):
+        render(values)
+
+
+def _container(workload: Manifest) -> Manifest:
+    found: Manifest = workload["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def _pod(manifests: list[Manifest]) -> Manifest:
+    """Return the specification of the server's pods."""
+    found: Manifest = _stateful_set(manifests, "prod-llmos")["spec"]["template"]["spec"]
+    return found
+
+
+def _stateful_set(manifests: list[Manifest], name: str) -> Manifest:
+    return next(each for each in manifests if each["kind"] == "StatefulSet" and each["metadata"]["name"] == name)
+
+
+def _of_kind(manifests: list[Manifest], kind: str) -> Manifest:
+    return next(each for each in manifests if each["kind"] == kind)
+
+
+INVALID: dict[str, Callable[[list[Manifest]], object]] = {
+    "a misspelled field": lambda found: _pod(found).update(securityContex={}),
+    "a value of another type": lambda found: _pod(found).update(terminationGracePeriodSeconds="long"),
+    "a field that is missing": lambda found: _of_kind(found, "StatefulSet")["spec"].pop("selector"),
+    "a field in the wrong place": lambda found: _pod(found)["containers"][0].update(fsGroup=10001),
+    "a kind that there is not": lambda found: found[0].update(kind="Servce"),
+}
+UNFIT: dict[str, Callable[[list[Manifest]], object]] = {
+    "a selector of nothing": lambda found: _of_kind(found, "Service")["spec"]["selector"].update(x="y"),
+    "a port that no pod has": lambda found: _of_kind(found, "Service")["spec"]["ports"][0].update(targetPort="http"),
+    "a probe of a port that it lacks": lambda found: _pod(found)["containers"][0]["livenessProbe"]["httpGet"].update(
+        port="http"
+    ),
+    "a mount without its volume": lambda found: _pod(found)["volumes"].pop(0),
+    "a claim that there is not": lambda found: found.remove(_of_kind(found, "PersistentVolumeClaim")),
+    "a setting that LLMOS lacks": lambda found: _pod(found)["containers"][0]["env"].append({"name": "LLMOS_HOST"}),
+    "an option that LLMOS lacks": lambda found: _pod(found)["containers"][0]["args"].append("--without-gpus"),
+    "a command that LLMOS lacks": lambda found: _pod(found)["containers"][0].update(args=["server"]),
+    "a root that can be written": lambda found: _pod(found)["containers"][0]["securityContext"].update(
+        readOnlyRootFilesystem=False
+    ),
+    "a headless service that is missing": lambda found: found.remove(
+        next(each for each in found if each["metadata"]["name"].endswith("-peers"))
+    ),
+    "an autoscaler of nothing": lambda found: _of_kind(found, "HorizontalPodAutoscaler")["spec"][
+        "scaleTargetRef"
+    ].update(name="nodes"),
+}
+
+
+@pytest.mark.parametrize("plant", INVALID.values(), ids=INVALID)
+def test_the_schemas_of_kubernetes_find_a_planted_mistake(plant: Callable[[list[Manifest]], object]) -> None:
+    manifests = deepcopy(render(PARTS))
+    plant(manifests)
+    with pytest.raises(Exception):  # noqa: B017 (each kind of mistake has its own)
+        refuse_invalid(manifests, KUBERNETES[-1])
+
+
+@pytest.mark.parametrize("plant", UNFIT.values(), ids=UNFIT)
+def test_the_checks_of_names_find_a_planted_mistake(plant: Callable[[list[Manifest]], object]) -> None:
+    manifests = deepcopy(render(PARTS))
+    plant(manifests)
+    assert find_problems(manifests)
