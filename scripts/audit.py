@@ -94,7 +94,7 @@ def release_packages(policy: Policy) -> list[Package]:
         before = found.get(name)
         names = {canonicalize_name(each.name) for each in needs} | set(before.needs if before else ())
         if before is None or set(before.needs) != names:
-            found[name] = Package(name, installed.version, _license(installed, policy), tuple(sorted(names)))
+            found[name] = Package(name, installed.version, license_of(installed, policy), tuple(sorted(names)))
             to_do += needs
     own = Package(
         "llmos", project["version"], project["license"], tuple(sorted({canonicalize_name(e.name) for e in top}))
@@ -154,7 +154,7 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
 def render_sbom(packages: Sequence[Package]) -> str:
     """Return the bill of materials as CycloneDX JSON. The same packages give the same text but for id and time."""
     bom, licenses = Bom(), LicenseFactory()
-    components = {package.name: _component(package, licenses) for package in packages}
+    components = {package.name: component_of(package, licenses) for package in packages}
     own, *others = components.values()
     bom.metadata.component = own
     for component in others:
@@ -227,7 +227,7 @@ def _needs(requirements: Sequence[str], extras: frozenset[str]) -> Iterator[Requ
             yield requirement
 
 
-def _license(installed: Distribution, policy: Policy) -> str | None:
+def license_of(installed: Distribution, policy: Policy) -> str | None:
     metadata = installed.metadata
     if (read := policy.read.get(canonicalize_name(metadata["Name"]))) is not None:
         return read
@@ -247,7 +247,7 @@ def _license(installed: Distribution, policy: Policy) -> str | None:
     return None if not named or None in named else " OR ".join(each for each in named if each)
 
 
-def _component(package: Package, licenses: LicenseFactory) -> Component:
+def component_of(package: Package, licenses: LicenseFactory) -> Component:
     purl = PackageURL("pypi", name=package.name, version=package.version)
     return Component(
         name=package.name,

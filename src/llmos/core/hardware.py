@@ -84,6 +84,12 @@ class _Group:
         cached = sum(int(stat.get(f"{prefix}{kind}_file", "0")) for kind in ("inactive", "active"))
         return limit, max(0, (used or 0) - cached)
 
+    def num_killed(self) -> int:
+        """Return how many processes the kernel has killed because the memory limit was reached."""
+        text = _text(self.folder / ("memory.oom_control" if self.is_v1 else "memory.events"))
+        counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        return int(counts.get("oom_kill", "0"))
+
     def num_cores(self) -> int | None:
         """Return the whole cores of its CPU quota, at least one; None without a quota."""
         if self.is_v1:
@@ -110,6 +116,11 @@ def _groups(controller: str) -> list[_Group]:
         top = _CGROUP / controller if is_v1 else _CGROUP
         groups += [_Group(top.joinpath(*parts[:depth]), is_v1) for depth in range(1, len(parts) + 1)]
     return groups
+
+
+def num_killed_for_memory() -> int:
+    """Return how many processes of this container, or of this process's cgroup, the kernel has killed for memory."""
+    return max(group.num_killed() for group in _groups("memory"))
 
 
 def num_usable_cores() -> int:

@@ -16,6 +16,7 @@ from llmos.deployments.cluster.messages import Attach, Attached, AttachStage, St
 from llmos.deployments.cluster.relay import Relay
 from llmos.deployments.placing.cpu_activity import CpuActivity
 from llmos.deployments.placing.local import EXIT_SECONDS, start_home
+from llmos.deployments.placing.memory_kills import MemoryKills
 from llmos.deployments.placing.placer import MAX_LAST_WORDS
 
 OUTPUT_SECONDS = 0.3
@@ -38,6 +39,7 @@ class NodeWorker:
         the home of."""
         self.id, self.is_stage = id, is_stage
         self._stages = stages
+        self._memory_kills = MemoryKills()
         self._process, self._socket, self._to_stages = start_home(command, len(stages), stderr=subprocess.PIPE)
         self.pid = self._process.pid
         self.has_computed: Callable[[], bool] = CpuActivity(self.pid).has_computed
@@ -114,7 +116,10 @@ class NodeWorker:
             connection.close()
         if not self._ended.done():
             self._ended.set_result(None)
-        self._on_end(self, status, self._last_words.decode(errors="replace"))
+        last_words = self._last_words.decode(errors="replace")
+        if limit := self._memory_kills.limit_of(status):
+            last_words += f"\nThe kernel killed it: the memory limit of {limit:,} bytes was reached."
+        self._on_end(self, status, last_words)
 
     def _copy_output(self) -> None:
         """Copy what the process says to our own stderr, and keep the end of it."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from llmos.core.encryption.sealed_path import split_keys
 from llmos.deployments.placing.cpu_activity import CpuActivity
+from llmos.deployments.placing.memory_kills import MemoryKills
 from llmos.deployments.placing.placer import PlacementRequest, WorkerExit
 from llmos.engine.messages import LoadModel
 
@@ -29,6 +30,7 @@ class LocalWorker:
         self.pid, self.command = process.pid, command
         self.has_computed: Callable[[], bool] = CpuActivity(process.pid).has_computed
         self._process, self._socket = process, connection
+        self._memory_kills = MemoryKills()
 
     async def connect(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
         await asyncio.get_running_loop().create_unix_connection(make_protocol, sock=self._socket)
@@ -38,9 +40,12 @@ class LocalWorker:
 
     async def wait(self) -> WorkerExit:
         with suppress(subprocess.TimeoutExpired):
-            return WorkerExit(status=await asyncio.to_thread(self._process.wait, EXIT_SECONDS))
+            return self._exit(await asyncio.to_thread(self._process.wait, EXIT_SECONDS))
         self._process.kill()
         return WorkerExit(status=await asyncio.to_thread(self._process.wait))
+
+    def _exit(self, status: int) -> WorkerExit:
+        return WorkerExit(status=status, memory_limit_bytes=self._memory_kills.limit_of(status))
 
 
 class LocalPlacer:

@@ -53,6 +53,8 @@ class WorkerExit:
     """Its exit status, negative if a signal killed it; None if its node can't be asked."""
     node: str | None = None
     """The name of its node; None for this machine."""
+    memory_limit_bytes: int = 0
+    """The limit of the container or cgroup for which the kernel killed it; 0 if that isn't why it ended."""
     last_words: str = ""
     """The end of its output, where that doesn't go to the server's log."""
 
@@ -61,6 +63,8 @@ class WorkerExit:
         if self.status is None:
             return f"is out of reach: the connection to the node {self.node} has ended"
         how = f"was killed by signal {-self.status}" if self.status < 0 else f"exited with status {self.status}"
+        if self.memory_limit_bytes:
+            how = f"was killed by the kernel: the memory limit of {self.memory_limit_bytes:,} bytes was reached"
         where = f" on the node {self.node}" if self.node else ""
         last_line = self.last_words.strip().rpartition("\n")[2]
         return f"{how}{where} (its last output: {last_line[:200]})" if last_line else f"{how}{where}"
