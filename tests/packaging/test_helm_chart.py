@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support.doc_pages import DocPage
 from support.manifests import Manifest, find_problems
 
 helm = pytest.importorskip("helm_python.chart", reason="needs helm-python-sdk: make charts")
@@ -36,6 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "parts": PARTS,
     "parts without TLS": PARTS | {"tls": {"mode": "off"}},
 }
+PAGE = DocPage("containers.md")
 OF_OTHERS = ("ServiceMonitor",)
 """Kinds that Kubernetes itself doesn't have."""
 
@@ -59,6 +61,13 @@ def test_the_chart_is_valid(values: dict[str, Any]) -> None:
     manifests = render(values)
     for version in KUBERNETES:
         refuse_invalid(manifests, version)
+    assert find_problems(manifests) == []
+
+
+def test_the_values_of_the_page_are_valid() -> None:
+    (text,) = PAGE.blocks("yaml")
+    manifests = render(yaml.safe_load(text))
+    refuse_invalid(manifests, KUBERNETES[-1])
     assert find_problems(manifests) == []
 
 
