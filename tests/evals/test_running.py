@@ -97,14 +97,30 @@ cases:
     assert [each["role"] for each in other["messages"]] == ["system", "user", "assistant"]
 
 
-def test_an_application_gets_variables_as_metadata_and_answers_with_citations() -> None:
-    suite = "- {id: a, input: Hi, variables: {shop: Acme}, expect: {cites: faq.md, abstains: false}}"
-    note = {"type": "url_citation", "url_citation": {"title": "faq.md"}}
-    asker = ScriptedAsker(lambda *_: completion("Yes", annotations=[note]))
+def test_an_application_is_run_with_the_variables_and_mocks_of_a_case() -> None:
+    suite = (
+        "- {id: a, input: Hi, variables: {shop: Acme}, mocks: [{tool: look, result: 3}],"
+        " expect: {cites: faq.md, abstains: false, tool_called: look}}"
+    )
+    answer = {
+        "text": "Yes",
+        "sentences": [{"text": "Yes", "citations": [{"document": "faq.md"}]}],
+        "steps": [{"kind": "tool", "name": "look", "arguments": {}}],
+    }
+    asker = ScriptedAsker(lambda *_: answer)
     ran = run_suite(suite, asker, "app:support")
-    assert asker.requests[0][1]["metadata"] == {"shop": "Acme"}
-    assert "temperature" not in asker.requests[0][1]
+    [(path, body)] = asker.requests
+    assert path == "/llmos/v1/apps/support/runs"
+    assert body["input"] == {"role": "user", "content": "Hi"}
+    assert (body["metadata"], body["effects"]) == ({"shop": "Acme"}, False)
+    assert [(mock["tool"], mock["result"]) for mock in body["mocks"]] == [("look", 3)]
     assert ran.report.verdict == "passed"
+
+
+def test_a_model_has_no_tools_to_mock() -> None:
+    suite = "- {id: a, input: Hi, mocks: [{tool: look, result: 3}], expect: {contains: x}}"
+    [case] = run_suite(suite, ScriptedAsker(lambda *_: "x")).report.cases
+    assert (case.state, "is a model" in case.reason) == ("error", True)
 
 
 def test_weights_and_thresholds_make_a_score() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmos.apps import App
-from llmos.apps.testing import Script
+from llmos.apps.testing import Call, Script
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.app_manifests import AppManifest, GatesManifest
 from llmos.core.schemas.evals import EvalRunDetails
@@ -147,3 +147,28 @@ def test_two_files_can_not_have_different_judges_of_one_name(tmp_path: Path) -> 
     suite(tmp_path, text.format("a"), "a.yaml")
     with pytest.raises(BadRequest, match=r"b\.yaml: there is another judge 'polite'"):
         suite(tmp_path, text.format("b"), "b.yaml")
+
+
+def test_a_case_answers_tools_and_has_no_effects_unless_the_suite_says_so(tmp_path: Path) -> None:
+    called: list[str] = []
+    app = App("shop")
+
+    @app.tool
+    @app.step(effect=True)
+    def refund(order: str) -> str:
+        """Give the money back."""
+        called.append(order)
+        return f"{order} is refunded"
+
+    def report_of(text: str) -> EvalRunDetails:
+        with Script(Call("refund", order="A1"), lambda prompt: str(prompt.messages[-1]["content"])).plays(app):
+            return asyncio.run(evaluate(app, suite(tmp_path, text)))
+
+    case = "id: a, input: Refund A1, expect: {contains: refunded, tool_called: refund}"
+    refused = report_of(f"- {{{case}}}")
+    assert (refused.verdict, refused.cases[0].state, called) == ("could_not_run", "error", [])
+    assert "refund, which has effects" in refused.cases[0].reason
+    mocked = report_of(f"- {{{case}, mocks: [{{tool: refund, result: A1 is refunded}}]}}")
+    assert (mocked.verdict, called) == ("passed", [])
+    allowed = report_of(f"effects: true\ncases:\n  - {{{case}}}")
+    assert (allowed.verdict, called) == ("passed", ["A1"])

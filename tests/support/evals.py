@@ -30,7 +30,8 @@ class ScriptedAsker:
         self.most_running = max(self.most_running, self.num_running)
         await asyncio.sleep(0)
         self.num_running -= 1
-        prompt = body["messages"][-1]["content"] if "messages" in body else ""
+        asked = [body["input"]] if path.endswith("/runs") else body.get("messages", [])
+        prompt = asked[-1]["content"] if asked else ""
         said = self.say(prompt, body)
         if isinstance(said, Exception):
             raise said

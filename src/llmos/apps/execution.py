@@ -95,7 +95,8 @@ class Execution:
         lease, seconds = os.urandom(8).hex(), self.plan.lease_seconds
         description, session = await start(server, lease, seconds)
         for number in itertools.count(1):
-            live = LiveRun(server, description, lease, seconds, emit, recorded=self.options.recorded)
+            options = self.options
+            live = LiveRun(server, description, lease, seconds, emit, recorded=options.recorded, mocks=options.mocks)
             ended = await self._attempt(live, session)
             if ended.state != "ready" or number == _MAX_RESTARTS:
                 return ended

@@ -17,6 +17,7 @@ import msgspec
 from llmos.apps.errors import NoRun, Paused
 from llmos.apps.results import Event
 from llmos.apps.server import Server
+from llmos.client.mocked_calls import MockedCalls
 from llmos.client.recorded_calls import RecordedCalls
 from llmos.core.errors import LLMOSError, RunConflict
 from llmos.core.schemas.runs import RUN_HEADER, RunDescription, StepDescription
@@ -57,6 +58,8 @@ class LiveRun:
     is_dry: bool = False
     recorded: RecordedCalls | None = None
     """The results of tools and steps, where none is called."""
+    mocks: MockedCalls | None = None
+    """The results of some tools and steps, in a case of an eval."""
     before: Sequence[Mapping[str, Any]] = ()
     """The conversation before the input, where no session keeps it."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llmos.client.mocked_calls import MockedCalls
 from llmos.client.recorded_calls import RecordedCalls
 from llmos.core.suggest import nearest
 
@@ -26,6 +27,8 @@ class RunOptions:
     """Keep the run, if the app has a journal. An eval doesn't: then nobody is told of a handoff, either."""
     recorded: RecordedCalls | None = None
     """The results that tools and steps had in another run. None of them is called, and the run isn't kept."""
+    mocks: MockedCalls | None = None
+    """What tools and steps return in a case of an eval. None: they are called, and effects happen."""
     wait_seconds: float = 0.0
     """Wait this long for another run in the session to end. 0: that is an error at once."""
 

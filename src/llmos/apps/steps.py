@@ -30,7 +30,7 @@ from llmos.apps.functions import Function, NotJSON, Operation, TookTooLong, dige
 from llmos.apps.live import LiveRun, current_run, entry_of, is_in_run
 from llmos.apps.results import StepEvent
 from llmos.core.portal import runs_here
-from llmos.core.schemas.runs import StepDescription
+from llmos.core.schemas.runs import CallMock, StepDescription
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +97,11 @@ class Step(Generic[P, R]):
         called = self._called(live, self.operation.bind(args, kwargs))
         if live.recorded is not None:
             return self._repeat(live, live.recorded.step(called.step.key, self.__name__))
+        if live.mocks is not None:
+            if (mock := live.mocks.find(self.__name__, called.step.arguments)) is not None:
+                return self._repeat(live, _mocked(called.step, mock))
+            if self.is_effect:
+                live.mocks.check_effect(self.__name__)
         known = live.known(called.step.key)
         if known is not None and known.state != "in_doubt":
             return self._repeat(live, known)
@@ -202,6 +207,12 @@ def wait_for(name: str, **waits_with: Any) -> Any:
     `waits_with`: what the person who decides must know.
     """
     return current_run().signal(name, waits_with or None)
+
+
+def _mocked(step: StepDescription, mock: CallMock) -> StepDescription:
+    """Return a step as ended in the way that a mock says."""
+    state, result = ("failed", mock.error) if mock.error else ("done", mock.result)
+    return msgspec.structs.replace(step, state=state, result=result)
 
 
 def _ended(step: StepDescription) -> Any:

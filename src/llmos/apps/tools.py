@@ -15,6 +15,8 @@ from llmos.apps.live import LiveRun
 from llmos.apps.results import ToolEvent
 from llmos.apps.steps import Step
 from llmos.client.answers import ToolCall
+from llmos.client.mocked_calls import MockedCalls
+from llmos.core.errors import NotRecorded
 from llmos.core.schemas.runs import StepDescription
 
 MAX_NAME = 64
@@ -65,6 +67,8 @@ class Tool:
         if live.recorded is not None:
             _repeat(live, call, live.recorded.tool(call.name, _plain(call)))
             return
+        if live.mocks is not None and self._is_mocked(live, live.mocks, call):
+            return
         began, state = time.monotonic(), "done"
         try:
             arguments = self._parse(call.arguments)
@@ -76,6 +80,19 @@ class Tool:
             state, text, arguments = "failed", f"Error: {error}", _plain(call)
         live.emit(_ended(self.name, arguments, call.id, state, text))
         live.record(tool_step(call, state, text, seconds=time.monotonic() - began))
+
+    def _is_mocked(self, live: LiveRun, mocks: MockedCalls, call: ToolCall) -> bool:
+        """Answer a call by a mock, and return whether there is one. Raises NotRecorded."""
+        arguments = _plain(call)
+        if (mock := mocks.find(self.name, arguments)) is None:
+            if self.options.confirm or (self.step is not None and self.step.is_effect):
+                mocks.check_effect(self.name)
+            return False
+        state = "failed" if mock.error else "done"
+        text = f"Error: {self.name} failed: {mock.error}" if mock.error else _text_of(mock.result)
+        live.emit(_ended(self.name, arguments, call.id, state, text))
+        live.record(tool_step(call, state, text))
+        return True
 
     @property
     def needs_run(self) -> bool:
@@ -101,7 +118,7 @@ class Tool:
             else:
                 value = await self.operation.call(arguments, seconds=self.options.seconds)
             return self._text(value)
-        except ToolFailed:
+        except (ToolFailed, NotRecorded):
             raise
         except TookTooLong as error:
             raise ToolFailed(f"{self.name} failed: {error}") from None
@@ -113,8 +130,7 @@ class Tool:
     def _text(self, value: Any) -> str:
         """Return the result as text. Raises ToolFailed for one that isn't JSON, or is too long."""
         try:
-            dumped = self.operation.dump(value)
-            text = dumped if isinstance(dumped, str) else json.dumps(dumped, ensure_ascii=False)
+            text = _text_of(self.operation.dump(value))
         except (NotJSON, ValueError, TypeError):
             raise ToolFailed(
                 f"{self.name} returned an object of the type {type(value).__name__}, which isn't JSON."
@@ -197,6 +213,11 @@ def unknown_tool(live: LiveRun, call: ToolCall, names: list[str]) -> None:
     text = f"Error: there is no tool {call.name[:64]!r}. The tools are {', '.join(names) or 'none'}."
     live.emit(_ended(call.name, _plain(call), call.id, "failed", text))
     live.record(tool_step(call, "failed", text))
+
+
+def _text_of(value: Any) -> str:
+    """Return the JSON of a result; a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _line(text: str) -> str:

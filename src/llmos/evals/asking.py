@@ -95,6 +95,10 @@ class ModelAnswerer:
         began, key = time.perf_counter(), f"{self.name}/{case.id}/{repeat}"
         if case.replays:
             return await self._replayed(case, key)
+        if self.name.startswith(APP_PREFIX):
+            return await self._ran(case, key)
+        if case.mocks:
+            raise BadRequest(f"The case {case.id!r} has mocks of an application's tools, and {self.name} is a model.")
         body = await self.asker.post(_CHAT, self._body(case, repeat), key)
         return read_answer(body, time.perf_counter() - began)
 
@@ -102,7 +106,7 @@ class ModelAnswerer:
         """Return the answer of an application whose tools are answered out of a recorded run."""
         if not self.name.startswith(APP_PREFIX):
             raise BadRequest(f"The case {case.id!r} replays a run of an application, and {self.name} is a model.")
-        began, path = time.perf_counter(), f"/llmos/v1/apps/{self.name.removeprefix(APP_PREFIX)}/runs"
+        began, path = time.perf_counter(), self._runs_path()
         is_talk = _is_conversation(case.input)
         body = {
             "input": case.input[-1] if is_talk else case.input,
@@ -117,6 +121,23 @@ class ModelAnswerer:
                 raise
             raise AnswerFailed(str(error)) from None
         return read_run(result, time.perf_counter() - began, self.name)
+
+    async def _ran(self, case: Case, key: str) -> Answer:
+        """Return the answer of an application. What has effects happens only where the suite allows it."""
+        began = time.perf_counter()
+        *before, question = self._messages(case.input, case.variables)
+        body = {
+            "input": question,
+            "messages": before,
+            "metadata": dict(case.variables),
+            "mocks": msgspec.to_builtins(case.mocks),
+            "effects": self.suite.effects,
+        }
+        result = await self.asker.post(self._runs_path(), body, key)
+        return read_run(result, time.perf_counter() - began, self.name)
+
+    def _runs_path(self) -> str:
+        return f"/llmos/v1/apps/{self.name.removeprefix(APP_PREFIX)}/runs"
 
     async def embed(self, model: str, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         body = await self._helped("/v1/embeddings", {"model": model, "input": list(texts)})
@@ -160,8 +181,6 @@ class ModelAnswerer:
 
     def _body(self, case: Case, repeat: int) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.name, "messages": self._messages(case.input, case.variables)}
-        if self.name.startswith(APP_PREFIX):
-            return {**body, "metadata": dict(case.variables)} if case.variables else body
         body |= self.suite.options
         if self.num_repeats == 1:
             body.setdefault("temperature", 0)

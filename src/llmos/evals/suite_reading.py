@@ -20,6 +20,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.core.names import check_name
+from llmos.core.schemas.runs import CallMock
 from llmos.core.suggest import nearest
 from llmos.core.yaml_text import Path, read_yaml_with_lines
 from llmos.evals.answers import Answer
@@ -34,11 +35,12 @@ MAX_RUN_ID = 64
 
 _FIELDS = (
     "name", "description", "model", "system", "prompt", "sampling", "tools", "tool_choice", "response_format",
-    "checks", "judges", "gates", "cases", "repeat", "variables",
+    "checks", "judges", "gates", "cases", "repeat", "variables", "effects",
 )  # fmt: skip
-_CASE_FIELDS = ("id", "input", "expect", "checks", "variables", "expected", "threshold", "replays")
+_CASE_FIELDS = ("id", "input", "expect", "checks", "variables", "expected", "threshold", "replays", "mocks")
 _SAMPLING = ("temperature", "max_tokens", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty",
              "frequency_penalty", "repetition_penalty", "chat_template_kwargs", "reasoning_effort")  # fmt: skip
+_MOCK_FIELDS = ("tool", "arguments", "result", "error")
 _GATES = ("all_pass", "pass_rate", "must_pass", "beats_baseline", "not_worse_by")
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
@@ -106,6 +108,7 @@ def parse_suite(
         judges=judges,
         gates=_read_gates(fields.get("gates", {}), cases, places),
         repeat=_read_repeat(fields.get("repeat", 1), places),
+        effects=_read_flag(fields, "effects", places),
     )
 
 
@@ -179,6 +182,7 @@ def _read_case(value: Any, index: int, common: Any, variables: Mapping[str, Any]
         variables=own,
         expected=fields.get("expected"),
         replays=_replays(fields, where),
+        mocks=_read_mocks(fields, places, path),
         threshold=float(threshold),
     )
 
@@ -188,6 +192,29 @@ def _replays(fields: Mapping[str, Any], where: str) -> str:
     if not isinstance(run, str) or len(run) > MAX_RUN_ID:
         raise BadRequest(f"{where}: `replays` must be the id of a run of the application, such as run-1234.")
     return run
+
+
+def _read_mocks(fields: Mapping[str, Any], places: Places, path: Path) -> list[CallMock]:
+    given = fields.get("mocks", [])
+    if not isinstance(given, list):
+        raise BadRequest(
+            f"{places.at(*path, 'mocks')}: `mocks` must be a list, such as [{{tool: order, result: sent}}]."
+        )
+    if given and fields.get("replays"):
+        raise BadRequest(f"{places.at(*path, 'mocks')}: a case has `mocks` or `replays`, not both.")
+    mocks = []
+    for index, each in enumerate(given):
+        where = places.at(*path, "mocks", index)
+        mock = places.check_fields(each, _MOCK_FIELDS, *path, "mocks", index)
+        if not isinstance(mock.get("tool"), str) or not mock["tool"]:
+            raise BadRequest(f"{where}: a mock needs `tool`, the name of a tool or of a step.")
+        if ("result" in mock) == ("error" in mock):
+            raise BadRequest(f"{where}: a mock needs either `result` or `error`.")
+        try:
+            mocks.append(msgspec.convert(mock, CallMock))
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"{where}: {error}.") from None
+    return mocks
 
 
 def _read_list(given: Any, names: Mapping[str, Any], places: Places, path: Path) -> list[Check]:
@@ -275,6 +302,13 @@ def _read_gates(given: Any, cases: Sequence[Case], places: Places) -> Gates:
                 f"{f' Did you mean {near[0]!r}?' if near else ''}"
             )
     return gates
+
+
+def _read_flag(fields: Mapping[str, Any], name: str, places: Places) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{places.at(name)}: `{name}` must be true or false.")
+    return value
 
 
 def _read_repeat(value: Any, places: Places) -> int:

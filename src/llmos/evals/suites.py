@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmos.core.schemas.runs import CallMock
 from llmos.evals.checks import Check
 
 DEFAULT_MAX_TOKENS = 512
@@ -26,6 +27,8 @@ class Case:
     expected: Any = None
     replays: str = ""
     """A recorded run of an application: what its tools returned stands in for them."""
+    mocks: Sequence[CallMock] = ()
+    """What tools and steps of an application return, in place of being called."""
     threshold: float = 1.0
     """The share of the weight of its checks that must hold."""
 
@@ -99,3 +102,6 @@ class Suite:
     judges: Mapping[str, Judge] = field(default_factory=dict)
     gates: Gates = field(default_factory=Gates)
     repeat: int = 1
+    effects: bool = False
+    """Tools and steps of an application that have effects, and no mock, are called. Otherwise such a case is an error.
+    """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.apps import App, AppError, Run
+from llmos.client.mocked_calls import MockedCalls
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.money import format_nanos
 from llmos.core.names import APP_PREFIX
@@ -87,7 +88,7 @@ async def evaluate(app: App, suite: Suite, *, num_repeats: int = 1, asker: Asker
     `asker`: asks the models of checks, and runs their programs; without it, such a case is an error.
     """
     name = f"{APP_PREFIX}{app.name}"
-    answerer = _Application(app, None if asker is None else ModelAnswerer(name, suite, asker))
+    answerer = _Application(app, None if asker is None else ModelAnswerer(name, suite, asker), suite.effects)
     run = running.Run(
         suite=suite,
         answerers=[answerer],
@@ -124,6 +125,7 @@ class _Application:
 
     app: App
     helpers: ModelAnswerer | None
+    allows_effects: bool
 
     @property
     def name(self) -> str:
@@ -132,7 +134,8 @@ class _Application:
     async def answer(self, case: Case, repeat: int) -> Answer:
         began = time.perf_counter()
         try:
-            run = await self.app.arun(case.input, variables=case.variables, keep=False)
+            mocks = MockedCalls(case.mocks, allows_effects=self.allows_effects)
+            run = await self.app.arun(case.input, variables=case.variables, keep=False, mocks=mocks)
         except AppError as error:
             raise LLMOSError(str(error)) from None
         return answer_of(run, time.perf_counter() - began)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from llmos.core.errors import BadRequest
-from llmos.core.schemas.runs import StepDescription
+from llmos.core.schemas.runs import CallMock, StepDescription
 
 T = TypeVar("T", bound=Struct)
 
@@ -28,6 +28,10 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     keep: bool = True
     recorded: list[StepDescription] | None = None
     """The steps of another run, in place of calling tools and doing steps."""
+    mocks: list[CallMock] | None = None
+    """What tools and steps return, in place of being called."""
+    effects: bool = True
+    """False: a tool or step that has effects, and no mock, fails the run."""
     wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     stream: bool = False
 

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmos.apps import App, DoneEvent, Event
 from llmos.apps.errors import AppError
+from llmos.client.mocked_calls import MockedCalls
 from llmos.client.recorded_calls import RecordedCalls
 from llmos.core.connected import while_connected
 from llmos.core.errors import LLMOSError, NotFound, TooLarge, Unauthenticated, Unavailable
@@ -188,6 +189,8 @@ class _RunResponse(_Connected):
         options: dict[str, Any] = {"user": body.user, "dry_run": body.dry_run, "wait_seconds": body.wait_seconds}
         options["keep"] = body.keep
         options["recorded"] = None if body.recorded is None else RecordedCalls(body.recorded)
+        if body.mocks is not None or not body.effects:
+            options["mocks"] = MockedCalls(body.mocks or (), allows_effects=body.effects)
         await app.ready()
         options["variables"] = {**_declared(app, body.metadata), **body.variables}
         options |= {"session": body.session} if body.session is not None else {}

@@ -138,3 +138,38 @@ def test_the_commands_have_a_status_for_each_verdict(
     assert (status, err.splitlines()[-1]) == (4, f"{name}@2 is not released.")
     assert "Gate all_pass: failed. v1 must pass, and fails." in out
     assert llmos("apply", str(folder), "--yes", "--without-evals")[0] == 0
+
+
+REFUNDS = """
+from llmos.apps import App
+
+REFUNDED = {path!r}
+
+
+async def brain(text, before):
+    return await refund.awaited(text)
+
+
+app = App.from_folder(__file__, brain=brain)
+
+
+@app.step(effect=True)
+def refund(order: str) -> str:
+    with open(REFUNDED, "a") as file:
+        file.write(order + "\\n")
+    return f"{{order}} is refunded"
+"""
+
+
+def test_cases_have_no_effects_but_those_that_the_suite_allows(
+    client: Client, folder: Path, write: Write, tmp_path: Path
+) -> None:
+    refunded = tmp_path / "refunded"
+    (folder / "app.py").write_text(REFUNDS.format(path=str(refunded)))
+    case = "id: a, input: A1, expect: {contains: is refunded}"
+    refused = checked(client, with_cases(folder, f"cases: [{{{case}}}]\n"))
+    assert (refused.verdict, refunded.exists()) == ("could_not_run", False)
+    mocked = f"cases: [{{{case}, mocks: [{{tool: refund, arguments: {{order: A1}}, result: it is refunded}}]}}]\n"
+    assert (checked(client, with_cases(folder, mocked)).verdict, refunded.exists()) == ("passed", False)
+    assert checked(client, with_cases(folder, f"effects: true\ncases: [{{{case}}}]\n")).verdict == "passed"
+    assert refunded.read_text() == "A1\n"

@@ -39,6 +39,18 @@ class StepDescription(Description, frozen=True, kw_only=True):
     """The time at which its state last changed."""
 
 
+class CallMock(Description, frozen=True, kw_only=True):
+    """What a tool or a step returns in an eval, in place of being called."""
+
+    tool: str = ""
+    """The name of the tool, or of the step."""
+    arguments: dict[str, Any] | None = None
+    """The arguments that a call must have; it may have others, too. null: any."""
+    result: Any = None
+    error: str = ""
+    """The reason why it fails, instead of a result."""
+
+
 class SignalDescription(Description, frozen=True, kw_only=True):
     """A signal that a run waited for, such as an approval."""
 

@@ -13,7 +13,7 @@ from llmos.core.errors import BadRequest
 from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
 from llmos.core.schemas.knowledge import Citation
-from llmos.core.schemas.runs import StepDescription
+from llmos.core.schemas.runs import CallMock, StepDescription
 
 if TYPE_CHECKING:
     from llmos.gateway.calls.call import ModelCall
@@ -34,6 +34,10 @@ class AppOptions:
     wait_seconds: float = 0.0
     recorded: Sequence[StepDescription] | None = None
     """The steps of another run: their results stand in for tools and steps, of which none is called."""
+    mocks: Sequence[CallMock] | None = None
+    """What tools and steps return, in place of being called."""
+    effects: bool = True
+    """False: what has effects, and no mock, fails the run."""
     resumes: str | None = None
     """The id of a run that goes on, instead of a new one."""
     on_event: Callable[[RunEvent], None] | None = None

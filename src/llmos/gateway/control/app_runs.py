@@ -16,7 +16,7 @@ from msgspec import Meta, field
 from llmos.core.errors import BadRequest, LLMOSError, NotFound
 from llmos.core.names import APP_PREFIX
 from llmos.core.schemas.hosted_apps import RunEvent, RunResult
-from llmos.core.schemas.runs import RunDescription, RunFailure, StepDescription
+from llmos.core.schemas.runs import CallMock, RunDescription, RunFailure, StepDescription
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.applications import AppOptions
@@ -50,6 +50,12 @@ class AppRunRequest(CallerFields, kw_only=True):
     replay: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """A run of the application that is kept: what its tools and steps returned stands in for them, and nothing is
     called. This run isn't kept. Needs the permission apps:read, too."""
+    mocks: list[CallMock] | None = None
+    """What tools and steps return, in place of being called, as in an eval."""
+    effects: bool = True
+    """False: a tool or step that has effects, and no mock, is 424 `not_recorded`."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """As `variables`, but what the application doesn't declare is left out."""
     wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     """Wait this long for another run in the session to end. 0: that is 409 at once."""
 
@@ -85,6 +91,9 @@ async def run_app(request: Request, name: str) -> AnswerResponse:
         session=body.session,
         dry_run=body.dry_run,
         recorded=None if body.replay is None else await _recorded(request, name, body.replay),
+        mocks=body.mocks,
+        effects=body.effects,
+        metadata=body.metadata,
         wait_seconds=body.wait_seconds,
         on_event=events.append,
     )

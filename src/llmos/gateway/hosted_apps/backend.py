@@ -245,6 +245,8 @@ class AppBackend:
             "wait_seconds": options.wait_seconds,
             "keep": not self._caller.is_background,  # A case of an eval is no traffic.
             "recorded": options.recorded,
+            "mocks": options.mocks,
+            "effects": options.effects,
         }
 
     def _check(self, request: Generate, process: AppProcess) -> None:
