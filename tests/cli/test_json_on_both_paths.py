@@ -63,6 +63,7 @@ SERVER_ONLY = {
     "cluster init": "makes keys on this machine; see test_cluster.py",
     "cluster token": "needs such keys; see test_cluster.py",
     "cluster nodes": "a server knows more of them; see test_cluster.py",
+    "cluster ray": "makes keys on this machine; see test_cluster.py",
     "console": "opens the pages of a server",
     "ps": "shows what a server runs",
     "top": "shows what a server does",
