@@ -46,7 +46,9 @@ from llmos.deployments.cluster.messages import (
     WorkerRefused,
     WorkerStarted,
 )
+from llmos.deployments.cluster.node_renewal import renew_node
 from llmos.deployments.cluster.node_worker import NodeWorker
+from llmos.deployments.cluster.renewal import CHECK_SECONDS, check_not_expired
 from llmos.deployments.cluster.versions import own_facts, own_versions
 from llmos.deployments.placing.local import WORKER_COMMAND
 
@@ -91,6 +93,7 @@ class Agent:
         membership = settings.membership
         self._head = (membership.host, membership.port)
         self._client = client_context(settings.folder, "node")
+        self._blobs = server_context(settings.folder, "node", requires_certificate=True)
         self._fetcher = BlobFetcher(store=settings.store, context=self._client, head=self._head)
         self._workers: dict[str, NodeWorker] = {}
         self._starting: dict[str, tuple[asyncio.Task[None], threading.Event]] = {}
@@ -103,6 +106,7 @@ class Agent:
         Raises PermissionDenied if it is no member any more, and Conflict for versions or a clock that differ.
         """
         server = await self._serve_blobs()
+        renewing = asyncio.create_task(self._keep_renewed())
         num_failures = 0
         try:
             while True:
@@ -120,13 +124,25 @@ class Agent:
                 await asyncio.sleep(self._settings.backoff_seconds(num_failures))
         finally:
             server.close()
+            renewing.cancel()
             for task in self._blob_tasks:
                 task.cancel()
 
+    async def _keep_renewed(self) -> None:
+        settings, contexts = self._settings, (self._client, self._blobs)
+        while True:
+            try:
+                if await renew_node(settings.folder, settings.membership, contexts, clock=settings.clock):
+                    settings.say("The certificate of this node was renewed.")
+            except (LLMOSError, OSError) as error:
+                _log.warning("The certificate can't be renewed. Trying again in an hour: %s", error)
+            await asyncio.sleep(CHECK_SECONDS)
+
     async def _register(self, blobs_port: int) -> Link[ToNode]:
         """Return a connection on which orders come. Raises what connect() raises, and what the head says."""
-        link = await connect(self._head, self._client)
         settings = self._settings
+        await asyncio.to_thread(check_not_expired, settings.folder, settings.clock)
+        link = await connect(self._head, self._client)
         digests = await asyncio.to_thread(lambda: [digest for digest, _ in settings.store.digests()][:_MAX_DIGESTS])
         register = Register(
             versions=await asyncio.to_thread(own_versions),
@@ -242,7 +258,7 @@ class Agent:
         return await asyncio.get_running_loop().create_server(
             lambda: Link[ToHead](ToHead, self._on_connected),
             sock=listen(self._settings.listen, 0),
-            ssl=server_context(self._settings.folder, "node", requires_certificate=True),
+            ssl=self._blobs,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
 

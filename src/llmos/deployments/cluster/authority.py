@@ -26,8 +26,11 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.security.tls_certificates import write_private
 
-VALID_FOR = timedelta(days=3650)
-"""Membership ends when a node leaves, not by a date; see nodes.py."""
+AUTHORITY_VALID_FOR = timedelta(days=3650)
+
+VALID_FOR = timedelta(days=365)
+"""Validity of the head's and the nodes' certificates, which they renew; see renewal.py. Membership ends when a node
+leaves, not by a date; see nodes.py."""
 
 EARLIER = timedelta(days=1)
 """Certificates are valid this long before they are made: clocks differ."""
@@ -64,6 +67,12 @@ class Authority:
         """Write a key and a certificate for the head into the folder."""
         key = ec.generate_private_key(ec.SECP256R1())
         write_private(folder / "head.key", key_pem(key))
+        write_private(folder / "head.pem", self._sign(key.public_key(), HEAD_NAME, clock()).encode())
+
+    def renew_head(self, folder: Path, *, clock: Clock = utc_now) -> None:
+        """Write another certificate for the head's key."""
+        key = serialization.load_pem_private_key((folder / "head.key").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey), "make_head() makes no other"
         write_private(folder / "head.pem", self._sign(key.public_key(), HEAD_NAME, clock()).encode())
 
     def make_certificate(self, address: IpAddress, *, clock: Clock = utc_now) -> tuple[bytes, bytes]:
@@ -103,7 +112,7 @@ def make_authority(folder: Path, *, clock: Clock = utc_now) -> Authority:
         False,
     )
     certificate = (
-        _builder(key.public_key(), clock())
+        _builder(key.public_key(), clock(), AUTHORITY_VALID_FOR)
         .subject_name(name)
         .issuer_name(name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -235,13 +244,15 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _builder(public_key: ec.EllipticCurvePublicKey, now: datetime) -> x509.CertificateBuilder:
+def _builder(
+    public_key: ec.EllipticCurvePublicKey, now: datetime, valid_for: timedelta = VALID_FOR
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLIER)
-        .not_valid_after(now + VALID_FOR)
+        .not_valid_after(now + valid_for)
     )
 
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from llmos.deployments.cluster.messages import (
     Joined,
     Register,
     Registered,
+    Renew,
+    Renewed,
     ToHead,
     Versions,
     differences,
@@ -43,6 +46,7 @@ from llmos.deployments.cluster.messages import (
 )
 from llmos.deployments.cluster.messages import Authority as AuthorityMessage
 from llmos.deployments.cluster.nodes import Candidate, Nodes
+from llmos.deployments.cluster.renewal import CHECK_SECONDS, renew_head
 
 DEFAULT_PORT = 8001
 
@@ -148,13 +152,16 @@ class ClusterHead:
 
         settings = await asyncio.to_thread(read_cluster, self._folder)
         self.versions = await asyncio.to_thread(own_versions)
+        await asyncio.to_thread(renew_head, self._folder, clock=self._clock)
         listener = listen(settings.listen, settings.port if port is None else port)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Link[ToHead](ToHead, self._on_connected),
             sock=listener,
-            ssl=server_context(self._folder, "head", requires_certificate=False),
+            ssl=(context := server_context(self._folder, "head", requires_certificate=False)),
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
+        self._tasks.add(task := asyncio.create_task(self._renew_own(context)))
+        task.add_done_callback(self._tasks.discard)
 
     async def wait_for_node(self, name: str) -> ConnectedNode:
         """Return the node as soon as it is connected."""
@@ -187,6 +194,15 @@ class ClusterHead:
         for node in [node for node in self.nodes.values() if node.is_leaving and not node.workers]:
             node.leave()
 
+    async def _renew_own(self, context: ssl.SSLContext) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                if await asyncio.to_thread(renew_head, self._folder, clock=self._clock):
+                    context.load_cert_chain(self._folder / "head.pem", self._folder / "head.key")
+            except (LLMOSError, OSError):
+                _log.exception("The head's certificate can't be renewed. Trying again in an hour")
+
     def _on_connected(self, link: Link[ToHead]) -> None:
         if self._num_unknown >= MAX_UNKNOWN:
             link.abort()
@@ -205,6 +221,10 @@ class ClusterHead:
                 case FetchBlob():
                     await self._check(link)
                     await send_blob(link, self._store, message)
+                case Renew():
+                    name = await self._check(link)
+                    link.send(Renewed(await asyncio.to_thread(self._renew, link, name, message.request)))
+                    link.close()
                 case Attach():
                     self._attach(link, message)
                 case _:
@@ -238,6 +258,14 @@ class ClusterHead:
         candidate = Candidate(name=name, key_digest=key_digest_of_request(join.request), address=address)
         self._members.admit(join.token_id, join.secret, candidate)
         return open_authority(self._folder).sign_node(join.request, name, clock=self._clock)
+
+    def _renew(self, link: Link[ToHead], name: str, request: str) -> str:
+        """Return another certificate for the key of the node's own. Raises PermissionDenied for another key."""
+        certificate = link.peer_certificate
+        assert certificate is not None, "checked before"
+        if key_digest_of_request(request) != key_digest_of_certificate(certificate):
+            raise PermissionDenied("A certificate is renewed for the key that it has. To change it, join again.")
+        return open_authority(self._folder).sign_node(request, name, clock=self._clock)
 
     async def _check(self, link: Link[ToHead]) -> str:
         """Return the name of the node at the other end. Raises PermissionDenied if it is no member."""

@@ -1,6 +1,7 @@
 """The messages between the head of a cluster and its nodes.
 
     a new node      AskAuthority, Join                              -> Authority, Joined or Refused
+    a renewal       Renew                                           -> Renewed or Refused
     agent           Register, then events of its workers            -> Registered or Refused, then orders
     a replica       Attach, then the frames of a worker             -> Attached, then commands for the worker
     a stage         AttachStage, then the frames of a stage         -> Attached, then its frames; between two agents
@@ -158,6 +159,13 @@ class WorkerActivity(msgspec.Struct, frozen=True, tag="worker_activity"):
     has_computed: bool
 
 
+class Renew(msgspec.Struct, frozen=True, tag="renew"):
+    """The node's certificate ends soon; make another for the same key."""
+
+    request: str
+    """A certificate signing request, PEM."""
+
+
 class Facts(msgspec.Struct, frozen=True, tag="facts"):
     facts: NodeFacts
 
@@ -173,6 +181,11 @@ class Authority(msgspec.Struct, frozen=True, tag="authority"):
 class Joined(msgspec.Struct, frozen=True, tag="joined"):
     certificate: str
     """The node's own, PEM."""
+
+
+class Renewed(msgspec.Struct, frozen=True, tag="renewed"):
+    certificate: str
+    """The node's new one, PEM."""
 
 
 class Registered(msgspec.Struct, frozen=True, tag="registered"):
@@ -235,6 +248,7 @@ ToHead: TypeAlias = (
     | Register
     | Attach
     | AttachStage
+    | Renew
     | FetchBlob
     | Fetching
     | WorkerStarted
@@ -247,6 +261,7 @@ ToNode: TypeAlias = (
     Authority
     | Joined
     | Registered
+    | Renewed
     | Attached
     | BlobSize
     | BlobChunk
