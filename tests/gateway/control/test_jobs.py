@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,7 @@ from llmos.models import open_registry
 from llmos.models.signing.signing import Signing
 from llmos.models.signing.trusted_keys import TrustedKeys
 from llmos.models.transfer.transfers import Transfers
+from support.databases import Databases
 from support.looking import pause_thread
 from support.real_server import KEY, serving
 from support.tiny_folders import write_folder
@@ -46,30 +48,29 @@ def database_kind(request: pytest.FixtureRequest) -> str:
     return kind
 
 
-@pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    """The settings of a home with the model `tiny`."""
+def make_home(folder: Path, database_url: str) -> Settings:
+    """Return the settings of a new home with the model `tiny`."""
     settings = load_settings(
-        {"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url, "LLMOS_OWNER_KEY": KEY}
+        {"LLMOS_HOME": str(folder / "home"), "LLMOS_DATABASE_URL": database_url, "LLMOS_OWNER_KEY": KEY}
     )
     registry = open_registry(settings)
-    Transfers(registry).import_path(write_folder(tmp_path / "tiny"), "tiny")
+    Transfers(registry).import_path(write_folder(folder / "tiny"), "tiny")
     registry.database.close()
     return settings
 
 
-@pytest.fixture
-def real(settings: Settings) -> Iterator[Services]:
+@contextmanager
+def opened(settings: Settings) -> Iterator[Services]:
     services = open_services(settings)
     yield services
     services.registry.database.close()
 
 
-@pytest.fixture
-def client(real: Services) -> Iterator[httpx.Client]:
-    """A client of a server with a real registry."""
+@contextmanager
+def joined(services: Services) -> Iterator[httpx.Client]:
+    """Yield a client of a server with a real registry."""
     listener = listen("127.0.0.1", 0)
-    server = Server(create_app(real), real)
+    server = Server(create_app(services), services)
     host, port = listener.getsockname()
     thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
     thread.start()
@@ -77,6 +78,35 @@ def client(real: Services) -> Iterator[httpx.Client]:
         yield client
     server.stop()
     thread.join()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return make_home(tmp_path, database_url)
+
+
+@pytest.fixture
+def real(settings: Settings) -> Iterator[Services]:
+    with opened(settings) as services:
+        yield services
+
+
+@pytest.fixture
+def client(real: Services) -> Iterator[httpx.Client]:
+    with joined(real) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def idle(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a server on which no job ever begins; one for all tests of what is refused."""
+    folder = tmp_path_factory.mktemp("idle")
+    with (
+        databases.create("sqlite", folder / "database") as url,
+        opened(make_home(folder, url)) as services,
+        joined(services) as client,
+    ):
+        yield client
 
 
 def client_of(url: str) -> httpx.Client:
@@ -172,14 +202,13 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("body", "status", "message"), REFUSED)
 def test_a_job_that_cannot_succeed_is_rejected_at_once(
-    client: httpx.Client, body: dict[str, Any], status: int, message: str
+    idle: httpx.Client, body: dict[str, Any], status: int, message: str
 ) -> None:
-    reply = client.post("/jobs", json=body)
+    reply = idle.post("/jobs", json=body)
     assert (reply.status_code, message in reply.json()["error"]["message"]) == (status, True), reply.text
-    assert client.get("/jobs").json() == {"data": []}
+    assert idle.get("/jobs").json() == {"data": []}
 
 
 def test_unknown_jobs_and_filters_are_refused(client: httpx.Client) -> None:
