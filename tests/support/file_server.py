@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 
 
 def stored_file(name: str, content: bytes) -> StoredFile:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from llmos.core.errors import BadRequest, ModelNotFound
 from llmos.core.names import NEWEST, Reference, check_file_name, check_name, parse_reference
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 from llmos.core.suggest import nearest
 from llmos.engine.checkpoint.recommended import DEFAULTS
 from llmos.models.sources import kind_of

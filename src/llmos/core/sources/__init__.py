@@ -20,8 +20,8 @@ from typing import Any, Protocol, cast
 
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
+from llmos.core.store.blobs import StoredFile
 from llmos.core.store.staging import StagingArea
-from llmos.core.store.store import StoredFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,65 +24,26 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import secrets
-import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmos.core.byte_progress import OnBytes
 from llmos.core.disk import sync_to_disk
 from llmos.core.encryption.data_key import DataKey
-from llmos.core.encryption.sealed_path import SealedFolder, SealedPath, plain_size
+from llmos.core.encryption.sealed_path import SealedPath, plain_size
 from llmos.core.errors import BadModelFile, LLMOSError, NotFound, StoreFailed
-from llmos.core.locks import locked
 from llmos.core.store.blob_files import CHUNK_BYTES, digest_of, disk_errors, identity, seal_file, shifted, write_whole
 from llmos.core.store.blob_keys import BlobKeys
+from llmos.core.store.blobs import Problem, StagedBlob, StoredFile
+from llmos.core.store.incoming_files import IncomingFiles
 
 _MAX_HELD_BYTES = 16 << 20
 """Encrypted files up to this size are decrypted once, into memory, when they are added."""
-_SCRATCH_SUFFIX = ".making"
-_SEALED_SUFFIX = ".sealed"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_NAME = re.compile(r"(sha256|hmac):[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagedBlob:
-    """Content on its way to the store; see Store.stage()."""
-
-    digest: str
-    """Its digest, or its name in the project."""
-    size: int
-    path: Path | None = None
-    """The file that becomes the blob; None where the store has the blob already."""
-    key: DataKey | None = None
-    """The key that the file is encrypted under, if it is."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class StoredFile:
-    """One file of a version: its name in the model's folder, and its blob."""
-
-    name: str
-    digest: str
-    """sha256:<hex>"""
-    size: int
-    """Bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A blob that is missing or damaged."""
-
-    digest: str
-    reason: str
-    """Completes a sentence about the blob: "is missing"."""
-
-
-class Store:
+class Store(IncomingFiles):
     """A store in one folder. Any thread and any process may use it."""
 
     def __init__(
@@ -95,9 +56,8 @@ class Store:
     ) -> None:
         """`keys`: of encrypted blobs; None for a store without any. `encrypts`: whether new blobs are encrypted.
         `project`: the one that new blobs belong to; None for blobs of this machine."""
-        self.path, self._keys, self.encrypts, self._project = path, keys, encrypts, project
-        self._incoming = path / "incoming"
-        self._damaged = path / "damaged"
+        super().__init__(path, encrypts=encrypts)
+        self._keys, self._project = keys, project
 
     def encrypting(self) -> "Store":
         """Return this store, which encrypts all blobs that are added through it."""
@@ -137,76 +97,12 @@ class Store:
             SealedPath.of(sealed, lambda: self._key_finder().find(digest)) if sealed.exists() else self._plain(digest)
         )
 
-    def digest_at(self, path: Path) -> str | None:
-        """Return the digest of the plain blob at this path; None for any other file."""
-        digest = f"sha256:{path.name}"
-        return digest if _DIGEST.fullmatch(digest) and path == self._plain(digest) else None
-
-    def is_encrypted(self, digest: str) -> bool:
-        return self._sealed_path(digest).exists()
-
     def has(self, digest: str, size: int) -> bool:
         """Return whether the blob exists and has this size. Does not read its content; verify() does."""
         try:
             return plain_size(self.blob_path(digest)) == size
         except FileNotFoundError:
             return False
-
-    @contextmanager
-    def receiving(
-        self, files: Collection[StoredFile], on_wait: Callable[[], None] | None = None
-    ) -> Iterator[dict[StoredFile, Path]]:
-        """Yield {file: path of its .part} for the files that are not in the store.
-
-        This process holds locks on them until the block ends. Another process that needs the same bytes waits here
-        (`on_wait` is called once before), and then finds them in the store. A .part may hold the bytes of an earlier
-        attempt.
-        """
-        with disk_errors(self.path), ExitStack() as held:
-            self._make_folders()
-            parts: dict[StoredFile, Path] = {}
-            # All processes lock in the same order, so that two never wait for each other.
-            for file in sorted({file.digest: file for file in files}.values(), key=lambda file: file.digest):
-                part = self._incoming / f"{file.digest.removeprefix('sha256:')}.part"
-                held.enter_context(locked(part.with_suffix(".lock"), on_wait=on_wait))
-                if not self.has(file.digest, file.size):
-                    parts[file] = part
-            yield parts
-
-    @contextmanager
-    def locked_incoming(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[Path]:
-        """Hold the lock on the incoming files whose names begin with `key`, and yield the path that they begin with.
-
-        `on_wait` is called once before waiting for another process.
-        """
-        with disk_errors(self.path):
-            self._make_folders()
-            with locked(self._incoming / f"{key}.lock", on_wait=on_wait):
-                yield self._incoming / key
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Yield an empty folder on the store's disk, removed when the block ends. Removes those of killed processes.
-
-        Where the store encrypts new blobs, the folder's files are encrypted, too.
-        """
-        with disk_errors(self.path):
-            self._make_folders()
-            for folder in self._incoming.glob(f"*{_SCRATCH_SUFFIX}"):
-                self._remove_abandoned(folder)
-        folder = self._incoming / f"{secrets.token_hex(8)}{_SCRATCH_SUFFIX}"
-        with locked(folder.with_suffix(".lock")):
-            folder.mkdir()
-            try:
-                yield SealedFolder.of(folder) if self.encrypts() else folder
-            finally:
-                shutil.rmtree(folder)
-
-    @contextmanager
-    def disk_errors(self) -> Iterator[None]:
-        """Turn errors of a full or unwritable disk into StoreFailed with advice."""
-        with disk_errors(self.path):
-            yield
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -314,12 +210,9 @@ class Store:
 
     def digests(self) -> Iterator[tuple[str, int]]:
         """Yield the digest and the plain size of every blob. Skips blobs that are deleted meanwhile."""
-        paths = (self.path / "blobs").glob("*/*")
-        names = {f"{path.parent.name}:{path.name.removesuffix(_SEALED_SUFFIX)}" for path in paths}
-        for digest in sorted(names):
+        for digest in self._names():
             with suppress(FileNotFoundError):
-                if _NAME.fullmatch(digest):
-                    yield digest, plain_size(self.blob_path(digest))
+                yield digest, plain_size(self.blob_path(digest))
 
     def verify(self, digests: Collection[str], on_bytes: OnBytes | None = None) -> list[Problem]:
         """Read these blobs and return those that are missing or whose content doesn't match the digest."""
@@ -383,50 +276,6 @@ class Store:
                     os.replace(blob, self._damaged / blob.name)
                     moved.append(self._damaged / blob.name)
         return moved
-
-    def unfinished(self) -> list[tuple[Path, int]]:
-        """Return the path and bytes so far of each interrupted download."""
-        unfinished = []
-        for path in sorted(self._incoming.glob("*.part")):
-            with suppress(FileNotFoundError):  # It has been completed meanwhile.
-                unfinished.append((path, path.stat().st_size))
-        return unfinished
-
-    def num_received(self, digest: str) -> int:
-        """Return the bytes of an incomplete blob that have arrived."""
-        part = self._incoming / f"{self.blob_path(digest).name}.part"
-        return part.stat().st_size if part.exists() else 0
-
-    def free_bytes(self) -> int:
-        """Return the free space on the store's disk."""
-        self._make_folders()
-        stats = os.statvfs(self.path)
-        return stats.f_bavail * stats.f_frsize
-
-    def check_room(self, needed_bytes: int, what: str) -> None:
-        """Raise StoreFailed, with the numbers, unless `needed_bytes` more fit on the disk. `what` needs them."""
-        with disk_errors(self.path):
-            free = self.free_bytes()
-        if needed_bytes > free:
-            raise StoreFailed(
-                f"{what} needs {needed_bytes:,} bytes in {self.path}, and {free:,} are free there."
-                f" Free {needed_bytes - free:,} more bytes, or choose another LLMOS_HOME."
-            )
-
-    def _plain(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
-        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
-
-    def _plain_beside(self, digest: str) -> Path | None:
-        """Return the path of the plain blob, whether it exists or not; None for a blob that is never plain."""
-        return None if digest.startswith("hmac:") else self._plain(digest)
-
-    def _sealed_path(self, digest: str) -> Path:
-        if not _NAME.fullmatch(digest):
-            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
-        scheme, _, name = digest.partition(":")
-        return self.path / "blobs" / scheme / f"{name}{_SEALED_SUFFIX}"
 
     def _named(self, digest: str) -> str:
         """Return the name of the blob with this digest: the digest, or an HMAC of it and the project."""
@@ -494,32 +343,3 @@ class Store:
         if f"sha256:{hashing.hexdigest()}" != digest:
             raise StoreFailed(f"{source} changed while it was imported. Import it again when no program writes to it.")
         os.chmod(copy, 0o444)
-
-    def _sweep(self) -> None:
-        """Delete copies, scratch folders and locks that killed processes left, and plain blobs that are encrypted by
-        now. Parts stay for the next attempt."""
-        for path in list((self.path / "blobs" / "sha256").glob(f"*{_SEALED_SUFFIX}")):
-            path.with_name(path.name.removesuffix(_SEALED_SUFFIX)).unlink(missing_ok=True)
-        for path in list(self._incoming.iterdir()):
-            if path.suffix == ".copy":
-                path.unlink()  # Copies are written while publishing, and now no process publishes.
-            elif path.suffix == ".lock" or path.is_dir():
-                self._remove_abandoned(path)
-
-    def _remove_abandoned(self, path: Path) -> None:
-        """Delete a folder or a lock file, unless a process holds the lock."""
-        with suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
-            if path.is_dir():
-                shutil.rmtree(path)
-
-    def _make_folders(self) -> None:
-        for scheme in ("sha256", "hmac"):
-            (self.path / "blobs" / scheme).mkdir(parents=True, exist_ok=True)
-        self._incoming.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def _store_lock(self, mode: int) -> Iterator[None]:
-        with disk_errors(self.path):
-            self._make_folders()
-            with locked(self.path / "lock", mode, keep=True):
-                yield

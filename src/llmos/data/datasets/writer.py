@@ -18,7 +18,8 @@ import msgspec
 
 from llmos.core.canonical import canonical
 from llmos.core.errors import BadRequest
-from llmos.core.store.store import StagedBlob, Store
+from llmos.core.store.blobs import StagedBlob
+from llmos.core.store.store import Store
 from llmos.data.datasets.contents import Kind
 from llmos.data.datasets.manifest import FORMAT, Manifest
 from llmos.data.datasets.rows import Row, records_of

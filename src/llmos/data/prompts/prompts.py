@@ -14,8 +14,9 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.names import check_name, parse_reference
 from llmos.core.prompt_text import PromptText
+from llmos.core.store.blobs import StagedBlob
 from llmos.core.store.blobs_in_use import collect
-from llmos.core.store.store import StagedBlob, Store
+from llmos.core.store.store import Store
 from llmos.core.versioning import project_queries
 from llmos.core.versioning import queries as naming
 from llmos.core.versioning.aliases import Aliases

@@ -18,7 +18,8 @@ import msgspec
 
 from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, LLMOSError, NotFound
-from llmos.core.store.store import Store, StoredFile
+from llmos.core.store.blobs import StoredFile
+from llmos.core.store.store import Store
 from llmos.deployments.cluster.authority import HEAD_NAME, NODE_SUFFIX
 from llmos.deployments.cluster.link import Link, limit_silence
 from llmos.deployments.cluster.messages import (

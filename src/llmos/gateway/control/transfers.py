@@ -12,7 +12,8 @@ from starlette.responses import FileResponse, Response
 
 from llmos.core.encryption.sealed_path import SealedPath
 from llmos.core.errors import BadRequest, Conflict, NotFound
-from llmos.core.store.store import Store, StoredFile
+from llmos.core.store.blobs import StoredFile
+from llmos.core.store.store import Store
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.permissions import requires

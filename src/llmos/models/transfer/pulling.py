@@ -10,7 +10,7 @@ from llmos.core.byte_progress import report_bytes
 from llmos.core.errors import BadModelFile, DownloadFailed
 from llmos.core.progress import Progress
 from llmos.core.sources import Download
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 from llmos.models.catalog import Entry, Source
 from llmos.models.registry import Registry
 from llmos.models.sources import fetch_files

@@ -14,8 +14,8 @@ from llmos.core.names import check_name
 from llmos.core.progress import Progress, no_progress
 from llmos.core.schemas.cards import Card
 from llmos.core.sources import Fetched
+from llmos.core.store.blobs import StoredFile
 from llmos.core.store.staging import StagingArea, open_staging_area
-from llmos.core.store.store import StoredFile
 from llmos.models.cards.card import from_json, to_json
 from llmos.models.cards.cards import Cards
 from llmos.models.catalog import Entry, Source

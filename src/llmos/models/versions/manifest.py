@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmos.core.errors import BadRequest
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from llmos.core.database import Database
 from llmos.core.encryption.sealed_path import plain_size
 from llmos.core.errors import DownloadFailed, UnsupportedModel
 from llmos.core.progress import Progress
-from llmos.core.store.store import Store, StoredFile
+from llmos.core.store.blobs import StoredFile
+from llmos.core.store.store import Store
 from llmos.core.who import this_user
 from llmos.models import queries
 from llmos.models.tables import VersionFileRow, VersionRow

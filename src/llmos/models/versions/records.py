@@ -15,7 +15,7 @@ import msgspec
 
 from llmos.core.errors import BadModelFile
 from llmos.core.names import check_file_name
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 from llmos.models.versions.manifest import Derivation, Manifest, canonical_json
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version

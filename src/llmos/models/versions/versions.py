@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 from llmos.core.versioning.labels import Labels
 from llmos.engine.messages import AdapterFiles
 from llmos.models.tables import VersionRow

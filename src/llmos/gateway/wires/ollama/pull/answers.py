@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmos.core.jobs.jobs import Step
-from llmos.core.store.store import StoredFile
+from llmos.core.store.blobs import StoredFile
 from llmos.models.transfer.pulling import VERIFYING
 
 
