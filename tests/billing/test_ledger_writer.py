@@ -163,9 +163,10 @@ def failing_query(*_: Any) -> Any:
 
 
 def test_entries_that_wait_for_a_slow_database_survive_a_crash(
-    ledger: Ledger, database: Database, tmp_path: Path
+    database: Database, database_url: str, tmp_path: Path
 ) -> None:
     """A copy of the folder is what a crash leaves."""
+    next_process = Database(database_url)
     left = tmp_path / "left"
     is_written, may_go = threading.Event(), threading.Event()
 
@@ -180,9 +181,10 @@ def test_entries_that_wait_for_a_slow_database_survive_a_crash(
     is_written.wait()
     writer.secure([entry("a")])
     shutil.copytree(tmp_path / "ledger", left)
-    after_crash = LedgerWriter(ledger, left)
+    after_crash = LedgerWriter(Ledger(next_process), left)
     after_crash.start()
     after_crash.close()
+    next_process.close()
     assert ids(database) == ["a"]
     may_go.set()
     stored.result()

@@ -5,7 +5,7 @@ sure whether entries were stored stores them again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -85,6 +85,10 @@ class Ledger:
                 queries.add_usage(session, sums_of([row for row, _ in new], SUMMED))
             self._purchases.store(session, entries, numbers)
         return Stored(len(added), _charges(row for row, _ in rows.values()))
+
+    def turn(self) -> AbstractContextManager[object]:
+        """See Database.counting_turn()."""
+        return self._database.counting_turn()
 
     def _current_prices(self, session: Session) -> PriceTable:
         return self._prices.read(session)

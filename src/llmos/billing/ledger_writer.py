@@ -145,17 +145,18 @@ class LedgerWriter:
                 self._changed.wait_for(self._has_work, self._seconds_to_retry())
             if is_busy:
                 self._closing.wait(GATHER_SECONDS)  # Without the lock: those who come wake nobody.
-            with self._changed:
-                group, self._waiting = self._waiting, _Group()
-                self._is_writing, is_last = True, self._is_closed
-                is_busy = len(group.entries) > 1
-                if is_last:
-                    self._retry_at = self._retry_at and 0.0
-            charges: Charges = {}
-            try:
-                charges = self._write(group.entries)
-            except Exception:
-                _log.exception("%d entries of the ledger are lost: they can be written nowhere", len(group.entries))
+            with self._ledger.turn():
+                with self._changed:
+                    group, self._waiting = self._waiting, _Group()
+                    self._is_writing, is_last = True, self._is_closed
+                    is_busy = len(group.entries) > 1
+                    if is_last:
+                        self._retry_at = self._retry_at and 0.0
+                charges: Charges = {}
+                try:
+                    charges = self._write(group.entries)
+                except Exception:
+                    _log.exception("%d entries of the ledger are lost: they can be written nowhere", len(group.entries))
             group.on_stored.set_result(charges)
             with self._changed:
                 self._is_writing = False

@@ -151,13 +151,14 @@ class ReservationWriter:
                 self._changed.wait_for(self._has_work, self._seconds_to_tick())
             if is_busy:
                 self._closing.wait(GATHER_SECONDS)  # Without the lock: those who come wake nobody.
-            with self._changed:
-                steps, self._waiting = self._waiting, []
-                ended, self._ended = self._ended, set()
-                self._is_writing, is_last = True, self._is_closed
-            is_busy = len(steps) > 1
-            steps = [step for step in steps if step.granted.set_running_or_notify_cancel()]
-            self._write(steps, ended)
+            with self._database.counting_turn():
+                with self._changed:
+                    steps, self._waiting = self._waiting, []
+                    ended, self._ended = self._ended, set()
+                    self._is_writing, is_last = True, self._is_closed
+                is_busy = len(steps) > 1
+                steps = [step for step in steps if step.granted.set_running_or_notify_cancel()]
+                self._write(steps, ended)
             if is_last:
                 self._leave()
             with self._changed:

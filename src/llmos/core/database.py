@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class Database:
             event.listen(self._writing, "commit", notify_on_commit)
             self._counting = self._engine
             self._commits = PostgreSQLCommits(self._engine)
-        self._counting_turn = threading.Lock()
+        self._counting_turn = threading.RLock()
         self._counting_connection: PoolProxiedConnection | None = None
         """SQLite's, while nobody counts."""
         self._is_closed = False
@@ -242,6 +242,14 @@ class Database:
                 if self._path is not None and not self._is_closed:
                     self._counting_connection = connection  # It has ended well, and the next one goes on with it.
                     closed.pop_all()
+
+    def counting_turn(self) -> AbstractContextManager[object]:
+        """Wait until nobody else of this process counts, and let nobody count while the block runs.
+
+        Whoever writes in groups takes what waits inside of it, and so what came while others counted, too. On
+        PostgreSQL, where the database orders the transactions, nobody waits here.
+        """
+        return self._counting_turn if self.is_sqlite else nullcontext()
 
     def hold_counting(self, session: Session) -> None:
         """Let nobody count durably until the transaction of the session ends, and see what was counted before."""
