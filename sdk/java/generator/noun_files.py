@@ -143,7 +143,7 @@ def _parameter(text: str) -> Parameter:
     return Parameter(place, key, name or camel(key), kind.removesuffix("?"), kind.endswith("?"))
 
 
-# What the clients have
+# The nouns of the clients
 
 
 def _accessors(nouns: Sequence[Noun]) -> str:
