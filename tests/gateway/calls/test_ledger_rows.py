@@ -23,7 +23,7 @@ TESTS = {
     ],
     "the likelihood of given texts": [(LEDGER, "test_scored_texts_count_their_own_tokens")],
     "counting tokens": [(LEDGER, "test_counting_tokens_costs_nothing")],
-    "an answer out of the response cache": [
+    "an answer from the response cache": [
         (LEDGER, "test_an_answer_out_of_the_response_cache_is_a_call_without_tokens")
     ],
     "a prompt that a guardrail blocks": [(LEDGER, "test_a_blocked_prompt_costs_nothing")],
@@ -31,7 +31,7 @@ TESTS = {
         (LEDGER, "test_a_blocked_answer_costs_what_was_computed"),
         (WIRES, "test_an_answer_that_a_guardrail_cuts_costs_what_was_computed_on_every_wire"),
     ],
-    "what guardrails ask models for": [
+    "calls of models by guardrails": [
         ("tests/gateway/calls/test_perplexity.py", "test_what_it_asks_is_neither_billed_nor_evidence")
     ],
     "a call that fails": [
