@@ -61,7 +61,7 @@ def test_a_person_is_forgotten_and_the_certificate_can_be_checked(cli: Cli, home
     changed = cli("forget", "--verify", str(path))
     assert (changed.status, "changed after it was signed" in changed.err) == (2, True)
     path.write_text("[]")
-    assert "is no certificate" in cli("forget", "--verify", str(path)).err
+    assert "isn't a certificate" in cli("forget", "--verify", str(path)).err
     assert cli("forget", "--subject", "ann", "--yes").out == "Nothing of ann is kept.\n"
 
 

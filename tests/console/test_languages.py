@@ -67,6 +67,7 @@ def test_templates_and_pages_use_every_text_and_no_other() -> None:
         "sticky.",
         "providers.openai",
         "providers.anthropic",
+        "providers.open-inference",
     )
     unused = [key for key in messages("en") if key not in used and not key.startswith(begins)]
     assert unused == []

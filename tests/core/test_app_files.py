@@ -79,10 +79,10 @@ def test_the_archive_of_tar_is_one(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ([(entry("a", type=tarfile.SYMTYPE, target="/etc/passwd"), b"")], "'a' in the archive isn't a plain file"),
-        ([(entry("a", type=tarfile.LNKTYPE, target="b"), b"")], "'a' in the archive isn't a plain file"),
-        ([(entry("a", type=tarfile.CHRTYPE), b"")], "'a' in the archive isn't a plain file"),
-        ([(entry("a", type=tarfile.GNUTYPE_SPARSE), b"")], "'a' in the archive isn't a plain file"),
+        ([(entry("a", type=tarfile.SYMTYPE, target="/etc/passwd"), b"")], "'a' in the archive isn't a regular file"),
+        ([(entry("a", type=tarfile.LNKTYPE, target="b"), b"")], "'a' in the archive isn't a regular file"),
+        ([(entry("a", type=tarfile.CHRTYPE), b"")], "'a' in the archive isn't a regular file"),
+        ([(entry("a", type=tarfile.GNUTYPE_SPARSE), b"")], "'a' in the archive isn't a regular file"),
         ([(entry("/etc/a", 1), b"a")], "'/etc/a' is not a valid file name"),
         ([(entry("data/b\\a", 1), b"a")], "is not a valid file name"),
         ([(entry("a", 1), b"a"), (entry("./a", 1), b"b")], "'a' is in the archive twice"),

@@ -11,7 +11,7 @@ from llmos.core.errors import BadRequest
 from llmos.core.extras import MODULES, missing_extra
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-OF_DEVELOPERS = {"audit", "check", "fuzz", "test", "wheel"}
+OF_DEVELOPERS = {"audit", "charts", "check", "fuzz", "test", "wheel"}
 
 
 def test_every_package_of_an_extra_has_its_modules_listed() -> None:

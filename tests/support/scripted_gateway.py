@@ -183,6 +183,7 @@ def scripted_services(scripted: Scripted, folder: Path, database: Database) -> I
         reconciler=Reconciler(deployments, registry, pool),
         nodes=(nodes := Nodes(database)),
         cluster_head=ClusterHead(settings.cluster_path, nodes, store),
+        ray_leases=None,
         providers=providers,
         provider_clients=clients,
         **pipeline_parts(

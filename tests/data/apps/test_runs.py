@@ -180,7 +180,7 @@ def test_a_run_waits_without_a_process_and_goes_on_with_a_signal(runs: AppRuns, 
     assert (described.state, described.waits_with) == ("waiting", {"amount": 5})
     assert runs.signal("acme", run.id, "other", 1).state == "waiting"
     assert runs.signal("acme", run.id, "approval", True, actor="ada").state == "ready"
-    with pytest.raises(Conflict, match="The first value stays"):
+    with pytest.raises(Conflict, match="keeps the first value"):
         runs.signal("acme", run.id, "approval", False)
     assert [each.id for each in runs.list("acme", abandoned=True)] == [run.id]
     claimed = runs.claim("acme", run.id, lease(OTHER_LEASE))
