@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 Values = Mapping[str, Any]
 
-_PLAIN = "llmos_plain_transaction"
+_PLAIN, _LATE = "llmos_plain_transaction", "llmos_late_session"
 
 _MAX_ROWS = 64
 _MAX_VALUES = 30_000
@@ -104,7 +104,13 @@ class PlainTransaction:
 
         Whoever ends the transaction flushes the session before that, and closes it afterwards.
         """
-        return _LateSession(engine, self._connection, self)
+        # To make one takes longer than most statements: a connection keeps that of its last transaction.
+        kept = self._connection.info.get(_LATE)
+        if kept is None or kept.in_transaction():
+            kept = self._connection.info[_LATE] = _LateSession(engine)
+        session: _LateSession = kept
+        session.take_part(self._connection, self)
+        return session
 
     def list_of(self, values: Iterable[str] | Iterable[int]) -> Any:
         """Return values as one value of a statement; see is_one_of()."""
@@ -192,10 +198,17 @@ class PlainTransaction:
 class _LateSession(Session):
     """See PlainTransaction.late_session()."""
 
-    def __init__(self, engine: Engine, connection: PoolProxiedConnection, plain: PlainTransaction) -> None:
+    plain: PlainTransaction
+    _raw: PoolProxiedConnection
+
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False)
-        self._engine, self._raw, self.plain = engine, connection, plain
+        self._engine = engine
         self._bound: Connection | None = None
+
+    def take_part(self, connection: PoolProxiedConnection, plain: PlainTransaction) -> None:
+        """Belong to a transaction that has begun."""
+        self._raw, self.plain, self._bound = connection, plain, None
 
     def get_bind(self, *_: Any, **__: Any) -> Connection:
         if self._bound is None:

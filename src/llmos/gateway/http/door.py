@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -55,6 +56,25 @@ def _id_headers(header: str) -> tuple[bytes, ...]:
     return tuple(name.encode() for name in sorted({"x-request-id", header}))
 
 
+class _ReadHeaders(Headers):
+    """The headers of a request, each found without reading the others: a call asks for a dozen."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        self._found: dict[str, str] = {}
+        for name, value in self._list:
+            self._found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+
+    def __getitem__(self, name: str) -> str:
+        return self._found[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._found.get(name.lower(), default)
+
+
 class Door:
     def __init__(
         self,
@@ -95,7 +115,7 @@ class Door:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows the real method, and leaves the body out.
         more_headers = [(name, request_id.encode()) for name in _id_headers(error_format_of(scope).id_header)]
-        headers = Headers(scope=scope)
+        headers = _ReadHeaders(scope=scope)
         more_headers += self._cors.headers(headers)
         status = CLIENT_GONE
 
