@@ -1,31 +1,18 @@
-"""Measure the console's chat in Chromium: 400 kept messages, and an answer of 20,000 tokens while it streams.
+"""The console's chat in Chromium: 400 kept messages, and an answer of 20,000 tokens while it streams.
 
-python benchmarks/console_parts/chat.py
-python benchmarks/console_parts/chat.py --messages 100 --tokens 4000    # quickly
-
-The longest tasks of the page, memory of the tab, and processor time of the tab per token in each fifth of the answer.
-The tokens come from a script in the page, at the speed of a fast model, so that no model is measured. On a machine that
-does other work, a task takes longer than its processor time: say the load with every figure.
+Its tasks, the memory of its tab, and the processor time that a token costs in each fifth of the answer. The tokens come
+from a script in the page, at the speed of a fast model, so that no model is measured. On a machine that does other work
+a task takes longer than its processor time, so both are read out of Chromium's trace.
 """
 
-import argparse
 import json
-import os
-import sys
-import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-
 from playwright.sync_api import Browser, CDPSession, Page
 
-from llmos.core.config import load_settings
-from llmos.models import open_registry
-from support.chromium import Visit, chromium
-from support.default_model import pull_stored
-from support.real_server import ask, serving
+from support.chromium import Visit
 
 CONVERSATIONS = "/llmos/v1/conversations"
 PARAGRAPH = "The **llama** is a domesticated South American camelid, widely used as a *meat* and pack animal. " * 4
@@ -58,64 +45,24 @@ STREAM = """({tokens, parts}) => {
 PARTS = 5
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--messages", type=int, default=400)
-    parser.add_argument("--tokens", type=int, default=20_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="llmos-chat-") as folder:
-        keep_model(Path(folder))
-        figures = measure_in(Path(folder), options)
-    figures["load"] = round(os.getloadavg()[0], 1)
-    if options.json:
-        print(json.dumps(figures, indent=2))
-        return
-    for name, value in figures.items():
-        print(f"{name:<45} {value}")
-
-
-def keep_model(home: Path) -> None:
-    """Keep the default model, which `make setup` has put into LLMOS_HOME: the page offers nothing without one."""
-    stored = open_registry(load_settings())
-    files = stored.files(stored.resolve("smollm2"))
-    stored.database.close()
-    registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
-    pull_stored(registry, next(path for name, path in files.items() if name.endswith(".gguf")))
-    registry.database.close()
-
-
-def measure_in(home: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Stream one answer for costs and memory, and another for tasks: a trace takes processor time and memory itself."""
-    figures: dict[str, float] = {}
-    with serving(home) as server, chromium() as browser:
-        ask(server, "POST", "/llmos/v1/users", {"name": "ann", "role": "owner"})
-        for measure in (measure_tasks, measure_costs):
-            with Visit.begin(browser, server, "ann") as visit:
-                figures |= measure(browser, visit, options.messages, options.tokens)
-                visit.complaints.clear()
-    return figures
-
-
-def measure_tasks(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> dict[str, float]:
+def measure_tasks(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> "tuple[Tasks, Tasks]":
+    """Return the tasks while the page opens, and while an answer streams."""
     visit.page.add_init_script(f"({STREAM})({json.dumps({'tokens': num_tokens, 'parts': PARTS})})")
     with Tasks(browser) as opening:
         open_chat(visit, num_messages)
     with Tasks(browser) as streaming:
         stream(visit.page, visit.page.context.new_cdp_session(visit.page), num_tokens)
-    return {**opening.figures("opens"), **streaming.figures("streams")}
+    return opening, streaming
 
 
-def measure_costs(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> dict[str, float]:
+def measure_costs(browser: Browser, visit: Visit, num_messages: int, num_tokens: int) -> tuple[float, list[float]]:
+    """Return the bytes of the tab's process after an answer, and the microseconds of the processor for one token in
+    each part of it. Without a trace, which takes time and memory itself."""
     visit.page.add_init_script(f"({STREAM})({json.dumps({'tokens': num_tokens, 'parts': PARTS})})")
     open_chat(visit, num_messages)
     session = visit.page.context.new_cdp_session(visit.page)
     per_token = stream(visit.page, session, num_tokens)
-    return {
-        "private memory of the tab's process, MB": round(tab_bytes(browser) / 1e6, 1),
-        "objects of its scripts, MB": round(heap(session) / 1e6, 1),
-        **{f"processor time per token, fifth {part}, µs": round(each) for part, each in enumerate(per_token, 1)},
-    }
+    return tab_bytes(browser), per_token
 
 
 def open_chat(visit: Visit, num_messages: int) -> None:
@@ -144,39 +91,38 @@ class Tasks:
         while not self._is_complete:
             self._session.send("Browser.getVersion")  # Events arrive while a command waits.
 
-    def figures(self, what: str) -> dict[str, float]:
-        """Return the longest tasks, by the clock and by the processor time that they used, in milliseconds."""
+    def longest_ms(self, field: str = "dur") -> float:
+        """Return the longest task in milliseconds: by the clock, or, of `tdur`, by the processor time that it used."""
+        return max(float(each.get(field, 0)) for each in self._tasks()) / 1000
+
+    def num_over_ms(self, milliseconds: float) -> int:
+        return sum(each["dur"] > milliseconds * 1000 for each in self._tasks())
+
+    def _tasks(self) -> list[dict[str, Any]]:
         mains = {
             (each["pid"], each["tid"])
             for each in self._events
             if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
         }
-        tasks = [
+        return [
             each
             for each in self._events
             if each["name"] == "ThreadControllerImpl::RunTask" and (each["pid"], each["tid"]) in mains and "dur" in each
         ]
-        return {
-            f"longest task while it {what}, ms": round(max(each["dur"] for each in tasks) / 1000, 1),
-            f"tasks over 50 ms while it {what}": sum(each["dur"] > 50_000 for each in tasks),
-            f"longest task while it {what}, ms of processor time": round(
-                max(each.get("tdur", 0) for each in tasks) / 1000, 1
-            ),
-        }
 
     def _on_complete(self, _: object) -> None:
         self._is_complete = True
 
 
 def tab_bytes(browser: Browser) -> int:
-    """Return the memory that the processes of tabs have for themselves: there is one tab."""
+    """Return the memory that the process of the largest tab has for itself. Chromium keeps an empty one besides."""
     found = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    total = 0
+    sizes = []
     for each in found:
         if each["type"] == "renderer":
             lines = Path(f"/proc/{each['id']}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
-    return total
+            sizes.append(sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_")))
+    return max(sizes)
 
 
 def keep(visit: Visit, num_messages: int) -> str:
@@ -213,15 +159,6 @@ def busy(session: CDPSession) -> float:
     return metric(session, "ThreadTime")
 
 
-def heap(session: CDPSession) -> float:
-    session.send("HeapProfiler.collectGarbage")
-    return metric(session, "JSHeapUsedSize")
-
-
 def metric(session: CDPSession, name: str) -> float:
     found = session.send("Performance.getMetrics")["metrics"]
     return float(next(each["value"] for each in found if each["name"] == name))
-
-
-if __name__ == "__main__":
-    main()

@@ -182,6 +182,7 @@ async def test_what_is_not_there_is_said_with_the_way_back(ann: httpx.AsyncClien
         reply = await ann.get(path)
         assert (reply.status_code, reply.headers["content-security-policy"]) == (404, CONTENT_SECURITY_POLICY)
         assert "Go back" in reply.text
+    assert 'aria-label="Pages"' in (await ann.get("/console/models/nothing@7")).text
     assert (await ann.post("/console/models")).status_code == 405
 
 
