@@ -137,7 +137,7 @@ def one_certificate(certificate_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def _migrations_by_copy() -> Iterator[None]:
     """Run the migrations once, not for each new database."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llmos.core.database._migrate", migrations.migrate_by_copy)
+        patch.setattr("llmos.core.database.migrate", migrations.migrate_by_copy)
         yield
 
 
@@ -154,7 +154,7 @@ def _no_waiting_for_disks() -> Iterator[None]:
 @pytest.fixture
 def real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the migrations for each new database of a test about them."""
-    monkeypatch.setattr("llmos.core.database._migrate", migrations.run_migrations)
+    monkeypatch.setattr("llmos.core.database.migrate", migrations.run_migrations)
 
 
 @pytest.fixture(scope="session")

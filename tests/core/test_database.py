@@ -36,8 +36,9 @@ import llmos.security.receipts.tables
 import llmos.security.tables
 import llmos.security.users.tables
 from llmos.core import commits
-from llmos.core.database import Base, Database, newest_revision
+from llmos.core.database import Base, Database
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
+from llmos.core.revisions import newest_revision
 from llmos.deployments.tables import RouteRow, RouteTargetRow
 from support.looking import pause_thread
 

@@ -57,7 +57,7 @@ def test_a_database_that_can_not_be_written_is_read_from_a_copy(tmp_path, monkey
     before = Database(f"sqlite:///{path}")
     before.upgrade()
     before.close()
-    monkeypatch.setattr("llmos.core.database._is_read_only", lambda path: True)
+    monkeypatch.setattr("llmos.core.database.is_read_only", lambda path: True)
     database = Database(f"sqlite:///{path}")
     database.upgrade()
     with database.session() as session:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, inspect
 
-from llmos.core import database
+from llmos.core import revisions
 
-run_migrations = database._migrate
+run_migrations = revisions.migrate
 
 
 def migrate_by_copy(connection: Connection) -> None:
-    """Create the tables, in the transaction of the connection. Replaces `_migrate` of the database."""
+    """Create the tables, in the transaction of the connection. Replaces migrate() of the revisions."""
     if connection.dialect.name != "sqlite" or inspect(connection).get_table_names():
         run_migrations(connection)
         return

@@ -9,17 +9,10 @@ A SQLite database in a folder that can't be written is read from a copy in a tem
 """
 
 import logging
-import os
-import shutil
-import sqlite3
-import tempfile
 import threading
-import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -31,27 +24,30 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
-    text,
 )
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, counted_in_sqlite, notify_on_commit
 from llmos.core.database_errors import disk_errors, disk_full, is_disk_full
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
-from llmos.core.home import DATABASE_SUFFIXES, make_private_file
 from llmos.core.pool import ClosablePool, close_pool
 from llmos.core.reserve import Reserve
+from llmos.core.revisions import known_revisions, migrate, newest_revision, revision_of
+from llmos.core.sqlite_connections import (
+    BUSY_TIMEOUT_SECONDS,
+    on_begin,
+    on_connect,
+    on_counting_connect,
+    set_durability,
+    use_wal,
+)
+from llmos.core.sqlite_files import copy_to_scratch, is_read_only, make_private, sqlite_path
 from llmos.core.statements import PlainTransaction, connect
 
 _log = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_SECONDS = 30
-"""The time that a SQLite writer waits for the transaction of another process."""
-
-_BUSY_PAUSE_SECONDS = 0.01
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _COUNT_LOCK = 0x11306
 _DURABLE_COUNT_LOCK = 0x11307
 _WRITE_LOCK = 0x11305  # The key of PostgreSQL's advisory lock: an arbitrary number, the same in every process.
@@ -62,14 +58,6 @@ _PLAIN_COUNTING = f"{_READ_COMMITTED}; SET LOCAL synchronous_commit = off; SELEC
 _DURABLE_COUNTING = f"{_READ_COMMITTED}; SELECT pg_advisory_xact_lock({_DURABLE_COUNT_LOCK})"
 _CONNECT_SECONDS = 10
 _CLOSING_SECONDS = 1.0
-
-_SYNCHRONOUS, _SYNCHRONOUS_NOW = "llmos_synchronous", "llmos_synchronous_now"
-_NORMAL = 1
-"""PRAGMA synchronous, as a number."""
-
-_COUNTING_CACHE_KIB = 8 * 1024
-"""Room for the pages that each call changes: the ends of tables, and the upper levels of indexes by random ids."""
-
 
 _SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
 _FILE_OPTIONS: dict[str, Any] = {**_SQLITE_OPTIONS, "poolclass": ClosablePool}
@@ -116,16 +104,16 @@ class Database:
         closed, instead of being refused. Raises BadRequest for an unsupported URL."""
         try:
             self.url = make_url(url)
-            self._path = _sqlite_path(self.url)
+            self._path = sqlite_path(self.url)
             self._reserve = Reserve(self._path.with_name(f"{self._path.name}-reserve")) if self._path else None
-            self.is_read_only = self._path is not None and _is_read_only(self._path)
+            self.is_read_only = self._path is not None and is_read_only(self._path)
             self._refuses_changes = self.is_read_only and not discards_changes
             if self._path is not None and not self.is_read_only:
-                _make_private(self._path)
+                make_private(self._path)
             opened = self.url
             if self.is_read_only:
                 assert self._path is not None
-                self._reserve, opened = None, self.url.set(database=str(_copy_to_scratch(self, self._path)))
+                self._reserve, opened = None, self.url.set(database=str(copy_to_scratch(self, self._path)))
             self._engine = create_engine(opened, **self._engine_options())
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
@@ -133,8 +121,8 @@ class Database:
                 param="LLMOS_DATABASE_URL",
             ) from error
         if self.is_sqlite:
-            event.listen(self._engine, "connect", _on_sqlite_connect)
-            event.listen(self._engine, "begin", _on_sqlite_begin)
+            event.listen(self._engine, "connect", on_connect)
+            event.listen(self._engine, "begin", on_begin)
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
@@ -143,9 +131,9 @@ class Database:
                 # All that calls write goes through one connection. Each commit of another one would take from it the
                 # pages that it has read.
                 self._counting = create_engine(opened, **_FILE_OPTIONS, pool_size=1, max_overflow=0)
-                event.listen(self._counting, "connect", _on_sqlite_connect)
-                event.listen(self._counting, "connect", _on_sqlite_counting)
-                event.listen(self._counting, "begin", _on_sqlite_begin)
+                event.listen(self._counting, "connect", on_connect)
+                event.listen(self._counting, "connect", on_counting_connect)
+                event.listen(self._counting, "begin", on_begin)
             self._commits: Commits = SQLiteCommits(str(opened.database))
         else:
             # PostgreSQL behaves the same with these settings: readers see one consistent state, and a writer waits for
@@ -236,7 +224,7 @@ class Database:
             with ExitStack() as closed:
                 closed.callback(connection.close)
                 transaction = PlainTransaction(connection, self._counting.dialect)
-                _set_durability(transaction, connection.info, is_durable=is_durable)
+                set_durability(transaction, connection.info, is_durable=is_durable)
                 transaction.run_sql("BEGIN IMMEDIATE")
                 yield transaction
                 if self._path is not None and not self._is_closed:
@@ -298,10 +286,10 @@ class Database:
         if self._current() == newest_revision():
             return
         if self.is_sqlite:
-            self._use_wal()
+            use_wal(self._engine)
         with self._writing.begin() as connection:
-            self._check_not_newer(_revision_of(connection))
-            _migrate(connection)
+            self._check_not_newer(revision_of(connection))
+            migrate(connection)
 
     def _open_on_full_disk(self) -> None:
         """Open the database with the space of the reserve. SQLite needs some, even to read."""
@@ -334,7 +322,7 @@ class Database:
 
     def _current(self) -> str | None:
         with self._reading.connect() as connection:
-            revision = _revision_of(connection)
+            revision = revision_of(connection)
         self._check_not_newer(revision)
         return revision
 
@@ -362,129 +350,10 @@ class Database:
         finally:
             raw.close()
 
-    def _use_wal(self) -> None:
-        # SQLite stores the mode in the file, and changes it only outside of transactions. Of two processes that change
-        # it at once, one gets an error that the busy timeout doesn't prevent.
-        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-        with closing(self._engine.raw_connection()) as raw, closing(raw.cursor()) as cursor:
-            while True:
-                try:
-                    cursor.execute("PRAGMA journal_mode = WAL")
-                    return
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                        raise
-                    time.sleep(_BUSY_PAUSE_SECONDS)
-
-
-def _set_durability(transaction: PlainTransaction, info: dict[str, Any], *, is_durable: bool) -> None:
-    """Say whether a connection's next commits wait for the disk. `info`: what is known of the connection.
-
-    Where they don't, the log is written to the disk at checkpoints only, which keeps a database in WAL mode sound.
-    """
-    if (usual := info.get(_SYNCHRONOUS)) is None:
-        return  # In memory.
-    wanted = usual if is_durable else min(usual, _NORMAL)
-    if info.get(_SYNCHRONOUS_NOW, usual) != wanted:
-        transaction.run_sql(f"PRAGMA synchronous = {wanted}")
-        info[_SYNCHRONOUS_NOW] = wanted
-
-
-def known_revisions() -> list[str]:
-    """Return the revisions in migrations/versions, oldest first. Files are named REVISION_what_it_does.py."""
-    return sorted(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-
-
-def newest_revision() -> str:
-    return known_revisions()[-1]
-
-
-def _revision_of(connection: Connection) -> str | None:
-    if not connection.dialect.has_table(connection, "alembic_version"):
-        return None
-    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if revision is None else str(revision)
-
-
-def _migrate(connection: Connection) -> None:
-    # Importing Alembic takes a tenth of a second, and only new and outdated databases need it.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _on_sqlite_connect(connection: Any, _record: Any) -> None:
-    # The driver would begin transactions itself, and not before DDL. _on_sqlite_begin() does it instead.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _on_sqlite_begin(connection: Connection) -> None:
-    driver: Any = connection.connection.driver_connection
-    if driver.in_transaction:
-        return  # One that counts, which has begun without SQLAlchemy.
-    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
-
 
 def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _on_sqlite_counting(connection: Any, record: Any) -> None:
-    cursor = connection.cursor()
-    record.info[_SYNCHRONOUS] = cursor.execute("PRAGMA synchronous").fetchone()[0]
-    cursor.execute(f"PRAGMA cache_size = -{_COUNTING_CACHE_KIB}")
-    cursor.close()
-
-
 def _lock_for_durable_counting(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_DURABLE_COUNT_LOCK})")
-
-
-def _sqlite_path(url: URL) -> Path | None:
-    """Return the path of a SQLite database's file, None for another database."""
-    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-    return Path(str(url.database)) if is_file else None
-
-
-def _is_read_only(path: Path) -> bool:
-    """Return whether the database exists and can be read, but not written. SQLite writes beside it, too."""
-    return os.access(path, os.R_OK) and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-
-
-def _copy_to_scratch(owner: object, path: Path) -> Path:
-    """Copy a database into a temporary folder that lasts as long as `owner`, and return the path of the copy.
-
-    SQLite can't read a database in a folder that it can't write to, unless nothing was left in the log beside it.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="llmos-"))
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    for name in (path.name, f"{path.name}-wal"):
-        if (source := path.with_name(name)).exists():
-            shutil.copyfile(source, folder / name)
-    return folder / path.name
-
-
-def _make_private(path: Path) -> None:
-    """Create the file of an SQLite database, or take the permissions of others from its files."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreFailed(
-            f"The folder {path.parent} can't be created: {error.strerror}. Choose another LLMOS_HOME."
-        ) from error
-    try:
-        for suffix in DATABASE_SUFFIXES:
-            file = path.with_name(path.name + suffix)
-            if not suffix or file.exists():
-                make_private_file(file)
-    except OSError:
-        return  # Opening the database says what is wrong with it.
