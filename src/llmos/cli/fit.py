@@ -10,6 +10,7 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.control.opening import is_remote
+from llmos.cli.fit_nodes import fit_on_nodes
 from llmos.cli.output import print_json, readable_size, stderr, stdout
 from llmos.cli.progress import progress_bar
 from llmos.core.config import Settings, load_settings
@@ -31,6 +32,14 @@ def fit(
     ] = None,
     streams: Annotated[int | None, typer.Option(min=1, metavar="S", help="Streams at the same time.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's speed again.")] = False,
+    nodes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Check whether it fits these nodes of the cluster together, as in a,b, or `all`, and how it is split.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check whether a model fits into this machine's memory, and predict its speed, without loading it.
@@ -41,12 +50,19 @@ def fit(
     from llmos.deployments.fitting import Fitting
 
     settings = load_settings()
+    if nodes is not None and (context or streams or measure):
+        raise typer.BadParameter("--nodes is for one usual stream, and measures nothing: leave the other options out.")
     if is_remote(settings) and not Path(model).expanduser().exists():
+        if nodes is not None:
+            raise typer.BadParameter("--nodes needs the model's files: run it on the server's machine.")
         _ask_server(model, context, streams, measure, as_json)
         return
     found = _find(model, settings)
     if not found.files:
         _print_estimate(found, as_json)
+        return
+    if nodes is not None:
+        fit_on_nodes(found, nodes, settings, as_json=as_json)
         return
     fitting = Fitting.of(found, settings, context=context, streams=streams)
     # The answer comes first: the speed may have to be measured, which takes some seconds.

@@ -68,3 +68,32 @@ class FitDescription(Description, frozen=True, kw_only=True):
     speed: list[FitSpeed] = msgspec.field(default_factory=list)
     """The speed with one stream and with all; empty if the machine's speed was never measured, or the model doesn't
     generate text."""
+
+
+class FitStage(Description, frozen=True, kw_only=True):
+    """The layers that one node of a split model has."""
+
+    node: str = ""
+    first: int = 0
+    last: int = 0
+    """The last layer, included."""
+    bytes: int = 0
+    """The least memory that it takes there: with the KV cache of one usual stream."""
+    available: int = 0
+    """The bytes that are free on the node."""
+    share: float = 0.0
+    """Its share of the time of a step, by the weights that it reads and the node's cores; from 0 to 1."""
+
+
+class SplitFitDescription(Description, frozen=True, kw_only=True):
+    """How a model is split over nodes."""
+
+    model: str = ""
+    fits: bool = False
+    """The nodes have room for it together."""
+    stages: list[FitStage] = msgspec.field(default_factory=list)
+    """Home first; empty if it doesn't fit."""
+    alone: list[str] = msgspec.field(default_factory=list)
+    """The nodes that have room for the whole model, which is faster there."""
+    command: str = ""
+    """The command that deploys it like this; empty if it doesn't fit."""
