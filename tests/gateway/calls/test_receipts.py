@@ -254,8 +254,8 @@ async def test_a_receipt_waits_for_the_entry_that_it_speaks_of(
 ) -> None:
     """A server that is killed in between would leave a receipt of what no entry counts."""
     monkeypatch.setattr(answer_sink, "CHARGE_SECONDS", 0.0)
-    add, may_go = services.billing.ledger.add, threading.Event()
-    monkeypatch.setattr(services.billing.ledger, "add", lambda entries: may_go.wait() and add(entries))
+    turn, may_go = services.billing.ledger.turn, threading.Event()
+    monkeypatch.setattr(services.billing.ledger, "turn", lambda: may_go.wait() and turn())
     pool.enqueue("One ", "two ", pool.never)
     connection = Connection(app, "/v1/chat/completions", CHAT | {"stream": True})
     running = connection.start()
