@@ -63,7 +63,7 @@ def test_an_overlay_works_on_every_template(template: str, overlay: str, tmp_pat
     text = (FOLDER / overlay / "prompt.md").read_text(encoding="utf-8").strip()
     for prompt in (folder / "prompts").glob("*.md"):
         assert prompt.read_text(encoding="utf-8").rstrip().endswith(text)
-    assert (folder / "evals" / f"{overlay}.yaml").exists()
+    assert manifest.evals == ["evals/cases.yaml", f"evals/{overlay}.yaml"]
     assert len(read_yaml((folder / "evals" / f"{overlay}.yaml").read_text(encoding="utf-8"), "evals")) >= 2
 
 

@@ -130,7 +130,7 @@ def test_orders_say_what_is_wrong_in_a_line(tmp_path: Path) -> None:
 
 
 def test_the_evals_ask_for_what_the_documents_say(folder: Path) -> None:
-    for case in read_yaml((folder / "evals" / "cases.yaml").read_text(encoding="utf-8"), "cases.yaml"):
+    for case in read_yaml((folder / "evals" / "cases.yaml").read_text(encoding="utf-8"), "cases.yaml")["cases"]:
         document = case["expect"].get("cites")
         if document is not None:
             assert case["expect"]["contains"] in (folder / "data" / "faq" / document).read_text(encoding="utf-8")

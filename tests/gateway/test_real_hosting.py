@@ -11,9 +11,11 @@ import openai
 import pytest
 
 from llmos.client import Client
+from llmos.core.errors import Conflict
 from support.hosted_apps import write_echo
 from support.looking import pause_thread
 from support.real_server import KEY, Running, serving
+from support.releases import apply
 
 pytestmark = pytest.mark.process
 
@@ -120,11 +122,22 @@ def test_citations_reach_anthropics_client(running: Running, client: Client) -> 
 def test_a_server_that_is_killed_leaves_no_process_and_the_next_one_starts_what_is_deployed(
     tmp_path: Path,
 ) -> None:
+    """It is killed in the middle of the evals of a release: nothing is released, and they go on where they were."""
     home = tmp_path / "home"  # Two servers on one home have a process each.
+    next_version = write_echo(tmp_path / "next", "v2", name="survivor", manifest="evals: [evals/cases.yaml]\n")
+    (next_version / "evals").mkdir()
+    (next_version / "evals" / "cases.yaml").write_text(
+        "- {id: quick, input: hi, expect: {contains: v2 heard}}\n"
+        f"- {{id: held, input: hold {tmp_path / 'go'}, expect: {{contains: v2 heard}}}}\n"
+    )
     with serving(home) as server, Client(server.url, api_key=KEY) as client:
         folder = write_echo(tmp_path / "echo", name="survivor")
         deployed = client.apps.deploy(client.apps.create(folder).version)
         (key,) = [each for each in client.keys.list() if each.app == "survivor" and each.state == "active"]
+        assert client.apps.create(next_version).version == "survivor@2"
+        (begun,) = client.apps.start_check("survivor", 2).evals
+        while client.evals.get(begun.id).num_done == 0:
+            pause_thread()
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         assert deployed.pid is not None
@@ -133,6 +146,14 @@ def test_a_server_that_is_killed_leaves_no_process_and_the_next_one_starts_what_
     with serving(home) as server, Client(server.url, api_key=KEY) as client:
         assert client.apps.run("survivor", "hello").text == "v1 heard hello"
         assert client.keys.get(key.id).state == "revoked"
+        assert client.apps.releases("survivor") == []
+        with pytest.raises(Conflict, match="survivor@2 isn't released: it is still being asked"):
+            apply(client, next_version, "")
+        (tmp_path / "go").touch()
+        found = client.apps.check("survivor", 2)
+        assert (found.verdict, [run.id for run in found.evals]) == ("passed", [begun.id])
+        assert apply(client, next_version, "").state == "active"
+        assert client.apps.run("survivor", "hello").text == "v2 heard hello"
         client.apps.stop("survivor")
         assert server.end() == 0
 

@@ -68,8 +68,12 @@ def add_overlay(folder: Path, name: str) -> None:
     for path in sorted((overlay / "evals").glob("*.yaml")):
         shutil.copyfile(path, folder / "evals" / path.name)
     manifest = folder / FILE_NAME
-    text = manifest.read_text(encoding="utf-8")
-    manifest.write_text(_with_lines(text, _read(overlay / "overlay.yaml")), encoding="utf-8")
+    text = _with_lines(manifest.read_text(encoding="utf-8"), _read(overlay / "overlay.yaml"))
+    suites = [
+        *parse_manifest(text).evals,
+        *(f"evals/{path.name}" for path in sorted((overlay / "evals").glob("*.yaml"))),
+    ]
+    manifest.write_text(_set(text, "evals", f"[{', '.join(dict.fromkeys(suites))}]"), encoding="utf-8")
 
 
 def _merge_guardrails(path: Path, overlay: Path) -> None:

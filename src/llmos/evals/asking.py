@@ -126,8 +126,9 @@ class ModelAnswerer:
         """Return the answer of an application. What has effects happens only where the suite allows it."""
         began = time.perf_counter()
         *before, question = self._messages(case.input, case.variables)
+        is_text = isinstance(case.input, str) or _is_conversation(case.input)
         body = {
-            "input": question,
+            "input": question if is_text else case.input,
             "messages": before,
             "metadata": dict(case.variables),
             "mocks": msgspec.to_builtins(case.mocks),
