@@ -20,7 +20,8 @@ from llmos.client import AsyncClient, Client
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, ConnectionFailed
 from llmos.gateway.listening import check_exposure, listen
-from llmos.gateway.server import http_config, run
+from llmos.gateway.server import http_config
+from llmos.gateway.serving import run
 from llmos.gateway.tls import Tls, open_tls
 from llmos.security.tls_certificates import ensure_self_signed
 from support.certificates import write_certificate

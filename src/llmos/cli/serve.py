@@ -101,7 +101,7 @@ def serve(
         from llmos.deployments.routing.resolution import DEFAULT_ROUTE
         from llmos.gateway.app import Mount, endpoint_modules
         from llmos.gateway.role import ServerRole
-        from llmos.gateway.server import run
+        from llmos.gateway.serving import run
 
         endpoint_modules()
 
@@ -152,7 +152,7 @@ def worker(
     with without_collections():
         from llmos.gateway.app import endpoint_modules
         from llmos.gateway.role import WORKER
-        from llmos.gateway.server import run
+        from llmos.gateway.serving import run
 
         endpoint_modules()
 
