@@ -4,6 +4,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -16,9 +17,12 @@ from llmos.engine.formats.gguf_header import DTYPES
 from llmos.engine.messages import Frame
 from llmos.engine.packed_file import LAYOUT
 from llmos.engine.replica.framing import FrameWriter
+from llmos.engine.runner.stage import StageBatch
+from llmos.engine.runner.stage_frames import step_parts
 from llmos.engine.tensors import BLOCK_BYTES
 from support.document_files import Bookmark, Line, docx_table, make_docx, make_pdf, make_xlsx, paragraph
 from support.frames import COMMANDS, EVENTS
+from support.random_models import batch_of
 from support.tiny_folders import write_folder
 from support.tiny_gguf import write_gguf
 
@@ -67,6 +71,14 @@ def _frames() -> Iterator[bytes]:
         yield b"\x41" + pack(command)
     for event in EVENTS:
         yield b"\x40" + pack(Frame([event]))
+
+
+def _stage_steps() -> Iterator[bytes]:
+    batch = StageBatch.of(batch_of([(0, [1, 2, 3], [4, 5]), (7, [1], [6])]))
+    numbers = np.arange(2, dtype=np.int32)
+    whole = replace(batch, adapters=numbers, states=numbers, restored=numbers, snapshots=np.zeros((1, 3), np.int32))
+    for each in (batch, whole, replace(batch, wanted_rows=numbers[:0])):
+        yield b"\x02" + b"".join(bytes(memoryview(part)) for part in step_parts(each, np.zeros((4, 2), np.float32)))
 
 
 def _http() -> Iterator[bytes]:
@@ -134,6 +146,7 @@ _SEEDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
     "safetensors": _safetensors,
     "packed": _packed,
     "frames": _frames,
+    "stage_steps": _stage_steps,
     "http": _http,
     "rows": _rows,
     "documents": _documents,

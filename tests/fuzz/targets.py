@@ -4,6 +4,7 @@ gguf          a model as one GGUF file: header, tensors, tokenizer, chat templat
 safetensors   a model as a folder: config.json and model.safetensors in one input; see join_folder()
 packed        the footer of a file of packed weights
 frames        what a server and a replica say to each other over their socket
+stage_steps   what home sends to a stage of a split model; the first byte is the size of a row
 http          what a client sends to the HTTP server, in packets
 rows          files of rows that are imported as datasets; see data_targets.py
 documents     PDF, DOCX and others that are parsed
@@ -35,6 +36,7 @@ from llmos.engine.formats.safetensors import SafetensorsFolder
 from llmos.engine.messages import Command, Frame
 from llmos.engine.packed_file import MAGIC, Damaged, read_footer
 from llmos.engine.replica.framing import FrameReader
+from llmos.engine.runner.stage_frames import BadFrame, read_step
 from llmos.engine.tensors import RawTensor
 from llmos.gateway.http.protocol import HttpProtocol
 
@@ -86,6 +88,11 @@ def fuzz_frames(data: bytes) -> None:
         return
 
 
+def fuzz_stage_steps(data: bytes) -> None:
+    with contextlib.suppress(BadFrame):
+        read_step(memoryview(data[1:]), data[0] if data else 0)
+
+
 def fuzz_http(data: bytes) -> None:
     """Receive packets, which a byte 0xFF ends, on a connection of the HTTP server."""
     asyncio.run(_receive(data.split(b"\xff")))
@@ -96,6 +103,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "safetensors": fuzz_safetensors,
     "packed": fuzz_packed,
     "frames": fuzz_frames,
+    "stage_steps": fuzz_stage_steps,
     "http": fuzz_http,
     "rows": fuzz_rows,
     "documents": fuzz_documents,

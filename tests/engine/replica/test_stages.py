@@ -4,6 +4,7 @@ import signal
 import socket
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, InsufficientMemory, UnsupportedModel
+from llmos.engine.checkpoint.adapters import LowRankUpdate
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load, load_engine
 from llmos.engine.messages import Generate, SamplingParams
@@ -189,6 +191,30 @@ def test_rows_that_are_not_finite_end_only_the_request(smollm2_path):
     assert "not finite" in events[-1].message
     engine.submit(Generate(id="b", text="Once", sampling=params))
     assert len(tokens_of(drain(engine)["b", 0])) == 9
+    engine.runner.close()
+
+
+def test_an_adapter_reaches_the_layers_of_each_stage(smollm2_path):
+    whole = load_engine({"model.gguf": smollm2_path}, EngineConfig(**CONFIG))[0].runner
+    engine, _ = split_engine(smollm2_path, 10)
+    rng = np.random.default_rng(1)
+    size = whole.spec.hidden_size
+
+    def update(has_gain):
+        down, up = rng.normal(0, 0.1, (2, size)), rng.normal(0, 0.1, (size, 2))
+        gain = rng.uniform(0.5, 1.5, size).astype(np.float32) if has_gain else None
+        return LowRankUpdate(down.astype(np.float32), up.astype(np.float32), gain)
+
+    adapter = {"layers.2.q": update(True), "layers.20.q": update(False), "layers.29.o": update(True)}
+    batch = replace(batch_of([(0, [5, 6, 7], [0])]), adapters=np.array([0], np.int32))
+    plain = whole.forward(replace(batch, adapters=None)).copy()
+    for runner in (whole, engine.runner):
+        runner.set_adapter(0, adapter)
+    expected = whole.forward(batch).copy()
+    assert (expected != plain).any()
+    np.testing.assert_array_equal(engine.runner.forward(batch), expected)
+    engine.runner.set_adapter(0, None)
+    np.testing.assert_array_equal(engine.runner.forward(replace(batch, adapters=None)), plain)
     engine.runner.close()
 
 

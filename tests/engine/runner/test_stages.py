@@ -1,16 +1,20 @@
 """A model in stages computes the logits and scores of the whole model, to the bit."""
 
 from dataclasses import astuple, replace
+from functools import cache
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest, UnsupportedModel
 from llmos.engine.checkpoint.adapters import LowRankUpdate
 from llmos.engine.runner import SequencesRefused
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.stage import Stage, StageBatch, check_stages, stage_shapes
+from support.examples import examples
 from support.random_models import DELTA, ISAS, LLAMA, SHARED, SPECS, STREAMS, batch_of, prompt_of, random_model
 
 pytestmark = pytest.mark.combinations
@@ -184,6 +188,46 @@ def test_a_stage_refuses_what_it_cannot_compute():
         last.finish(rows, batch)
     with pytest.raises(ValueError, match="outside the batch"):
         home.finish(rows[:1], batch)
+
+
+ARRAYS = ("starts", "context_lengths", "block_tables", "wanted_rows", "adapters", "states", "restored", "snapshots")
+
+
+@settings(max_examples=examples(300, fast=20), deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(ARRAYS),
+            st.integers(0, 5),
+            st.one_of(st.integers(-3, 40), st.sampled_from([-(2**31), 2**31 - 1, 2**16, 10**9])),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_whatever_home_sends_a_stage_computes_or_refuses(changes):
+    batch = replace(
+        StageBatch.of(batch_of([(3, [1, 2, 3], [4, 5]), (7, [1], [6])])),
+        adapters=np.full(2, -1, np.int32),
+        states=np.arange(2, dtype=np.int32),
+        restored=np.full(2, -1, np.int32),
+        snapshots=np.array([[0, 2, 4]], np.int32),
+    )
+    for name, index, value in changes:
+        array = getattr(batch, name).copy()
+        array.flat[index % array.size] = value
+        batch = replace(batch, **{name: array})
+    last = _last_of_delta()
+    try:
+        rows = last.advance(batch, rows=np.zeros((4, last.row_size(1)), np.float32))
+    except ValueError:
+        return
+    assert rows.shape[0] == len(batch.wanted_rows)
+
+
+@cache
+def _last_of_delta():
+    return Split(DELTA, (1,)).runners[1]
 
 
 @pytest.mark.parametrize(
