@@ -92,6 +92,19 @@ def test_callers_hear_of_a_cut_link_and_sooner_of_a_killed_agent(lan: Lan) -> No
     assert lan.answer() == lan.expected
 
 
+def test_a_model_over_two_hosts_answers_as_on_one_and_names_the_node_behind_a_cut_link(lan: Lan) -> None:
+    parts = "ada:0-11,bob:12-29"
+    lan.deploy(1, f"{parts}!")
+    assert lan.places() == [parts]
+    assert lan.answer() == lan.expected
+    with streaming(lan) as lines:
+        lan.hosts["bob"].cut()
+        assert re.search(r"The stage of the layers 12-29 on bob", ending(lines))
+    lan.hosts["bob"].mend()
+    lan.wait_for(lambda: lan.is_settled(1))
+    assert lan.answer() == lan.expected
+
+
 def test_a_stopped_agent_is_replaced_and_comes_back(lan: Lan) -> None:
     lan.deploy(1, "nodes")
     [name] = lan.places()
