@@ -273,6 +273,20 @@ def test_a_long_block_of_code_is_in_parts_and_is_copied_as_it_was(ann: Visit) ->
     assert page.evaluate("getSelection().toString()") == code
 
 
+def test_a_long_list_goes_on_in_parts_with_the_numbers_that_follow(ann: Visit) -> None:
+    items = "\n".join(f"{number}. Item **{number}**" for number in range(3, 203))
+    answer_with(ann, text(f"{items}\n\nThat is all."))
+    page = ann.open("/chat")
+    say(page, "Write a list.")
+    expect(page.get_by_text("That is all.")).to_be_visible()
+    shown = page.locator(".message.assistant .text")
+    assert shown.locator("ol").evaluate_all("lists => lists.map(list => [list.start, list.children.length])") == [
+        [3, 64], [67, 64], [131, 64], [195, 8],
+    ]  # fmt: skip
+    expect(shown.locator("li").last).to_have_text("Item 202")
+    check_accessible(page)
+
+
 def test_long_lines_and_text_from_right_to_left_stay_in_their_place(ann: Visit) -> None:
     answer_with(ann, text("מילה " * 50 + "\n\n" + "x" * 200_000))
     page = ann.open("/chat")

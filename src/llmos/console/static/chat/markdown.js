@@ -38,7 +38,7 @@ class Groups {
   }
 }
 
-const LINES = 64;
+const LINES = 64; // That a part of a long block has: lines of code, or items of a list.
 
 // Puts the lines of a long block of code into parts, for the same reason. Where a part ends, no newline is written:
 // parts stand below each other, and copying them gives one.
@@ -72,6 +72,14 @@ class CodeLines {
   }
 }
 
+// Goes on with a long list in another one of the same kind, whose numbers follow.
+function nextList(list) {
+  const next = element(list.tagName.toLowerCase(), { className: "items" });
+  if (list.tagName === "OL") next.start = list.start + list.childElementCount;
+  list.classList.add("continued");
+  return next;
+}
+
 function renderer(element) {
   const inner = smd.default_renderer(element), groups = new Groups(element);
   let lines = null;
@@ -85,6 +93,9 @@ function renderer(element) {
     },
     add_token: (data, type) => {
       if (data.index === 0) data.nodes[0] = groups.next();
+      if (data.index === 1 && type === smd.LIST_ITEM && data.nodes[1].childElementCount >= LINES) {
+        data.nodes[1] = groups.next().appendChild(nextList(data.nodes[1]));
+      }
       inner.add_token(data, type === smd.IMAGE ? smd.LINK : type);
     },
     add_text: (data, text) => {
