@@ -31,7 +31,7 @@ make_base() {
   $buildah commit --quiet --timestamp 0 --rm "$container" "$1" >/dev/null
   rm build/image/base.tar
 }
-packages=usr-is-merged,python3-minimal,libpython3-stdlib,libgomp1,libstdc++6,ca-certificates
+packages=usr-is-merged,tzdata,python3-minimal,libpython3-stdlib,libgomp1,libstdc++6,ca-certificates
 make_base localhost/llmos-base essential "$packages"
 make_base localhost/llmos-build-base minbase "$packages"
 

@@ -37,6 +37,7 @@ CONFINED = (
     "--ulimit=nofile=4096:4096",
     "--ulimit=nproc=4096:4096",
     "--network=host",
+    "--no-healthcheck",  # podman runs it by systemd, which containers lack
     f"--memory={MEMORY}",
     "--cpus=1",
     f"--env=LLMOS_OWNER_KEY={KEY}",
