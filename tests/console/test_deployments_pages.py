@@ -36,6 +36,7 @@ def north(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes_endpoint, "describe_nodes", describe)
 
 
+@pytest.mark.process  # that reads the file of a model
 @pytest.mark.usefixtures("north")
 async def test_a_version_is_placed_on_nodes_and_stays_there(ann: httpx.AsyncClient, owner: AsyncClient) -> None:
     page = (await ann.get("/console/deployments")).text
