@@ -14,13 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from llmos.client import AsyncClient, Client
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, ConnectionFailed
+from llmos.gateway.http_server import HttpServer
 from llmos.gateway.listening import check_exposure, listen
-from llmos.gateway.server import http_config
 from llmos.gateway.serving import run
 from llmos.gateway.tls import Tls, open_tls
 from llmos.security.tls_certificates import ensure_self_signed
@@ -45,11 +44,11 @@ def own_files(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def serve_tls() -> Iterator[Callable[[Tls], str]]:
     """Serve with this certificate; gives the address."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+    running: list[tuple[HttpServer, threading.Thread]] = []
 
     def serve(tls: Tls) -> str:
         listener = listen("127.0.0.1", 0)
-        server = uvicorn.Server(http_config(echo, tls))
+        server = HttpServer(echo, tls)
         thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
         thread.start()
         running.append((server, thread))
@@ -57,7 +56,7 @@ def serve_tls() -> Iterator[Callable[[Tls], str]]:
 
     yield serve
     for server, thread in running:
-        server.should_exit = True
+        server.stop()
         thread.join()
 
 

@@ -1,26 +1,22 @@
 """The HTTP server of the gateway, and what works in its background."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from llmos.data.sweep import Sweep
 from llmos.deployments.rollouts.kept_evidence import KeptEvidence
 from llmos.gateway.hosted_apps.release_runner import ReleaseRunner
 from llmos.gateway.hosted_apps.retention import AppRetention
-from llmos.gateway.http.connection_limits import DEFAULT_LIMITS, ConnectionLimits
+from llmos.gateway.http.connection_limits import ConnectionLimits
 from llmos.gateway.http.health_only import HealthOnly
-from llmos.gateway.http.protocol import HttpProtocol
-from llmos.gateway.http.security_headers import EVERYWHERE, STRICT_TRANSPORT_SECURITY
+from llmos.gateway.http_server import HttpServer, http_config
 from llmos.gateway.jobs.background_callers import BackgroundCallers
 from llmos.gateway.jobs.background_calls import BackgroundCalls
 from llmos.gateway.jobs.batch_runner import BatchRunner
@@ -40,37 +36,7 @@ from llmos.gateway.tls import Tls
 _log = logging.getLogger(__name__)
 
 
-def http_config(app: ASGIApp, tls: Tls | None = None, limits: ConnectionLimits = DEFAULT_LIMITS) -> uvicorn.Config:
-    """Return how `app` is served over HTTP."""
-    headers = [*EVERYWHERE]
-    # Browsers heed it from a certificate that they trust only, and for a self-signed one it would bind localhost.
-    if tls is not None and not tls.is_self_signed:
-        headers.append(STRICT_TRANSPORT_SECURITY)
-    return uvicorn.Config(
-        app,
-        loop="none",
-        http=partial(HttpProtocol, limits=limits),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="off",
-        log_config=None,  # uvicorn's own would write to stderr in the event loop's thread. See messages_logged().
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        headers=headers,
-        timeout_keep_alive=75,
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
-    )
-
-
 _WORKER_REFUSAL = "This is a worker: it runs batches and jobs. Send requests to a server: llmos serve"
-
-_DATE_SECONDS = 1.0
-"""The `Date` of answers is renewed this often."""
-
-_CLOSING_SECONDS = 0.005
-"""While it shuts down, the server looks this often whether answers and connections have ended."""
-
 
 _EVIDENCE_SECONDS = 1.0
 """The evidence of so many seconds is lost if a server is killed."""
@@ -83,20 +49,16 @@ _UPKEEP_SECONDS = 600.0
 """The interval of upkeep: encrypting data of an earlier version, ending rotations, and deleting old data."""
 
 
-class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which end the process by the signal instead of with status 0.
-
-    It stops as soon as it can, where uvicorn looks ten times a second whether it should, and an idle server sleeps.
-    """
+class Server(HttpServer):
+    """The HTTP server of the gateway, with what works beside the answers."""
 
     def __init__(
         self, app: FastAPI, services: Services, tls: Tls | None = None, role: ServerRole | None = None
     ) -> None:
         self._role = role or ServerRole()
-        self._limits = ConnectionLimits(max_connections=services.settings.max_connections)
-        public = app if self._role.answers_callers else HealthOnly(app, _WORKER_REFUSAL)
-        super().__init__(http_config(public, tls, self._limits))
-        self._internal_config = http_config(app, limits=self._limits)
+        limits = ConnectionLimits(max_connections=services.settings.max_connections)
+        super().__init__(app if self._role.answers_callers else HealthOnly(app, _WORKER_REFUSAL), tls, limits)
+        self._internal_config = http_config(app, limits=limits)
         """For the processes of applications, on this machine."""
         self._services = services
         self._batches = BatchRunner(
@@ -152,11 +114,8 @@ class Server(uvicorn.Server):
         """Serves the processes of applications where nothing else does on this machine without TLS."""
         self._draining: asyncio.Task[None] | None = None
         self._are_tasks_cancelled = False
-        self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
         _spare_tracking_of_generators()
         self._services.billing.ledger_writer.start()
         self._services.billing.reservations.start()
@@ -216,29 +175,10 @@ class Server(uvicorn.Server):
             internal = listen("127.0.0.1", 0)
             endpoint = loopback_address([internal])
             self._internal = await asyncio.get_running_loop().create_server(
-                partial(self._protocol, self._internal_config), sock=internal
+                partial(self.protocol, self._internal_config), sock=internal
             )
         assert endpoint is not None, "the socket above has one"
         await self._services.supervisor.run(endpoint)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections. uvicorn's own gives a TLS handshake a minute, in which it counts for no limit."""
-        seconds = None if self.config.ssl is None else self._limits.handshake_seconds
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                partial(self._protocol, self.config),
-                sock=each,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=seconds,
-                backlog=self.config.backlog,
-            )
-            for each in sockets or ()
-        ]
-        self.started = True
-
-    def _protocol(self, config: uvicorn.Config) -> HttpProtocol:
-        return HttpProtocol(limits=self._limits, config=config, server_state=self.server_state, app_state={})
 
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""
@@ -251,33 +191,14 @@ class Server(uvicorn.Server):
         self._draining = asyncio.create_task(self._services.supervisor.drain(), name="drain the apps")
         self._draining.add_done_callback(lambda _: self.stop())
 
-    def stop(self) -> None:
-        """Stop after the last answer. Any thread may call this, also before the server has started."""
-        self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # Which renews the date.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DATE_SECONDS):
-                    await self._stopping.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        if self._internal is not None:
-            self._internal.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        while self.server_state.connections or self.server_state.tasks:
-            await asyncio.sleep(_CLOSING_SECONDS)
-
     @property
     def is_draining(self) -> bool:
         return self.should_exit or self._services.readiness.is_draining
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._internal is not None:
+            self._internal.close()
+        await super().shutdown(sockets)
 
     def _stop_background_tasks(self) -> None:
         self._services.jobs.close()
@@ -286,10 +207,6 @@ class Server(uvicorn.Server):
         self._are_tasks_cancelled = True
         for task in self._background_tasks:
             task.cancel()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _spare_tracking_of_generators() -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from llmos.gateway.http import protocol
 from llmos.gateway.http.connection_limits import ConnectionLimits
 from llmos.gateway.http.slow_clients import SlowClientTimer
+from llmos.gateway.http_server import HttpServer
 from llmos.gateway.listening import listen
-from llmos.gateway.server import http_config
 from support.http_peer import GET, Peer, echo, post
 from support.manual_timers import ManualTimers
 
@@ -40,11 +39,11 @@ def serve() -> Iterator[Serve]:
 
         def serve(limits: ConnectionLimits = LIMITS, app: Any = echo) -> int:
             listener = listen("127.0.0.1", 0)
-            server = uvicorn.Server(http_config(app, limits=limits))
+            server = HttpServer(app, limits=limits)
             thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
             thread.start()
             stack.callback(thread.join)
-            stack.callback(setattr, server, "should_exit", True)
+            stack.callback(server.stop)
             port: int = listener.getsockname()[1]
             return port
 

@@ -7,10 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
+from llmos.gateway.http_server import HttpServer
 from llmos.gateway.listening import listen
-from llmos.gateway.server import http_config
 from support.http_peer import GET, Peer, echo, post
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
@@ -20,11 +19,11 @@ GARBAGE = b"\x16\x03\x01 no request\r\n\r\n"
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(http_config(echo))
+    server = HttpServer(echo)
     thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
     thread.start()
     yield listener.getsockname()[1]
-    server.should_exit = True
+    server.stop()
     thread.join()
 
 
