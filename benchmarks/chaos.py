@@ -262,7 +262,7 @@ class Load:
         if self._fault is not None:
             await self._fail(self._fault)
         await self._over.wait()
-        # What has arrived is read. Connections that the server hadn't accepted wait for the next one.
+        # Read the data that has arrived. Connections that the server hadn't accepted wait for the next server.
         _, waiting = await asyncio.wait(tasks, timeout=_READING_SECONDS)
         for task in waiting:
             task.cancel()

@@ -1,4 +1,4 @@
-// What this machine can do at most, with a number of threads: read memory, multiply 8-bit integers, multiply floats.
+// The peak rates of this machine, with a number of threads: read memory, multiply 8-bit integers, multiply floats.
 //
 //     g++ -O3 -march=native -pthread -std=c++20 benchmarks/probe.cpp -o probe && ./probe 2
 //

@@ -112,8 +112,8 @@ def _wrong_budgets(database: Database) -> list[str]:
 
 def _is_right(row: LedgerRow, arrived: Arrived) -> bool:
     if arrived.kind == HANG_UP:
-        # Of a server that died before it noticed, the entry is what the call had computed up to a second before.
-        # A server that was slow to notice has computed it whole.
+        # If the server died before it noticed, the entry has the tokens computed up to a second before.
+        # A server that was slow to notice has computed the whole answer.
         is_known = row.outcome == "cancelled" or (row.outcome, row.output_tokens) == ("answered", SLOW_TOKENS)
         return is_known and row.input_tokens == 5 and 0 < row.output_tokens <= SLOW_TOKENS
     return _measures(row) == KINDS[arrived.kind].costs

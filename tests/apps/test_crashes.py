@@ -36,7 +36,7 @@ PLAN = [
     [("look_up", {"order": 1}), ("refund", {"order": 1, "cents": 500})],
     [("refund", {"order": 2, "cents": 700}), ("refund", {"order": 1, "cents": 500})],
 ]
-"""What the model calls. The last refund is the first one again: the run has it done already."""
+"""The calls of the model. The last refund repeats the first one, which the run has already done."""
 
 _names = count()
 

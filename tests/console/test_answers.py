@@ -201,5 +201,5 @@ async def test_words_are_searched_in_kept_texts_and_a_page_without_any_goes_on(
     monkeypatch.setattr("llmos.gateway.answer_search._AT_ONCE", 1)
     monkeypatch.setattr("llmos.gateway.answer_search.MAX_LOOKED_AT", 1)
     html = (await ann.get("/console/answers?text=llama")).text
-    assert "The next page goes on." in html
+    assert "The next page continues the search." in html
     assert 'rel="next"' in html

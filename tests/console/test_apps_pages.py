@@ -144,7 +144,7 @@ async def test_an_effect_in_doubt_is_resolved(
     assert "Did pay happen (step 0)?" in page
     assert "&#34;cents&#34;: 500" in page
     fields = {"step": "s0", "happened": "yes", "result": "paid"}
-    assert "The journal has it" in await send(ann, f"/runs/{run.id}/resolve", **fields)
+    assert "The journal records it" in await send(ann, f"/runs/{run.id}/resolve", **fields)
     resolved = await owner.runs.get(run.id)
     assert (resolved.state, resolved.steps[0].state, resolved.steps[0].result) == ("ready", "done", "paid")
     await owner.runs.cancel(run.id)

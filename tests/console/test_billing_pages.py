@@ -77,7 +77,7 @@ async def test_credit_counts_once_however_often_the_form_is_sent(ann: httpx.Asyn
         assert "<img" not in page
     (credit,) = await owner.credit.get("acme")
     (line,) = credit.lines
-    assert "The top-up is taken back." in await send(ann, "/credit/acme/reverse", line=line.id, note="Returned")
+    assert "The top-up is reversed." in await send(ann, "/credit/acme/reverse", line=line.id, note="Returned")
     assert 'role="alert"' in await send(ann, "/credit/acme/reverse", line=line.id)  # A second time.
 
 
@@ -104,7 +104,7 @@ async def test_an_invoice_is_drafted_made_verified_and_taken_back(ann: httpx.Asy
     verified = (await ann.get(f"/console/invoices/{made.number}/verification")).text
     assert "Every line agrees with the ledger: 2 entries" in verified
     page = await send(ann, f"/invoices/{made.number}/credit", reason=PRINTABLE)
-    assert f"{made.number} is taken back by" in page
+    assert f"{made.number} is cancelled by" in page
     assert "-3.00 EUR" in page
 
 

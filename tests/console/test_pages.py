@@ -35,7 +35,7 @@ CHANGES = sorted(
     for method, path, _ in page.handlers
     if method == "POST"
 )
-"""Where forms are sent to."""
+"""The addresses that forms are sent to."""
 
 
 class Links(HTMLParser):
@@ -45,7 +45,7 @@ class Links(HTMLParser):
         super().__init__()
         self.addresses: set[str] = set()
         self.forms: set[str] = set()
-        """Where its forms are sent to."""
+        """The addresses that the page's forms are sent to."""
         self.forbidden: list[str] = []
         self.feed(html)
 

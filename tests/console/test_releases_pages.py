@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def _no_processes(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is deployed isn't started: the pages are the point."""
+    """Deployed applications aren't started, because the test is about the pages."""
 
     async def settle(deployment: object) -> None:
         pass

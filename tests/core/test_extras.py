@@ -1,4 +1,4 @@
-"""Where an extra isn't installed, a caller is told which, instead of an error of the server."""
+"""Without an extra, the error names the missing extra, instead of being an error of the server."""
 
 import re
 import tomllib

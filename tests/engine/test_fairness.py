@@ -144,7 +144,7 @@ def test_new_callers_do_not_delay_a_much_served_one_for_ever():
         engine.check_invariants()
         assert engine.load().num_waiting >= 4, "none waits"
         most = max(most, len(engine._scheduler.waiting._accounts))
-    # Of the 400 tokens that it is ahead, five callers and itself catch up with 20 for each step.
+    # It is 400 tokens ahead; the six callers together catch up by 20 tokens in each step.
     assert 100 < first["old"] <= 6 * 400 / 20
     assert most < 30, "accounts of callers who left are dropped"
 

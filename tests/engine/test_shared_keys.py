@@ -53,7 +53,7 @@ def test_a_prompt_that_was_computed_before_is_reused_and_has_the_same_answer(mod
 
 
 def test_a_layer_that_shares_keys_takes_no_room_in_the_cache():
-    """Of 16 positions, layer 0 keeps two heads of 12 values, and layer 1 two of 18; the others keep nothing."""
+    """For 16 positions, layer 0 keeps two heads of 12 values, and layer 1 two of 18; the others keep nothing."""
     sizes = {12: 16, 18: 32}  # of a value, padded
     expected = sum(2 * 16 * 4 * (size + padded) for size, padded in sizes.items())
     assert NativeRunner.block_bytes(SPECS["shared"], "f32") == expected

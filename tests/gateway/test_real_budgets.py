@@ -20,7 +20,7 @@ CHAT = {
     "user": "counter",
 }
 BUDGET = {"project": "owner", "user": "counter", "unit": "tokens", "limit": "60", "per": "day"}
-"""Of one user: other tests share the home."""
+"""The budget of one user, because other tests share the home."""
 
 
 def test_the_engine_ends_an_answer_at_the_token_that_the_budget_pays_for(running: Running) -> None:

@@ -64,7 +64,7 @@ def client(exported: TritonServer) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def direct(running: Running) -> str:
-    """What LLMOS itself answers."""
+    """The answer of LLMOS itself."""
     body = {"text_input": PROMPT, "parameters": GREEDY}
     return str(ask(running, "POST", "/v2/models/smollm2/generate", body)["text_output"])
 

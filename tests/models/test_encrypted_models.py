@@ -435,7 +435,7 @@ def test_an_archive_of_an_encrypted_model_must_be_asked_for(registry: Registry, 
 
 
 def test_an_encrypted_archive_is_none_of_ours(registry: Registry, folder: Path, tmp_path: Path) -> None:
-    """What is exported in the clear is imported encrypted again where that is asked for."""
+    """An unencrypted export is encrypted again when it is imported with encryption."""
     Transfers(registry.encrypting()).import_path(folder, "tiny")
     archive = Transfers(registry).export("tiny", tmp_path / "tiny.tar", decrypts=True)
     registry.remove("tiny")

@@ -35,7 +35,7 @@ JUNIT = (
 )  # fmt: skip
 MAX_JAR_BYTES = 250_000
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""What programs that run for seconds are started with."""
+"""The options of programs that run for seconds."""
 JAVAC = ("javac", *(f"-J{each}" for each in QUICK), "-parameters", "-encoding", "UTF-8")
 
 if shutil.which("javac") is None:

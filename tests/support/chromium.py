@@ -109,7 +109,7 @@ class Visit:
         self.page: Page = context.new_page()
         self._url = server.url
         self.complaints: list[str] = []
-        """What the browser's console has: errors of scripts, and what the content security policy forbids."""
+        """The messages of the browser's console: errors of scripts, and violations of the content security policy."""
         self.other_hosts: list[str] = []
         """The requests to anywhere else."""
         self.page.on("console", lambda message: self.complaints.append(_described(message)))

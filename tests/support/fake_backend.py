@@ -47,7 +47,7 @@ class FakeModel:
     """The ids of requests whose stream was closed before its end."""
     num_prompt_tokens: int = 5
     num_cached_tokens: int = 0
-    """Of the prompts of scored texts."""
+    """The prompt tokens of scored texts, and the cached ones among them."""
     ignored: list[str] = field(default_factory=list)
     """The fields that the engine says had no effect."""
     gate: asyncio.Event | None = None

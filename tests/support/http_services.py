@@ -26,7 +26,7 @@ class Service:
     requests: list[tuple[dict[str, str], Any]] = field(default_factory=list)
     """The headers, in lower case, and the JSON of each request."""
     server_names: list[str | None] = field(default_factory=list)
-    """What TLS clients asked for."""
+    """The host names that TLS clients requested."""
 
     @property
     def url(self) -> str:

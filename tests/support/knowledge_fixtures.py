@@ -44,7 +44,7 @@ class FakeEmbedder:
     ref: str = "words@1"
     max_tokens: int = 256
     texts: list[str] = field(default_factory=list)
-    """What was embedded."""
+    """The embedded texts."""
 
     @property
     def digest(self) -> str:

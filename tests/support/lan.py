@@ -35,7 +35,7 @@ class Lan:
     """The answer of a replica on the head's own machine."""
     agents: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Of the server's environment."""
+    """The variables of the server's environment."""
 
     def home(self, name: str) -> Path:
         return self.folder / name

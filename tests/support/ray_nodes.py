@@ -30,7 +30,7 @@ class RayNodes:
     folder: Path
     """A short path: Ray makes sockets there."""
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Of the environment on each host."""
+    """The variables of the environment on each host."""
     processes: "dict[str, subprocess.Popen[str]]" = field(default_factory=dict)
 
     @property

@@ -20,7 +20,7 @@ from support.looking import pause_thread
 KEY = "the-owners-key-for-tests"
 
 PIPE_BYTES = 1 << 20
-"""What a server that many tests share may write while nobody reads: it would stop at the 64 KiB of an ordinary pipe."""
+"""The output that a shared server may write while nobody reads it. With an ordinary pipe, it would stop at 64 KiB."""
 
 
 @dataclass

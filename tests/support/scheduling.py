@@ -34,7 +34,7 @@ FIRST = (
     "tests/models/test_crashes.py",
     "tests/apps/test_crashes.py",
 )
-"""What takes long with few tests. At the end of a run, the other workers would wait for it."""
+"""Files with few, slow tests. At the end of a run, the other workers would wait for them."""
 
 
 class ByServer(LoadScopeScheduling):

@@ -28,7 +28,7 @@ class RunOptions:
     recorded: RecordedCalls | None = None
     """The results that tools and steps had in another run. None of them is called, and the run isn't kept."""
     mocks: MockedCalls | None = None
-    """What tools and steps return in a case of an eval. None: they are called, and effects happen."""
+    """The results of tools and steps in a case of an eval. None: tools and steps are called, and effects happen."""
     wait_seconds: float = 0.0
     """Wait this long for another run in the session to end. 0: that is an error at once."""
 

@@ -28,7 +28,7 @@ class Case:
     replays: str = ""
     """A recorded run of an application: what its tools returned stands in for them."""
     mocks: Sequence[CallMock] = ()
-    """What tools and steps of an application return, in place of being called."""
+    """The results of an application's tools and steps, which aren't called."""
     threshold: float = 1.0
     """The share of the weight of its checks that must hold."""
 

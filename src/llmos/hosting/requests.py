@@ -29,7 +29,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     recorded: list[StepDescription] | None = None
     """The steps of another run, in place of calling tools and doing steps."""
     mocks: list[CallMock] | None = None
-    """What tools and steps return, in place of being called."""
+    """The results of tools and steps, which aren't called."""
     effects: bool = True
     """False: a tool or step that has effects, and no mock, fails the run."""
     wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0

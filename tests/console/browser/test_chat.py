@@ -157,7 +157,7 @@ def test_thumbs_and_corrections_are_kept_as_feedback(ann: Visit) -> None:
     page.get_by_label("What the answer should have been").fill("Red.")
     page.get_by_role("button", name="Send the correction").click()
     expect(page.get_by_role("button", name="A bad answer")).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_text("Thank you, it is kept.")).to_be_visible()
+    expect(page.get_by_text("Thank you, your feedback is stored.")).to_be_visible()
     (given,) = ann.api("GET", "/llmos/v1/feedback?answer=chatcmpl-x")["data"]
     assert (given["rating"], given["actor"], given["content"]["correction"]) == ("down", "user:ann", "Red.")
     assert [each["content"] for each in given["content"]["messages"]] == ["Be brief.", "Name a color."]

@@ -50,7 +50,7 @@ def test_a_blind_vote_hides_the_names_until_it_is_given_and_becomes_a_dataset(an
     best = page.locator("#answers .text").first.inner_text()
     page.get_by_role("button", name="A is best").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Your vote is kept.")).to_be_visible()
+    expect(page.get_by_text("Your vote is stored.")).to_be_visible()
     expect(page.locator("#answers h2").first).to_have_text("smollm2 ★")
     (vote,) = ann.api("GET", "/llmos/v1/feedback?kind=vote")["data"]
     assert (vote["content"]["text"], vote["content"]["is_blind"]) == (best, True)

@@ -90,7 +90,7 @@ def test_a_killed_process_leaves_the_versions_before(
     num_embedded = len(embedder.texts)
     assert sync_documents(knowledge, "faq", found, lambda ref: embedder).ref == "faq@2"
     assert_sound(knowledge, store)
-    # What the killed process had written is not embedded again.
+    # The texts that the killed process had embedded are not embedded again.
     assert len(embedder.texts) - num_embedded <= (0 if moment in RESUMED else len(FILES) - 2)
 
 

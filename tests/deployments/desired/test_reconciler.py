@@ -160,7 +160,7 @@ def test_a_change_in_this_process_is_noticed_at_once(run_with, monkeypatch):
 
 @pytest.mark.parametrize("num_turns", range(6))
 def test_a_cancellation_is_not_lost_to_a_change_at_the_same_moment(run_with, monkeypatch, num_turns):
-    """Which iteration of the event loop would lose it depends on asyncio, so all near ones are tried."""
+    """The iteration of the event loop that would lose it depends on asyncio, so all near ones are tried."""
     monkeypatch.setattr("llmos.deployments.desired.reconciler.POLL_SECONDS", 3600)
     reconciled = asyncio.Event()
 

@@ -307,7 +307,7 @@ def test_a_merged_model_is_that_of_peft(tiny_model_of, drive, tmp_path, case, op
                 parameter += torch.randn_like(parameter) * 0.1
     wrapped.save_pretrained(tmp_path / "adapter")
     adapter = {path.name: path for path in (tmp_path / "adapter").iterdir()}
-    # What peft reads back is what others get who use the files.
+    # Other users of the files get the adapter that peft reads back.
     read = peft.PeftModel.from_pretrained(tiny.open_reference(), tmp_path / "adapter").merge_and_unload().eval()
     merged = open_checkpoint(merge_adapter(tiny.files(), adapter, tmp_path / "merged"))
     prompt = tiny.prompt(30)

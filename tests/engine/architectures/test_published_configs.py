@@ -177,7 +177,7 @@ CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
         },
         30_532_122_624,
     ),
-    # Of the language model alone, as transformers counts them.
+    # The parameters of the language model alone, as transformers counts them.
     "gemma-3n-E2B": (
         _GEMMA3N | {
             "intermediate_size": [8192] * 30, "layer_types": _FOUR_OF_FIVE * 6, "num_hidden_layers": 30,

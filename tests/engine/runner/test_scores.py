@@ -167,7 +167,7 @@ def test_the_number_of_likeliest_tokens_changes_no_other_score():
 @pytest.mark.parametrize("scored", [[44], [45], [40, 41, 42, 43, 44, 45], [0, 30]], ids=str)
 @pytest.mark.parametrize("spec", [LLAMA, SHARED, STREAMS], ids=["llama", "shared", "streams"])
 def test_logits_and_scores_of_a_step_know_nothing_of_each_other(spec, wanted, scored):
-    """Where the last layers are computed for wanted rows alone, those of either kind are wanted."""
+    """If the last layers are computed for wanted rows only, rows for logits and rows for scores are both wanted."""
     runner = runner_of(spec, "Q8_0", threads=2)
     batch = batch_of([(0, prompt_of(40, 1, spec), [0, 1, 2]), (0, prompt_of(6, 2, spec), [3])])
     tokens = prompt_of(len(scored), 3, spec)

@@ -1,4 +1,4 @@
-"""Where the layers of a model are cut: by memory first, then by the time of the slowest stage."""
+"""The layers of a model are cut by memory first, then by the time of the slowest stage."""
 
 from dataclasses import replace
 

@@ -109,7 +109,8 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
                 named = named.replace("{name}", "x").replace("{vector_store_id}", "x")
                 challenge = {"llmos-challenge": "0" * 32}  # of /health/identity
                 reply = await http.request(method, named, json=asked, headers=challenge)
-                # What manages models asks rooms that the fakes have not; whether it runs one shows all the same.
+                # Endpoints that manage models need services that the fakes lack; the test still shows whether they run
+                # one.
                 is_managing = path.startswith("/llmos/v1/") and path not in (
                     "/llmos/v1/generate",
                     "/llmos/v1/likelihood",

@@ -1,4 +1,4 @@
-"""What calls cost at providers: the tokens that they report, and where these can't be right."""
+"""The cost of calls at providers: the tokens that they report, and the check that these are plausible."""
 
 import asyncio
 from collections.abc import Iterator
@@ -152,7 +152,7 @@ async def test_a_shadow_costs_at_its_provider(
 async def test_a_caller_who_hangs_up_costs_an_estimate(
     app: FastAPI, services: Services, pool: FakePool, served: str
 ) -> None:
-    """Of Anthropic's API, the tokens of the prompt are known from the beginning."""
+    """Anthropic's API reports the tokens of the prompt at the beginning."""
     remote(services, f"{served}/v1", kind="anthropic")
     pool.enqueue("One ", "two ", pool.never)
     connection = Connection(app, PATH, CHAT | {"stream": True})

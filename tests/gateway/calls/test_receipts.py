@@ -27,7 +27,7 @@ HEADER = "x-llmos-receipt"
 CHAT: dict[str, Any] = {"model": "dialogue", "messages": [{"role": "user", "content": "Grüß Gott"}]}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
-# How a caller reads the text out of each format, whole and streamed.
+# The text of an answer in each format, whole and streamed.
 Read = Callable[[Any], str]
 FORMATS: Mapping[str, tuple[str, dict[str, Any], Read]] = {
     "chat": ("/v1/chat/completions", CHAT, lambda body: body["choices"][0]["message"]["content"]),

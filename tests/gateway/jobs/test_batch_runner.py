@@ -391,7 +391,7 @@ async def test_an_ending_server_gives_lines_up_at_once(runner: BatchRunner, serv
 async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
     runner: BatchRunner, services: Services, monkeypatch: pytest.MonkeyPatch, num_turns: int
 ) -> None:
-    """Which turn of the loop loses it is Python's own affair, so all near ones are tried."""
+    """The turn of the loop that would lose it depends on asyncio, so all near ones are tried."""
     monkeypatch.setattr("llmos.gateway.jobs.batch_runner.POLL_SECONDS", 3600)
     task = asyncio.create_task(runner.run())
     while services.data.batches.on_change is None:

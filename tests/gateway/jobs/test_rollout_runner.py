@@ -294,7 +294,7 @@ async def test_a_new_server_continues_the_rollouts_of_a_dead_one(services, runne
         "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 0%", min_calls=3), actor="ada"
     )
     await look(runner)
-    # What the dead server remembered of calls is gone; what it decided is not.
+    # The dead server's memory of calls is gone; its decisions are not.
     after = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
     await ask(http, 30)
     await look(after)

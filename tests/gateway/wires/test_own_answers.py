@@ -28,7 +28,7 @@ ARGUMENTS = st.dictionaries(WORDS, VALUES, max_size=3).map(lambda value: json.du
 PIECES = st.lists(
     st.one_of(WORDS.map(lambda text: ("text", text)), ARGUMENTS.map(lambda text: ("call", text))), max_size=4
 )
-"""What the model writes, in this order: text, and the arguments of calls."""
+"""The output of the model, in this order: text, and the arguments of calls."""
 
 Written = list[tuple[str, str]]
 

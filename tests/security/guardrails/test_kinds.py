@@ -24,7 +24,7 @@ def passed(policy: Policy, text: str) -> str:
 
 
 def outcome(text: str, **entry: Any) -> tuple[str, bool]:
-    """What passes of an answer, and whether it was cut."""
+    """Return the part of an answer that passes, and whether it was cut off."""
     channel = Screening([open_policy("p", 1, {"output": [entry]})]).open_channel()
     return channel.push(text) + channel.finish(), channel.is_blocked
 
@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "max_length": {"characters": 9},
     "webhook": {"url": "http://127.0.0.1:9/", "allow_private": True},
 }
-"""What each kind must be given."""
+"""The required options of each kind."""
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ async function vote(best, asked, isBlind) {
   }
 }
 
-// What answered; a Route may have sent two answers to the same one.
+// The versions that answered; a Route may have sent two questions to the same one.
 function versionOf({ name, facts }) {
   return facts.version || name;
 }

@@ -40,7 +40,7 @@ class StepDescription(Description, frozen=True, kw_only=True):
 
 
 class CallMock(Description, frozen=True, kw_only=True):
-    """What a tool or a step returns in an eval, in place of being called."""
+    """The result of a tool or a step in an eval, in place of a call."""
 
     tool: str = ""
     """The name of the tool, or of the step."""

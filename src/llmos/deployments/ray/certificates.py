@@ -1,4 +1,4 @@
-"""What a machine takes part in a Ray cluster with: a certificate for its address, and a token that all share.
+"""The credentials of a machine in a Ray cluster: a certificate for its address, and a token that all machines share.
 
 Their authority is not the one of LLMOS's own nodes: a certificate of Ray opens nothing of LLMOS.
 """

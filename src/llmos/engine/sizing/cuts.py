@@ -26,7 +26,7 @@ _MOST_ORDERS = 24
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which machine has which layers."""
+    """A distribution of the layers over machines."""
 
     machines: tuple[int, ...]
     """Indices of those that have a stage, home first."""

@@ -35,7 +35,7 @@ class AppOptions:
     recorded: Sequence[StepDescription] | None = None
     """The steps of another run: their results stand in for tools and steps, of which none is called."""
     mocks: Sequence[CallMock] | None = None
-    """What tools and steps return, in place of being called."""
+    """The results of tools and steps, which aren't called."""
     effects: bool = True
     """False: what has effects, and no mock, fails the run."""
     resumes: str | None = None

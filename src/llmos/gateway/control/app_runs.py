@@ -51,7 +51,7 @@ class AppRunRequest(CallerFields, kw_only=True):
     """A run of the application that is kept: what its tools and steps returned stands in for them, and nothing is
     called. This run isn't kept. Needs the permission apps:read, too."""
     mocks: list[CallMock] | None = None
-    """What tools and steps return, in place of being called, as in an eval."""
+    """The results of tools and steps, which aren't called, as in an eval."""
     effects: bool = True
     """False: a tool or step that has effects, and no mock, is 424 `not_recorded`."""
     metadata: dict[str, Any] = field(default_factory=dict)

@@ -25,7 +25,7 @@ def function(body: str, *imports: str) -> str:
     return "\n".join(lines)
 
 
-# What takes too much
+# Code that uses too many resources
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_memory_that_no_limit_counts_cannot_be_had():
     assert "Operation not permitted" in attack(function("os.memfd_create('x')", "os")).why
 
 
-# What it must not see
+# Things that the code must not see
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "/sys", "/home", "/root", "/var", "/dev/shm"])
@@ -153,7 +153,7 @@ def test_a_server_on_this_machine_gets_no_connection():
             server.accept()
 
 
-# What it must not change
+# Things that the code must not change
 
 
 @pytest.mark.parametrize("path", ["/x", "/python/x", "/python/lib/x", "/sandbox/inside/judge.py", "/dev/x"])
@@ -189,7 +189,7 @@ def test_nothing_outlives_the_run():
     assert threading.active_count() == 1 or "bwrap" not in {each.name for each in threading.enumerate()}
 
 
-# What must not count as passed
+# Code that must not count as passed
 
 
 @pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit", "exit()"])

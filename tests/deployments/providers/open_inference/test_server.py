@@ -1,4 +1,4 @@
-"""What is made of the descriptions of a server, also of one that isn't of the protocol."""
+"""Reading the descriptions of a server, including invalid ones."""
 
 import json
 from datetime import UTC, datetime

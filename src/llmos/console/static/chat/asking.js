@@ -82,7 +82,7 @@ export async function ask(request, { csrfToken, words, signal, onText, onReasoni
   return { ...came, text: came.text.join(""), reasoning: came.reasoning.join(""), seconds: (ended - began) / 1000, rate };
 }
 
-// What is known of an answer, as it is kept beside its message.
+// The facts about an answer that are stored with its message.
 export function factsOf(came, request) {
   const facts = {
     version: came.version || undefined,

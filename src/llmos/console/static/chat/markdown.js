@@ -161,7 +161,7 @@ export class Writer {
     try {
       if (this.parser !== null) smd.parser_end(this.parser);
     } catch {
-      // What came is shown.
+      // Show the part that was received.
     }
   }
 }

@@ -1,4 +1,4 @@
-// What a model is asked with: the fields beside the conversation, and the request that they make.
+// The settings of requests: the fields beside the conversation, and the request that they make.
 
 const NUMBERS = ["temperature", "top_p", "max_tokens", "seed"];
 const TEXTS = ["model", "system", "tools", "schema", "knowledge"];
@@ -9,7 +9,7 @@ function number(name) {
   return field(name).value.trim() === "" || !field(name).checkValidity() ? undefined : Number(field(name).value);
 }
 
-// What is kept with a conversation, so that it is continued as it was begun.
+// The settings that are stored with a conversation, so that it continues with the same ones.
 export function settings() {
   const kept = {};
   for (const name of TEXTS) if (field(name)?.value) kept[name] = field(name).value;

@@ -1,4 +1,4 @@
-// What an answer rests on: passages of knowledge, which [1] in its text opens, and the steps of an application's run.
+// The sources of an answer: passages of knowledge, which [1] in its text opens, and the steps of an application's run.
 
 import { apiHeaders, refusal } from "./asking.js";
 import { element } from "./markdown.js";
