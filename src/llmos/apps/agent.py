@@ -35,7 +35,7 @@ class Agent:
 
     toolbox: Toolbox
     options: Mapping[str, Any]
-    """Those of `Model.chat`."""
+    """The options of `Model.chat`."""
     history: History
 
 

@@ -26,7 +26,7 @@ from llmos.core.schemas.sessions import AppSessionDescription
 from llmos.core.schemas.turns import Message
 
 _FACTS = ("sentences", "notes", "abstained")
-"""Those that a reply of a brain gives to the run."""
+"""The fields of a brain's reply that are copied to the run."""
 
 
 ABSTAINING = "abstain"
@@ -51,7 +51,7 @@ class Plan:
     """The callback for questions on which the app abstains."""
     lease_seconds: float
     variables: Mapping[str, Any]
-    """Those that a run doesn't give."""
+    """Values for variables that a run doesn't set."""
     check_question: Callable[[Any], Any] | None = None
     """The function that sees each input before a run begins: see App.check_questions."""
     check: Callable[[str], str | None] | None = None
@@ -101,7 +101,7 @@ class Answering:
     session: AppSessionDescription | None
     consumption: Consumption
     variables: Mapping[str, Any]
-    """Those of the prompt."""
+    """The variables of the prompt."""
 
     async def answer(self) -> Run:
         """Return the answer. Raises Paused if somebody must decide first, and what the app can't go on with.

@@ -203,7 +203,7 @@ class App:
 
     @property
     def tools(self) -> Mapping[str, Tool]:
-        """Those that are functions of the program, by name."""
+        """The tools that are functions of the program, by name."""
         return self._toolbox.functions
 
     async def current_tools(self) -> Mapping[str, Tool]:

@@ -66,7 +66,7 @@ class LiveRun:
     is_lost: bool = False
     """Another process has it, or it was cancelled."""
     effects: dict[str, "asyncio.Future[Any]"] = field(default_factory=dict)
-    """Those that are being done: the same one at the same time is done once."""
+    """The effects in progress: the same effect, if called concurrently, is executed once."""
     _known: dict[str, StepDescription] = field(default_factory=dict)
     _steps: dict[str, StepDescription] = field(default_factory=dict)
     _pending: list[dict[str, Any]] = field(default_factory=list)

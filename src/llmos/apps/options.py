@@ -18,7 +18,7 @@ class RunOptions:
     user: str = ""
     """The person whose data this is: `llmos forget` reaches the session and the run by this name."""
     variables: Mapping[str, Any] | None = None
-    """Those of the prompt."""
+    """Values for variables of the prompt."""
     before: Sequence[Mapping[str, Any]] = ()
     """The messages of the conversation before the input, where no session keeps it."""
     dry_run: bool = False

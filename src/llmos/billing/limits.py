@@ -44,7 +44,7 @@ class Scope:
     key_id: str = ""
     user: str = ""
     user_number: int | None = None
-    """That of LedgerUserRow."""
+    """The number of the user in LedgerUserRow."""
 
     def covers(self, payer: Payer) -> bool:
         match self.kind:

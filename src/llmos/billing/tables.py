@@ -32,7 +32,7 @@ class LedgerRow(Base):
     project: Mapped[str] = mapped_column(String(64))
     key_id: Mapped[str] = mapped_column(String(128))
     user_number: Mapped[int | None] = mapped_column(_BIG)
-    """That of LedgerUserRow."""
+    """The number of the user in LedgerUserRow."""
     route: Mapped[str] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
@@ -135,7 +135,7 @@ class BudgetRow(Base):
     project: Mapped[str] = mapped_column(String(64))
     key_id: Mapped[str] = mapped_column(String(128))
     user_number: Mapped[int | None] = mapped_column(_BIG)
-    """That of LedgerUserRow."""
+    """The number of the user in LedgerUserRow."""
     unit: Mapped[str] = mapped_column(String(16))
     currency: Mapped[str] = mapped_column(String(3))
     amount: Mapped[int] = mapped_column(BigInteger)

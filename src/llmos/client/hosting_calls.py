@@ -20,7 +20,7 @@ class RunSettings(TypedDict, total=False):
     user: str
     """The person whose data the run has, for erasures."""
     variables: Mapping[str, Any]
-    """Those of the application's prompt."""
+    """Values for variables of the application's prompt."""
     messages: list[Mapping[str, Any]]
     """The conversation before the input, instead of a session."""
     dry_run: bool

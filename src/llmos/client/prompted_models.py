@@ -24,7 +24,7 @@ class Prompt:
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those of `Model.chat`."""
+    """The options of `Model.chat`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ class Action:
     name: str
     """NOUN.VERB, such as key.revoke."""
     project: str = ""
-    """That of the key."""
+    """The project of the key."""
     key: str = ""
     """The id of the key that the request came with; empty for commands on this machine."""
     user: str = ""

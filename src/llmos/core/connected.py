@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-"""That of ASGI."""
+"""The `receive` callable of ASGI."""
 
 
 WATCH_AFTER_SECONDS = 0.02

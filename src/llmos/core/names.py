@@ -27,7 +27,7 @@ class Reference:
     """A parsed reference. At most one of alias, number and digest is set."""
 
     name: str
-    """That of the model, or of the dataset."""
+    """The name of the model or of the dataset."""
     alias: str | None = None
     number: int | None = None
     digest: str | None = None

@@ -20,7 +20,7 @@ class Portal:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._left: list[asyncio.AbstractEventLoop | None] = []
-        """Those of parent processes, kept: what is collected would complain of its tasks."""
+        """The event loops of parent processes, which are kept because a collected loop would warn about its tasks."""
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end. Raises RuntimeError where that would wait for itself."""

@@ -131,7 +131,7 @@ class Engine:
         self._adapters = AdapterCache(runner)
         self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
         self._mask_makers = [MaskMaker(runner.spec.vocab_size) for _ in range(self._steps.max_under_way)]
-        """Those that no step under way has."""
+        """The makers of masks that no running step uses."""
         self._live: dict[str, LiveRequest] = {}
         self._adapter_of: dict[str, str] = {}
         """Request id -> digest of its adapter, for live requests that have one."""

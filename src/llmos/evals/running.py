@@ -53,7 +53,7 @@ class Run:
     num_in_flight: int
     on_attempt: OnAttempt
     known: Mapping[AttemptKey, Attempt] = field(default_factory=dict)
-    """Those that an earlier process made."""
+    """The attempts that an earlier process made."""
     attempts: list[Attempt] = field(default_factory=list)
     agreements: Sequence[Agreement] = ()
 

@@ -27,7 +27,7 @@ class Discarded:
 
     num_objects: int
     providers: Sequence[str]
-    """Those whose keys are gone."""
+    """The providers whose keys were deleted."""
     versions: Sequence[str]
     """The versions of models whose encrypted files are gone. They stay listed, and can be pulled or imported again."""
     datasets: Sequence[str]

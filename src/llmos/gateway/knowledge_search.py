@@ -60,7 +60,7 @@ class Search:
 class _Found:
     hits: Sequence[Hit]
     vector: Vectors | None = None
-    """That of the query."""
+    """The vector of the query."""
     notes: Sequence[str] = ()
     """Sentences for who reads the hits."""
 

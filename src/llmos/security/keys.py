@@ -52,7 +52,7 @@ class Key:
     """The networks that it may be used from; empty: all."""
     limits: Limits
     project_limits: Limits
-    """Those of its project, which all keys of it share."""
+    """The limits of its project, which all keys of the project share."""
     created_at: datetime
     created_by: str | None
     expires_at: datetime | None
@@ -62,7 +62,7 @@ class Key:
     revoked_at: datetime | None
     last_used_at: datetime | None
     permissions: Sequence[str] | None = None
-    """Those of its role that it has; None: all."""
+    """The permissions of its role that the key has; None: all."""
     app: str | None = None
     """The application whose process has it."""
 
@@ -94,7 +94,7 @@ class NewKey:
     addresses: Sequence[str] = ()
     limits: Limits = NO_LIMITS
     permissions: Sequence[str] | None = None
-    """Those of the role that it gets; None: all."""
+    """The permissions of the role that the key gets; None: all."""
     app: str | None = None
     """The application whose process gets it."""
 

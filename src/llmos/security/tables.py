@@ -55,7 +55,7 @@ class KeyRow(Base):
     revoked_by: Mapped[str | None] = mapped_column(String(128))
     last_used_at: Mapped[datetime | None] = mapped_column(Time)
     permissions: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
-    """Those of its role that it has; null: all."""
+    """The permissions of its role that the key has; null: all."""
     app: Mapped[str | None] = mapped_column(String(64))
     """The application whose process has it."""
 

@@ -25,7 +25,7 @@ class Brief(BaseModel):
     words: Annotated[int, Field(ge=30, le=5000)] = 300
     sections: Annotated[int, Field(ge=1, le=12)] = 3
     facts: Annotated[list[Fact], Field(max_length=40)] = []
-    """Those that it must use."""
+    """The facts that the text must use."""
     sources: Annotated[list[str], Field(max_length=40)] = []
     """Texts that it may rest on."""
 

@@ -23,7 +23,7 @@ class Section:
     heading: str
     points: Sequence[str] = ()
     facts: Sequence[str] = ()
-    """Those that it must use."""
+    """The facts that it must use."""
     text: str = ""
 
     @property

@@ -47,7 +47,7 @@ class RefusedRow(Base):
 
     exporter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     number: Mapped[int] = mapped_column(_BIG, primary_key=True, autoincrement=False)
-    """That of the entry."""
+    """The number of the entry."""
     reason: Mapped[str] = mapped_column(Text)
     refused_at: Mapped[datetime] = mapped_column(Time)
     is_waiting: Mapped[bool]

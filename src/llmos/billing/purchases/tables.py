@@ -40,7 +40,7 @@ class ProviderCallRow(Base):
     project: Mapped[str] = mapped_column(String(64))
     key_id: Mapped[str] = mapped_column(String(128))
     user_number: Mapped[int | None] = mapped_column(_BIG)
-    """That of LedgerUserRow."""
+    """The number of the user in LedgerUserRow."""
     route: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     """remote:PROVIDER/MODEL."""

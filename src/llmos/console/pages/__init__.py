@@ -90,4 +90,4 @@ PAGES = (
 )
 
 PUBLIC_PAGES = (sign_in.PAGE,)
-"""Those that need no session."""
+"""The pages that need no session."""

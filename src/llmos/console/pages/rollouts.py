@@ -65,13 +65,13 @@ class GateRow:
     limit: str
     now: float | None
     before: float | None
-    """That of the main target before, in this step, or else the last that is known."""
+    """The value of the previous main target in this step, or else the last known one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     num_calls: int
-    """Those that count for the step: answered or failed."""
+    """The number of calls that count for the step: answered or failed."""
     gate: Sequence[GateRow]
 
 

@@ -86,13 +86,13 @@ class FitStage(Description, frozen=True, kw_only=True):
 
 
 class SplitFitDescription(Description, frozen=True, kw_only=True):
-    """How a model is split over nodes."""
+    """The split of a model over nodes."""
 
     model: str = ""
     fits: bool = False
-    """The nodes have room for it together."""
+    """True if the nodes together have enough memory for it."""
     stages: list[FitStage] = msgspec.field(default_factory=list)
-    """Home first; empty if it doesn't fit."""
+    """The stages, with that of home first; empty if the model doesn't fit."""
     alone: list[str] = msgspec.field(default_factory=list)
     """The nodes that have room for the whole model, which is faster there."""
     command: str = ""

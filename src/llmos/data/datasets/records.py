@@ -36,9 +36,9 @@ class ImportOptions:
     """{field: column of the files}: for fields of the shape, and for language, license, consent, subject and split."""
     on_error: OnError = "stop"
     license: str | None = None
-    """That of the version; None: what the README says."""
+    """The license of the version; None: that of the README."""
     consent: Consent | None = None
-    """That of rows that have none of their own, as are the next two."""
+    """The default for rows without a consent of their own; the next two fields are defaults, too."""
     language: str | None = None
     split: str | None = None
     config: str | None = None

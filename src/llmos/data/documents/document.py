@@ -61,7 +61,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
     tables: tuple[Table, ...]
     pages: tuple[Page, ...]
-    """Those with text, in order; empty where the format has no pages."""
+    """The pages with text, in order; empty if the format has no pages."""
     title: str | None
     language: str | None
     """As the file says, such as "de" or "en-US"."""
@@ -73,7 +73,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     found_characters: int
     """Letters and digits that the file has as text."""
     kept_characters: int
-    """Those of them that are in `text`."""
+    """The part of these characters that is in `text`."""
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     """Sentences about how the file was read, such as a guessed encoding."""

@@ -39,7 +39,7 @@ class Hit:
     bm25: float | None
     place: Place
     metadata: Mapping[str, MetadataValue]
-    """That of the document."""
+    """The metadata of the document."""
 
 
 def place_of_chunk(version: KnowledgeVersion, document: StoredDocument, found: EntryChunk) -> Place:

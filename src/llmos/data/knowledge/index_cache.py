@@ -34,7 +34,7 @@ class IndexCache(Generic[T]):
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._slots: OrderedDict[str, _Slot[T]] = OrderedDict()
-        """Those used last come last."""
+        """The cached indexes, the least recently used first."""
 
     @contextmanager
     def lent(self, key: str, size: int, open: Callable[[], T]) -> Iterator[T]:

@@ -22,7 +22,7 @@ class RecurrentStates:
         self._kv = kv
         self._snapshots = kv.snapshots
         self._copies: list[StateCopy] = []
-        """Those of a plan that is not committed yet."""
+        """The copies of a plan that is not committed yet."""
 
     def match(self, sequence: Sequence, nodes: list[Node]) -> tuple[list[Node], Node | None]:
         """Return the part of a computed prefix that the sequence can begin with, and the node that it should wait for,

@@ -37,7 +37,7 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
     """The calls of the last assistant message that have no result yet -> the path of each in the request."""
     answered: set[str] = set()
     cut: set[str] = set()
-    """Those of them that were cut off."""
+    """The ids of calls that were cut off."""
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
         role = message.get("role")

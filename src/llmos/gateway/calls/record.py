@@ -96,7 +96,7 @@ class Attempt:
     replica_ref: str = ""
     """The version whose replicas do the work; another than `version` for adapters."""
     served: ServedModel | None = None
-    """That model."""
+    """The model that is served."""
     sampling: SamplingParams | None = None
     """The settings, with the model's recommendations. None for a call that generates nothing."""
     given: frozenset[str] = frozenset()

@@ -52,7 +52,7 @@ class AppLogsQuery(RequestObject, kw_only=True):
 )
 @requires(Permission.APPS_READ)
 async def list_app_deployments(request: Request) -> Response:
-    """Those of the key's project, and those that were stopped."""
+    """The deployed applications of the key's project, including stopped ones."""
     services, project = services_of(request), caller_of(request).project
     found = await asyncio.to_thread(services.data.app_deployments.list, project)
     return json_response(AppDeploymentDescriptions([await services.supervisor.describe(each) for each in found]))

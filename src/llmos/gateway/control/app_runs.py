@@ -43,7 +43,7 @@ class AppRunRequest(CallerFields, kw_only=True):
     session: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     """The conversation that it belongs to, by a name of your own."""
     variables: dict[str, Any] = field(default_factory=dict)
-    """Those of the application's prompt."""
+    """Values for variables of the application's prompt."""
     stream: bool = False
     dry_run: bool = False
     """Call no tools and cause no side effects."""

@@ -108,7 +108,7 @@ def _is_live(services: Services, job: str) -> bool:
 )
 @requires(Permission.EVALS_READ)
 async def list_evals(request: Request) -> Response:
-    """Those of the key's project, newest first, without their cases."""
+    """The evals of the key's project, newest first, without their cases."""
     query = parse_query(request, EvalsQuery)
     read = partial(
         services_of(request).data.evals.list, caller_of(request).project, suite=query.suite, limit=query.limit

@@ -119,7 +119,7 @@ async def give_feedback(request: Request) -> Response:
 )
 @requires(Permission.FEEDBACK_READ)
 async def list_feedback(request: Request) -> Response:
-    """That of the key's own project, newest first."""
+    """The feedback of the key's own project, newest first."""
     query = parse_query(request, FeedbackQuery)
     wanted = FeedbackFilter(answer=query.answer, kind=query.kind, rating=query.rating)
     listed = partial(

@@ -75,8 +75,8 @@ async def create_job(request: Request) -> Response:
 )
 @requires(Permission.JOBS_READ)
 async def list_jobs(request: Request) -> Response:
-    """Those of the key's project; for keys of the project `owner`, of all. Newest first; `?kind=` and `?state=` select.
-    `?after=ID` continues a list. Ended jobs are kept for 30 days."""
+    """The jobs of the key's project; for keys of the project `owner`, of all. Newest first; `?kind=` and `?state=`
+    filter. `?after=ID` continues a list. Ended jobs are kept for 30 days."""
     query = parse_query(request, JobsQuery)
     found = await asyncio.to_thread(
         partial(

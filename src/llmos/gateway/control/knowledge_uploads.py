@@ -41,7 +41,7 @@ class FilesToAdd(RequestObject, kw_only=True):
 )
 @requires(Permission.KNOWLEDGE_READ)
 async def find_missing_files(request: Request) -> Response:
-    """Those that no document of the project was made of. A sync sends only what has changed."""
+    """Returns the files that no document of the project was made of, so that a sync sends only changed files."""
     body = await parse_body(request, FilesToAdd)
 
     def find() -> MissingFiles:

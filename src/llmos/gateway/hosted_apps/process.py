@@ -66,7 +66,7 @@ class AppProcess:
         """The runs that it has for callers, by how deep they stand in other applications."""
         self.last_line = ""
         self.left_runs: Sequence[str] = ()
-        """Those that it was continuing when it was ended."""
+        """The runs that the process was continuing when it was ended."""
         self._is_unused = asyncio.Event()
         self._is_unused.set()
         self._reading = asyncio.create_task(self._read())

@@ -18,7 +18,7 @@ _LOCK, _KEYS, _WORK = "lock", "keys", "work"
 
 
 class ServerFolder:
-    """That of this server."""
+    """The folder of this server's hosted applications."""
 
     def __init__(self, home: Path) -> None:
         servers = home / "hosting" / "servers"

@@ -67,7 +67,7 @@ class AppSupervisor:
         self._files, self._keys, self._settings, self._clock = files, keys, settings, clock
         self._hosts: dict[AppName, AppHost] = {}
         self._candidates: dict[AppName, AppHost] = {}
-        """Those of the versions that take over."""
+        """The hosts of versions that are taking over."""
         self._percent_of: dict[AppName, float] = {}
         """The share of the callers that a candidate answers."""
         self._key_ids: dict[str, AppName] = {}

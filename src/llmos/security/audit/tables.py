@@ -30,6 +30,6 @@ class CheckpointRow(Base):
     __tablename__ = "audit_checkpoints"
 
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """That of the entry."""
+    """The number of the entry."""
     document: Mapped[str] = mapped_column(Text)
     """JSON."""

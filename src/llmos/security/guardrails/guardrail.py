@@ -98,7 +98,7 @@ class ModelGuardrail(Guardrail, Protocol):
     """A guardrail that judges a prompt by what the called model makes of it. See Screening.judge()."""
 
     rule: ClassVar[str]
-    """That of its hits."""
+    """The rule of its hits."""
 
     def is_hit(self, surprise: float | None) -> bool:
         """Return whether a text is one. `surprise`: in standard deviations above ordinary texts; None: it is too short

@@ -56,7 +56,7 @@ class _Steps:
     input: Sequence[Step]
     output: Sequence[Step]
     of_model: Sequence[Step]
-    """Those of the input that ask the called model."""
+    """The steps of the input that ask the called model."""
     waits_for_prompt: bool
     waits_for_answer: bool
 

@@ -12,7 +12,7 @@ class ReceiptRow(Base):
 
     number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     id: Mapped[str] = mapped_column(String(64))
-    """That of the answer."""
+    """The id of the answer."""
     request_id: Mapped[str] = mapped_column(String(64))
     project: Mapped[str] = mapped_column(String(64))
     at: Mapped[int] = mapped_column(BigInteger)

@@ -38,7 +38,7 @@ class FileReport:
     found_characters: int
     """Letters and digits that the file has as text."""
     kept_characters: int
-    """Those of them that its records have."""
+    """The part of these characters that its records have."""
     left_out: Mapping[str, int]
     """{what: how many}, such as images."""
     notes: Sequence[str]

@@ -41,7 +41,7 @@ class Context:
     settings: Settings
     registry: Registry
     project: str
-    """That of the job."""
+    """The project of the job."""
     actor: str | None
     progress: Progress
     embed: "Callable[[TextsToEmbed], Future[Vectors]] | None" = None

@@ -32,7 +32,7 @@ class UploadedFile(RequestObject, kw_only=True):
     name: str
     """Its path within the folder that is imported; its suffixes say its format."""
     digest: str
-    """That of its upload, sha256:<hex>."""
+    """The digest of its upload, sha256:<hex>."""
 
 
 class ImportFields(RequestObject, kw_only=True):

@@ -47,7 +47,7 @@ class SyncFields(RequestObject, kw_only=True):
     replace: bool = False
     """The files are all documents of the new Version. Default: the other documents stay."""
     metadata: Metadata | None = None
-    """That of each file. Default: that of the document that it replaces."""
+    """The metadata of each file. Default: the metadata of the document that it replaces."""
     subject: Annotated[str, msgspec.Meta(min_length=1, max_length=512)] | None = None
     """The person that the files are about, by the name in requests. A keyed hash of it is stored."""
     embedding: str | None = None

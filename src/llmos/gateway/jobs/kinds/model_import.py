@@ -25,7 +25,7 @@ class UploadedModelFile(RequestObject, kw_only=True):
     name: str
     """Its path within the model's folder."""
     digest: str
-    """That of its upload, sha256:<hex>."""
+    """The digest of its upload, sha256:<hex>."""
 
 
 class ModelImportJob(RequestObject, kw_only=True):

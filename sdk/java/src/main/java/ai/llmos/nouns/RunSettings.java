@@ -19,7 +19,7 @@ public final class RunSettings extends Settings {
         return this;
     }
 
-    /** Those of the application's prompt. */
+    /** Values for variables of the application's prompt. */
     public RunSettings variables(Map<String, ?> value) {
         put("variables", value);
         return this;
