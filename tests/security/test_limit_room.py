@@ -26,42 +26,42 @@ def num_taken(room: LimitRoom, take: Take, now: int = NOW) -> int:
     return num
 
 
-def test_a_tenth_of_each_limit_may_begin_uncounted():
-    assert num_taken(room_with(), take_of(requests_per_minute=100)) == 10
-    assert num_taken(room_with(), take_of(20, tokens_per_minute=1000)) == 5
-    assert num_taken(room_with(), take_of(concurrent_requests=70)) == 7
-    assert num_taken(room_with(), take_of(20, requests_per_minute=100, tokens_per_minute=1000)) == 5
-    assert num_taken(room_with(), take_of(requests_per_minute=9)) == 0
+def test_a_fiftieth_of_each_limit_may_begin_uncounted():
+    assert num_taken(room_with(), take_of(requests_per_minute=500)) == 10
+    assert num_taken(room_with(), take_of(20, tokens_per_minute=5000)) == 5
+    assert num_taken(room_with(), take_of(concurrent_requests=350)) == 7
+    assert num_taken(room_with(), take_of(20, requests_per_minute=500, tokens_per_minute=5000)) == 5
+    assert num_taken(room_with(), take_of(requests_per_minute=49)) == 0
 
 
 def test_nothing_begins_uncounted_where_half_of_a_limit_is_used():
-    assert num_taken(room_with(requests=0.45), take_of(requests_per_minute=100)) == 5
-    assert num_taken(room_with(requests=0.5), take_of(requests_per_minute=100)) == 0
-    assert num_taken(room_with(tokens=0.5), take_of(tokens_per_minute=1000)) == 0
-    assert num_taken(room_with(running=35), take_of(concurrent_requests=70)) == 0
+    assert num_taken(room_with(requests=0.49), take_of(requests_per_minute=500)) == 5
+    assert num_taken(room_with(requests=0.5), take_of(requests_per_minute=500)) == 0
+    assert num_taken(room_with(tokens=0.5), take_of(tokens_per_minute=5000)) == 0
+    assert num_taken(room_with(running=175), take_of(concurrent_requests=350)) == 0
 
 
 def test_one_limit_without_room_is_enough():
     limits = [
-        Allowance(scope="key:1", limits=Limits(requests_per_minute=100)),
-        Allowance(scope="project:1", limits=Limits(requests_per_minute=100)),
+        Allowance(scope="key:1", limits=Limits(requests_per_minute=500)),
+        Allowance(scope="project:1", limits=Limits(requests_per_minute=500)),
     ]
     room = room_with()
     assert not room.take(Take(limits, 1, has_begun=True), NOW)
-    assert num_taken(room, take_of(requests_per_minute=100)) == 10  # The refused one took nothing.
+    assert num_taken(room, take_of(requests_per_minute=500)) == 10  # The refused one took nothing.
 
 
 def test_an_old_count_says_nothing():
-    assert num_taken(room_with(), take_of(requests_per_minute=100), NOW + MAX_AGE) == 10
-    assert num_taken(room_with(), take_of(requests_per_minute=100), NOW + MAX_AGE + 1) == 0
-    assert num_taken(room_with(), take_of(requests_per_minute=100), NOW - 1) == 0
+    assert num_taken(room_with(), take_of(requests_per_minute=500), NOW + MAX_AGE) == 10
+    assert num_taken(room_with(), take_of(requests_per_minute=500), NOW + MAX_AGE + 1) == 0
+    assert num_taken(room_with(), take_of(requests_per_minute=500), NOW - 1) == 0
     room = room_with()
     room.forget()
-    assert num_taken(room, take_of(requests_per_minute=100)) == 0
+    assert num_taken(room, take_of(requests_per_minute=500)) == 0
 
 
 def test_what_is_counted_makes_room_for_others():
-    room, take = room_with(), take_of(requests_per_minute=100)
+    room, take = room_with(), take_of(requests_per_minute=500)
     assert num_taken(room, take) == 10
-    room.counted([ScopeCount("key:1", NOW, NOW + MINUTE // 10, NOW, 0)], [take] * 10)
+    room.counted([ScopeCount("key:1", NOW, NOW + MINUTE // 50, NOW, 0)], [take] * 10)
     assert num_taken(room, take) == 10

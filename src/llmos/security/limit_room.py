@@ -2,7 +2,8 @@
 
 Between two counts a server knows what was used a moment ago, by all servers, and what it has let in since. Where that
 leaves half of a limit, a call needs no count to begin: it is counted with those that come in the next milliseconds.
-What is let in and not counted is a tenth of a limit at most, so that five servers together stay within it.
+What is let in and not counted is a fiftieth of a limit at most, so that 25 servers together stay within it. Of a limit
+below 50, everything is counted first.
 """
 
 from collections.abc import Iterable
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 
 from llmos.security.limit_counts import MINUTE, ScopeCount, Take, cost
 
-MAX_AGE = 1_000_000_000
+MAX_AGE = 50_000_000
 """The nanoseconds for which a count says enough."""
 
 _MAX_SCOPES = 4096
 
-_SHARE_USED, _SHARE_UNCOUNTED = 2, 10
+_SHARE_USED, _SHARE_UNCOUNTED = 2, 50
 """One over the share of a limit that may be used, and that may be uncounted."""
 
 
