@@ -17,7 +17,7 @@ from llmos.core.schemas.invoices import InvoiceDescription, InvoiceSettings
 from llmos.core.schemas.ledger import LedgerEntryDescription
 
 EXIT_DIFFERS = 1
-"""An invoice isn't what the ledger says."""
+"""An invoice differs from the ledger."""
 
 _Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as 2026-0001.")]
 _OfProject = Annotated[

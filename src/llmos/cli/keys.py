@@ -107,7 +107,7 @@ def show(id: _Id, as_json: options.AsJson = False) -> None:
 
 @options.with_limits
 def limit(id: _Id, as_json: options.AsJson = False, *, limits: "Limits") -> None:
-    """Replace the limits of an API key. A limit that isn't given is removed; those of its project stay."""
+    """Replace the limits of an API key. A limit that isn't given is removed; the limits of its project stay."""
     with open_control(load_settings()) as control:
         key = control.keys.set_limits(id, **limits)
     if as_json:

@@ -104,7 +104,7 @@ def add(
 
 def sync(
     name: _Name,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Its files, and those of its folders.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder, including its subfolders.")],
     embedding: _Embedding = None,
     max_tokens: _MaxTokens = None,
     overlap: _Overlap = None,

@@ -32,7 +32,7 @@ def quantize(
     scheme: Annotated[str, typer.Option(help="gptq, awq, minmax, absmax, q8_0, q4_1 or q4_0; see docs/optimize.md.")],
     bits: Annotated[int | None, typer.Option(help="Bits per weight; 2 to 8 for most schemes.")] = None,
     group: Annotated[int | None, typer.Option(help="Number of weights of a row that share a scale.")] = None,
-    per: Annotated[str | None, typer.Option(help="What shares a scale: tensor, channel or group.")] = None,
+    per: Annotated[str | None, typer.Option(help="The unit that shares a scale: tensor, channel or group.")] = None,
     name: Name = None,
     calibration: CalibrationText = None,
     texts: Annotated[int | None, typer.Option(help="Number of calibration texts (gptq, awq).")] = None,

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 @options.with_limits
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, and . _ - between them.")],
-    description: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
+    description: Annotated[str, typer.Option(help="The purpose of the project.", show_default=False)] = "",
     as_json: options.AsJson = False,
     *,
     limits: "Limits",

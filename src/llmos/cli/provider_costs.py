@@ -33,7 +33,7 @@ def set_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML with currency, prices and, if later, from.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Add a version of what a provider asks. Calls before it keep their costs."""
+    """Add a version of a provider's prices. The cost of earlier calls doesn't change."""
     document = read_document(file, "`currency` and `prices`")
     with open_control(load_settings()) as control:
         found = control.providers.set_prices(name, document)

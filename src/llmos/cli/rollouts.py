@@ -63,7 +63,8 @@ def promote(
     force: options.Force = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Roll out a version on a route in steps. Each step waits until its gate is judged, then goes on or rolls back."""
+    """Roll out a version on a route in steps. Each step waits until its gate is judged; then the next one begins, or
+    the rollout is rolled back."""
     from llmos.deployments.rollouts.cases import read_case_lines
     from llmos.deployments.rollouts.gates import DEFAULT_GATE
 

@@ -70,7 +70,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Proxy in front of the server, or its network, whose X-Forwarded-For or Forwarded is believed; "
+            help="Proxy in front of the server, or its network, whose X-Forwarded-For or Forwarded is trusted; "
             "repeatable.  [env var: LLMOS_TRUSTED_PROXIES]",
         ),
     ] = None,

@@ -43,7 +43,7 @@ def create(
     no_password: Annotated[bool, typer.Option("--no-password", help="Set it later.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Create a user. The password is asked for, or read from standard input."""
+    """Create a user. Prompts for the password, or reads it from standard input."""
     password = None if no_password else _read_password(password_from_env)
     with open_control(load_settings()) as control:
         user = control.users.create(name, role=role, project=project, password=password)
@@ -84,7 +84,8 @@ def show(name: _Name, as_json: options.AsJson = False) -> None:
 
 
 def set_password(name: _Name, password_from_env: _FromEnv = None, as_json: options.AsJson = False) -> None:
-    """Give a user another password, asked for or read from standard input. Ends the user's sessions."""
+    """Change a user's password, and end the user's sessions. Prompts for the password, or reads it from standard
+    input."""
     password = _read_password(password_from_env)
     with open_control(load_settings()) as control:
         user = control.users.set_password(name, password)

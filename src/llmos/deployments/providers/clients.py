@@ -42,7 +42,7 @@ MAX_LIST_BYTES = 8 * 2**20
 MAX_ANSWER_BYTES = 8 * 2**20
 
 _FORMATS: Mapping[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
-"""Those that need to know nothing of a model."""
+"""The formats of providers that need no information about a model."""
 
 _MAX_SERVERS = 100
 
