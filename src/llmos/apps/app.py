@@ -93,6 +93,8 @@ class App:
                 "An app that quotes has no `output`: choose Knowledge(…, answer='compose').", param="output"
             )
         self.name = name
+        self.version: int | None = None
+        """The number of the version that this process runs, where a server has started it."""
         self._toolbox = Toolbox()
         kind, sampling = None if output is None else Output(output), dict(options or {})
         if kind is not None and brain is None:
@@ -337,7 +339,7 @@ class App:
             self._plan.instructions(given.variables or {})  # An error is raised before a run begins.
         if self._plan.check_question is not None:
             input = self._plan.check_question(input)
-        return begin(self.name, input, given), given
+        return begin(self.name, input, given, version=self.version), given
 
     async def _result(self, beginning: Any) -> Run:
         start, options = beginning if isinstance(beginning, tuple) else (beginning, RunOptions())

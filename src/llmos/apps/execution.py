@@ -42,7 +42,7 @@ _MAX_RESTARTS = 10
 """The limit of times that one process begins a run again at once, such as for an effect that is late each time."""
 
 
-def begin(app: str, input: Any, options: RunOptions) -> Start:
+def begin(app: str, input: Any, options: RunOptions, *, version: int | None = None) -> Start:
     """Return what begins a run of an input, in the session that the options name."""
 
     async def start(server: Server, lease: str, lease_seconds: float) -> Started:
@@ -52,6 +52,7 @@ def begin(app: str, input: Any, options: RunOptions) -> Start:
         fields = {
             "id": f"run-{os.urandom(12).hex()}",
             "app": app,
+            "version": version,
             "lease": lease,
             "lease_seconds": lease_seconds,
             "input": question_of(input) if session is not None or isinstance(input, str) else input,

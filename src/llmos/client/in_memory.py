@@ -70,7 +70,13 @@ class MemoryRuns:
                 raise RunConflict(f"The run {run.id} is in this session. Wait until it has ended, or cancel it.")
         id = fields["id"]
         self._runs[id] = RunDescription(
-            id=id, app=fields["app"], session=session, state="running", input=fields.get("input"), lease=fields["lease"]
+            id=id,
+            app=fields["app"],
+            version=fields.get("version"),
+            session=session,
+            state="running",
+            input=fields.get("input"),
+            lease=fields["lease"],
         )
         self._steps[id] = {}
         return self._runs[id]

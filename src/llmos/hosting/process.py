@@ -32,6 +32,8 @@ class ProcessSettings(msgspec.Struct, kw_only=True):
 
     folder: str
     """The folder of the application."""
+    version: int | None = None
+    """The number of the version in it."""
     listener: int
     """The file descriptor of the socket that it serves."""
     environment: dict[str, str]
@@ -65,6 +67,7 @@ async def _serve(settings: ProcessSettings) -> None:
     from llmos.hosting.serving import Served
 
     app = AppFolder.open(Path(settings.folder)).load()
+    app.version = settings.version
     listener = socket.socket(fileno=settings.listener)
     served = Served(app)
     server = AppHttpServer(served)

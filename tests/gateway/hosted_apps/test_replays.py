@@ -1,6 +1,8 @@
 """Recorded traffic, asked of a new version and of the deployed one: only with consent, and without any tool."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,8 @@ from llmos.cli import main
 from llmos.client import Client
 from llmos.core.errors import Conflict, NotFound
 from llmos.core.schemas.releases import ReplayDescription
+from llmos.core.schemas.runs import RunDescription
+from llmos.gateway.releases.replaying import Consents
 from support.releases import Write, apply
 from support.scripted import KEY
 
@@ -113,12 +117,21 @@ def test_without_consent_nothing_is_asked(client: Client, name: str, write: Writ
     assert "doesn't say that its callers agreed" in found.left_out[0]
     apply(client, agreed, "")
     found = replayed(client, program(agreed, looked_up, Your="The"))
-    assert (found.num_runs, found.sentences) == (
-        0,
-        [f"{name} has no recorded run since its callers agreed. Try again later."],
-    )
+    assert found.num_runs == 0
+    assert found.left_out == ["1 run left out: the app.yaml of their version doesn't say that callers agreed."]
     with pytest.raises(Conflict, match=r"@2 is deployed"):
         client.apps.replay(name, 2)
+
+
+def test_runs_of_earlier_versions_count_right_after_a_release(
+    client: Client, name: str, folder: Path, looked_up: Path
+) -> None:
+    apply(client, folder, "")
+    client.apps.run(name, "A1")
+    apply(client, program(folder, looked_up, Your="The"), "")
+    assert [run.version for run in client.runs.list(app=name)] == [1]
+    found = replayed(client, program(folder, looked_up, The="This"))
+    assert (found.against, found.num_runs, found.left_out) == (f"{name}@2", 1, [])
 
 
 def test_a_conversation_is_asked_with_what_was_said_before(
@@ -154,12 +167,9 @@ def test_the_command_shows_a_table(
     assert f"% app:{name}@2: 1 of 1 answers hold their checks." in out
 
 
-def test_runs_before_the_deployed_version_do_not_count(
-    client: Client, name: str, folder: Path, looked_up: Path
-) -> None:
-    apply(client, folder, "")
-    client.apps.run(name, "A1")
-    apply(client, program(folder, looked_up, Your="The"), "")
-    client.apps.run(name, "B2")
-    found = replayed(client, program(folder, looked_up, Your="An"))
-    assert (found.num_runs, found.against) == (1, f"{name}@2")
+def test_a_run_without_its_version_is_of_the_deployed_one_if_it_began_since_then() -> None:
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    deployments = SimpleNamespace(get=lambda *_: SimpleNamespace(changed_at=at))
+    consents = Consents(SimpleNamespace(deployments=deployments, apps=SimpleNamespace(project="p")), "support")  # type: ignore[arg-type]
+    began = [RunDescription(created_at=at + timedelta(seconds=seconds)) for seconds in (-1, 0, 1)]
+    assert [consents.has(run) for run in began] == [False, True, True]

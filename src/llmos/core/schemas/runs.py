@@ -87,6 +87,8 @@ class RunDescription(Description, frozen=True, kw_only=True):
 
     id: str = ""
     app: str = ""
+    version: int | None = None
+    """The Version that began it; null for a process that the server didn't start."""
     session: str | None = None
     """The id of the session."""
     state: str = ""

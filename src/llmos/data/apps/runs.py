@@ -58,6 +58,7 @@ class NewRun:
     lease: str
     lease_seconds: float
     app: str
+    version: int | None = None
     session_id: str | None = None
     input: Any = None
     """With a session: the message of the role user."""
@@ -119,6 +120,7 @@ class AppRuns:
                     self._make_room(session, live, retention, now)
             row = RunRow(id=new.id, project=project, app=new.app, session_id=new.session_id, state="running")
             row.lease, row.lease_expires_at = new.lease, now + timedelta(seconds=new.lease_seconds)
+            row.version = new.version
             row.num_steps, row.input = 0, seal(key, new.input, "input")
             row.created_at, row.expires_at = now, retention.response_expires_at(now)
             session.add_all([key_row, row])
@@ -340,6 +342,7 @@ def _described(
     return RunDescription(
         id=row.id,
         app=row.app,
+        version=row.version,
         session=row.session_id,
         state=row.state,
         input=unseal(run.key, row.input, "input"),

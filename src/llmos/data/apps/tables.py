@@ -57,6 +57,7 @@ class RunRow(Base):
     id: Mapped[str] = mapped_column(String(64))
     project: Mapped[str] = mapped_column(String(64))
     app: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int | None]
     session_id: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
     waits_for: Mapped[str | None] = mapped_column(String(256))

@@ -65,6 +65,8 @@ class RunBegin(LeaseFields, kw_only=True):
     id: _RunId
     """Chosen by the process, at random."""
     app: str
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    """The Version that the process runs."""
     session: str | None = None
     """The id of a session. `input` is then a message of the role user."""
     input: Any = None
@@ -204,6 +206,7 @@ async def begin_run(request: Request) -> Response:
         lease=body.lease,
         lease_seconds=body.lease_seconds,
         app=body.app,
+        version=body.version,
         session_id=body.session,
         input=body.input,
         user=body.user,

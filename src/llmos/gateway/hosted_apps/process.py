@@ -188,6 +188,7 @@ class AppProcess:
 def _settings(launch: Launch, listener: int) -> bytes:
     settings = {
         "folder": str(launch.folder),
+        "version": int(launch.ref.rpartition("@")[2]),
         "listener": listener,
         "environment": dict(launch.environment),
         "memory_mb": launch.memory_mb,

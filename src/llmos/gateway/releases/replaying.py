@@ -28,6 +28,7 @@ _MAX_SEEN = 20_000
 """The runs that are looked at. Older ones say little about what callers ask now."""
 _MAX_TURNS = 200
 _SAYS_SOMETHING = {"matches": r"\S"}
+_OF_OTHERS = "the app.yaml of their version doesn't say that callers agreed"
 _OPTIONS = "options"
 """The step in which a run keeps what it was begun with; see apps/execution.py."""
 
@@ -45,6 +46,29 @@ class Traffic:
     """Why others aren't among them, in sentences."""
 
 
+class Consents:
+    """Says of which runs the callers have agreed: those of versions whose app.yaml says so."""
+
+    def __init__(self, rooms: Rooms, app: str) -> None:
+        self._rooms, self._app = rooms, app
+        self._deployed_at = rooms.deployments.get(rooms.apps.project, app).changed_at
+        self._known: dict[int, bool] = {}
+
+    def has(self, run: RunDescription) -> bool:
+        if run.version is None:  # It is of the deployed version if it began since that is deployed.
+            return run.created_at is not None and run.created_at >= self._deployed_at
+        if run.version not in self._known:
+            self._known[run.version] = self._is_agreed(run.version)
+        return self._known[run.version]
+
+    def _is_agreed(self, version: int) -> bool:
+        try:
+            stored = self._rooms.apps.manifest(self._rooms.apps.resolve(f"{self._app}@{version}"))
+        except NotFound:  # It was removed.
+            return False
+        return manifest_of(stored).consent == "eval"
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Reads what an application has recorded."""
@@ -60,9 +84,9 @@ class Recorder:
             return Traffic(cases=[], subjects=frozenset(), expires_at=None, left_out=[_no_consent(app)])
         found: list[tuple[RunDescription, Mapping[str, Any]]] = []
         reasons: Counter[str] = Counter()
-        # The consent of callers of another version isn't known, so that only runs of the deployed version are used.
-        for run in self._newest(app, self.rooms.deployments.get(self._project, app).changed_at):
-            case, reason = self._case(run)
+        consents = Consents(self.rooms, app)
+        for run in self._newest(app):
+            case, reason = self._case(run) if consents.has(run) else (None, _OF_OTHERS)
             if case is None:
                 reasons[reason] += 1
             else:
@@ -113,14 +137,11 @@ class Recorder:
         current = current_of(self.rooms, app)
         return None if current is None else manifest_of(self.rooms.apps.manifest(self.rooms.apps.resolve(current)))
 
-    def _newest(self, app: str, since: datetime) -> Iterator[RunDescription]:
+    def _newest(self, app: str) -> Iterator[RunDescription]:
         after: str | None = None
         for _ in range(_MAX_SEEN // _AT_ONCE):
             page = self.runs.list(self._project, app=app, state="succeeded", after=after, limit=_AT_ONCE)
-            for run in page:
-                if run.created_at is not None and run.created_at < since:
-                    return
-                yield run
+            yield from page
             if len(page) < _AT_ONCE:
                 return
             after = page[-1].id
