@@ -74,8 +74,10 @@ class Host:
         command = ["tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb"]
         subprocess.run([*self._entry, *command, "latency", "50ms"], check=True, text=True)
 
-    def own_memory(self) -> None:
-        """Give the host a /dev/shm of its own: a Ray process with that of another node waits for good."""
+    def prepare_for_ray(self) -> None:
+        """Give the host a /dev/shm of its own, since a Ray process with that of another node waits for good, and a
+        default route, by which Ray's autoscaler learns its own address."""
+        _ip("-n", self._network, "route", "add", "default", "dev", "eth0")
         script = "mount -t tmpfs none /dev/shm && echo mounted && exec sleep infinity"
         keeper = self.start("unshare", "--mount", "sh", "-c", script, home=Path("/nonexistent"))
         assert keeper.stdout is not None, "it is a pipe"

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timing, pytest.mark.skipif(bool(R
 def ray() -> Iterator[RayNodes]:
     with running_hosts("head", "ada") as hosts:
         for host in hosts.values():
-            host.own_memory()
+            host.prepare_for_ray()
         with ray_nodes(hosts) as nodes:
             yield nodes
 
@@ -59,3 +59,22 @@ def test_a_replica_waits_for_a_node_of_ray_and_outlives_the_head_of_ray(lan: Lan
     lan.wait_for(lambda: "was lost" in reason(lan))
     assert lan.answer() == lan.expected
     assert lan.send("GET", HERE)["restarts"] == 0
+
+
+def raylets(ray: RayNodes) -> int:
+    """Return the number of Ray's nodes on the host of its head."""
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in ray.hosts["head"].pids()]
+    return sum("/raylet/raylet" in path.read_text().partition("\0")[0] for path in commands if path.exists())
+
+
+def test_pending_replicas_bring_nodes_and_idle_ones_go(lan: Lan, ray: RayNodes) -> None:
+    lan.deploy(1, None)
+    ray.start("head", home=lan.home("ray-head"), max_nodes=2)
+    for count in (1, 2):
+        lan.send("PUT", HERE, {"replicas": count, "placement": "ray"})
+        lan.wait_for(lambda count=count: lan.is_settled(count) and "head" not in lan.places())
+        assert raylets(ray) == 1 + count
+    assert lan.answer() == lan.expected
+    lan.send("POST", f"{HERE}/sleep", {})
+    lan.wait_for(lambda: raylets(ray) == 1)
+    lan.wait_for(lambda: lan.send("GET", "/llmos/v1/nodes")["data"] == [])
