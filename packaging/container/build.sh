@@ -13,7 +13,12 @@ for tool in buildah mmdebstrap skopeo; do
 done
 buildah="buildah --storage-driver vfs"
 
-# make_base NAME VARIANT PACKAGES: an image of Debian packages, without manuals, translations and what is only recommended.
+# base_of NAME VARIANT PACKAGES: the name of an image with these packages. Others give another one.
+base_of() {
+  echo "localhost/$1:$(printf %s "$2 $3" | cksum | cut -d ' ' -f 1)"
+}
+
+# make_base IMAGE VARIANT PACKAGES: an image of Debian packages, without manuals, translations and what is only recommended.
 make_base() {
   $buildah inspect --type image "$1" >/dev/null 2>&1 && return
   echo "Making $1 from Debian packages …"
@@ -32,8 +37,10 @@ make_base() {
   rm build/image/base.tar
 }
 packages=usr-is-merged,tzdata,python3-minimal,libpython3-stdlib,libgomp1,libstdc++6,ca-certificates
-make_base localhost/llmos-base essential "$packages"
-make_base localhost/llmos-build-base minbase "$packages"
+base=$(base_of llmos-base essential "$packages")
+build_base=$(base_of llmos-build-base minbase "$packages")
+make_base "$base" essential "$packages"
+make_base "$build_base" minbase "$packages"
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -41,7 +48,7 @@ for target in "${@:-server node}"; do
   for each in $target; do
     echo "Building llmos-$each …"
     $buildah bud --isolation chroot --network host --timestamp 0 --format docker --layers \
-      --build-arg BASE=localhost/llmos-base --build-arg BUILD_BASE=localhost/llmos-build-base \
+      --build-arg BASE="$base" --build-arg BUILD_BASE="$build_base" \
       --build-arg VERSION="$version" --build-arg REVISION="$revision" ${BUILD_FLAGS:-} \
       --file packaging/Containerfile --target "$each" --tag "localhost/llmos-$each" .
     container=$($buildah from "localhost/llmos-$each")
