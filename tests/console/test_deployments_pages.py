@@ -56,6 +56,7 @@ async def test_a_version_is_placed_on_nodes_and_stays_there(ann: httpx.AsyncClie
     await owner.deployments.remove("tiny@1")
 
 
+@pytest.mark.process  # that reads the file of a model
 @pytest.mark.usefixtures("north")
 async def test_nodes_are_shown_with_their_labels_and_replicas(ann: httpx.AsyncClient) -> None:
     page = (await ann.get("/console/deployments/nodes")).text
