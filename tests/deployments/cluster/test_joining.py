@@ -1,6 +1,7 @@
 """Joining: which machines get a certificate, and what the others are told."""
 
 import asyncio
+import hashlib
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -8,9 +9,19 @@ import pytest
 
 from llmos.core.errors import BadRequest, Conflict, ConnectionFailed, PermissionDenied
 from llmos.deployments.cluster import authority, joining
+from llmos.deployments.cluster.authority import NODE_SUFFIX
 from llmos.deployments.cluster.joining import JoinToken, connect, join, parse_head, read_membership
-from llmos.deployments.cluster.link import LinkClosed
-from llmos.deployments.cluster.messages import AskAuthority, FetchBlob, Refused, Register, Versions
+from llmos.deployments.cluster.link import Link, LinkClosed
+from llmos.deployments.cluster.messages import (
+    AskAuthority,
+    BlobChunk,
+    BlobSize,
+    FetchBlob,
+    Refused,
+    Register,
+    ToNode,
+    Versions,
+)
 from llmos.deployments.cluster.versions import own_facts, own_versions
 
 
@@ -219,9 +230,37 @@ def test_a_node_that_has_left_is_not_let_in_again(run_with):
     run_with(test)
 
 
-@pytest.mark.parametrize(
+GARBAGE = pytest.mark.parametrize(
     "garbage", [b"\0" * 100, b"\xff" * 100, b"GET / HTTP/1.1\r\n\r\n" * 5, b"\0\0\0\5hello", b"\0\0\0\1\x80"]
 )
+
+
+@GARBAGE
+def test_a_hundred_frames_of_garbage_to_the_port_for_files_change_nothing(run_with, garbage):
+    async def test(cluster):
+        node = await cluster.join("ada")
+        context = authority.client_context(node.folder, "node")
+        address = "127.0.0.1", cluster.head.nodes["ada"].blobs_port
+        for each in (context, None):
+            for _ in range(50):
+                await send(address, garbage, each, server_hostname=None if each is None else f"ada{NODE_SUFFIX}")
+        content = b"a file"
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        path = node.store.blob_path(digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        link = Link(ToNode)
+        await asyncio.get_running_loop().create_connection(
+            lambda: link, *address, ssl=context, server_hostname=f"ada{NODE_SUFFIX}"
+        )
+        link.send(FetchBlob(digest, 0))
+        assert [await link.receive(), await link.receive()] == [BlobSize(len(content)), BlobChunk(content)]
+        link.close()
+
+    run_with(test)
+
+
+@GARBAGE
 def test_a_hundred_frames_of_garbage_change_nothing(run_with, garbage):
     async def test(cluster):
         await cluster.join("ada")
@@ -235,8 +274,8 @@ def test_a_hundred_frames_of_garbage_change_nothing(run_with, garbage):
     run_with(test)
 
 
-async def send(address, garbage, context):
-    reader, writer = await asyncio.open_connection(*address, ssl=context)
+async def send(address, garbage, context, **options):
+    reader, writer = await asyncio.open_connection(*address, ssl=context, **options)
     writer.write(garbage)
     writer.write_eof() if context is None else writer.close()
     try:
