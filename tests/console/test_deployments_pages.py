@@ -16,7 +16,8 @@ from support.chromium import HOSTILE
 from support.console import send
 from support.tiny_folders import write_folder
 
-pytestmark = pytest.mark.anyio
+# The page starts the process that reads the file of a model.
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +37,6 @@ def north(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes_endpoint, "describe_nodes", describe)
 
 
-@pytest.mark.process  # that reads the file of a model
 @pytest.mark.usefixtures("north")
 async def test_a_version_is_placed_on_nodes_and_stays_there(ann: httpx.AsyncClient, owner: AsyncClient) -> None:
     page = (await ann.get("/console/deployments")).text
@@ -56,7 +56,6 @@ async def test_a_version_is_placed_on_nodes_and_stays_there(ann: httpx.AsyncClie
     await owner.deployments.remove("tiny@1")
 
 
-@pytest.mark.process  # that reads the file of a model
 @pytest.mark.usefixtures("north")
 async def test_nodes_are_shown_with_their_labels_and_replicas(ann: httpx.AsyncClient) -> None:
     page = (await ann.get("/console/deployments/nodes")).text
