@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmos.core.config import load_settings
 from llmos.deployments.placing.local import LocalPlacer
-from llmos.gateway import opening, server
+from llmos.gateway import opening, serving
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -24,7 +24,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         Sampler(Path(sys.argv[1])).start()
     settings = load_settings()
-    server.run(settings, ["instant"], port=settings.port)
+    serving.run(settings, ["instant"], port=settings.port)
 
 
 if __name__ == "__main__":
