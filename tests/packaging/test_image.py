@@ -19,9 +19,6 @@ from typing import Any
 import httpx
 import pytest
 
-from llmos.core.config import load_settings
-from llmos.models import open_registry
-from support.default_model import pull_stored
 from support.doc_pages import DocPage
 from support.looking import pause_thread
 from support.real_server import KEY
@@ -112,10 +109,12 @@ def _is_ready(container: Container) -> bool:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Path:
     folder = tmp_path_factory.mktemp("image") / "home"
-    pull_stored(registry := open_registry(load_settings({"LLMOS_HOME": str(folder)})), smollm2_path)
-    registry.database.close()
-    for path in (folder, *folder.rglob("*")):
+    folder.mkdir(mode=0o700)
+    shutil.copy(smollm2_path, folder / "smollm2.gguf")
+    for path in (folder, folder / "smollm2.gguf"):
         os.chown(path, UID, UID)
+    importing = ("import", "/var/lib/llmos/smollm2.gguf", "--name", "smollm2")
+    podman("run", "--rm", *CONFINED, f"--volume={folder}:/var/lib/llmos", IMAGE, *importing)
     # pytest's folders are for root alone.
     for parent in folder.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o011)
