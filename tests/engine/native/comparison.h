@@ -32,7 +32,7 @@ class Comparison {
         }
     }
 
-    // What prepares the input of other operations.
+    // The kernels that prepare the input of other operations.
     const Kernels& reference() const { return reference_; }
     int count() const { return count_; }
     int failures() const { return failures_; }

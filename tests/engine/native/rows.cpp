@@ -1,4 +1,4 @@
-// What is computed on one row: norms, activations, rotary positions, residuals, caps of logits.
+// The operations on one row: norms, activations, rotary positions, residuals, caps of logits.
 #include "comparison.h"
 #include "inputs.h"
 

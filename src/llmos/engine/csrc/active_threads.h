@@ -1,4 +1,4 @@
-// How many threads of a pool take part in its next run: all of them, unless other processes use the cores.
+// The number of threads of a pool that take part in its next run: all of them, unless other processes use the cores.
 //
 // The threads of a run wait for each other some hundred times. Where a core is shared, one of them is often suspended
 // for a time slice (milliseconds), and all the others wait that long. Then fewer threads are faster. So this counts

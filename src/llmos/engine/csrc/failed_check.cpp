@@ -1,5 +1,5 @@
-// What a failed check of the standard library's containers calls (_GLIBCXX_ASSERTIONS in hardening.cmake). libstdc++ has
-// it from GCC 12 on; with one of its own, a wheel also runs on systems whose libstdc++ is older.
+// The function that a failed check of the standard library's containers calls (_GLIBCXX_ASSERTIONS in hardening.cmake).
+// libstdc++ has it from GCC 12 on; with one of its own, a wheel also runs on systems whose libstdc++ is older.
 #include <cstdio>
 #include <cstdlib>
 #include <string>

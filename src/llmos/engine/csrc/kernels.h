@@ -135,7 +135,7 @@ struct alignas(64) Largest {
 // don't depend on who makes them. A multiple of group_rows.
 constexpr int logit_block = 1024;
 
-// What the distribution over a block of a row's logits is made of; see row_sums.h.
+// The sums that the distribution over a block of a row's logits is made of; see row_sums.h.
 struct BlockSums {
     double exps;      // the sum of exp(x - highest)
     double weighted;  // the sum of exp(x - highest) * (x - highest)

@@ -17,7 +17,7 @@ size_t bytes_of_group(Packing packing, int columns) {
     return (bytes + blocks / super_blocks * super_bytes(packing) + 63) / 64 * 64;
 }
 
-// Where the upper bits of the value in column k of a block are kept; see packing.h. Values have 4 lower bits.
+// The place of the upper bits of the value in column k of a block; see packing.h. Values have 4 lower bits.
 struct UpperBits {
     size_t byte;
     int shift;
@@ -162,7 +162,7 @@ void PackedMatrix::read_row(int row, float* out) const {
     }
 }
 
-// What a row's block is multiplied with, columns 0-15 and 16-31, and what is added.
+// The factors of a row's block, for columns 0-15 and 16-31, and the number that is added.
 PackedMatrix::BlockScales PackedMatrix::read_scales(int g, int block, int r) const {
     const uint8_t* bytes = group(g) + scales_offset() + size_t(block) * scale_bytes(packing_);
     const uint8_t* supers = group(g) + supers_offset() + size_t(block) / super_blocks * super_bytes(packing_);

@@ -23,7 +23,7 @@ class PackedMatrix {
     // `memory` has bytes_for(...) bytes: either packed already, or zeros that are about to be packed.
     PackedMatrix(Packing packing, int rows, int columns, Buffer memory);
     static size_t bytes_for(Packing packing, int rows, int columns);
-    // Whether rows can have so many columns: those with scales for 256 columns have whole ones.
+    // True if rows can have so many columns: those with scales for 256 columns have whole ones.
     static bool can_have(Packing packing, int columns) {
         return !is_super(packing) || columns % (super_blocks * block_columns) == 0;
     }

@@ -10,7 +10,7 @@
 //   6 bits   256 bytes as for 4 bits, then two vectors for quads 0-1 and 2-3 with the upper two bits: bits 4 + 2i of
 //            byte j belong to the low nibble of byte j of the vector's quad i, and bits 2i to its high nibble
 //
-// What a weight is worth, with d and m as 16-bit floats as the file formats have them, and [16] of everything:
+// The value of a weight, with d and m as 16-bit floats as the file formats have them, and [16] of everything:
 //
 //                                  of 256 columns   of a block
 //   bytes            d (u - 128)                    d
@@ -32,7 +32,7 @@ namespace llmos {
 
 enum class Packing { bytes, nibbles, affine_nibbles, floats, q4_k, q5_k, q6_k, q5_0, q5_1, iq4_nl, iq4_xs, mxfp4 };
 
-// What the scales of a block consist of; see above.
+// The parts of a block's scales; see above.
 enum class Scales { none, half, half_and_minimum, bytes_and_minimums, bytes, bytes_of_halves, exponents };
 
 constexpr int super_blocks = 8;  // blocks of the 256 columns that share a scale of scales
@@ -81,7 +81,7 @@ constexpr const uint8_t* table_of(Packing p) {
     return p == Packing::mxfp4 ? fp4_table : nullptr;
 }
 
-// What is subtracted from u, or from table[u].
+// The number that is subtracted from u, or from table[u].
 constexpr int offset_of(Packing p) {
     switch (p) {
         case Packing::bytes:

@@ -182,7 +182,7 @@ void Pool::arrive(int thread) {
     slot.num_arrivals.store(slot.num_arrivals.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-// Whether a thread that is yet to arrive was last seen on this thread's core: it can't run before this one sleeps.
+// True if a thread that is yet to arrive was last seen on this thread's core: it can't run before this one sleeps.
 bool Pool::keeps_another_waiting(int thread) const {
     const int core = current_core();
     if (core < 0) return false;

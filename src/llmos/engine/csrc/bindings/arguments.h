@@ -1,4 +1,4 @@
-// What all bindings share: numpy arrays in and out, checks of sizes, and calls that run one at a time.
+// Shared by all bindings: numpy arrays in and out, checks of sizes, and calls that run one at a time.
 #pragma once
 
 #include <nanobind/nanobind.h>

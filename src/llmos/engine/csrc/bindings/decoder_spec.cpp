@@ -35,7 +35,7 @@ Spec::Layer layer_from(nb::handle fields, int index) {
     return layer;
 }
 
-// What all layers have in common, and what the layers' heads have to do with each other.
+// Reads the settings that all layers have in common, and how the layers' heads relate to each other.
 void read_layers(nb::handle fields, Spec& spec) {
     for (int i = 0; i < spec.num_layers; ++i) {
         Spec::Layer layer = layer_from(fields, i);

@@ -26,7 +26,7 @@ inline void check_layer(int layer, int num_layers) {
     require(layer >= -1 && layer < num_layers, "there is no such layer");
 }
 
-// Where a matrix lies: layer (-1: outside the layers), name, expert (-1: none), packing, rows, columns, byte offset.
+// The place of a matrix: layer (-1: outside the layers), name, expert (-1: none), packing, rows, columns, byte offset.
 using Placement = std::tuple<int, std::string, int, std::string, int, int, size_t>;
 
 template <class Model, class Weight, class Vector> class NamedWeights {

@@ -32,7 +32,7 @@ InputFormats Decoder::Pass::for_adapters(InputFormats formats) const {
     return {formats.int8, formats.float32 || has_adapted_tokens()};
 }
 
-// What the token's adapter adds to a matrix, or null.
+// The product that the token's adapter adds to a matrix, or null.
 const LowRank* Decoder::Pass::low_rank(int token, int layer, Weight which) const {
     const Adapter* adapter = plan_->token_adapter[size_t(token)];
     if (!adapter) return nullptr;

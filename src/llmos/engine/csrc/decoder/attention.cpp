@@ -79,7 +79,7 @@ void Decoder::Pass::norm_head(const float* head, int head_dim, const float* weig
         for (int d = 0; d < head_dim; ++d) out[d] *= weight[d];
 }
 
-// What the queries at a position are multiplied by, besides the scale of the scores.
+// The factor of the queries at a position, besides the scale of the scores.
 float Decoder::Pass::query_scale(int position) const {
     if (!spec_.query_growth) return 1;
     return 1 + spec_.query_growth * std::log1p(float(position / spec_.query_growth_positions));

@@ -69,7 +69,7 @@ class Decoder {
     // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
     std::shared_ptr<const Buffer> forward(const BatchView& batch);
 
-    // Of a split model: computes the stage's layers. Home takes the batch's tokens, and `rows` is null; the others take
+    // In a split model, computes the stage's layers. Home takes the batch's tokens, and `rows` is null; others take
     // the rows of the stage before, [num_tokens][row_stride(first_layer)], and never look at tokens. Writes the rows of
     // all tokens to `out`, [num_tokens][row_stride(end_layer)]; the last stage writes only the batch's logit rows.
     void advance(const BatchView& batch, const float* rows, float* out);
@@ -87,7 +87,7 @@ class Decoder {
     const std::vector<int32_t>& likeliest() const { return likeliest_; }
     const std::vector<float>& highest() const { return highest_; }
 
-    // Of the last step's scored tokens.
+    // The scores of the last step's scored tokens.
     const Scores& scores() const { return scoring_.scores(); }
 
     int logits_stride() const { return spec_.has_head ? round_up(spec_.vocab_size, group_rows) : hidden_columns_; }
@@ -124,7 +124,7 @@ class Decoder {
     struct AttentionUnit {
         int sequence, first_token, num_tokens, first_head, num_heads;
     };
-    // What the threads share of a batch's tokens.
+    // Facts about a batch's tokens that the threads share.
     struct TokenPlan {
         std::vector<int> token_sequence, token_position;          // [tokens]
         std::vector<std::vector<AttentionUnit>> attention_units;  // [kv_head_counts]
@@ -162,7 +162,7 @@ class Decoder {
 
     int stream_columns() const { return spec_.residual_streams * hidden_columns_; }
     int layer_inputs_from(int boundary) const { return (spec_.num_layers - boundary) * spec_.layer_input_size; }
-    // Where a row at this boundary has the keys of a layer before it.
+    // The column at which a row at this boundary has the keys of a layer before it.
     int keys_offset(int boundary, int layer) const;
     int carried_columns(int layer) const {
         const Spec::Layer& at = spec_.layers[size_t(layer)];
@@ -214,7 +214,7 @@ class Decoder {
     Buffer states_;  // [num_states][recurrent layers] of the inputs [conv_size - 1][mix_columns_] and the state
                      // [recurrent_heads][recurrent_key_size][padded_value_size()]
 
-    // What a step works on. reserve() grows it before a step; a step allocates nothing.
+    // The buffers of a step. reserve() grows it before a step; a step allocates nothing.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
     Buffer x_;               // [tokens][hidden_columns_]: the residual stream
     Buffer q_, k_, v_;       // [tokens][q_columns_], [tokens][kv_columns_]
@@ -257,7 +257,7 @@ class Decoder {
 
     Buffer shared_outputs_;  // [tokens][hidden_columns_], of a shared expert that has a norm of its own
 
-    // What the layers get of the tokens: [tokens][all_layer_inputs_columns_], all layers one after another, and what one
+    // The inputs that layers get of the tokens: [tokens][all_layer_inputs_columns_], layer after layer; and what one
     // layer makes of the residual stream for it: [tokens][layer_input_columns_].
     Buffer layer_inputs_, input_gates_;
 

@@ -135,7 +135,7 @@ void Decoder::Pass::rank_experts(const Layer& layer, const float* scores, float*
         groups[g] = size > 1 ? first + second : first;
     }
     for (int dropped = spec_.chosen_groups; dropped < spec_.expert_groups; ++dropped) {
-        // Of equal groups, the last is dropped.
+        // Among equal groups, the last is dropped.
         int worst = 0;
         for (int g = 1; g < spec_.expert_groups; ++g)
             if (groups[g] <= groups[worst]) worst = g;

@@ -1,4 +1,4 @@
-// What each layer gets of a token besides the residual stream (per-layer embeddings, Gemma 3n and 4).
+// The input that each layer gets of a token besides the residual stream (per-layer embeddings, Gemma 3n and 4).
 
 #include <algorithm>
 #include <cmath>

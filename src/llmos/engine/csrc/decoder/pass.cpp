@@ -139,7 +139,7 @@ void Decoder::Pass::norm_residual(const float* weight, const float* bias) {
     for_each(Region::norm, num_tokens(), 4, [&](int t) { norm(x(t), weight, bias, x(t)); });
 }
 
-// What a model without a head returns of the rows that are asked for.
+// Writes the output of a model without a head: the rows that are asked for.
 void Decoder::Pass::output_rows() {
     const Layer& outer = decoder_.outer_;
     const int stride = decoder_.logits_stride();

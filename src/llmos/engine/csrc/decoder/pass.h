@@ -68,7 +68,7 @@ class Decoder::Pass : private Step {
     // feed_forward.cpp
     void feed_forward(const Layer& layer, int index);
     void cut_gates(const Layer& layer, int index);
-    // What differs between the feed-forward layer's own weights and an expert's.
+    // The differences between the feed-forward layer's own weights and an expert's.
     struct InnerWeights {
         const FeedForward& weights;
         const float *gate_bias, *up_bias;
@@ -213,9 +213,9 @@ class Decoder::Pass : private Step {
     float* q(int token) const { return decoder_.q_.as<float>() + size_t(token) * decoder_.q_columns_; }
     float* k(int token) const { return decoder_.k_.as<float>() + size_t(token) * decoder_.kv_columns_; }
     float* v(int token) const { return decoder_.v_.as<float>() + size_t(token) * decoder_.kv_columns_; }
-    // Where attention and feed-forward put their output: the residual stream itself, or a buffer.
+    // The place where attention and feed-forward put their output: the residual stream itself, or a buffer.
     float* output() const { return spec_.has_branch() ? branch(0) : x(0); }
-    // What the residual stream is multiplied by at the end of a layer, where `is_end` says that it is there; or null.
+    // The factors of the residual stream at the end of a layer, where `is_end` says that it is there; or null.
     const float* scale_at_end(const Layer& layer, bool is_end) const { return is_end ? layer[Vector::scale] : nullptr; }
 
     Decoder& decoder_;

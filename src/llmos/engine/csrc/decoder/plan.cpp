@@ -1,5 +1,5 @@
-// What the threads share in a step, decided before it begins: the tokens' sequences, units of attention, adapted
-// tokens.
+// The plan that the threads share in a step, decided before it begins: the tokens' sequences, units of attention,
+// adapted tokens.
 
 #include <algorithm>
 #include <iterator>
@@ -63,7 +63,7 @@ void Decoder::plan_tokens(const BatchView& batch, TokenPlan& plan) const {
 }
 
 // A unit has as many query heads of one key/value head as the kernel takes rows, then as many tokens as still fit.
-// Where there is too little work for all threads, every query head is a unit.
+// If there is too little work for all threads, every query head is a unit.
 void Decoder::plan_attention(const BatchView& batch, TokenPlan& plan) const {
     plan.attention_units.resize(spec_.kv_head_counts.size());
     for (size_t kind = 0; kind < plan.attention_units.size(); ++kind) {

@@ -8,15 +8,15 @@
 
 namespace llmos {
 
-// What queries and keys are normalized over before the rotation: nothing, a head with weights that all heads share, a
-// head with weights of its own, or all heads together.
+// The columns over which queries and keys are normalized before the rotation: none, a head with weights that all heads
+// share, a head with weights of its own, or all heads together.
 enum class QKNorm { none, head, each_head, whole };
 
-// What recurrent layers have instead of attention; see engine/spec.py.
+// The operation of recurrent layers in place of attention; see engine/spec.py.
 enum class Recurrence { none, convolution, delta, mamba };
 
 struct Spec {
-    // What differs from layer to layer.
+    // The settings that differ from layer to layer.
     struct Layer {
         int sliding_window;  // 0: none
         int rotation;        // index into inverse_frequencies; -1: none
@@ -70,20 +70,20 @@ struct Spec {
     bool is_home() const { return first_layer == 0; }
     bool is_last() const { return end_layer == num_layers; }
     bool computes(int layer) const { return layer >= first_layer && layer < end_layer; }
-    // Whether keys that layer `from` computes are attended to by a layer from `first` on and before `end`.
+    // True if a layer from `first` on and before `end` attends to keys that layer `from` computes.
     bool lends_keys(int from, int first, int end) const {
         for (int i = first; i < end; ++i)
             if (i != from && !layers[size_t(i)].is_recurrent() && layers[size_t(i)].keys_of == from) return true;
         return false;
     }
-    // Whether the stage writes the layer's keys and values into its cache: its own, or those of an earlier stage that a
+    // True if the stage writes the layer's keys and values into its cache: its own, or those of an earlier stage that a
     // layer of this one attends to.
     bool caches(int layer) const {
         const Layer& at = layers[size_t(layer)];
         if (at.is_recurrent() || !at.has_keys) return false;
         return computes(layer) || (layer < first_layer && lends_keys(layer, first_layer, end_layer));
     }
-    // Whether a layer before this boundary has keys that layers behind it attend to.
+    // True if a layer before this boundary has keys that layers behind it attend to.
     bool carries_keys(int layer, int boundary) const {
         return layer < boundary && !layers[size_t(layer)].is_recurrent() && layers[size_t(layer)].has_keys &&
                lends_keys(layer, boundary, num_layers);
@@ -97,7 +97,7 @@ struct Spec {
         for (int r = 0; r < rotation; ++r) offset += 2 * num_pairs(r);
         return offset;
     }
-    // Whether the outputs of attention and feed-forward need a buffer before they are added to the residual stream.
+    // True if the outputs of attention and feed-forward need a buffer before they are added to the residual stream.
     bool has_branch() const {
         return post_norm || parallel_residual || residual_multiplier != 1 || shared_expert_size > 0;
     }

@@ -1,4 +1,4 @@
-// Which weights a spec asks for, and where the decoder keeps them.
+// The weights that a spec asks for, and their places in the decoder.
 
 #include "decoder/decoder.h"
 
@@ -18,7 +18,7 @@ Shape shape_outside(const Spec& s, Weight which) {
     }
 }
 
-// Of each residual stream but the first.
+// The shape of a weight that each residual stream but the first has.
 Shape stream_shape(const Spec& s, Weight which, int index) {
     const bool is_stream = which == Weight::stream_projection || which == Weight::stream_output;
     return is_stream && index + 1 < s.residual_streams ? Shape{s.hidden_size, s.hidden_size} : Shape{};

@@ -114,7 +114,7 @@ class Encoder {
     Layer outer_;
     PackedMatrix embed_;
 
-    // What a step works on. reserve() grows it before a step; a step allocates nothing.
+    // The buffers of a step. reserve() grows it before a step; a step allocates nothing.
     int token_capacity_ = 0, block_capacity_ = 0, score_capacity_ = 0;
     Buffer x_;                         // [tokens][hidden_columns_]: the residual stream
     Buffer q_, k_, v_;                 // [tokens][q_columns_]

@@ -92,7 +92,7 @@ void Encoder::Pass::attention(const Layer& layer) {
              [&](int t) { norm(layer, Vector::attn_norm, Vector::attn_norm_bias, &layer.up, t); });
 }
 
-// Where block 0 of a sequence lies for this head.
+// The address of a sequence's block 0 for this head.
 uint8_t* Encoder::Pass::cache_of(int sequence, int head) const {
     const size_t block = size_t(head) * encoder_.block_capacity_ + encoder_.first_block_[size_t(sequence)];
     return encoder_.cache_.as<uint8_t>() + block * encoder_.cache_layout_.bytes();

@@ -1,4 +1,4 @@
-// Which weights a spec asks for, and where the encoder keeps them.
+// The weights that a spec asks for, and their places in the encoder.
 
 #include <algorithm>
 

@@ -51,15 +51,15 @@ template <Packing P> constexpr int largest_weight() {
     return largest;
 }
 
-// Whether a weight takes more than a shift and a mask, or its scale more than a conversion.
+// True if a weight takes more than a shift and a mask, or its scale more than a conversion.
 template <Packing P> constexpr bool is_costly_to_read() {
     return llmos::bits_of(P) == 5 || llmos::bits_of(P) == 6 || llmos::table_of(P) || llmos::is_super(P);
 }
 
-// Whether a dot product needs the instructions for bytes.
+// True if a dot product needs the instructions for bytes.
 template <Packing P> constexpr bool has_large_weights() { return largest_weight<P>() > 127; }
 
-// What a dot product subtracts from every weight by itself is not subtracted again.
+// The part of the offset that a dot product doesn't subtract from every weight by itself.
 template <Packing P> constexpr int remaining_offset() {
     return llmos::offset_of(P) - (has_large_weights<P>() ? dot_bytes_offset : 0);
 }

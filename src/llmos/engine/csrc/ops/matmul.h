@@ -18,7 +18,7 @@ struct FetchAhead {
     int number, count;
 };
 
-// Where a tile's R groups and T tokens are.
+// The places of a tile's R groups and T tokens.
 template <Packing P, int R, int T> struct TileInputs {
     static constexpr size_t weight_bytes = llmos::weight_bytes(P), scale_bytes = llmos::scale_bytes(P),
                             super_bytes = llmos::super_bytes(P);

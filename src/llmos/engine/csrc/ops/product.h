@@ -1,9 +1,9 @@
-// What all products have in common: the sums of a block's dot products, and where they go.
+// Common to all products: the sums of a block's dot products, and where they go.
 //
 // A block's integer dot products are exact; block by block they are scaled and added in float, in ascending order:
 //     total += float(dot) * (d * scale)          w = d * (u - offset): the dot starts at -offset * sum(q)
 //     total += m * (scale * sum(q))              only with a minimum
-// Where columns 0-15 and 16-31 of a block have scales of their own, each half has a dot product of its own.
+// If columns 0-15 and 16-31 of a block have scales of their own, each half has a dot product of its own.
 #pragma once
 
 #include "kernels.h"
@@ -33,7 +33,7 @@ template <int T> struct TokenInputs {
         half_sums = x.half_sums + first;
     }
 
-    // What the weights' offset takes from the dot products of block b, or of one half of it.
+    // The amount that the weights' offset takes from the dot products of block b, or of one half of it.
     template <Packing P, int half> Ints start_of_dots(int t, int b) const {
         constexpr int offset = remaining_offset<P>();
         if constexpr (offset == 0) return splat_int(0);

@@ -1,4 +1,4 @@
-// What a layer adds to the residual stream.
+// The output of a layer that is added to the residual stream.
 #pragma once
 
 namespace {

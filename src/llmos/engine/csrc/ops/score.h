@@ -65,7 +65,7 @@ void sum_block(const float* x, int size, BlockSums& sums) {
 
 // The number of logits in x[size] that are larger than `logit`, or equal to it if `counts_equal` says so.
 inline int count_larger(const float* x, int size, float logit, bool counts_equal) {
-    // Where both are equal, the smaller number is chosen.
+    // If both are equal, the smaller number is chosen.
     const Ints yes = splat_int(counts_equal ? -1 : 1), no = splat_int(0);
     const Floats bound = splat(logit);
     Ints total = splat_int(0);

@@ -7,7 +7,7 @@ namespace {
 
 using llmos::TopLogits;
 
-// Whether a token's logit belongs into a list of `capacity` logits.
+// True if a token's logit belongs into a list of `capacity` logits.
 inline bool belongs_to_top(const TopLogits& top, int capacity, float logit, int32_t token) {
     if (top.count < capacity) return true;
     const float last = top.logits[capacity - 1];

@@ -68,7 +68,7 @@ inline Floats fma(Floats a, Floats b, Floats c) {
     return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
 #endif
 }
-// Where one of the two is NaN: the second.
+// If one of the two is NaN: the second.
 inline Floats max(Floats a, Floats b) {
     return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
@@ -83,7 +83,7 @@ inline float sum(Floats a) {
         for (int i = 0; i < n; ++i) a.v[i] += a.v[i + n];
     return a.v[0];
 }
-// Of zeros with different signs either one; where a lane is NaN, that or the largest number.
+// For zeros with different signs: either one. If a lane is NaN: that, or the largest number.
 inline float largest(Floats a) {
     float best = a.v[0];
     for (float x : a.v) best = x > best ? x : best;
@@ -200,9 +200,9 @@ inline Bytes look_up(Bytes table, Bytes indexes) {
     return indexes;
 }
 
-// How many Ints a tile of a product, and of attention, may add up at once: no more than the registers hold.
+// The number of Ints that a tile of a product, and of attention, adds up at once: no more than the registers hold.
 constexpr int tile_sums = 8, attention_sums = 12;
-// Whether a product of many tokens unpacks weights that are costly to read once, and stores them, instead of once for
+// True if a product of many tokens unpacks weights that are costly to read once, and stores them, instead of once for
 // each tile.
 constexpr bool unpacks_once = false;
 

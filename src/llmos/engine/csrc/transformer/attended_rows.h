@@ -9,7 +9,7 @@
 
 namespace llmos {
 
-// Where a head's columns are whole blocks of 32, the thread that computed the head also quantizes it. Otherwise a block
+// If a head's columns are whole blocks of 32, the thread that computed the head also quantizes it. Otherwise a block
 // spans two heads: all heads are stored as floats first, and quantized in a phase of their own.
 struct AttendedRows {
     Activations rows;      // [tokens][heads * head_dim, padded to whole blocks]
@@ -18,7 +18,7 @@ struct AttendedRows {
 
     bool heads_are_blocks() const { return head_dim % block_columns == 0; }
 
-    // Where a head goes: into its row, or into `scratch` where the row has no floats.
+    // The place that a head is written to: its row, or `scratch` where the row has no floats.
     float* out(int token, int head, float* scratch) const {
         if (!formats.float32 && heads_are_blocks()) return scratch;
         return rows.values + size_t(token) * rows.columns + size_t(head) * head_dim;

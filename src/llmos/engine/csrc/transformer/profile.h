@@ -1,4 +1,4 @@
-// Where the time of a step goes: seconds that the pool's first thread spends in each region. Off by default.
+// The times of a step: seconds that the pool's first thread spends in each region. Off by default.
 #pragma once
 
 #include <array>

@@ -51,8 +51,8 @@ template <size_t N> int count_groups(const Segment (&segments)[N]) {
     return total;
 }
 
-// How the threads share a product: a unit is `group_step` groups by a span of rows, and a thread takes `grain` units at
-// a time. Few rows: long sweeps over the weights. Many rows: small, equal parts.
+// The split of a product among threads: a unit is `group_step` groups by a span of rows, and a thread takes `grain`
+// units at a time. Few rows: long sweeps over the weights. Many rows: small, equal parts.
 //
 //              group 0, 1   group 2, 3   group 4, 5
 //   span 0        unit 0       unit 2       unit 4
