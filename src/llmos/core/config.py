@@ -5,6 +5,9 @@ LLMOS_HOME           folder of the database, models, files and keys   ~/.llmos
 LLMOS_DATABASE_URL   SQLAlchemy URL of the database                   SQLite in LLMOS_HOME
 LLMOS_OWNER_KEY      the owner's key                                  created at the first start, LLMOS_HOME/keys/owner
 LLMOS_API_KEY        key that the CLI and the client send             the owner's key, on a loopback endpoint
+LLMOS_API_KEY_SERVERS  servers that a server's jobs send LLMOS_API_KEY  none
+                     to when they pull and push, as https://HOST:PORT,
+                     separated by spaces or commas
 LLMOS_ENDPOINT       server that the CLI and the client connect to    LLMOS_PORT on this machine
 LLMOS_CA             file of certificates that the client trusts      the system's, and the server's own
                      instead                                          self-signed one in LLMOS_HOME
@@ -96,6 +99,8 @@ class Settings:
     database_url: str
     owner_key: str | None = None
     api_key: str | None = None
+    api_key_servers: tuple[str, ...] = ()
+    """The origins of the servers that jobs of a server may send `api_key` to."""
     port: int = DEFAULT_PORT
     endpoint: str = DEFAULT_ENDPOINT
     endpoint_is_set: bool = False
@@ -272,6 +277,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=environ.get("LLMOS_DATABASE_URL") or f"sqlite:///{home / 'llmos.db'}",
         owner_key=environ.get("LLMOS_OWNER_KEY") or None,
         api_key=environ.get("LLMOS_API_KEY") or None,
+        api_key_servers=_parse_servers(environ.get("LLMOS_API_KEY_SERVERS", ""), "LLMOS_API_KEY_SERVERS"),
         port=port,
         endpoint=(environ.get("LLMOS_ENDPOINT") or endpoint).rstrip("/"),
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
@@ -335,6 +341,19 @@ def parse_origins(text: str) -> tuple[str, ...]:
                 param="LLMOS_ALLOW_ORIGIN",
             )
     return origins
+
+
+def _parse_servers(text: str, name: str) -> tuple[str, ...]:
+    """Return the addresses of servers in `text`. Raises BadRequest, naming the setting `name`, for what is none."""
+    servers = tuple(server.lower().rstrip("/") for server in re.split(r"[\s,]+", text) if server)
+    for server in servers:
+        if not _ORIGIN.fullmatch(server):
+            raise BadRequest(
+                f"{name} has {server!r:.200}, which is not the address of a server. Write https://HOST:PORT, without a"
+                " path.",
+                param=name,
+            )
+    return servers
 
 
 def parse_networks(text: str, name: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def _connected_nodes(nodes: Nodes, head: ClusterHead) -> dict[str, bool]:
 def open_services(settings: Settings, role: ServerRole | None = None) -> Services:
     """Return the services of one server, by default one with all parts. Nothing runs yet."""
     role = role or ServerRole()
-    registry = open_registry(settings, discards_changes=True)
+    registry = open_registry(settings, discards_changes=True, serves_others=True)
     database, log = registry.database, _open_log(settings)
     encryption = open_encryption(settings, database)
     encryption.start()

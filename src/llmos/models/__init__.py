@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from llmos.models.versions.records import VersionRecord
 
 
-def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Registry":
+def open_registry(settings: Settings, *, discards_changes: bool = False, serves_others: bool = False) -> "Registry":
     """Open this installation's registry. Creates its folders and tables where they are missing.
 
     `discards_changes`: in a home that can't be written, changes of the database last as long as the registry. Otherwise
-    they are refused.
+    they are refused. `serves_others`: other persons name the servers that models are pulled from and pushed to, so only
+    those of LLMOS_API_KEY_SERVERS are sent this installation's key.
     """
     from llmos.core.database import Database
     from llmos.core.home import make_private_home
@@ -53,6 +54,7 @@ def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Reg
             hf_endpoint=settings.hf_endpoint,
             hf_token=settings.hf_token,
             api_key=settings.api_key,
+            api_key_servers=frozenset(settings.api_key_servers) if serves_others else None,
             docker_config=settings.docker_config,
         ),
     )

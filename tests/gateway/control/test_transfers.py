@@ -138,6 +138,19 @@ def test_a_job_sends_a_version_and_says_where_it_is(here, there, tiny, served, t
         push.check(settings, here, convert({"kind": "push", "model": "tiny", "target": "llmos:host"}, push.request))
 
 
+def test_a_server_sends_its_key_only_to_the_servers_that_its_owner_names(here, there, tiny, served, tmp_path):
+    environ = {"LLMOS_HOME": str(tmp_path / "here"), "LLMOS_API_KEY": KEY}
+    closed = open_registry(load_settings(environ), serves_others=True)
+    advice = f"set LLMOS_API_KEY to that server's key, and LLMOS_API_KEY_SERVERS to {served}"
+    with pytest.raises(DownloadFailed, match=advice):
+        Transfers(closed).push("tiny", f"llmos:{served}")
+    with pytest.raises(DownloadFailed, match=advice):
+        Transfers(closed).pull(f"llmos:{served}/tiny")
+    named = load_settings(environ | {"LLMOS_API_KEY_SERVERS": f"https://other {served}/"})
+    pushed = Transfers(open_registry(named, serves_others=True)).push("tiny", f"llmos:{served}")
+    assert (pushed.num_bytes, there.resolve("tiny").digest) == (tiny.size, tiny.digest)
+
+
 def test_a_made_version_keeps_its_parent_its_recipe_and_its_digest(here, there, tiny, served, tmp_path):
     recipe = {"kind": "quantize", "bits": 4}
     made = here.derived.add(

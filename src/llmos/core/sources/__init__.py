@@ -42,9 +42,25 @@ class Access:
     hf_endpoint: str = "https://huggingface.co"
     hf_token: str | None = None
     api_key: str | None = None
-    """Sent to other LLMOS servers."""
+    """The key that other LLMOS servers are sent."""
+    api_key_servers: frozenset[str] | None = None
+    """The servers that are sent the key, such as https://host:8000; None: every server that somebody names."""
     docker_config: Path | None = None
     """Docker's config.json with the credentials of OCI registries."""
+
+    def headers_for(self, server: str) -> dict[str, str]:
+        """Return the headers that bring the key to another LLMOS server; none where it isn't sent the key."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key and self._is_sent_to(server) else {}
+
+    def advice_for(self, server: str) -> str:
+        """Return what to do when another LLMOS server refuses the request."""
+        advice = "set LLMOS_API_KEY to that server's key"
+        if not self._is_sent_to(server):
+            advice += f", and LLMOS_API_KEY_SERVERS to {server}, where this server is started"
+        return advice
+
+    def _is_sent_to(self, server: str) -> bool:
+        return self.api_key_servers is None or server.lower() in self.api_key_servers
 
 
 class Selection(Protocol):

@@ -108,7 +108,7 @@ def _work(assignment: Assignment, send: Send, questions: Questions) -> Mapping[s
     kind = kind_named(assignment.kind)
     context = Context(
         settings=assignment.settings,
-        registry=open_registry(assignment.settings),
+        registry=open_registry(assignment.settings, serves_others=True),
         project=assignment.project,
         actor=assignment.actor,
         progress=lambda label, num_done, num_total: send({"progress": [label, num_done, num_total]}),

@@ -1,4 +1,4 @@
-"""llmos:http://host:8000/NAME@3: a version on another LLMOS server. LLMOS_API_KEY is sent as the key."""
+"""llmos:http://host:8000/NAME@3: a version on another LLMOS server. Access says who is sent LLMOS_API_KEY."""
 
 import re
 
@@ -26,10 +26,10 @@ def fetch_model(location: str, staging: StagingArea, access: Access, progress: P
         raise BadRequest(
             f"{location!r} is not a version on a server; write llmos:https://HOST/NAME or llmos:https://HOST/NAME@NUMBER."
         )
-    server, headers = match["server"], {"Authorization": f"Bearer {access.api_key}"} if access.api_key else {}
-    with httpx.Client(timeout=TIMEOUT, headers=headers) as client:
-        hint = "set LLMOS_API_KEY to that server's key"
-        record = read_record(get_json(client, f"{server}/llmos/v1/records/{match['ref']}", hint=hint))
+    server = match["server"]
+    with httpx.Client(timeout=TIMEOUT, headers=access.headers_for(server)) as client:
+        url = f"{server}/llmos/v1/records/{match['ref']}"
+        record = read_record(get_json(client, url, hint=access.advice_for(server)))
         stored = {file.name: staging.find_stored(file.digest, file.size) for file in record.stored_files}
         files = {file.name: stored[file.name] or staging.part_path(file.digest) for file in record.stored_files}
         missing = [file for file in record.stored_files if stored[file.name] is None]

@@ -111,13 +111,13 @@ def _to_server(
 ) -> Pushed:
     server, name = _parse_server(target)
     name = name or record.model
-    headers = {"Authorization": f"Bearer {access.api_key}"} if access.api_key else {}
     paths = {file.digest: files[file.name] for file in record.files}
     names = {file.digest: file.name for file in record.files}
     num_sent = 0
-    with httpx.Client(timeout=TIMEOUT, headers=headers) as client:
+    with httpx.Client(timeout=TIMEOUT, headers=access.headers_for(server)) as client:
         for _ in range(_MAX_ATTEMPTS):
-            answer = _request(client, "PUT", f"{server}/llmos/v1/records/{name}", json=fields_of(record))
+            url = f"{server}/llmos/v1/records/{name}"
+            answer = _request(client, "PUT", url, advice=access.advice_for(server), json=fields_of(record))
             if answer.status_code == 201:
                 return Pushed(f"llmos:{server}/{answer.json()['version']}", num_sent)
             for digest in answer.json()["missing"]:
@@ -159,13 +159,13 @@ def _content(path: Path, first: int, on_bytes: OnBytes) -> Iterator[bytes]:
             on_bytes(first)
 
 
-def _request(client: httpx.Client, method: str, url: str, **arguments: Any) -> httpx.Response:
+def _request(client: httpx.Client, method: str, url: str, *, advice: str = "", **arguments: Any) -> httpx.Response:
     try:
         response = client.request(method, url, **arguments)
     except httpx.TransportError as error:
         raise unreachable(url, error) from None
     if response.status_code in (401, 403):
-        raise DownloadFailed(f"{httpx.URL(url).host} refused the key: set LLMOS_API_KEY to that server's key")
+        raise DownloadFailed(f"{httpx.URL(url).host} refused the key: {advice or 'it may have expired'}")
     if response.status_code >= 400:
         raise DownloadFailed(f"{url} responded with status {response.status_code}: {_message(response)}")
     return response
