@@ -120,7 +120,7 @@ def test_a_version_never_changes(books: PriceBooks, database: Database) -> None:
         ({"currency": "EUR", "prices": {"default": {"per_cal": "1"}}}, "Did you mean per_call"),
         ({"currency": "EUR", "prices": {"default": {"per_call": 0.1}}}, "in quotes"),
         ({"currency": "EUR", "prices": {"default": {"per_million_tokens": {"out": "1"}}}}, "no `prices.default"),
-        ({"currency": "EUR", "prices": PRICES, "from": "2020-01-01"}, "past"),
+        ({"currency": "EUR", "prices": PRICES, "from": "2020-01-01"}, "has passed"),
         ({"currency": "EUR", "prices": PRICES, "from": "soon"}, "Write a date"),
         ([], "has the fields"),
     ],

@@ -140,6 +140,8 @@ def test_a_call_that_is_stored_again_costs_once(prices: ProviderPrices, ledger: 
         ledger.add([bought("1"), bought("2", is_charged=False, outcome="failed")])
     (cost,) = costs.report().data
     assert (cost.num_calls, cost.costs) == (2, {"EUR": "0.0228"})
+    assert costs.totals() == [cost]
+    assert [(attempt.call_id, attempt.cost) for attempt in costs.of_call("1")] == [("1", "0.0114")]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_prices_and_calls_never_change(prices: ProviderPrices, ledger: Ledger, d
         ({"currency": "EUR", "prices": {"gpt": {"per_million_tokens": {"embedding": "1"}}}}, "no `prices.gpt"),
         ({"currency": "EUR", "prices": {"gpt": {"per_call": [{"price": "2", "up_to": 1}, {"price": "1"}]}}}, "tiers"),
         ({"currency": "EUR", "prices": {"gpt": {"per_call": 0.1}}}, "in quotes"),
-        ({**ASKED, "from": "2020-01-01"}, "past"),
+        ({**ASKED, "from": "2020-01-01"}, "has passed"),
         ({**ASKED, "free": {}}, "have the fields"),
         ([], "have the fields"),
     ],

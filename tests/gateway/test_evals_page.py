@@ -39,7 +39,9 @@ def test_the_program_works(
     assert capsys.readouterr().out.splitlines() == ["passed 0 1", "[('hello', 'passed')]"]
 
 
-def test_the_judges_of_the_page_are_those_of_a_suite() -> None:
-    (judges,) = PAGE.blocks("yaml")
-    suite = read_suite(f"{judges}cases: [{{id: a, input: x, expect: {{judge: polite}}}}]", "suite.yaml")
+def test_the_judges_and_the_mocks_of_the_page_are_those_of_a_suite() -> None:
+    cases, judges = PAGE.blocks("yaml")
+    polite = "- {id: a, input: x, expect: {judge: polite}}"
+    suite = read_suite(f"{judges}cases:\n{cases}{polite}\n", "suite.yaml")
     assert [labelled.passes for labelled in suite.judges["polite"].labelled] == [True, False]
+    assert [mock.tool for mock in suite.cases[0].mocks] == ["order_status", "refund"]

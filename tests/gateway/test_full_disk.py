@@ -79,5 +79,5 @@ def test_a_gateway_that_starts_on_a_full_disk_says_so_and_recovers(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert "has no room for entries of the ledger" in found["log"]
-    assert "Free some space" in found["refusal"]
+    assert "Free some disk space" in found["refusal"]
     assert found["counted"] == found["answered"], "nothing is lost, and nothing is doubled"

@@ -14,6 +14,8 @@ _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
 _ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning", "webhooks"))
 _PLAIN = str(Path(_CORE) / "statements.py")
+_TABLE_INFO = "PRAGMA main.table_"
+"""How SQLite is asked whether it has a table, which other databases are asked by a SELECT."""
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "PRAGMA", "SELECT pg_advisory_xact_lock")
 
 
@@ -46,7 +48,7 @@ class QueryCoverage:
         ]
 
     def _record(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith(_TRANSACTION_STATEMENTS):
+        if statement.startswith(_TRANSACTION_STATEMENTS) and not statement.startswith(_TABLE_INFO):
             return
         frame = sys._getframe()
         while frame is not None:

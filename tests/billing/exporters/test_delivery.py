@@ -303,9 +303,12 @@ async def test_both_kinds_of_databases(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert service.sum("num_calls") == 3
-        exporters.retry("meter")
-        service.refuses = lambda event: ""
         clock.advance(seconds=1)
+        exporters.retry("meter")
+        service.refuses, service.fault = lambda event: "", lambda number: 503
+        assert await send(batches)
+        assert "503" in exporters.get("meter").error
+        service.fault = lambda number: None
         await send_all(batches, clock)
         assert service.sum("num_calls") == 4
     assert {each["subject"] for each in service.counted.values()} == {"acme/ann"}

@@ -78,7 +78,7 @@ def test_a_route_that_another_tab_changed_is_not_overwritten(ann: Visit, server:
     ask(server, "PUT", "/llmos/v1/routes/split", {"target": "smollm2"})
     page.locator("#reason").fill("late")
     page.get_by_role("button", name="Set the shares").click()
-    expect(page.get_by_role("alert")).to_contain_text("split was changed by somebody else")
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else has changed split in the meantime")
     ask(server, "DELETE", "/llmos/v1/routes/split")
     page.locator("#reason").fill("later")
     page.get_by_role("button", name="Set the shares").click()
