@@ -24,7 +24,7 @@ These environment variables configure commands and servers:
 |---|---|---|
 | `LLMOS_HOME` | the folder of all data | `~/.llmos` |
 | `LLMOS_PORT` | the port of `llmos serve` | 8000 |
-| `LLMOS_API_KEY_SERVERS` | the servers that [jobs of a server](models.md#from-one-machine-to-another) send `LLMOS_API_KEY` to when they pull and push, `https://HOST:PORT`, separated by spaces | none |
+| `LLMOS_API_KEY_SERVERS` | who [a server's jobs](models.md#from-one-machine-to-another) send `LLMOS_API_KEY` | none |
 | `LLMOS_ENDPOINT` | the server that commands [use](security.md#commands-and-keys), a URL | this machine, `LLMOS_PORT` |
 | `LLMOS_API_KEY` | the API key that commands send to the server | for a server on this machine, the owner's key |
 | `LLMOS_CA` | a file with the certificates that commands trust | the system's, and the server's own in `LLMOS_HOME` |

@@ -68,7 +68,7 @@ def raylets(ray: RayNodes) -> int:
 
 
 def has_left_head(lan: Lan, count: int) -> bool:
-    """Return whether so many replicas are ready, none of them at the head. Asks once: a moment later, all may differ."""
+    """Return whether so many replicas are ready, none of them at the head, by one answer of the server."""
     replicas = lan.send("GET", HERE)["replicas"]
     return len(replicas) == count and all(each["state"] == "ready" and each["node"] for each in replicas)
 
