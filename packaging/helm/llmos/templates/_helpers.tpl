@@ -112,3 +112,40 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 5
 {{- end }}
+
+{{- /* Makes the authority of the nodes, once. The token that it prints is for people; nodes ask for theirs. */ -}}
+{{- define "llmos.cluster" -}}
+- name: cluster
+  {{- include "llmos.image" .root | nindent 2 }}
+  {{- include "llmos.container" .root | nindent 2 }}
+  command:
+    - /bin/sh
+    - -ec
+    - test -e "$LLMOS_HOME/cluster/cluster.json" || llmos cluster init --address {{ .address }} >/dev/null
+  env: {{- include "llmos.environment" .root | nindent 4 }}
+  volumeMounts: {{- include "llmos.mounts" .root | nindent 4 }}
+  resources:
+    requests: {cpu: 100m, memory: 256Mi}
+    limits: {memory: 512Mi}
+{{- end }}
+
+{{- define "llmos.ray" -}}
+{{ include "llmos.name" . }}-ray
+{{- end }}
+
+{{- define "llmos.rayEnvironment" -}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+- {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+{{- end }}
+
+{{- define "llmos.rayMounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: ray-logs, mountPath: /tmp/ray}
+- {name: shared-mem, mountPath: /dev/shm}
+{{- end }}
+
+{{- define "llmos.rayVolumes" -}}
+- {name: ray-logs, emptyDir: {}}
+- {name: shared-mem, emptyDir: {medium: Memory, sizeLimit: 256Mi}}
+{{- end }}
