@@ -133,6 +133,24 @@ def test_replicas_outlive_ray_say_so_and_keep_their_place_when_it_is_back(run_wi
     run_with(test, ray=ray)
 
 
+def test_a_node_without_replicas_leaves_when_ray_comes_back(run_with, ray):
+    ray.linger_seconds = 3600
+
+    async def test(cluster):
+        name = await join(cluster, "ray-0123456789ab")
+        ray.nodes = {name: 1}
+        files = cluster.model()
+        await cluster.scaled(files, 1, ON_RAY)
+        cluster.pool.scale("m@1", files, 0, ON_RAY)
+        await until(lambda: not cluster.head.nodes[name].workers)
+        ray.lose("Ray at head:6379 was lost.")
+        ray.come_back()
+        await until(lambda: cluster.nodes.list() == [])
+        assert ray.held == {}
+
+    run_with(test, ray=ray)
+
+
 def test_a_lease_that_ray_has_ended_is_asked_for_again_at_the_place_of_its_replica(run_with, ray, monkeypatch):
     monkeypatch.setattr("llmos.deployments.ray.leases.AGAIN_SECONDS", 0)
 

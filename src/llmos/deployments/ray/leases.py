@@ -193,7 +193,7 @@ class Leases:
     def _take(self, message: ToServer) -> None:
         match message:
             case Connected():
-                for each in self._leases.values():
+                for each in self.all:
                     self._request_again(each)
                 self.on_change()
             case NotConnected():
@@ -235,8 +235,11 @@ class Leases:
             self._driver.send(Invite(lease.id, invitation))
 
     def _request_again(self, lease: Lease) -> None:
-        """Ask for a lease that was lost. One that is used must be where its replica runs."""
+        """Ask for a lease that was lost. One that is used must be where its replica runs; others are given up."""
         if self._leases.get(lease.id) is not lease or lease.refusal is not None:
+            return
+        if not lease.is_used:
+            self.release(lease)
             return
         if not lease.is_occupied:
             lease.address = lease.node = None
