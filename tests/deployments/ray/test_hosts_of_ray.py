@@ -75,6 +75,7 @@ def has_left_head(lan: Lan, count: int) -> bool:
 
 def test_pending_replicas_bring_nodes_and_idle_ones_go(lan: Lan, ray: RayNodes) -> None:
     lan.deploy(1, None)
+    lan.wait_for(lambda: lan.places() == ["head"])
     ray.start("head", home=lan.home("ray-head"), max_nodes=2)
     for count in (1, 2):
         lan.send("PUT", HERE, {"replicas": count, "placement": "ray"})
