@@ -103,8 +103,9 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 # All that needs no torch, no process and no database server. See tests/support/fast_run.py.
+FORKS ?= 4
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest --fast --forks $(WORKERS)
+	$(BIN)/python -m pytest --fast --forks $(FORKS)
 
 # One wheel is for all Pythons from 3.11 on: its module uses what their stable ABI has. auditwheel gives it the name of the
 # oldest Linux that it runs on. Another ARCH takes the compiler of packaging/$(ARCH)-linux-gnu.cmake.
