@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,16 @@ class Lan:
         self.send("PUT", HERE, {"replicas": replicas, "placement": placement})
         name = "head" if placement is None else placement.rpartition("=")[2].rstrip("!")
         allowed = {"ada", "bob"} if name == "nodes" else {name}
-        self.wait_for(lambda: self.is_settled(replicas) and {*self.places()} <= allowed)
+        self.wait_for(lambda: self.is_settled(replicas, lambda host: host in allowed))
 
-    def is_settled(self, replicas: int) -> bool:
-        """Return whether there are so many replicas, all ready. Those before a change stay until others are."""
-        return [each["state"] for each in self.send("GET", HERE)["replicas"]] == ["ready"] * replicas
+    def is_settled(self, replicas: int, is_place: Callable[[str], bool] = lambda host: True) -> bool:
+        """Return whether there are so many replicas, all ready on hosts that are places for them.
+
+        It asks the server once: a moment later, all may differ. Replicas before a change stay until others are ready.
+        """
+        found = self.send("GET", HERE)["replicas"]
+        are_ready = [each["state"] for each in found] == ["ready"] * replicas
+        return are_ready and all(is_place(each["node"] or "head") for each in found)
 
     def places(self) -> list[str]:
         """Return the hosts of the replicas that are ready."""

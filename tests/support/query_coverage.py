@@ -15,7 +15,7 @@ _CORE = str(Path(_PACKAGE) / "core")
 _ROOMS = tuple(str(Path(_CORE) / room) for room in ("encryption", "jobs", "versioning", "webhooks"))
 _PLAIN = str(Path(_CORE) / "statements.py")
 _TABLE_INFO = "PRAGMA main.table_"
-"""How SQLite is asked whether it has a table, which other databases are asked by a SELECT."""
+"""The question to SQLite whether it has a table. Other databases are asked by a SELECT."""
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "PRAGMA", "SELECT pg_advisory_xact_lock")
 
 

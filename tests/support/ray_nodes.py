@@ -38,7 +38,7 @@ _HEAD_OF_AUTOSCALER = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
     "PYTHONPATH": str(Path(__file__).parent.parent),
 }
-"""What the provider of the nodes knows its head by."""
+"""The environment of the head, by which the provider of the nodes recognises it."""
 
 _PROVIDER = "support.ray_provider.Provider"
 

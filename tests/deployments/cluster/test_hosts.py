@@ -112,7 +112,7 @@ def test_a_stopped_agent_is_replaced_and_comes_back(lan: Lan) -> None:
         lan.agents[name].send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, lan.agents[name].pid, os.WSTOPPED)
         assert f"node {name}" in ending(lines)
-    lan.wait_for(lambda: lan.is_settled(1) and name not in lan.places())
+    lan.wait_for(lambda: lan.is_settled(1, lambda host: host != name))
     assert lan.answer() == lan.expected
     lan.agents[name].send_signal(signal.SIGCONT)
     lan.wait_for(lambda: all(each["state"] == "connected" for each in lan.send("GET", "/llmos/v1/nodes")["data"]))

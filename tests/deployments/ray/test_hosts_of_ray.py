@@ -50,7 +50,7 @@ def test_a_replica_waits_for_a_node_of_ray_and_outlives_the_head_of_ray(lan: Lan
     needs_and_has = rf"with 1 CPU and [0-9,]+ bytes. {ray.hosts['head'].address} has 0 CPU"
     lan.wait_for(lambda: re.search(needs_and_has, reason(lan)))
     ray.start("ada", home=lan.home("ada"))
-    lan.wait_for(lambda: lan.is_settled(1) and lan.places()[0].startswith("ray-"))
+    lan.wait_for(lambda: lan.is_settled(1, lambda host: host.startswith("ray-")))
     assert lan.answer() == lan.expected
     with streaming(lan, max_tokens=1000, min_tokens=1000) as lines:
         ray.kill("head")
@@ -67,19 +67,12 @@ def raylets(ray: RayNodes) -> int:
     return sum("/raylet/raylet" in path.read_text().partition("\0")[0] for path in commands if path.exists())
 
 
-def has_left_head(lan: Lan, count: int) -> bool:
-    """Return whether so many replicas are ready, none of them at the head, by one answer of the server."""
-    replicas = lan.send("GET", HERE)["replicas"]
-    return len(replicas) == count and all(each["state"] == "ready" and each["node"] for each in replicas)
-
-
 def test_pending_replicas_bring_nodes_and_idle_ones_go(lan: Lan, ray: RayNodes) -> None:
     lan.deploy(1, None)
-    lan.wait_for(lambda: lan.places() == ["head"])
     ray.start("head", home=lan.home("ray-head"), max_nodes=2)
     for count in (1, 2):
         lan.send("PUT", HERE, {"replicas": count, "placement": "ray"})
-        lan.wait_for(lambda count=count: has_left_head(lan, count))
+        lan.wait_for(lambda count=count: lan.is_settled(count, lambda host: host != "head"))
         assert raylets(ray) == 1 + count
     assert lan.answer() == lan.expected
     lan.send("POST", f"{HERE}/sleep", {})

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmos.core.backoff import doubling
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import ConnectionFailed, LLMOSError, Unavailable
 from llmos.core.store.store import Store
@@ -62,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 def default_backoff_seconds(num_failures: int) -> float:
     """Return the pause before the next attempt to connect: 0.5, 1, 2, 4, 5, 5, ... seconds."""
-    return float(min(5.0, 0.5 * 2 ** (num_failures - 1)))
+    return doubling(num_failures, first=0.5, longest=5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

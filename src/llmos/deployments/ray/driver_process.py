@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from llmos.core.backoff import doubling
 from llmos.deployments.cluster.link import Link, LinkClosed
 from llmos.deployments.placing.local import start_worker
 from llmos.deployments.ray.messages import Connected, NotConnected, ToDriver, ToServer
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 def default_backoff_seconds(num_failures: int) -> float:
     """Return the pause before the driver is started again: 1, 2, 4, 8, 10, 10, ... seconds."""
-    return float(min(10.0, 2 ** (num_failures - 1)))
+    return doubling(num_failures, first=1.0, longest=10.0)
 
 
 class DriverProcess:

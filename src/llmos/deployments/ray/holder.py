@@ -38,7 +38,7 @@ class LeaseHolder:
         """
         membership = read_membership(self._settings.node_path)
         is_running = is_agent_running(self._settings.node_path)
-        if membership is None or (not is_running and _is_ours(membership.name)):
+        if membership is None or (not is_running and has_joined_for_lease(membership.name)):
             return f"{_PREFIX}{ray_node[:12]}", False
         return membership.name, is_running
 
@@ -60,11 +60,11 @@ class LeaseHolder:
             if is_agent_running(folder):
                 return
             membership = read_membership(folder)
-            if membership is None or _is_ours(membership.name):
+            if membership is None or has_joined_for_lease(membership.name):
                 forget_membership(folder)
                 head = invitation.host, invitation.port
                 asyncio.run(join(folder, head, JoinToken.parse(invitation.token), name))
-            self._start_detached(["--label", f"{STARTED_BY}={RAY}"] if _is_ours(name) else [])
+            self._start_detached(["--label", f"{STARTED_BY}={RAY}"] if has_joined_for_lease(name) else [])
 
     def _start_detached(self, options: list[str]) -> None:
         logs = self._settings.logs_path
@@ -79,6 +79,6 @@ class LeaseHolder:
         )
 
 
-def _is_ours(name: str) -> bool:
-    """Return whether a node has joined for a lease, and not by `llmos node`."""
+def has_joined_for_lease(name: str) -> bool:
+    """Return whether a node with this name has joined for a lease, and not by `llmos node`."""
     return name.startswith(_PREFIX)

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 class Lease:
     id: str
     purpose: Hashable
-    """Whoever has the same purpose may use it."""
+    """The replicas that it is for. One whose replica has ended is given to another of the same purpose."""
     num_cpus: int
     memory_bytes: int
     address: str | None = None

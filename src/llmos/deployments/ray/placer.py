@@ -20,6 +20,7 @@ from llmos.deployments.cluster.nodes import Nodes
 from llmos.deployments.cluster.overview import create_token
 from llmos.deployments.cluster.placer import ClusterPlacer
 from llmos.deployments.placing.placer import PlacementRequest, WorkerProcess
+from llmos.deployments.ray.holder import has_joined_for_lease
 from llmos.deployments.ray.leases import Lease, Leases
 from llmos.deployments.ray.messages import Invitation
 from llmos.engine.config import EngineConfig
@@ -100,7 +101,7 @@ class RayPlacer:
 
 def invitation_for(nodes: Nodes, cluster: Path, name: str, is_running: bool) -> Invitation:
     """Return what a node of Ray joins with. One that doesn't run, and has this name of ours, joins anew."""
-    if not is_running and name.startswith(f"{RAY}-"):
+    if not is_running and has_joined_for_lease(name):
         forget_node(nodes, name)
     settings, token = read_cluster(cluster), create_token(nodes, cluster, 15)
     return Invitation(host=settings.address, port=settings.port, token=token.token)
@@ -108,7 +109,7 @@ def invitation_for(nodes: Nodes, cluster: Path, name: str, is_running: bool) -> 
 
 def forget_node(nodes: Nodes, name: str) -> None:
     """End the membership of a node that has joined for a lease, if it is one."""
-    if name.startswith(f"{RAY}-") and any(each.name == name for each in nodes.list()):
+    if has_joined_for_lease(name) and any(each.name == name for each in nodes.list()):
         nodes.remove(name)
 
 

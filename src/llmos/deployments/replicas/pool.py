@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmos.core.backoff import doubling
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import NoNode, ReplicaFailed, Unavailable
 from llmos.deployments.placing.local import LocalPlacer
@@ -42,7 +43,7 @@ T = TypeVar("T")
 
 def default_backoff_seconds(num_deaths: int) -> float:
     """Return the pause before a start after this many early deaths in a row: 0, 0, 0.5, 1, 2, 4, ... 30 seconds."""
-    return 0.0 if num_deaths <= 1 else min(30.0, 0.5 * 2 ** (num_deaths - 2))
+    return 0.0 if num_deaths <= 1 else doubling(num_deaths - 1, first=0.5, longest=30.0)
 
 
 def ignore_event(version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from llmos.core.backoff import doubling
 from llmos.core.clock import Clock
 from llmos.core.errors import LLMOSError, NoNode, ReplicaFailed
 from llmos.deployments.placing.placer import ReplicaSettings
@@ -198,7 +199,7 @@ class Slot:
 
     def _fail(self, error: LLMOSError) -> None:
         self._num_failures += 1
-        self.retry_at = self._now() + min(MAX_RETRY_SECONDS, 2 ** (self._num_failures - 1))
+        self.retry_at = self._now() + doubling(self._num_failures, first=1.0, longest=MAX_RETRY_SECONDS)
         self._enter("failed", error.message)
         self._context.on_event("failed", error.message, {"code": error.code, "times": self._num_failures})
 
